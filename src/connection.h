@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT
+ * One client of a server: its socket and its cursor on a page. Runs in the
+ * loop. Knows neither zones nor other clients. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <systemd/sd-event.h>
+
+#include "page.h"
+
+enum connection_state {
+	CONNECTION_WAITING, /* connected, no page */
+	CONNECTION_ON_AIR, /* a page is being sent */
+	CONNECTION_CLOSING, /* all is sent; the peer has yet to close */
+};
+
+/* Why a connection is over. */
+enum connection_end {
+	CONNECTION_DONE, /* got its page whole */
+	CONNECTION_LEFT, /* went away while it waited */
+	CONNECTION_LOST, /* broke or closed during a page */
+	CONNECTION_STUCK, /* took nothing for too long */
+	CONNECTION_ABUSED, /* sent data, which no client does */
+};
+
+struct connection_stats {
+	uint64_t sent; /* bytes of samples */
+	uint64_t skips; /* times that it jumped to the newest frame */
+	uint64_t skipped; /* bytes of samples that it lost that way */
+};
+
+struct connection;
+
+/* Called once, also from within the functions below. The connection does
+ * nothing more; the owner frees it later, not in this call. */
+typedef void (*connection_on_end)(struct connection *connection,
+				  enum connection_end end, void *userdata);
+
+/* Takes over FD (non-blocking; also on error). 0 or negative errno. */
+int connection_new(struct connection **ret, sd_event *event, int fd,
+		   const struct sockaddr_storage *peer,
+		   connection_on_end on_end, void *userdata);
+struct connection *connection_free(struct connection *connection);
+
+/* Begins to send PAGE from OFFSET (a frame's first byte): a header for what
+ * remains, then samples. Refers to the page until it is sent. A live client
+ * that falls more than MAX_LAG bytes behind skips to the newest frame; with 0
+ * it never skips. */
+void connection_attach(struct connection *connection, struct page *page,
+		       uint64_t offset, uint64_t max_lag);
+
+/* Sends what the page has gained. Call it after page_append and page_end. */
+void connection_push(struct connection *connection);
+
+/* Ends the page for this client now, at the end of the current frame. */
+void connection_finish(struct connection *connection);
+
+/* Ends the connection when its peer has taken nothing since BEFORE_USEC. To be
+ * called about once a second. */
+void connection_check_progress(struct connection *connection,
+			       uint64_t before_usec);
+
+enum connection_state connection_state(const struct connection *connection);
+/* The page on air here, or NULL. */
+const struct page *connection_page(const struct connection *connection);
+/* The first byte of the page that it still needs. */
+uint64_t connection_offset(const struct connection *connection);
+const struct connection_stats *
+connection_stats(const struct connection *connection);
+/* When it connected, CLOCK_MONOTONIC. */
+uint64_t connection_since_usec(const struct connection *connection);
+/* "192.0.2.1:40000", owned by the connection. */
+const char *connection_peer(const struct connection *connection);

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT
+ * Owns the log level, the project's only global. */
+#include "log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LINE_MAX_SIZE 1024
+
+static int max_level = LOG_INFO;
+
+/* $JOURNAL_STREAM is "DEVICE:INODE" of the stream that systemd made (see
+ * systemd.exec(5)); a redirected stderr does not match it. */
+static int stderr_is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	char own[64];
+	struct stat st;
+
+	if (!stream || fstat(STDERR_FILENO, &st) < 0)
+		return 0;
+	snprintf(own, sizeof(own), "%ju:%ju", (uintmax_t)st.st_dev,
+		 (uintmax_t)st.st_ino);
+	return strcmp(stream, own) == 0;
+}
+
+static void replace_controls(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = '?';
+}
+
+void log_set_level(int level)
+{
+	max_level = level;
+}
+
+int log_get_level(void)
+{
+	return max_level;
+}
+
+void log_msg(int level, const char *format, ...)
+{
+	char line[LINE_MAX_SIZE];
+	int saved_errno = errno;
+	size_t start, end;
+	va_list ap;
+
+	if (level > max_level)
+		return;
+
+	if (stderr_is_journal())
+		snprintf(line, sizeof(line), "<%d>", level);
+	else
+		snprintf(line, sizeof(line), "%s: ",
+			 program_invocation_short_name);
+	start = strlen(line);
+
+	va_start(ap, format);
+	vsnprintf(line + start, sizeof(line) - start - 1, format, ap);
+	va_end(ap);
+	replace_controls(line + start);
+
+	end = strlen(line);
+	line[end] = '\n';
+	while (write(STDERR_FILENO, line, end + 1) < 0 && errno == EINTR)
+		;
+	errno = saved_errno;
+}

@@ -1,0 +1,893 @@
+/* SPDX-License-Identifier: MIT
+ * Zones, clients and pages, and who gets what. Everything that ends is freed
+ * in one deferred place, never from within a callback. */
+#include "server.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "archive.h"
+#include "log.h"
+#include "util.h"
+#include "zone.h"
+
+#define TICK_USEC USEC_PER_SEC
+#define STUCK_USEC (10 * USEC_PER_SEC)
+
+enum {
+	OBSERVERS_MAX = 4,
+	/* A forgotten page in store mode must not fill the machine. */
+	STORE_SIZE_MAX = 512 << 20,
+};
+
+struct server_page {
+	TAILQ_ENTRY(server_page) entry;
+	struct server *server;
+	uint32_t id;
+	int priority;
+	uint64_t wanted; /* zones, a bit each */
+	uint64_t held; /* of these, the ones it is on the air in */
+	double seconds;
+	struct chime *chime;
+	int file_fd;
+	bool is_file;
+	struct announcement *announcement; /* NULL until its turn comes */
+	struct archive_writer *archive;
+	enum server_page_state state;
+	uint32_t clients, reached, lost;
+	uint64_t skips;
+};
+TAILQ_HEAD(server_page_list, server_page);
+
+struct server {
+	sd_event *event;
+	struct server_config config;
+	struct zone *zones[SERVER_ZONES_MAX];
+	struct server_page *on_air[SERVER_ZONES_MAX];
+	unsigned zone_count;
+	struct server_page_list pages; /* in the order of their ids */
+	uint32_t last_id;
+	bool closed, paused;
+	uint64_t paused_until_usec, refusal_logged_usec;
+	struct page *last_page;
+	struct server_stats stats;
+	sd_event_source *tick, *settle;
+	struct {
+		const struct server_observer *observer;
+		void *userdata;
+	} observers[OBSERVERS_MAX];
+	unsigned observer_count;
+};
+
+const char *server_page_state_name(enum server_page_state state)
+{
+	static const char *const names[] = {
+		[SERVER_PAGE_QUEUED] = "queued",
+		[SERVER_PAGE_OPENING] = "opening",
+		[SERVER_PAGE_CHIME] = "chime",
+		[SERVER_PAGE_SPEECH] = "speech",
+		[SERVER_PAGE_SENDING] = "sending",
+		[SERVER_PAGE_DONE] = "done",
+	};
+
+	return names[state];
+}
+
+static uint64_t all_zones(const struct server *server)
+{
+	return server->zone_count == 64 ? UINT64_MAX
+					: (UINT64_C(1) << server->zone_count) - 1;
+}
+
+/* --- telling --- */
+
+static void fill_info(const struct server_page *p, struct server_page_info *ret)
+{
+	*ret = (struct server_page_info){
+		.id = p->id,
+		.state = p->state,
+		.is_file = p->is_file,
+		.priority = p->priority,
+		.zones = p->wanted,
+		.clients = p->clients,
+		.reached = p->reached,
+		.lost = p->lost,
+		.skips = p->skips,
+	};
+	if (p->announcement)
+		announcement_info(p->announcement, &ret->source);
+	else
+		ret->source.reason = "";
+	for (unsigned z = 0; z < p->server->zone_count; z++)
+		ret->skips += zone_skips(p->server->zones[z], p);
+}
+
+static void set_state(struct server_page *p, enum server_page_state state)
+{
+	struct server *server = p->server;
+	struct server_page_info info;
+
+	p->state = state;
+	fill_info(p, &info);
+	for (unsigned i = 0; i < server->observer_count; i++)
+		if (server->observers[i].observer->on_page)
+			server->observers[i].observer->on_page(
+			    server->observers[i].userdata, &info);
+}
+
+static void tell_clients(const struct server *server)
+{
+	for (unsigned i = 0; i < server->observer_count; i++)
+		if (server->observers[i].observer->on_clients)
+			server->observers[i].observer->on_clients(
+			    server->observers[i].userdata);
+}
+
+/* Asks for on_settle() when the present event is dealt with. */
+static void settle_later(struct server *server)
+{
+	(void)sd_event_source_set_enabled(server->settle, SD_EVENT_ONESHOT);
+}
+
+static void tick_later(struct server *server)
+{
+	int enabled;
+
+	if (sd_event_source_get_enabled(server->tick, &enabled) >= 0 &&
+	    enabled == SD_EVENT_OFF) {
+		(void)sd_event_source_set_time(server->tick,
+					       now_usec() + TICK_USEC);
+		(void)sd_event_source_set_enabled(server->tick,
+						  SD_EVENT_ONESHOT);
+	}
+}
+
+/* --- a page on the air --- */
+
+static bool is_live(const struct server_page *p)
+{
+	return p->server->config.mode == SERVER_LIVE;
+}
+
+static uint64_t max_lag_bytes(const struct server_page *p,
+			      const struct page *page)
+{
+	const struct wav_format *format = page_format(page);
+
+	if (!is_live(p) || page_ended(page))
+		return 0;
+	return (uint64_t)(p->server->config.max_lag_seconds * format->rate) *
+	       wav_frame_size(format);
+}
+
+static void attach_zone(struct server_page *p, unsigned z, uint64_t offset)
+{
+	struct page *page = announcement_page(p->announcement);
+	unsigned waiting = zone_client_count(p->server->zones[z]) -
+			   zone_active_count(p->server->zones[z]);
+
+	/* Before attaching: a short page may end for them at once. */
+	p->clients += waiting;
+	zone_attach(p->server->zones[z], p, page, offset,
+		    max_lag_bytes(p, page));
+}
+
+static void for_held_zones(struct server_page *p,
+			   void (*act)(struct zone *zone, const void *owner))
+{
+	for (unsigned z = 0; z < p->server->zone_count; z++)
+		if (p->held & UINT64_C(1) << z)
+			act(p->server->zones[z], p);
+}
+
+static void release_zone(struct server_page *p, unsigned z)
+{
+	if (p->server->on_air[z] == p)
+		p->server->on_air[z] = NULL;
+}
+
+static void release_zones(struct server_page *p)
+{
+	for (unsigned z = 0; z < p->server->zone_count; z++)
+		release_zone(p, z);
+}
+
+static void done_if_sent(struct server_page *p)
+{
+	if (p->state == SERVER_PAGE_SENDING && p->clients == 0)
+		set_state(p, SERVER_PAGE_DONE);
+	settle_later(p->server);
+}
+
+/* "all", or the zones' names with "+" between them. */
+static void label_zones(const struct server *server, uint64_t zones,
+			char *label, size_t size)
+{
+	size_t length = 0;
+
+	snprintf(label, size, "all");
+	if (zones == all_zones(server))
+		return;
+	for (unsigned z = 0; z < server->zone_count && length < size; z++)
+		if (zones & UINT64_C(1) << z)
+			length += (size_t)snprintf(
+			    label + length, size - length, "%s%s",
+			    length ? "+" : "", zone_name(server->zones[z]));
+}
+
+static void begin_archive(struct server_page *p)
+{
+	const struct archive_config *config = &p->server->config.archive;
+	char label[NAME_MAX / 2];
+	int r;
+
+	if (!config->dir)
+		return;
+	label_zones(p->server, p->wanted, label, sizeof(label));
+	r = archive_begin(&p->archive, config, label,
+			  announcement_page(p->announcement));
+	if (r < 0)
+		log_error("Page %u is not archived: %s: %s", p->id, config->dir,
+			  strerror(-r));
+}
+
+static void on_opened(void *userdata)
+{
+	struct server_page *p = userdata;
+
+	p->server->stats.pages++;
+	set_state(p, SERVER_PAGE_CHIME);
+	begin_archive(p);
+	if (!is_live(p))
+		return;
+	for (unsigned z = 0; z < p->server->zone_count; z++)
+		if (p->held & UINT64_C(1) << z)
+			attach_zone(p, z, 0);
+}
+
+static void on_speech(void *userdata)
+{
+	set_state(userdata, SERVER_PAGE_SPEECH);
+}
+
+static void on_grown(void *userdata)
+{
+	struct server_page *p = userdata;
+
+	archive_push(p->archive);
+	if (is_live(p)) {
+		for_held_zones(p, zone_push);
+	} else if (page_size(announcement_page(p->announcement)) >
+		   STORE_SIZE_MAX) {
+		log_warning("Page %u ends: --mode store keeps at most %d MiB",
+			    p->id, STORE_SIZE_MAX >> 20);
+		announcement_stop(p->announcement, ANNOUNCEMENT_COMPLETE);
+	}
+}
+
+static void log_failure(const struct server_page *p)
+{
+	struct announcement_info info;
+
+	announcement_info(p->announcement, &info);
+	if (*info.reason)
+		log_error("%s", info.reason);
+}
+
+static void keep_last(struct server_page *p, struct page *page)
+{
+	page_unref(p->server->last_page);
+	p->server->last_page = page_ref(page);
+}
+
+static void on_ended(void *userdata)
+{
+	struct server_page *p = userdata;
+	struct page *page = announcement_page(p->announcement);
+
+	log_failure(p);
+	release_zones(p);
+	if (page) {
+		keep_last(p, page);
+		for (unsigned z = 0; z < p->server->zone_count; z++) {
+			if (!(p->held & UINT64_C(1) << z))
+				continue;
+			if (is_live(p))
+				zone_push(p->server->zones[z], p);
+			else
+				attach_zone(p, z, 0);
+		}
+	}
+	archive_push(p->archive);
+	set_state(p, SERVER_PAGE_SENDING);
+	done_if_sent(p);
+}
+
+static void on_released(void *userdata)
+{
+	struct server_page *p = userdata;
+
+	settle_later(p->server);
+}
+
+static const struct announcement_callbacks announcement_callbacks = {
+	.on_opened = on_opened,
+	.on_speech = on_speech,
+	.on_grown = on_grown,
+	.on_ended = on_ended,
+	.on_released = on_released,
+};
+
+/* --- arbitration --- */
+
+/* A page that ends without ever having had a source. */
+static void end_unstarted(struct server_page *p)
+{
+	release_zones(p);
+	p->file_fd = fd_close(p->file_fd);
+	set_state(p, SERVER_PAGE_DONE);
+	settle_later(p->server);
+}
+
+static void stop_page(struct server_page *p, enum announcement_end end)
+{
+	if (p->announcement)
+		announcement_stop(p->announcement, end);
+	else if (p->state != SERVER_PAGE_DONE)
+		end_unstarted(p);
+}
+
+static void take_zone_from(struct server_page *p, unsigned z)
+{
+	struct server *server = p->server;
+
+	release_zone(p, z);
+	p->held &= ~(UINT64_C(1) << z);
+	zone_finish(server->zones[z], p);
+	log_notice("Page %u gives zone %s to a page of higher priority", p->id,
+		   zone_name(server->zones[z]));
+	if (p->held == 0)
+		stop_page(p, ANNOUNCEMENT_PREEMPTED);
+}
+
+/* The zones in which a page of this priority would have to wait. */
+static uint64_t busy_zones(const struct server *server, int priority)
+{
+	uint64_t busy = 0;
+
+	for (unsigned z = 0; z < server->zone_count; z++)
+		if (server->on_air[z] &&
+		    server->on_air[z]->priority >= priority)
+			busy |= UINT64_C(1) << z;
+	return busy;
+}
+
+static void take_zones(struct server_page *p)
+{
+	struct server *server = p->server;
+
+	for (unsigned z = 0; z < server->zone_count; z++) {
+		if (!(p->wanted & UINT64_C(1) << z))
+			continue;
+		if (server->on_air[z])
+			take_zone_from(server->on_air[z], z);
+		server->on_air[z] = p;
+	}
+	p->held = p->wanted;
+	set_state(p, SERVER_PAGE_OPENING);
+}
+
+/* A microphone that a page has ended with, but not yet closed. */
+static bool microphone_closing(const struct server *server)
+{
+	const struct server_page *p;
+
+	TAILQ_FOREACH (p, &server->pages, entry)
+		if (p->announcement && !p->is_file &&
+		    p->state >= SERVER_PAGE_SENDING &&
+		    !announcement_released(p->announcement))
+			return true;
+	return false;
+}
+
+static void launch(struct server_page *p)
+{
+	const struct server_config *config = &p->server->config;
+	int r;
+
+	if (p->is_file)
+		r = announcement_new_file(
+		    &p->announcement, p->server->event, TAKE_FD(p->file_fd),
+		    is_live(p) ? ANNOUNCEMENT_PACED : ANNOUNCEMENT_AT_ONCE,
+		    &announcement_callbacks, p);
+	else
+		r = announcement_new_microphone(
+		    &p->announcement, p->server->event, &config->recorder,
+		    p->seconds, p->chime, &announcement_callbacks, p);
+	if (r < 0) {
+		log_error("Page %u cannot begin: %s", p->id, strerror(-r));
+		end_unstarted(p);
+	}
+}
+
+static void schedule(struct server *server)
+{
+	struct server_page *p;
+	uint64_t reserved = 0;
+
+	for (int prio = SERVER_PRIORITY_MAX; prio >= SERVER_PRIORITY_MIN;
+	     prio--) {
+		TAILQ_FOREACH (p, &server->pages, entry) {
+			if (p->state != SERVER_PAGE_QUEUED ||
+			    p->priority != prio)
+				continue;
+			if (!(p->wanted &
+			      (reserved | busy_zones(server, prio))))
+				take_zones(p);
+			reserved |= p->wanted;
+		}
+	}
+	TAILQ_FOREACH (p, &server->pages, entry)
+		if (p->state == SERVER_PAGE_OPENING && !p->announcement &&
+		    (p->is_file || !microphone_closing(server)))
+			launch(p);
+}
+
+/* --- clients --- */
+
+static void pause_accepting(struct server *server)
+{
+	server->paused = true;
+	server->paused_until_usec = now_usec() + TICK_USEC;
+	for (unsigned z = 0; z < server->zone_count; z++)
+		zone_pause(server->zones[z]);
+	tick_later(server);
+}
+
+static void resume_accepting(struct server *server)
+{
+	server->paused = false;
+	for (unsigned z = 0; z < server->zone_count; z++)
+		zone_resume(server->zones[z]);
+}
+
+static void on_exhausted(void *userdata, int error)
+{
+	struct server *server = userdata;
+
+	log_warning("Accepting pauses at %u clients: %s; raise LimitNOFILE= or "
+		    "ulimit -n",
+		    server_client_count(server), strerror(-error));
+	pause_accepting(server);
+}
+
+static bool may_accept(void *userdata)
+{
+	struct server *server = userdata;
+	uint64_t now = now_usec();
+
+	if (server_client_count(server) < server->config.max_clients)
+		return true;
+	server->stats.refused++;
+	if (now - server->refusal_logged_usec > 60 * USEC_PER_SEC) {
+		server->refusal_logged_usec = now;
+		log_warning("A client was refused: there are %u already "
+			    "(--max-clients)",
+			    server->config.max_clients);
+	}
+	return false;
+}
+
+static unsigned zone_number(const struct server *server,
+			    const struct zone *zone)
+{
+	unsigned z = 0;
+
+	while (server->zones[z] != zone)
+		z++;
+	return z;
+}
+
+/* Whoever comes during a live page joins it at the newest frame. */
+static void on_accepted(void *userdata, struct zone *zone)
+{
+	struct server *server = userdata;
+	unsigned z = zone_number(server, zone);
+	struct server_page *p = server->on_air[z];
+
+	server->stats.accepted++;
+	tell_clients(server);
+	if (p && is_live(p) && p->announcement &&
+	    announcement_page(p->announcement))
+		attach_zone(p, z, page_size(announcement_page(p->announcement)));
+}
+
+static void count_end(struct server_page *p, enum connection_end end,
+		      const struct connection *connection)
+{
+	p->clients--;
+	p->skips += connection_stats(connection)->skips;
+	if (end == CONNECTION_DONE)
+		p->reached++;
+	else
+		p->lost++;
+	if (end == CONNECTION_STUCK)
+		log_notice("Client %s took nothing for 10 s and was dropped",
+			   connection_peer(connection));
+	done_if_sent(p);
+}
+
+static void on_end(void *userdata, struct zone *zone, void *owner,
+		   enum connection_end end, const struct connection *connection)
+{
+	struct server *server = userdata;
+
+	(void)zone;
+	if (end == CONNECTION_ABUSED)
+		server->stats.abused++;
+	if (owner)
+		count_end(owner, end, connection);
+	if (server->paused)
+		resume_accepting(server);
+	settle_later(server);
+	tell_clients(server);
+}
+
+static const struct zone_callbacks zone_callbacks = {
+	.may_accept = may_accept,
+	.on_accepted = on_accepted,
+	.on_end = on_end,
+	.on_exhausted = on_exhausted,
+};
+
+/* --- what is done later --- */
+
+static bool page_is_over(struct server_page *p)
+{
+	return p->state == SERVER_PAGE_DONE && archive_done(p->archive) &&
+	       (!p->announcement || announcement_released(p->announcement));
+}
+
+static void free_page(struct server_page *p)
+{
+	release_zones(p);
+	TAILQ_REMOVE(&p->server->pages, p, entry);
+	announcement_free(p->announcement);
+	archive_free(p->archive);
+	chime_unref(p->chime);
+	fd_close(p->file_fd);
+	free(p);
+}
+
+static int on_settle(sd_event_source *source, void *userdata)
+{
+	struct server *server = userdata;
+	struct server_page *p, *next;
+
+	(void)source;
+	for (unsigned z = 0; z < server->zone_count; z++)
+		zone_reap(server->zones[z]);
+	schedule(server);
+	for (p = TAILQ_FIRST(&server->pages); p; p = next) {
+		next = TAILQ_NEXT(p, entry);
+		if (page_is_over(p))
+			free_page(p);
+	}
+	if (!TAILQ_EMPTY(&server->pages))
+		tick_later(server);
+	return 0;
+}
+
+/* Gives back the memory that everybody has consumed. */
+static void forget_consumed(struct server_page *p)
+{
+	struct page *page =
+	    p->announcement ? announcement_page(p->announcement) : NULL;
+	uint64_t slowest, archived;
+
+	if (!page || !is_live(p))
+		return;
+	archived = archive_offset(p->archive);
+	if (page_size(page) > archived + PAGE_KEEP_SIZE * 4) {
+		log_error("Page %u is not archived: the disk is too slow",
+			  p->id);
+		archive_give_up(p->archive);
+	}
+	slowest = page_size(page);
+	if (archived < slowest)
+		slowest = archived;
+	for (unsigned z = 0; z < p->server->zone_count; z++) {
+		uint64_t offset = zone_slowest(p->server->zones[z], p);
+
+		if (offset < slowest)
+			slowest = offset;
+	}
+	page_forget(page, slowest);
+}
+
+static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct server *server = userdata;
+	uint64_t now = now_usec();
+	unsigned active = 0;
+	struct server_page *p;
+
+	(void)source;
+	(void)usec;
+	for (unsigned z = 0; z < server->zone_count; z++) {
+		zone_check_progress(server->zones[z], now - STUCK_USEC);
+		active += zone_active_count(server->zones[z]);
+	}
+	TAILQ_FOREACH (p, &server->pages, entry) {
+		archive_push(p->archive);
+		forget_consumed(p);
+	}
+	if (server->paused && now >= server->paused_until_usec)
+		resume_accepting(server);
+	settle_later(server);
+	if (active > 0 || server->paused || !TAILQ_EMPTY(&server->pages))
+		tick_later(server);
+	return 0;
+}
+
+/* --- public --- */
+
+static int add_event_sources(struct server *server)
+{
+	int r;
+
+	r = sd_event_add_time(server->event, &server->tick, CLOCK_MONOTONIC, 0,
+			      USEC_PER_SEC / 20, on_tick, server);
+	if (r < 0)
+		return r;
+	r = sd_event_source_set_enabled(server->tick, SD_EVENT_OFF);
+	if (r < 0)
+		return r;
+	r = sd_event_add_defer(server->event, &server->settle, on_settle,
+			       server);
+	if (r < 0)
+		return r;
+	return sd_event_source_set_enabled(server->settle, SD_EVENT_OFF);
+}
+
+int server_new(struct server **ret, sd_event *event,
+	       const struct server_config *config)
+{
+	struct server *server = calloc(1, sizeof(*server));
+	int r;
+
+	if (!server)
+		return -ENOMEM;
+	server->event = sd_event_ref(event);
+	server->config = *config;
+	TAILQ_INIT(&server->pages);
+	r = add_event_sources(server);
+	if (r < 0) {
+		server_free(server);
+		return r;
+	}
+	*ret = server;
+	return 0;
+}
+
+struct server *server_free(struct server *server)
+{
+	if (!server)
+		return NULL;
+	for (unsigned z = 0; z < server->zone_count; z++)
+		zone_free(server->zones[z]);
+	server->zone_count = 0;
+	server->observer_count = 0;
+	while (!TAILQ_EMPTY(&server->pages)) {
+		struct server_page *p = TAILQ_FIRST(&server->pages);
+
+		if (p->announcement)
+			announcement_stop(p->announcement,
+					  ANNOUNCEMENT_STOPPED);
+		free_page(p);
+	}
+	page_unref(server->last_page);
+	sd_event_source_disable_unref(server->tick);
+	sd_event_source_disable_unref(server->settle);
+	sd_event_unref(server->event);
+	free(server);
+	return NULL;
+}
+
+int server_add_listener(struct server *server, int fd, const char *name)
+{
+	int z = server_find_zone(server, name), r;
+
+	if (z >= 0)
+		return zone_add_listener(server->zones[z], fd);
+	r = -E2BIG;
+	if (server->zone_count < SERVER_ZONES_MAX)
+		r = zone_new(&server->zones[server->zone_count], server->event,
+			     name, &zone_callbacks, server);
+	if (r < 0) {
+		fd_close(fd);
+		return r;
+	}
+	return zone_add_listener(server->zones[server->zone_count++], fd);
+}
+
+int server_observe(struct server *server,
+		   const struct server_observer *observer, void *userdata)
+{
+	if (server->observer_count == OBSERVERS_MAX)
+		return -E2BIG;
+	server->observers[server->observer_count].observer = observer;
+	server->observers[server->observer_count].userdata = userdata;
+	server->observer_count++;
+	return 0;
+}
+
+static int check_request(const struct server *server,
+			 const struct server_request *request, uint64_t wanted)
+{
+	if (server->closed)
+		return -ESHUTDOWN;
+	if (wanted == 0 || wanted & ~all_zones(server))
+		return -ENOENT;
+	if (server_page_count(server) >= SERVER_PAGES_MAX)
+		return -E2BIG;
+	if (request->when_busy == SERVER_REFUSE &&
+	    busy_zones(server, request->priority) & wanted)
+		return -EBUSY;
+	return 0;
+}
+
+int server_page(struct server *server, const struct server_request *request,
+		uint32_t *ret_id)
+{
+	uint64_t wanted = request->zones ? request->zones : all_zones(server);
+	struct server_page *p = NULL;
+	int r;
+
+	r = check_request(server, request, wanted);
+	if (r == 0) {
+		p = calloc(1, sizeof(*p));
+		r = p ? 0 : -ENOMEM;
+	}
+	if (r < 0) {
+		fd_close(request->file_fd);
+		return r;
+	}
+	*p = (struct server_page){
+		.server = server,
+		.id = ++server->last_id,
+		.priority = request->priority,
+		.wanted = wanted,
+		.seconds = request->seconds,
+		.chime = chime_ref(request->chime ? request->chime
+						  : server->config.chime),
+		.file_fd = request->file_fd,
+		.is_file = request->file_fd >= 0,
+		.state = SERVER_PAGE_QUEUED,
+	};
+	TAILQ_INSERT_TAIL(&server->pages, p, entry);
+	*ret_id = p->id;
+	if (busy_zones(server, p->priority) & wanted)
+		set_state(p, SERVER_PAGE_QUEUED); /* it will have to wait */
+	settle_later(server);
+	return 0;
+}
+
+int server_stop(struct server *server, uint32_t id)
+{
+	struct server_page *p;
+	int count = 0;
+
+	TAILQ_FOREACH (p, &server->pages, entry) {
+		if ((id != 0 && p->id != id) || p->state >= SERVER_PAGE_SENDING)
+			continue;
+		stop_page(p, ANNOUNCEMENT_STOPPED);
+		count++;
+	}
+	return count > 0 || id == 0 ? count : -ENOENT;
+}
+
+void server_close(struct server *server)
+{
+	struct server_page *p;
+
+	server->closed = true;
+	TAILQ_FOREACH (p, &server->pages, entry)
+		if (p->state == SERVER_PAGE_QUEUED)
+			end_unstarted(p);
+}
+
+unsigned server_page_count(const struct server *server)
+{
+	const struct server_page *p;
+	unsigned count = 0;
+
+	TAILQ_FOREACH (p, &server->pages, entry)
+		count += p->state != SERVER_PAGE_DONE;
+	return count;
+}
+
+bool server_page_at(const struct server *server, unsigned n,
+		    struct server_page_info *ret)
+{
+	const struct server_page *p;
+
+	TAILQ_FOREACH (p, &server->pages, entry) {
+		if (p->state == SERVER_PAGE_DONE)
+			continue;
+		if (n-- == 0) {
+			fill_info(p, ret);
+			return true;
+		}
+	}
+	return false;
+}
+
+double server_take_peak(struct server *server, uint32_t id)
+{
+	const struct server_page *p;
+
+	TAILQ_FOREACH (p, &server->pages, entry)
+		if (p->id == id && p->announcement)
+			return announcement_take_peak(p->announcement);
+	return 0;
+}
+
+const struct page *server_last_page(const struct server *server)
+{
+	return server->last_page;
+}
+
+unsigned server_zone_count(const struct server *server)
+{
+	return server->zone_count;
+}
+
+const char *server_zone_name(const struct server *server, unsigned zone)
+{
+	return zone_name(server->zones[zone]);
+}
+
+unsigned server_zone_clients(const struct server *server, unsigned zone)
+{
+	return zone_client_count(server->zones[zone]);
+}
+
+int server_find_zone(const struct server *server, const char *name)
+{
+	for (unsigned z = 0; z < server->zone_count; z++)
+		if (strcmp(zone_name(server->zones[z]), name) == 0)
+			return (int)z;
+	return -ENOENT;
+}
+
+unsigned server_client_count(const struct server *server)
+{
+	unsigned count = 0;
+
+	for (unsigned z = 0; z < server->zone_count; z++)
+		count += zone_client_count(server->zones[z]);
+	return count;
+}
+
+const struct server_stats *server_stats(const struct server *server)
+{
+	return &server->stats;
+}
+
+const struct server_config *server_config(const struct server *server)
+{
+	return &server->config;
+}
+
+void server_each_client(const struct server *server,
+			void (*each)(void *userdata, const char *zone,
+				     const struct connection *connection),
+			void *userdata)
+{
+	for (unsigned z = 0; z < server->zone_count; z++)
+		zone_each_client(server->zones[z], each, userdata);
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT
+ * RIFF/WAVE headers: encode, and decode as the bytes come in. Pure: no I/O,
+ * no allocation, no ALSA. The one place where a stranger's bytes are read. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Format tags, from Microsoft's mmreg.h. */
+enum wav_encoding {
+	WAV_PCM = 1, /* 8 bits unsigned; 16, 24 (3 bytes) and 32 signed */
+	WAV_FLOAT = 3, /* 32 bits */
+	WAV_ALAW = 6, /* 8 bits */
+	WAV_MULAW = 7, /* 8 bits */
+};
+
+struct wav_format {
+	enum wav_encoding encoding;
+	uint16_t bits; /* per sample */
+	uint16_t channels;
+	uint32_t rate; /* Hz */
+};
+
+enum {
+	WAV_RATE_MIN = 4000,
+	WAV_RATE_MAX = 384000,
+	WAV_CHANNELS_MAX = 32,
+	WAV_FRAME_SIZE_MAX = 4 * WAV_CHANNELS_MAX,
+	WAV_HEADER_SIZE_MAX = 80, /* of what wav_encode() writes */
+	WAV_FOREIGN_HEADER_SIZE_MAX = 16 << 20, /* of what is accepted */
+};
+
+/* A data size that is not known, or without an end. */
+#define WAV_ENDLESS UINT64_MAX
+/* The largest data size that a header of ours can state. */
+#define WAV_DATA_SIZE_MAX (UINT32_MAX - 1 - WAV_HEADER_SIZE_MAX)
+
+/* Whether the format is one that this project captures and plays (encoding,
+ * bits, channels and rate are all within the limits above). */
+bool wav_format_valid(const struct wav_format *format);
+bool wav_format_equal(const struct wav_format *a, const struct wav_format *b);
+
+/* Bytes in one frame. FORMAT must be valid. */
+size_t wav_frame_size(const struct wav_format *format);
+
+/* The ALSA name of the sample format, as in arecord's -f: "S16_LE" etc. */
+const char *wav_format_name(const struct wav_format *format);
+/* Sets encoding and bits from such a name, ignoring case; also takes arecord's
+ * "cd" and "dat" and "cd-less" names S16 and so on; 0 or -EINVAL.
+ * Rate and channels stay as they are. */
+int wav_format_parse_name(struct wav_format *format, const char *name);
+
+/* The byte that is silence in this format (0, 0x80 for U8, 0xd5 for A-law,
+ * 0xff for mu-law): memset(buffer, wav_silence(f), size). */
+uint8_t wav_silence(const struct wav_format *format);
+
+/* Writes a header for DATA_SIZE bytes of samples (or WAV_ENDLESS, which also
+ * stands in for anything above WAV_DATA_SIZE_MAX) and returns its size:
+ * 44 for 8- and 16-bit PCM in 1 or 2 channels, else WAVE_FORMAT_EXTENSIBLE. */
+size_t wav_encode(uint8_t header[WAV_HEADER_SIZE_MAX],
+		  const struct wav_format *format, uint64_t data_size);
+
+/* Reads a header piece by piece. The fields below "state" are results. */
+struct wav_parser {
+	struct {
+		uint8_t buffer[64];
+		size_t have, need;
+		uint64_t skip; /* bytes of an unknown chunk still to pass over */
+		uint64_t consumed;
+		int step;
+	} state;
+	bool done; /* the next byte is the first sample */
+	bool have_format;
+	struct wav_format format;
+	uint64_t data_size; /* bytes, or WAV_ENDLESS */
+	char error[128]; /* what is wrong, for a person; "" if nothing */
+};
+
+void wav_parser_init(struct wav_parser *parser);
+
+/* Feeds SIZE bytes. Returns how many were consumed: all of them, or fewer when
+ * the header is complete (parser->done) and samples follow. -EBADMSG when this
+ * is no WAV stream that can be played: parser->error says why. A data size
+ * that is no multiple of the frame size is rounded down. */
+ssize_t wav_parser_feed(struct wav_parser *parser, const void *data,
+			size_t size);

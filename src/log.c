@@ -15,21 +15,6 @@
 
 static int max_level = LOG_INFO;
 
-/* $JOURNAL_STREAM is "DEVICE:INODE" of the stream that systemd made (see
- * systemd.exec(5)); a redirected stderr does not match it. */
-static int stderr_is_journal(void)
-{
-	const char *stream = getenv("JOURNAL_STREAM");
-	char own[64];
-	struct stat st;
-
-	if (!stream || fstat(STDERR_FILENO, &st) < 0)
-		return 0;
-	snprintf(own, sizeof(own), "%ju:%ju", (uintmax_t)st.st_dev,
-		 (uintmax_t)st.st_ino);
-	return strcmp(stream, own) == 0;
-}
-
 static void replace_controls(char *text)
 {
 	for (; *text; text++)
@@ -47,6 +32,21 @@ int log_get_level(void)
 	return max_level;
 }
 
+/* $JOURNAL_STREAM is "DEVICE:INODE" of the stream that systemd made (see
+ * systemd.exec(5)); a redirected stderr does not match it. */
+bool log_is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	char own[64];
+	struct stat st;
+
+	if (!stream || fstat(STDERR_FILENO, &st) < 0)
+		return false;
+	snprintf(own, sizeof(own), "%ju:%ju", (uintmax_t)st.st_dev,
+		 (uintmax_t)st.st_ino);
+	return strcmp(stream, own) == 0;
+}
+
 void log_msg(int level, const char *format, ...)
 {
 	char line[LINE_MAX_SIZE];
@@ -57,7 +57,7 @@ void log_msg(int level, const char *format, ...)
 	if (level > max_level)
 		return;
 
-	if (stderr_is_journal())
+	if (log_is_journal())
 		snprintf(line, sizeof(line), "<%d>", level);
 	else
 		snprintf(line, sizeof(line), "%s: ",

@@ -3,6 +3,7 @@
  * stderr is the journal. Safe in any thread. */
 #pragma once
 
+#include <stdbool.h>
 #include <syslog.h>
 
 /* Messages above this level (syslog's scale, LOG_ERR 3 .. LOG_DEBUG 7) are
@@ -15,6 +16,9 @@ int log_get_level(void);
  * a stranger. Keeps errno. */
 void log_msg(int level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* Whether stderr is a stream of the journal. */
+bool log_is_journal(void);
 
 #define log_error(...) log_msg(LOG_ERR, __VA_ARGS__)
 #define log_warning(...) log_msg(LOG_WARNING, __VA_ARGS__)

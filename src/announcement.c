@@ -36,7 +36,7 @@ struct announcement {
 	uint64_t overruns, overrun_frames;
 	double peak;
 	uint8_t *buffer; /* BUFFER_SIZE; a message's samples, as they come */
-	size_t have; /* bytes in buffer: less than a frame between calls */
+	size_t have;	 /* bytes in buffer: less than a frame between calls */
 	uint32_t expected; /* bytes of the message still to be read */
 	struct announcement_callbacks callbacks;
 	void *userdata;
@@ -45,12 +45,12 @@ struct announcement {
 const char *announcement_end_name(enum announcement_end end)
 {
 	static const char *const names[] = {
-		[ANNOUNCEMENT_COMPLETE] = "complete",
-		[ANNOUNCEMENT_STOPPED] = "stopped",
-		[ANNOUNCEMENT_PREEMPTED] = "preempted",
-		[ANNOUNCEMENT_NO_DEVICE] = "no-device",
-		[ANNOUNCEMENT_NOT_AUDIO] = "not-audio",
-		[ANNOUNCEMENT_FAILED] = "failed",
+	    [ANNOUNCEMENT_COMPLETE] = "complete",
+	    [ANNOUNCEMENT_STOPPED] = "stopped",
+	    [ANNOUNCEMENT_PREEMPTED] = "preempted",
+	    [ANNOUNCEMENT_NO_DEVICE] = "no-device",
+	    [ANNOUNCEMENT_NOT_AUDIO] = "not-audio",
+	    [ANNOUNCEMENT_FAILED] = "failed",
 	};
 
 	return names[end];
@@ -180,8 +180,9 @@ static void on_source_opened(struct announcement *a,
 	a->planned_size = plan_size(a, message);
 	r = page_new(&a->page, &message->u.opened.format, a->planned_size);
 	if (r < 0) {
-		fail(a, ANNOUNCEMENT_FAILED, r,
-		     "There is not enough memory for the page; make it shorter");
+		fail(
+		    a, ANNOUNCEMENT_FAILED, r,
+		    "There is not enough memory for the page; make it shorter");
 		return;
 	}
 	a->state = ANNOUNCEMENT_CHIME;
@@ -202,8 +203,7 @@ static void on_source_ended(struct announcement *a,
 	if (error == 0)
 		announcement_stop(a, ANNOUNCEMENT_COMPLETE);
 	else if (error == -EBADMSG)
-		fail(a, ANNOUNCEMENT_NOT_AUDIO, error,
-		     message->u.ended.reason);
+		fail(a, ANNOUNCEMENT_NOT_AUDIO, error, message->u.ended.reason);
 	else
 		fail(a,
 		     a->state == ANNOUNCEMENT_OPENING ? ANNOUNCEMENT_NO_DEVICE
@@ -387,13 +387,13 @@ void announcement_info(const struct announcement *a,
 		       struct announcement_info *ret)
 {
 	*ret = (struct announcement_info){
-		.state = a->state,
-		.end = a->end,
-		.error = a->error,
-		.reason = a->reason,
-		.planned_frames = WAV_ENDLESS,
-		.overruns = a->overruns,
-		.overrun_frames = a->overrun_frames,
+	    .state = a->state,
+	    .end = a->end,
+	    .error = a->error,
+	    .reason = a->reason,
+	    .planned_frames = WAV_ENDLESS,
+	    .overruns = a->overruns,
+	    .overrun_frames = a->overrun_frames,
 	};
 	if (a->page) {
 		const struct wav_format *format = page_format(a->page);

@@ -13,19 +13,19 @@
 
 enum announcement_state {
 	ANNOUNCEMENT_OPENING, /* the device or the file is being opened */
-	ANNOUNCEMENT_CHIME, /* the chime goes out, the microphone is open */
-	ANNOUNCEMENT_SPEECH, /* what is said now goes out */
-	ANNOUNCEMENT_ENDED, /* the page is complete */
+	ANNOUNCEMENT_CHIME,   /* the chime goes out, the microphone is open */
+	ANNOUNCEMENT_SPEECH,  /* what is said now goes out */
+	ANNOUNCEMENT_ENDED,   /* the page is complete */
 };
 
 /* Why a page has ended. */
 enum announcement_end {
-	ANNOUNCEMENT_COMPLETE, /* its time was up, or its file at the end */
-	ANNOUNCEMENT_STOPPED, /* somebody stopped it */
+	ANNOUNCEMENT_COMPLETE,	/* its time was up, or its file at the end */
+	ANNOUNCEMENT_STOPPED,	/* somebody stopped it */
 	ANNOUNCEMENT_PREEMPTED, /* a page of higher priority */
 	ANNOUNCEMENT_NO_DEVICE, /* the microphone could not be opened */
 	ANNOUNCEMENT_NOT_AUDIO, /* the file is no WAV file */
-	ANNOUNCEMENT_FAILED, /* the microphone, file or memory gave out */
+	ANNOUNCEMENT_FAILED,	/* the microphone, file or memory gave out */
 };
 /* "complete", "stopped" .. */
 const char *announcement_end_name(enum announcement_end end);
@@ -33,21 +33,21 @@ const char *announcement_end_name(enum announcement_end end);
 struct announcement_info {
 	enum announcement_state state;
 	enum announcement_end end; /* when state is ENDED */
-	int error; /* negative errno, when it failed */
-	const char *reason; /* why it failed, for a person; or "" */
-	struct wav_format format; /* once open */
-	uint64_t frames; /* so far */
-	uint64_t planned_frames; /* in all, or WAV_ENDLESS */
-	uint64_t chime_frames; /* of these, the chime */
+	int error;		   /* negative errno, when it failed */
+	const char *reason;	   /* why it failed, for a person; or "" */
+	struct wav_format format;  /* once open */
+	uint64_t frames;	   /* so far */
+	uint64_t planned_frames;   /* in all, or WAV_ENDLESS */
+	uint64_t chime_frames;	   /* of these, the chime */
 	uint64_t overruns;
 	uint64_t overrun_frames; /* replaced by silence */
 };
 
 struct announcement_callbacks {
-	void (*on_opened)(void *userdata); /* the page exists and is empty */
-	void (*on_speech)(void *userdata); /* from now on speech goes out */
-	void (*on_grown)(void *userdata); /* samples were appended */
-	void (*on_ended)(void *userdata); /* state is ENDED */
+	void (*on_opened)(void *userdata);   /* the page exists and is empty */
+	void (*on_speech)(void *userdata);   /* from now on speech goes out */
+	void (*on_grown)(void *userdata);    /* samples were appended */
+	void (*on_ended)(void *userdata);    /* state is ENDED */
 	void (*on_released)(void *userdata); /* the device is closed too */
 };
 

@@ -135,10 +135,10 @@ static int copy_up_to(struct job *job, uint64_t size)
 
 	while (job->written < size) {
 		uint64_t left = size - job->written;
-		ssize_t n = pread(job->page_fd, buffer,
-				  left < sizeof(buffer) ? (size_t)left
-							: sizeof(buffer),
-				  (off_t)job->written);
+		ssize_t n =
+		    pread(job->page_fd, buffer,
+			  left < sizeof(buffer) ? (size_t)left : sizeof(buffer),
+			  (off_t)job->written);
 		int r;
 
 		if (n < 0 && errno == EINTR)
@@ -280,7 +280,7 @@ int archive_begin(struct archive_writer **ret,
 
 void archive_push(struct archive_writer *writer)
 {
-	struct order order = { 0 };
+	struct order order = {0};
 
 	if (!writer || writer->done || writer->sent.ended ||
 	    writer->sent.give_up)
@@ -333,9 +333,9 @@ bool archive_done(struct archive_writer *writer)
 static void send_last_order(struct archive_writer *writer)
 {
 	struct order order = {
-		.size = page_size(writer->page),
-		.ended = true,
-		.give_up = writer->give_up,
+	    .size = page_size(writer->page),
+	    .ended = true,
+	    .give_up = writer->give_up,
 	};
 
 	if (!writer->sent.ended && !writer->sent.give_up)

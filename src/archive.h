@@ -11,7 +11,7 @@
 
 struct archive_config {
 	const char *dir;
-	uint64_t limit_size; /* bytes of all files together; 0: no limit */
+	uint64_t limit_size;	/* bytes of all files together; 0: no limit */
 	uint64_t limit_seconds; /* age of a file; 0: no limit */
 };
 

@@ -134,11 +134,11 @@ static int change_rate(struct sound *sound, unsigned rate, char *problem)
 	double ratio = (double)rate / sound->rate;
 	size_t room = (size_t)((double)sound->frames * ratio) + 64;
 	SRC_DATA data = {
-		.data_in = sound->samples,
-		.input_frames = (long)sound->frames,
-		.output_frames = (long)room,
-		.src_ratio = ratio,
-		.end_of_input = 1,
+	    .data_in = sound->samples,
+	    .input_frames = (long)sound->frames,
+	    .output_frames = (long)room,
+	    .src_ratio = ratio,
+	    .end_of_input = 1,
 	};
 	int r;
 
@@ -183,7 +183,7 @@ static int sound_to(const struct sound *sound, const struct wav_format *format,
 static int convert(const struct wav_format *from, const struct wav_format *to,
 		   uint8_t **data, size_t *size, char *problem)
 {
-	struct sound sound = { 0 };
+	struct sound sound = {0};
 	uint8_t *converted = NULL;
 	int r;
 
@@ -210,8 +210,8 @@ static int read_samples(int fd, const struct wav_parser *parser, off_t offset,
 			size_t *ret_size, char *problem)
 {
 	size_t frame_size = wav_frame_size(&parser->format);
-	uint64_t most = (uint64_t)parser->format.rate * frame_size *
-			CHIME_SECONDS_MAX;
+	uint64_t most =
+	    (uint64_t)parser->format.rate * frame_size * CHIME_SECONDS_MAX;
 	uint64_t size = file_size - (uint64_t)offset;
 	uint8_t *data;
 	ssize_t n;

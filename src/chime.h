@@ -23,7 +23,7 @@ int chime_load(struct chime **ret, int fd, const struct wav_format *format,
 int chime_load_path(struct chime **ret, const char *path,
 		    const struct wav_format *format,
 		    char problem[CHIME_PROBLEM_SIZE]);
-struct chime *chime_ref(struct chime *chime); /* takes NULL */
+struct chime *chime_ref(struct chime *chime);	/* takes NULL */
 struct chime *chime_unref(struct chime *chime); /* takes NULL, returns NULL */
 
 const uint8_t *chime_data(const struct chime *chime);

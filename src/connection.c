@@ -24,7 +24,7 @@ struct connection {
 	int fd;
 	sd_event_source *io;
 	enum connection_state state;
-	bool blocked; /* the socket was full: waits for EPOLLOUT */
+	bool blocked;	  /* the socket was full: waits for EPOLLOUT */
 	bool read_closed; /* the peer will send no more */
 	bool ended;
 	uint32_t garbage;
@@ -249,8 +249,8 @@ struct connection *connection_free(struct connection *c)
 void connection_attach(struct connection *c, struct page *page, uint64_t offset,
 		       uint64_t max_lag)
 {
-	uint64_t size = page_ended(page) ? page_size(page)
-					 : page_planned_size(page);
+	uint64_t size =
+	    page_ended(page) ? page_size(page) : page_planned_size(page);
 
 	assert(c->state == CONNECTION_WAITING);
 	c->state = CONNECTION_ON_AIR;

@@ -12,22 +12,22 @@
 
 enum connection_state {
 	CONNECTION_WAITING, /* connected, no page */
-	CONNECTION_ON_AIR, /* a page is being sent */
+	CONNECTION_ON_AIR,  /* a page is being sent */
 	CONNECTION_CLOSING, /* all is sent; the peer has yet to close */
 };
 
 /* Why a connection is over. */
 enum connection_end {
-	CONNECTION_DONE, /* got its page whole */
-	CONNECTION_LEFT, /* went away while it waited */
-	CONNECTION_LOST, /* broke or closed during a page */
-	CONNECTION_STUCK, /* took nothing for too long */
+	CONNECTION_DONE,   /* got its page whole */
+	CONNECTION_LEFT,   /* went away while it waited */
+	CONNECTION_LOST,   /* broke or closed during a page */
+	CONNECTION_STUCK,  /* took nothing for too long */
 	CONNECTION_ABUSED, /* sent data, which no client does */
 };
 
 struct connection_stats {
-	uint64_t sent; /* bytes of samples */
-	uint64_t skips; /* times that it jumped to the newest frame */
+	uint64_t sent;	  /* bytes of samples */
+	uint64_t skips;	  /* times that it jumped to the newest frame */
 	uint64_t skipped; /* bytes of samples that it lost that way */
 };
 

@@ -60,8 +60,8 @@ void log_msg(int level, const char *format, ...)
 	if (log_is_journal())
 		snprintf(line, sizeof(line), "<%d>", level);
 	else
-		snprintf(line, sizeof(line), "%s: ",
-			 program_invocation_short_name);
+		snprintf(line, sizeof(line),
+			 "%s: ", program_invocation_short_name);
 	start = strlen(line);
 
 	va_start(ap, format);

@@ -71,7 +71,7 @@ static int set_port(struct net_endpoint *endpoint, const char *port,
 int net_parse_endpoint(struct net_endpoint *ret, const char *text,
 		       const char **ret_problem)
 {
-	struct net_endpoint endpoint = { .port = NET_DEFAULT_PORT };
+	struct net_endpoint endpoint = {.port = NET_DEFAULT_PORT};
 	const char *rest = strchr(text, ':');
 	int r;
 
@@ -129,7 +129,7 @@ static int parse_zone(char *zone, const char *text, const char **ret_address,
 int net_parse_listen(struct net_endpoint *ret, char *zone, const char *text,
 		     const char **ret_problem)
 {
-	struct net_endpoint endpoint = { .port = NET_DEFAULT_PORT };
+	struct net_endpoint endpoint = {.port = NET_DEFAULT_PORT};
 	char zone_name[NET_ZONE_SIZE];
 	const char *address, *rest;
 	int r;
@@ -166,9 +166,9 @@ static int resolve(const struct net_endpoint *endpoint, int flags,
 		   struct addrinfo **ret)
 {
 	const struct addrinfo hints = {
-		.ai_family = AF_UNSPEC,
-		.ai_socktype = SOCK_STREAM,
-		.ai_flags = flags,
+	    .ai_family = AF_UNSPEC,
+	    .ai_socktype = SOCK_STREAM,
+	    .ai_flags = flags,
 	};
 	const char *host = *endpoint->host ? endpoint->host : NULL;
 	int r = getaddrinfo(host, endpoint->port, &hints, ret);
@@ -338,7 +338,7 @@ uint64_t net_raise_nofile(void)
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return 0;
 	if (limit.rlim_cur < limit.rlim_max) {
-		const struct rlimit raised = { limit.rlim_max, limit.rlim_max };
+		const struct rlimit raised = {limit.rlim_max, limit.rlim_max};
 
 		if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
 			return raised.rlim_cur;

@@ -15,7 +15,7 @@ enum {
 	NET_HOST_SIZE = 256, /* a host name and its 0 */
 	NET_PORT_SIZE = 32,
 	NET_ZONE_SIZE = 64,
-	NET_ADDRESS_SIZE = 64, /* what net_address_name() writes */
+	NET_ADDRESS_SIZE = 64,	/* what net_address_name() writes */
 	NET_LISTENERS_MAX = 16, /* sockets for one --listen */
 };
 
@@ -41,8 +41,7 @@ bool net_zone_name_valid(const char *zone);
  * for IPv6 and one for IPv4. Returns how many sockets were put into fds; on
  * error none is left open and the result is a negative errno, or a positive
  * getaddrinfo code negated and below NET_GAI_BASE. */
-int net_listen(const struct net_endpoint *endpoint,
-	       int fds[NET_LISTENERS_MAX]);
+int net_listen(const struct net_endpoint *endpoint, int fds[NET_LISTENERS_MAX]);
 
 /* Words for the error of net_listen, net_resolve or net_connect. */
 const char *net_strerror(int error);

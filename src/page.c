@@ -41,10 +41,10 @@ int page_new(struct page **ret, const struct wav_format *format,
 	if (!page)
 		return -ENOMEM;
 	*page = (struct page){
-		.refs = 1,
-		.fd = TAKE_FD(fd),
-		.format = *format,
-		.planned_size = planned_size,
+	    .refs = 1,
+	    .fd = TAKE_FD(fd),
+	    .format = *format,
+	    .planned_size = planned_size,
 	};
 	*ret = page;
 	return 0;

@@ -13,16 +13,16 @@
 enum pcm_direction { PCM_PLAYBACK, PCM_CAPTURE };
 
 struct pcm_config {
-	const char *device; /* ALSA's name: "default", "plughw:1" .. */
+	const char *device;	  /* ALSA's name: "default", "plughw:1" .. */
 	struct wav_format format; /* must be valid */
-	uint32_t period_frames; /* wished; 0: ALSA chooses */
-	uint32_t buffer_frames; /* wished; 0: ALSA chooses */
+	uint32_t period_frames;	  /* wished; 0: ALSA chooses */
+	uint32_t buffer_frames;	  /* wished; 0: ALSA chooses */
 	uint32_t start_frames; /* playback starts by itself when the ring holds
 				  so many; clamped to what the ring can hold */
 };
 
 struct pcm_stats {
-	uint64_t xruns; /* overruns or underruns that were recovered */
+	uint64_t xruns;	   /* overruns or underruns that were recovered */
 	uint64_t suspends; /* suspends that were recovered */
 };
 
@@ -41,7 +41,7 @@ struct pcm *pcm_close(struct pcm *pcm);
 
 uint32_t pcm_period_frames(const struct pcm *pcm); /* as obtained */
 uint32_t pcm_buffer_frames(const struct pcm *pcm); /* as obtained */
-uint32_t pcm_start_frames(const struct pcm *pcm); /* as obtained */
+uint32_t pcm_start_frames(const struct pcm *pcm);  /* as obtained */
 const struct pcm_stats *pcm_stats(const struct pcm *pcm);
 
 /* Words for an error of any function here (static string, never NULL). */

@@ -37,7 +37,7 @@ static void player_free(void *userdata)
  * errno; -EPIPE when the page is over. A pipe may stay silent for ever. */
 static ssize_t player_read(struct player *player, int fd)
 {
-	struct pollfd pfd = { .fd = player->fd, .events = POLLIN };
+	struct pollfd pfd = {.fd = player->fd, .events = POLLIN};
 	ssize_t n;
 
 	for (;;) {
@@ -91,7 +91,7 @@ static int read_header(struct player *player, int fd)
 static int send_opened(const struct player *player, uint32_t chunk_frames,
 		       int fd)
 {
-	struct source_message message = { .type = SOURCE_OPENED };
+	struct source_message message = {.type = SOURCE_OPENED};
 
 	message.u.opened.format = player->parser.format;
 	message.u.opened.period_frames = chunk_frames;
@@ -102,8 +102,8 @@ static int send_opened(const struct player *player, uint32_t chunk_frames,
 static void sleep_until(uint64_t usec)
 {
 	const struct timespec ts = {
-		.tv_sec = (time_t)(usec / USEC_PER_SEC),
-		.tv_nsec = (long)(usec % USEC_PER_SEC * 1000),
+	    .tv_sec = (time_t)(usec / USEC_PER_SEC),
+	    .tv_nsec = (long)(usec % USEC_PER_SEC * 1000),
 	};
 
 	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) ==

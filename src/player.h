@@ -6,7 +6,7 @@
 
 enum player_pace {
 	PLAYER_REAL_TIME, /* chunk by chunk, at the file's own rate */
-	PLAYER_AT_ONCE, /* as fast as it can be read */
+	PLAYER_AT_ONCE,	  /* as fast as it can be read */
 };
 
 /* Takes over FD (also on error) and starts a thread that reads the header,

@@ -10,7 +10,7 @@
 #include "util.h"
 
 enum {
-	WAIT_MS = 100, /* how late a stop may be noticed on a frozen card */
+	WAIT_MS = 100,	 /* how late a stop may be noticed on a frozen card */
 	STALL_MS = 2000, /* a card that gives nothing for so long is lost */
 	CHUNK_MS_DEFAULT = 20, /* when the card has no period of its own */
 };
@@ -44,7 +44,7 @@ static const char *remedy(int error)
 static int send_opened(const struct recorder *recorder, const struct pcm *pcm,
 		       int fd)
 {
-	struct source_message message = { .type = SOURCE_OPENED };
+	struct source_message message = {.type = SOURCE_OPENED};
 
 	message.u.opened.format = recorder->config.format;
 	message.u.opened.period_frames = pcm_period_frames(pcm);
@@ -54,7 +54,7 @@ static int send_opened(const struct recorder *recorder, const struct pcm *pcm,
 
 static int send_gap(int fd, uint64_t frames)
 {
-	struct source_message message = { .type = SOURCE_GAP };
+	struct source_message message = {.type = SOURCE_GAP};
 
 	message.u.gap.frames = frames;
 	return source_send(fd, &message);
@@ -117,10 +117,10 @@ static void body(void *userdata, int fd)
 	const struct recorder *recorder = userdata;
 	const char *device = recorder->device, *step = "open";
 	const struct pcm_config config = {
-		.device = device,
-		.format = recorder->config.format,
-		.period_frames = recorder->config.period_frames,
-		.buffer_frames = recorder->config.buffer_frames,
+	    .device = device,
+	    .format = recorder->config.format,
+	    .period_frames = recorder->config.period_frames,
+	    .buffer_frames = recorder->config.buffer_frames,
 	};
 	struct pcm *pcm;
 	int r;
@@ -128,7 +128,8 @@ static void body(void *userdata, int fd)
 	r = pcm_open(&pcm, PCM_CAPTURE, &config, &step);
 	if (r < 0) {
 		source_send_ended(
-		    fd, r, "Cannot open the capture device '%.48s' (%s): %s; %s",
+		    fd, r,
+		    "Cannot open the capture device '%.48s' (%s): %s; %s",
 		    device, step, pcm_strerror(r), remedy(r));
 		return;
 	}

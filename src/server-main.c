@@ -59,7 +59,7 @@ static void on_page(void *userdata, const struct server_page_info *page)
 		(void)sd_event_exit(p->event, 0);
 }
 
-static const struct server_observer stop_observer = { .on_page = on_page };
+static const struct server_observer stop_observer = {.on_page = on_page};
 
 static int add_signals(struct program *p)
 {
@@ -191,8 +191,8 @@ static int load_chime(struct program *p)
 
 	if (!path)
 		return 0;
-	r = chime_load_path(&p->chime, path,
-			    &p->options.config.recorder.format, problem);
+	r = chime_load_path(&p->chime, path, &p->options.config.recorder.format,
+			    problem);
 	if (r < 0)
 		log_error("--chime '%s': %s", path, problem);
 	p->options.config.chime = p->chime;
@@ -218,8 +218,8 @@ static int add_observers(struct program *p)
 {
 	const struct server_options *o = &p->options;
 	const struct terminal_config config = {
-		.meter = o->meter ? TERMINAL_METER : TERMINAL_PLAIN,
-		.display = o->quiet ? TERMINAL_QUIET : TERMINAL_SHOW,
+	    .meter = o->meter ? TERMINAL_METER : TERMINAL_PLAIN,
+	    .display = o->quiet ? TERMINAL_QUIET : TERMINAL_SHOW,
 	};
 	int r;
 
@@ -285,7 +285,7 @@ static void tear_down(struct program *p)
 
 int main(int argc, char **argv)
 {
-	struct program program = { 0 };
+	struct program program = {0};
 	int r = server_options_parse(&program.options, argc, argv);
 
 	if (r <= 0)

@@ -66,34 +66,34 @@ enum {
 };
 
 static const struct option long_options[] = {
-	{ "device", required_argument, NULL, 'D' },
-	{ "format", required_argument, NULL, 'f' },
-	{ "rate", required_argument, NULL, 'r' },
-	{ "channels", required_argument, NULL, 'c' },
-	{ "duration", required_argument, NULL, 'd' },
-	{ "period-size", required_argument, NULL, OPTION_PERIOD_SIZE },
-	{ "buffer-size", required_argument, NULL, OPTION_BUFFER_SIZE },
-	{ "vumeter", no_argument, NULL, 'V' },
-	{ "quiet", no_argument, NULL, 'q' },
-	{ "verbose", no_argument, NULL, 'v' },
-	{ "list-pcms", no_argument, NULL, 'L' },
-	{ "interactive", no_argument, NULL, 'i' },
-	{ "listen", required_argument, NULL, 'l' },
-	{ "mode", required_argument, NULL, OPTION_MODE },
-	{ "chime", required_argument, NULL, OPTION_CHIME },
-	{ "archive", required_argument, NULL, OPTION_ARCHIVE },
-	{ "archive-limit", required_argument, NULL, OPTION_ARCHIVE_LIMIT },
-	{ "max-clients", required_argument, NULL, OPTION_MAX_CLIENTS },
-	{ "max-lag", required_argument, NULL, OPTION_MAX_LAG },
-	{ "idle-exit", required_argument, NULL, OPTION_IDLE_EXIT },
-	{ "bus", required_argument, NULL, OPTION_BUS },
-	{ "help", no_argument, NULL, 'h' },
-	{ "version", no_argument, NULL, OPTION_VERSION },
-	{ 0 },
+    {"device", required_argument, NULL, 'D'},
+    {"format", required_argument, NULL, 'f'},
+    {"rate", required_argument, NULL, 'r'},
+    {"channels", required_argument, NULL, 'c'},
+    {"duration", required_argument, NULL, 'd'},
+    {"period-size", required_argument, NULL, OPTION_PERIOD_SIZE},
+    {"buffer-size", required_argument, NULL, OPTION_BUFFER_SIZE},
+    {"vumeter", no_argument, NULL, 'V'},
+    {"quiet", no_argument, NULL, 'q'},
+    {"verbose", no_argument, NULL, 'v'},
+    {"list-pcms", no_argument, NULL, 'L'},
+    {"interactive", no_argument, NULL, 'i'},
+    {"listen", required_argument, NULL, 'l'},
+    {"mode", required_argument, NULL, OPTION_MODE},
+    {"chime", required_argument, NULL, OPTION_CHIME},
+    {"archive", required_argument, NULL, OPTION_ARCHIVE},
+    {"archive-limit", required_argument, NULL, OPTION_ARCHIVE_LIMIT},
+    {"max-clients", required_argument, NULL, OPTION_MAX_CLIENTS},
+    {"max-lag", required_argument, NULL, OPTION_MAX_LAG},
+    {"idle-exit", required_argument, NULL, OPTION_IDLE_EXIT},
+    {"bus", required_argument, NULL, OPTION_BUS},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, OPTION_VERSION},
+    {0},
 };
 
-static const char *const mode_names[] = { "live", "store", NULL };
-static const char *const bus_names[] = { "none", "system", "user", NULL };
+static const char *const mode_names[] = {"live", "store", NULL};
+static const char *const bus_names[] = {"none", "system", "user", NULL};
 
 /* "500M" is a size, "30d" an age. */
 static int parse_archive_limit(const char *text, struct archive_config *ret)
@@ -102,10 +102,14 @@ static int parse_archive_limit(const char *text, struct archive_config *ret)
 		char unit;
 		uint64_t bytes, seconds;
 	} units[] = {
-		{ 'K', UINT64_C(1) << 10, 0 }, { 'M', UINT64_C(1) << 20, 0 },
-		{ 'G', UINT64_C(1) << 30, 0 }, { 'T', UINT64_C(1) << 40, 0 },
-		{ 'm', 0, 60 },		       { 'h', 0, 3600 },
-		{ 'd', 0, 86400 },	       { 'w', 0, 604800 },
+	    {'K', UINT64_C(1) << 10, 0},
+	    {'M', UINT64_C(1) << 20, 0},
+	    {'G', UINT64_C(1) << 30, 0},
+	    {'T', UINT64_C(1) << 40, 0},
+	    {'m', 0, 60},
+	    {'h', 0, 3600},
+	    {'d', 0, 86400},
+	    {'w', 0, 604800},
 	};
 	char *unit;
 	unsigned long value;
@@ -319,19 +323,21 @@ int server_options_parse(struct server_options *ret, int argc, char **argv)
 	int option, r;
 
 	*ret = (struct server_options){
-		.config = {
-			.recorder = {
-				.device = "default",
-				.format = { WAV_PCM, 16, 2, 44100 },
-				.period_frames = 1024,
+	    .config =
+		{
+		    .recorder =
+			{
+			    .device = "default",
+			    .format = {WAV_PCM, 16, 2, 44100},
+			    .period_frames = 1024,
 			},
-			.seconds = 5,
-			.mode = SERVER_LIVE,
-			.max_clients = 1000,
-			.max_lag_seconds = 2,
+		    .seconds = 5,
+		    .mode = SERVER_LIVE,
+		    .max_clients = 1000,
+		    .max_lag_seconds = 2,
 		},
-		.bus = SERVER_BUS_NONE,
-		.interactive = isatty(STDIN_FILENO),
+	    .bus = SERVER_BUS_NONE,
+	    .interactive = isatty(STDIN_FILENO),
 	};
 	while ((option = getopt_long(argc, argv, "D:f:r:c:d:VqvLil:h",
 				     long_options, NULL)) != -1) {

@@ -29,7 +29,7 @@ struct server_page {
 	uint32_t id;
 	int priority;
 	uint64_t wanted; /* zones, a bit each */
-	uint64_t held; /* of these, the ones it is on the air in */
+	uint64_t held;	 /* of these, the ones it is on the air in */
 	double seconds;
 	struct chime *chime;
 	int file_fd;
@@ -65,12 +65,12 @@ struct server {
 const char *server_page_state_name(enum server_page_state state)
 {
 	static const char *const names[] = {
-		[SERVER_PAGE_QUEUED] = "queued",
-		[SERVER_PAGE_OPENING] = "opening",
-		[SERVER_PAGE_CHIME] = "chime",
-		[SERVER_PAGE_SPEECH] = "speech",
-		[SERVER_PAGE_SENDING] = "sending",
-		[SERVER_PAGE_DONE] = "done",
+	    [SERVER_PAGE_QUEUED] = "queued",
+	    [SERVER_PAGE_OPENING] = "opening",
+	    [SERVER_PAGE_CHIME] = "chime",
+	    [SERVER_PAGE_SPEECH] = "speech",
+	    [SERVER_PAGE_SENDING] = "sending",
+	    [SERVER_PAGE_DONE] = "done",
 	};
 
 	return names[state];
@@ -78,8 +78,9 @@ const char *server_page_state_name(enum server_page_state state)
 
 static uint64_t all_zones(const struct server *server)
 {
-	return server->zone_count == 64 ? UINT64_MAX
-					: (UINT64_C(1) << server->zone_count) - 1;
+	return server->zone_count == 64
+		   ? UINT64_MAX
+		   : (UINT64_C(1) << server->zone_count) - 1;
 }
 
 /* --- telling --- */
@@ -87,15 +88,15 @@ static uint64_t all_zones(const struct server *server)
 static void fill_info(const struct server_page *p, struct server_page_info *ret)
 {
 	*ret = (struct server_page_info){
-		.id = p->id,
-		.state = p->state,
-		.is_file = p->is_file,
-		.priority = p->priority,
-		.zones = p->wanted,
-		.clients = p->clients,
-		.reached = p->reached,
-		.lost = p->lost,
-		.skips = p->skips,
+	    .id = p->id,
+	    .state = p->state,
+	    .is_file = p->is_file,
+	    .priority = p->priority,
+	    .zones = p->wanted,
+	    .clients = p->clients,
+	    .reached = p->reached,
+	    .lost = p->lost,
+	    .skips = p->skips,
 	};
 	if (p->announcement)
 		announcement_info(p->announcement, &ret->source);
@@ -314,11 +315,11 @@ static void on_released(void *userdata)
 }
 
 static const struct announcement_callbacks announcement_callbacks = {
-	.on_opened = on_opened,
-	.on_speech = on_speech,
-	.on_grown = on_grown,
-	.on_ended = on_ended,
-	.on_released = on_released,
+    .on_opened = on_opened,
+    .on_speech = on_speech,
+    .on_grown = on_grown,
+    .on_ended = on_ended,
+    .on_released = on_released,
 };
 
 /* --- arbitration --- */
@@ -385,11 +386,10 @@ static bool microphone_closing(const struct server *server)
 {
 	const struct server_page *p;
 
-	TAILQ_FOREACH (p, &server->pages, entry)
-		if (p->announcement && !p->is_file &&
-		    p->state >= SERVER_PAGE_SENDING &&
-		    !announcement_released(p->announcement))
-			return true;
+	TAILQ_FOREACH(p, &server->pages, entry)
+	if (p->announcement && !p->is_file && p->state >= SERVER_PAGE_SENDING &&
+	    !announcement_released(p->announcement))
+		return true;
 	return false;
 }
 
@@ -420,7 +420,8 @@ static void schedule(struct server *server)
 
 	for (int prio = SERVER_PRIORITY_MAX; prio >= SERVER_PRIORITY_MIN;
 	     prio--) {
-		TAILQ_FOREACH (p, &server->pages, entry) {
+		TAILQ_FOREACH(p, &server->pages, entry)
+		{
 			if (p->state != SERVER_PAGE_QUEUED ||
 			    p->priority != prio)
 				continue;
@@ -430,10 +431,10 @@ static void schedule(struct server *server)
 			reserved |= p->wanted;
 		}
 	}
-	TAILQ_FOREACH (p, &server->pages, entry)
-		if (p->state == SERVER_PAGE_OPENING && !p->announcement &&
-		    (p->is_file || !microphone_closing(server)))
-			launch(p);
+	TAILQ_FOREACH(p, &server->pages, entry)
+	if (p->state == SERVER_PAGE_OPENING && !p->announcement &&
+	    (p->is_file || !microphone_closing(server)))
+		launch(p);
 }
 
 /* --- clients --- */
@@ -502,7 +503,8 @@ static void on_accepted(void *userdata, struct zone *zone)
 	tell_clients(server);
 	if (p && is_live(p) && p->announcement &&
 	    announcement_page(p->announcement))
-		attach_zone(p, z, page_size(announcement_page(p->announcement)));
+		attach_zone(p, z,
+			    page_size(announcement_page(p->announcement)));
 }
 
 static void count_end(struct server_page *p, enum connection_end end,
@@ -537,10 +539,10 @@ static void on_end(void *userdata, struct zone *zone, void *owner,
 }
 
 static const struct zone_callbacks zone_callbacks = {
-	.may_accept = may_accept,
-	.on_accepted = on_accepted,
-	.on_end = on_end,
-	.on_exhausted = on_exhausted,
+    .may_accept = may_accept,
+    .on_accepted = on_accepted,
+    .on_end = on_end,
+    .on_exhausted = on_exhausted,
 };
 
 /* --- what is done later --- */
@@ -621,7 +623,8 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 		zone_check_progress(server->zones[z], now - STUCK_USEC);
 		active += zone_active_count(server->zones[z]);
 	}
-	TAILQ_FOREACH (p, &server->pages, entry) {
+	TAILQ_FOREACH(p, &server->pages, entry)
+	{
 		archive_push(p->archive);
 		forget_consumed(p);
 	}
@@ -757,16 +760,16 @@ int server_page(struct server *server, const struct server_request *request,
 		return r;
 	}
 	*p = (struct server_page){
-		.server = server,
-		.id = ++server->last_id,
-		.priority = request->priority,
-		.wanted = wanted,
-		.seconds = request->seconds,
-		.chime = chime_ref(request->chime ? request->chime
-						  : server->config.chime),
-		.file_fd = request->file_fd,
-		.is_file = request->file_fd >= 0,
-		.state = SERVER_PAGE_QUEUED,
+	    .server = server,
+	    .id = ++server->last_id,
+	    .priority = request->priority,
+	    .wanted = wanted,
+	    .seconds = request->seconds,
+	    .chime = chime_ref(request->chime ? request->chime
+					      : server->config.chime),
+	    .file_fd = request->file_fd,
+	    .is_file = request->file_fd >= 0,
+	    .state = SERVER_PAGE_QUEUED,
 	};
 	TAILQ_INSERT_TAIL(&server->pages, p, entry);
 	*ret_id = p->id;
@@ -781,7 +784,8 @@ int server_stop(struct server *server, uint32_t id)
 	struct server_page *p;
 	int count = 0;
 
-	TAILQ_FOREACH (p, &server->pages, entry) {
+	TAILQ_FOREACH(p, &server->pages, entry)
+	{
 		if ((id != 0 && p->id != id) || p->state >= SERVER_PAGE_SENDING)
 			continue;
 		stop_page(p, ANNOUNCEMENT_STOPPED);
@@ -795,9 +799,9 @@ void server_close(struct server *server)
 	struct server_page *p;
 
 	server->closed = true;
-	TAILQ_FOREACH (p, &server->pages, entry)
-		if (p->state == SERVER_PAGE_QUEUED)
-			end_unstarted(p);
+	TAILQ_FOREACH(p, &server->pages, entry)
+	if (p->state == SERVER_PAGE_QUEUED)
+		end_unstarted(p);
 }
 
 unsigned server_page_count(const struct server *server)
@@ -805,8 +809,8 @@ unsigned server_page_count(const struct server *server)
 	const struct server_page *p;
 	unsigned count = 0;
 
-	TAILQ_FOREACH (p, &server->pages, entry)
-		count += p->state != SERVER_PAGE_DONE;
+	TAILQ_FOREACH(p, &server->pages, entry)
+	count += p->state != SERVER_PAGE_DONE;
 	return count;
 }
 
@@ -815,7 +819,8 @@ bool server_page_at(const struct server *server, unsigned n,
 {
 	const struct server_page *p;
 
-	TAILQ_FOREACH (p, &server->pages, entry) {
+	TAILQ_FOREACH(p, &server->pages, entry)
+	{
 		if (p->state == SERVER_PAGE_DONE)
 			continue;
 		if (n-- == 0) {
@@ -830,9 +835,9 @@ double server_take_peak(struct server *server, uint32_t id)
 {
 	const struct server_page *p;
 
-	TAILQ_FOREACH (p, &server->pages, entry)
-		if (p->id == id && p->announcement)
-			return announcement_take_peak(p->announcement);
+	TAILQ_FOREACH(p, &server->pages, entry)
+	if (p->id == id && p->announcement)
+		return announcement_take_peak(p->announcement);
 	return 0;
 }
 

@@ -13,14 +13,14 @@
 
 enum {
 	SERVER_ZONES_MAX = 64,
-	SERVER_PAGES_MAX = 64, /* in progress or waiting */
+	SERVER_PAGES_MAX = 64,	 /* in progress or waiting */
 	SERVER_PRIORITY_MIN = 0, /* routine */
 	SERVER_PRIORITY_DEFAULT = 5,
 	SERVER_PRIORITY_MAX = 9, /* emergency */
 };
 
 enum server_mode {
-	SERVER_LIVE, /* each chunk is sent as it is captured */
+	SERVER_LIVE,  /* each chunk is sent as it is captured */
 	SERVER_STORE, /* the page is recorded whole, then sent */
 };
 
@@ -40,16 +40,16 @@ struct server_request {
 	uint64_t zones; /* a bit for each zone; 0: all */
 	int priority;
 	enum server_when_busy when_busy;
-	double seconds; /* microphone: duration, 0 without end */
+	double seconds;	     /* microphone: duration, 0 without end */
 	struct chime *chime; /* microphone: or NULL; a reference is taken */
-	int file_fd; /* a WAV file to play, or -1 for the microphone */
+	int file_fd;	     /* a WAV file to play, or -1 for the microphone */
 };
 
 enum server_page_state {
 	SERVER_PAGE_QUEUED,
 	SERVER_PAGE_OPENING,
 	SERVER_PAGE_CHIME,
-	SERVER_PAGE_SPEECH, /* on air; in store mode: being recorded */
+	SERVER_PAGE_SPEECH,  /* on air; in store mode: being recorded */
 	SERVER_PAGE_SENDING, /* complete; slow clients still take it */
 	SERVER_PAGE_DONE,
 };
@@ -60,18 +60,18 @@ struct server_page_info {
 	enum server_page_state state;
 	bool is_file;
 	int priority;
-	uint64_t zones; /* asked for */
+	uint64_t zones;			 /* asked for */
 	struct announcement_info source; /* zeros while it is queued */
-	uint32_t clients; /* that receive it now */
-	uint32_t reached; /* got it to its end */
-	uint32_t lost; /* broke, left or were dropped */
-	uint64_t skips; /* jumps of clients that lagged */
+	uint32_t clients;		 /* that receive it now */
+	uint32_t reached;		 /* got it to its end */
+	uint32_t lost;			 /* broke, left or were dropped */
+	uint64_t skips;			 /* jumps of clients that lagged */
 };
 
 struct server_stats {
 	uint64_t accepted, refused; /* connections */
-	uint64_t abused; /* dropped because they sent data */
-	uint64_t pages; /* that began */
+	uint64_t abused;	    /* dropped because they sent data */
+	uint64_t pages;		    /* that began */
 };
 
 /* What the terminal, the bus and the supervisor are told. */
@@ -97,11 +97,11 @@ int server_add_listener(struct server *server, int fd, const char *zone);
 int server_observe(struct server *server,
 		   const struct server_observer *observer, void *userdata);
 
-/* Begins a page, or puts it in the queue; either from the loop, after this. Takes over request->file_fd, also on
- * error. *ret_id names it for everything that follows; what becomes of it, the
- * observers are told. -EBUSY: a page of equal or higher priority has one of
- * the zones; -ENOENT: no such zone; -E2BIG: SERVER_PAGES_MAX; -ESHUTDOWN:
- * after server_close(). */
+/* Begins a page, or puts it in the queue; either from the loop, after this.
+ * Takes over request->file_fd, also on error. *ret_id names it for everything
+ * that follows; what becomes of it, the observers are told. -EBUSY: a page of
+ * equal or higher priority has one of the zones; -ENOENT: no such zone; -E2BIG:
+ * SERVER_PAGES_MAX; -ESHUTDOWN: after server_close(). */
 int server_page(struct server *server, const struct server_request *request,
 		uint32_t *ret_id);
 /* Ends a page, or all with id 0. How many it ended; -ENOENT: no such page. */

@@ -69,7 +69,7 @@ int source_start(struct source **ret, const char *name,
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
 		return -errno;
 	source->fd = fds[0];
-	*args = (struct thread_args){ fds[1], body, free_data, userdata };
+	*args = (struct thread_args){fds[1], body, free_data, userdata};
 	r = create_thread(&source->thread, name, args);
 	if (r < 0) {
 		close(fds[0]);
@@ -167,7 +167,7 @@ int source_send(int fd, const struct source_message *message)
 
 int source_send_samples(int fd, const void *data, size_t size)
 {
-	struct source_message message = { .type = SOURCE_SAMPLES };
+	struct source_message message = {.type = SOURCE_SAMPLES};
 	int r;
 
 	message.u.samples.size = (uint32_t)size;
@@ -177,7 +177,7 @@ int source_send_samples(int fd, const void *data, size_t size)
 
 int source_send_ended(int fd, int error, const char *format, ...)
 {
-	struct source_message message = { .type = SOURCE_ENDED };
+	struct source_message message = {.type = SOURCE_ENDED};
 	va_list ap;
 
 	message.u.ended.error = error;

@@ -9,10 +9,10 @@
 #include "wav.h"
 
 enum source_message_type {
-	SOURCE_OPENED, /* the device or file is open: u.opened */
+	SOURCE_OPENED,	/* the device or file is open: u.opened */
 	SOURCE_SAMPLES, /* u.samples.size bytes follow, whole frames */
-	SOURCE_GAP, /* an overrun lost u.gap.frames here */
-	SOURCE_ENDED, /* the last message: u.ended */
+	SOURCE_GAP,	/* an overrun lost u.gap.frames here */
+	SOURCE_ENDED,	/* the last message: u.ended */
 };
 
 struct source_message {
@@ -30,7 +30,8 @@ struct source_message {
 			uint64_t frames;
 		} gap;
 		struct {
-			int error; /* 0 at the end of a file, or negative errno */
+			int error; /* 0 at the end of a file, or negative errno
+				    */
 			char reason[160]; /* for a person, when error < 0 */
 		} ended;
 	} u;
@@ -50,9 +51,9 @@ int source_start(struct source **ret, const char *name,
 /* The descriptor to wait on for EPOLLIN; EOF when the thread has ended. */
 int source_fd(const struct source *source);
 
-/* Reads the next message; its samples, if any, are read with source_read_samples
- * before the next one. 1 when there is one, 0 at the end, -EAGAIN when there is
- * none yet (or only a part of one). */
+/* Reads the next message; its samples, if any, are read with
+ * source_read_samples before the next one. 1 when there is one, 0 at the end,
+ * -EAGAIN when there is none yet (or only a part of one). */
 int source_next(struct source *source, struct source_message *ret);
 
 /* Up to SIZE bytes of the samples announced; how many, or -EAGAIN. */

@@ -67,14 +67,14 @@ static void log_end(const struct server_page_info *page)
 		log_info("%s", text);
 		return;
 	}
-	sd_journal_send("MESSAGE=%s", text, "PRIORITY=%d", LOG_INFO,
-			"INTERCOM_EVENT=page-end", "INTERCOM_PAGE=%u", page->id,
-			"INTERCOM_REASON=%s", reason,
-			"INTERCOM_FRAMES=%" PRIu64, source->frames,
-			"INTERCOM_SECONDS=%.3f", seconds_of(page),
-			"INTERCOM_REACHED=%u", page->reached, "INTERCOM_LOST=%u",
-			page->lost, "INTERCOM_SKIPS=%" PRIu64, page->skips,
-			"INTERCOM_OVERRUNS=%" PRIu64, source->overruns, NULL);
+	sd_journal_send(
+	    "MESSAGE=%s", text, "PRIORITY=%d", LOG_INFO,
+	    "INTERCOM_EVENT=page-end", "INTERCOM_PAGE=%u", page->id,
+	    "INTERCOM_REASON=%s", reason, "INTERCOM_FRAMES=%" PRIu64,
+	    source->frames, "INTERCOM_SECONDS=%.3f", seconds_of(page),
+	    "INTERCOM_REACHED=%u", page->reached, "INTERCOM_LOST=%u",
+	    page->lost, "INTERCOM_SKIPS=%" PRIu64, page->skips,
+	    "INTERCOM_OVERRUNS=%" PRIu64, source->overruns, NULL);
 }
 
 static bool is_idle(const struct supervisor *s)
@@ -89,8 +89,7 @@ static void watch_idle(struct supervisor *s)
 		return;
 	if (is_idle(s))
 		(void)sd_event_source_set_time(
-		    s->idle,
-		    now_usec() + s->idle_exit_seconds * USEC_PER_SEC);
+		    s->idle, now_usec() + s->idle_exit_seconds * USEC_PER_SEC);
 	(void)sd_event_source_set_enabled(s->idle, is_idle(s) ? SD_EVENT_ONESHOT
 							      : SD_EVENT_OFF);
 }
@@ -130,8 +129,8 @@ static void on_clients(void *userdata)
 }
 
 static const struct server_observer observer = {
-	.on_page = on_page,
-	.on_clients = on_clients,
+    .on_page = on_page,
+    .on_clients = on_clients,
 };
 
 static int on_status(sd_event_source *source, uint64_t usec, void *userdata)
@@ -170,10 +169,9 @@ static int add_timers(struct supervisor *s)
 		r = sd_event_source_set_enabled(s->status, SD_EVENT_OFF);
 	if (r < 0 || s->idle_exit_seconds == 0)
 		return r;
-	return sd_event_add_time(s->event, &s->idle, CLOCK_MONOTONIC,
-				 now_usec() +
-				     s->idle_exit_seconds * USEC_PER_SEC,
-				 0, on_idle, s);
+	return sd_event_add_time(
+	    s->event, &s->idle, CLOCK_MONOTONIC,
+	    now_usec() + s->idle_exit_seconds * USEC_PER_SEC, 0, on_idle, s);
 }
 
 int supervisor_new(struct supervisor **ret, sd_event *event,

@@ -28,8 +28,8 @@ struct terminal {
 	char line[LINE_SIZE];
 	size_t length;
 	bool in_place; /* stdout is a terminal: redraw one line */
-	bool drawn; /* a status line stands there, without a newline */
-	bool leaving; /* exit after the pages in progress */
+	bool drawn;    /* a status line stands there, without a newline */
+	bool leaving;  /* exit after the pages in progress */
 	uint64_t drawn_usec;
 };
 
@@ -203,8 +203,8 @@ static void on_clients(void *userdata)
 }
 
 static const struct server_observer observer = {
-	.on_page = on_page,
-	.on_clients = on_clients,
+    .on_page = on_page,
+    .on_clients = on_clients,
 };
 
 /* --- commands --- */
@@ -227,11 +227,11 @@ static const char *refusal(int error)
 static void begin_page(struct terminal *t, uint64_t zones, int file_fd)
 {
 	const struct server_request request = {
-		.zones = zones,
-		.priority = SERVER_PRIORITY_DEFAULT,
-		.when_busy = SERVER_REFUSE,
-		.seconds = server_config(t->server)->seconds,
-		.file_fd = file_fd,
+	    .zones = zones,
+	    .priority = SERVER_PRIORITY_DEFAULT,
+	    .when_busy = SERVER_REFUSE,
+	    .seconds = server_config(t->server)->seconds,
+	    .file_fd = file_fd,
 	};
 	uint32_t id;
 	int r = server_page(t->server, &request, &id);
@@ -302,8 +302,10 @@ static void page_zones(struct terminal *t, char *line)
 		int z = server_find_zone(t->server, word);
 
 		if (z < 0) {
-			say(t, "'%s' is neither a zone nor a command; try "
-			       "help", word);
+			say(t,
+			    "'%s' is neither a zone nor a command; try "
+			    "help",
+			    word);
 			return;
 		}
 		zones |= UINT64_C(1) << z;

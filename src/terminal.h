@@ -9,7 +9,7 @@
 struct terminal;
 
 struct terminal_config {
-	enum { TERMINAL_PLAIN, TERMINAL_METER } meter; /* -V */
+	enum { TERMINAL_PLAIN, TERMINAL_METER } meter;	/* -V */
 	enum { TERMINAL_SHOW, TERMINAL_QUIET } display; /* -q */
 };
 

@@ -69,11 +69,13 @@ static inline uint64_t now_usec(void)
 /* Frames that pass in USEC microseconds at RATE Hz, rounded down. */
 static inline uint64_t usec_to_frames(uint64_t usec, uint32_t rate)
 {
-	return usec / USEC_PER_SEC * rate + usec % USEC_PER_SEC * rate / USEC_PER_SEC;
+	return usec / USEC_PER_SEC * rate +
+	       usec % USEC_PER_SEC * rate / USEC_PER_SEC;
 }
 
 /* Microseconds that FRAMES last at RATE Hz (not 0), rounded down. */
 static inline uint64_t frames_to_usec(uint64_t frames, uint32_t rate)
 {
-	return frames / rate * USEC_PER_SEC + frames % rate * USEC_PER_SEC / rate;
+	return frames / rate * USEC_PER_SEC +
+	       frames % rate * USEC_PER_SEC / rate;
 }

@@ -10,9 +10,9 @@
 
 /* Format tags, from Microsoft's mmreg.h. */
 enum wav_encoding {
-	WAV_PCM = 1, /* 8 bits unsigned; 16, 24 (3 bytes) and 32 signed */
+	WAV_PCM = 1,   /* 8 bits unsigned; 16, 24 (3 bytes) and 32 signed */
 	WAV_FLOAT = 3, /* 32 bits */
-	WAV_ALAW = 6, /* 8 bits */
+	WAV_ALAW = 6,  /* 8 bits */
 	WAV_MULAW = 7, /* 8 bits */
 };
 
@@ -67,7 +67,8 @@ struct wav_parser {
 	struct {
 		uint8_t buffer[64];
 		size_t have, need;
-		uint64_t skip; /* bytes of an unknown chunk still to pass over */
+		uint64_t
+		    skip; /* bytes of an unknown chunk still to pass over */
 		uint64_t consumed;
 		int step;
 	} state;
@@ -75,7 +76,7 @@ struct wav_parser {
 	bool have_format;
 	struct wav_format format;
 	uint64_t data_size; /* bytes, or WAV_ENDLESS */
-	char error[128]; /* what is wrong, for a person; "" if nothing */
+	char error[128];    /* what is wrong, for a person; "" if nothing */
 };
 
 void wav_parser_init(struct wav_parser *parser);

@@ -86,7 +86,7 @@ static bool exhausted(int error)
 /* Accepts one. 1; 0 when there is none (or not now). */
 static int accept_one(struct zone *zone, int listener)
 {
-	struct sockaddr_storage peer = { 0 };
+	struct sockaddr_storage peer = {0};
 	socklen_t size = sizeof(peer);
 	int fd, r;
 
@@ -269,7 +269,8 @@ uint64_t zone_slowest(const struct zone *zone, const void *owner)
 	uint64_t slowest = UINT64_MAX;
 	const struct client *client;
 
-	TAILQ_FOREACH (client, &zone->active, entry) {
+	TAILQ_FOREACH(client, &zone->active, entry)
+	{
 		uint64_t offset;
 
 		if (client->owner != owner ||
@@ -287,9 +288,9 @@ uint64_t zone_skips(const struct zone *zone, const void *owner)
 	const struct client *client;
 	uint64_t skips = 0;
 
-	TAILQ_FOREACH (client, &zone->active, entry)
-		if (client->owner == owner)
-			skips += connection_stats(client->connection)->skips;
+	TAILQ_FOREACH(client, &zone->active, entry)
+	if (client->owner == owner)
+		skips += connection_stats(client->connection)->skips;
 	return skips;
 }
 
@@ -308,11 +309,11 @@ void zone_each_client(const struct zone *zone,
 				   const struct connection *connection),
 		      void *userdata)
 {
-	const struct client_list *const lists[] = { &zone->active,
-						    &zone->waiting };
+	const struct client_list *const lists[] = {&zone->active,
+						   &zone->waiting};
 	const struct client *client;
 
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
-		TAILQ_FOREACH (client, lists[i], entry)
-			each(userdata, zone->name, client->connection);
+		TAILQ_FOREACH(client, lists[i], entry)
+	each(userdata, zone->name, client->connection);
 }

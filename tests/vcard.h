@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT
+ * How the virtual card is configured and commanded. Nothing is declared here:
+ * ALSA loads it, and tests talk to it through files. */
+#pragma once
+
+/*
+ * An asound.conf of its own, named together with ALSA's own in
+ * ALSA_CONFIG_PATH=/usr/share/alsa/alsa.conf:/path/to/asound.conf:
+ *
+ *	pcm_type.vcard { lib "/path/to/vcard.so" }
+ *	pcm.card {
+ *		type vcard
+ *		control "/path/to/directory"	# optional, must exist
+ *		drift 50	# ppm by which the card is fast
+ *		open_delay 400	# ms that opening takes
+ *		resume 1	# a suspend is resumed in place, else prepared
+ *		format "S16_LE" rate 48000 channels 2	# the only ones
+ *		period_bytes_min 64 period_bytes_max 4096
+ *		buffer_bytes_min 64 buffer_bytes_max 65536
+ *		capture {
+ *			file "in.raw" loop 1	# frame n of the file is frame
+ *						# n since the first start
+ *			clicks 1	# 8 frames on each whole second
+ *			tone 440	# Hz
+ *		}
+ *		playback {
+ *			file "out.raw"	# appended to when a frame is PLAYED
+ *			log "out.log"	# a line for each span that was played
+ *		}
+ *	}
+ *
+ * A line of the playback log is "POSITION COUNT TIME": COUNT frames beginning
+ * with frame POSITION of the file were played, the first of them at TIME ns of
+ * CLOCK_MONOTONIC. Lines that begin with '#' are events.
+ *
+ * Files in the control directory command the card:
+ *	unplugged	open fails with ENODEV; what is open is disconnected
+ *	busy		open fails with EBUSY
+ *	stalled		the clock of the card stands still
+ *	xrun		an xrun; the card removes the file
+ *	suspend		a suspend; the card removes the file
+ *	asleep		resume does nothing and prepare fails with EAGAIN
+ * It writes there "log", lines of "TIME EVENT DIRECTION" (open, hw_params ..,
+ * start, stop, xrun, suspend, resume, unplug, close), and holds
+ * "lock-DIRECTION" while it is open: like hardware, it opens once.
+ *
+ * After an xrun the capture goes on where the clock is, not where it was.
+ */

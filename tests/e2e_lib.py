@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: MIT
+"""What the end-to-end tests share: the virtual card, processes, sockets.
+
+Environment: BUILDDIR (programs and vcard.so; default: the current folder) and
+SRCDIR. Nothing here sleeps to synchronise: everything waits for an event, with
+a bound that is generous because the machine may be slow.
+"""
+import array
+import io
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+import wave
+
+BUILDDIR = os.path.abspath(os.environ.get("BUILDDIR", "."))
+SRCDIR = os.path.abspath(os.environ.get("SRCDIR", os.path.dirname(__file__) + "/.."))
+PATIENCE = 30.0  # seconds that anything may take before a test fails
+
+
+def program(name):
+    return os.path.join(BUILDDIR, name)
+
+
+def wait_until(condition, what, patience=PATIENCE, step=0.01):
+    """Polls a condition that no descriptor tells of; returns its value."""
+    end = time.monotonic() + patience
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError("waited in vain for " + what)
+        time.sleep(step)
+
+
+class Card:
+    """A virtual sound card: an asound.conf, a control directory, files."""
+
+    def __init__(self, folder, name="card", capture=None, playback=True,
+                 options=""):
+        self.folder = os.path.join(folder, name)
+        self.control = os.path.join(self.folder, "control")
+        os.makedirs(self.control)
+        self.played = os.path.join(self.folder, "out.raw")
+        self.log = os.path.join(self.folder, "out.log")
+        self.input = os.path.join(self.folder, "in.raw")
+        parts = []
+        if isinstance(capture, bytes):
+            with open(self.input, "wb") as f:
+                f.write(capture)
+            parts.append('capture { file "%s" loop 1 }' % self.input)
+        elif capture:
+            parts.append("capture { %s }" % capture)
+        if playback:
+            parts.append('playback { file "%s" log "%s" }'
+                         % (self.played, self.log))
+        self.conf = os.path.join(self.folder, "asound.conf")
+        with open(self.conf, "w") as f:
+            f.write('pcm_type.vcard { lib "%s" }\n'
+                    "pcm.card { type vcard control \"%s\" %s\n%s }\n"
+                    'pcm.plugcard { type plug slave.pcm card }\n'
+                    'pcm.!default { type plug slave.pcm card }\n'
+                    % (os.environ.get("VCARD_SO", program("vcard.so")),
+                       self.control, options, "\n".join(parts)))
+
+    def env(self):
+        env = dict(os.environ)
+        env["ALSA_CONFIG_PATH"] = "/usr/share/alsa/alsa.conf:" + self.conf
+        return env
+
+    def set(self, fault):
+        with open(os.path.join(self.control, fault), "w"):
+            pass
+
+    def clear(self, fault):
+        try:
+            os.unlink(os.path.join(self.control, fault))
+        except FileNotFoundError:
+            pass
+
+    def events(self, event):
+        try:
+            with open(os.path.join(self.control, "log")) as f:
+                return [l for l in f if l.split()[1] == event]
+        except FileNotFoundError:
+            return []
+
+    def sound(self):
+        """What was played so far, as bytes."""
+        try:
+            with open(self.played, "rb") as f:
+                return f.read()
+        except FileNotFoundError:
+            return b""
+
+
+class Process:
+    """A child whose stdout and stderr are collected line by line."""
+
+    def __init__(self, argv, env=None, stdin=None, pass_fds=(), **kwargs):
+        self.argv = argv
+        self.lines = []
+        self.condition = threading.Condition()
+        self.child = subprocess.Popen(
+            argv, env=env, stdin=stdin if stdin is not None
+            else subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, pass_fds=pass_fds, **kwargs)
+        self.pid = self.child.pid
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self):
+        for line in io.TextIOWrapper(self.child.stdout, errors="replace"):
+            with self.condition:
+                self.lines.append(line.rstrip("\n"))
+                self.condition.notify_all()
+        with self.condition:
+            self.condition.notify_all()
+
+    def output(self):
+        with self.condition:
+            return "\n".join(self.lines)
+
+    def count(self, pattern):
+        with self.condition:
+            return sum(1 for l in self.lines if re.search(pattern, l))
+
+    def wait_line(self, pattern, count=1, patience=PATIENCE):
+        """The count-th line that matches."""
+        end = time.monotonic() + patience
+        with self.condition:
+            while True:
+                found = [l for l in self.lines if re.search(pattern, l)]
+                if len(found) >= count:
+                    return found[count - 1]
+                left = end - time.monotonic()
+                if left <= 0 or not self.reader.is_alive():
+                    raise AssertionError(
+                        "no line %r (%d) from %s:\n%s" % (
+                            pattern, count, self.argv, "\n".join(self.lines)))
+                self.condition.wait(min(left, 0.2))
+
+    def write(self, text):
+        self.child.stdin.write(text.encode())
+        self.child.stdin.flush()
+
+    def signal(self, number):
+        self.child.send_signal(number)
+
+    def wait(self, patience=PATIENCE):
+        """The exit status; what it has printed is then complete."""
+        status = self.child.wait(patience)
+        self.reader.join(patience)
+        return status
+
+    def stop(self):
+        if self.child.poll() is None:
+            self.child.send_signal(signal.SIGTERM)
+            try:
+                self.child.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                self.child.kill()
+                self.child.wait()
+                raise AssertionError("SIGTERM did not end %s\n%s"
+                                     % (self.argv, self.output()))
+        self.reader.join(PATIENCE)
+        if self.child.stdin:
+            try:
+                self.child.stdin.close()
+            except BrokenPipeError:
+                pass
+        self.child.stdout.close()
+
+    def fd_count(self):
+        return len(os.listdir("/proc/%d/fd" % self.pid))
+
+    def cpu_seconds(self):
+        with open("/proc/%d/stat" % self.pid) as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def rss_kib(self):
+        with open("/proc/%d/status" % self.pid) as f:
+            return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
+
+
+def free_port(family=socket.AF_INET):
+    with socket.socket(family, socket.SOCK_STREAM) as s:
+        s.bind(("127.0.0.1" if family == socket.AF_INET else "::1", 0))
+        return s.getsockname()[1]
+
+
+def connect(port, host="127.0.0.1", rcvbuf=None):
+    s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET,
+                      socket.SOCK_STREAM)
+    if rcvbuf:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
+    s.settimeout(PATIENCE)
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            s.connect((host, port))
+            return s
+        except ConnectionRefusedError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.02)
+
+
+def receive_all(sock, size=65536):
+    """Everything until the peer closes."""
+    data = bytearray()
+    while True:
+        piece = sock.recv(size)
+        if not piece:
+            return bytes(data)
+        data += piece
+
+
+def noise(size, seed=1):
+    """Bytes in which no two places look alike: for exact comparisons."""
+    import random
+    return random.Random(seed).randbytes(size)
+
+
+def wav_bytes(frames, rate=44100, channels=2, width=2):
+    """A canonical WAV file around raw samples, by Python's wave."""
+    out = io.BytesIO()
+    with wave.open(out, "wb") as w:
+        w.setnchannels(channels)
+        w.setsampwidth(width)
+        w.setframerate(rate)
+        w.writeframes(frames)
+    return out.getvalue()
+
+
+class Case(unittest.TestCase):
+    """A test with a folder and processes of its own."""
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="intercom-test-")
+        self.processes = []
+
+    def tearDown(self):
+        try:
+            for process in reversed(self.processes):
+                process.stop()
+        finally:
+            for process in self.processes:
+                if process.child.poll() is None:
+                    process.child.kill()
+                    process.child.wait()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def start(self, argv, **kwargs):
+        process = Process(argv, **kwargs)
+        self.processes.append(process)
+        return process
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+
+def main():
+    """Runs the tests of the calling file; the last line counts them."""
+    result = unittest.main(exit=False, verbosity=2).result
+    failed = len(result.failures) + len(result.errors)
+    print("%d passed, %d failed" % (result.testsRun - failed, failed))
+    sys.exit(1 if failed or result.testsRun == 0 else 0)

@@ -1,0 +1,676 @@
+# SPDX-License-Identifier: MIT
+"""intercom-server end to end: the real program, the virtual card, sockets."""
+import io
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import threading
+import unittest
+import wave
+
+from e2e_lib import (Card, Case, PATIENCE, connect, free_port, main, noise,
+                     program, receive_all, wait_until, wav_bytes)
+
+CHUNK = 1024
+FRAME = 4  # bytes: S16_LE, stereo
+
+
+def page_size(rate, chunk, seconds, frame=FRAME):
+    return int(rate / chunk * seconds) * chunk * frame
+
+
+class ServerCase(Case):
+    def server(self, *args, sound=None, card=None, stdin=subprocess.PIPE,
+               listen=True, interactive=True, **kwargs):
+        """Starts a server and waits until it says that it is ready."""
+        self.sound = noise(400000 * FRAME) if sound is None else sound
+        self.card = card or Card(self.folder, "mic", capture=self.sound)
+        self.port = free_port()
+        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notify.bind(self.path("notify%d" % self.port))
+        self.notify.settimeout(PATIENCE)
+        self.addCleanup(self.notify.close)
+        env = self.card.env()
+        env["NOTIFY_SOCKET"] = self.path("notify%d" % self.port)
+        argv = [program("intercom-server"), "-D", "card"]
+        if listen:
+            argv += ["-l", "127.0.0.1:%d" % self.port]
+        if interactive:
+            argv.append("-i")
+        process = self.start(argv + list(args), env=env, stdin=stdin, **kwargs)
+        self.wait_notify(b"READY=1")
+        return process
+
+    def wait_notify(self, what):
+        while True:
+            message = self.notify.recv(4096)
+            if what in message:
+                return message
+
+    def clients(self, count, **kwargs):
+        """Connected sockets; the kernel has queued them in this order."""
+        sockets = [connect(self.port, **kwargs) for _ in range(count)]
+        for s in sockets:
+            self.addCleanup(s.close)
+        return sockets
+
+    def collect(self, sockets):
+        """Receives from all at once, each in a thread, to the end."""
+        results = [None] * len(sockets)
+
+        def run(n):
+            results[n] = receive_all(sockets[n])
+
+        threads = [threading.Thread(target=run, args=(n,))
+                   for n in range(len(sockets))]
+        for t in threads:
+            t.start()
+        return lambda: ([t.join(PATIENCE) for t in threads], results)[1]
+
+    def wait_clients(self, server, count):
+        server.write("status\n")
+        wait_until(lambda: self._count(server) >= count, "%d clients" % count)
+
+    def _count(self, server):
+        found = [re.search(r"Zone \S+: (\d+) clients", l)
+                 for l in list(server.lines)]
+        total = [int(m.group(1)) for m in found if m]
+        server.write("status\n")
+        return total[-1] if total else 0
+
+    def parse(self, data):
+        with wave.open(io.BytesIO(data)) as w:
+            return w.getparams(), w.readframes(w.getnframes())
+
+
+class FixedPages(ServerCase):
+    def test_a_five_second_page_is_the_file_that_the_scripts_sent(self):
+        server = self.server("-r", "44100", "-d", "5")
+        a, b = self.clients(2)
+        self.wait_clients(server, 2)
+        done = self.collect([a, b])
+        server.write("\n")
+        first, second = done()
+        self.assertEqual(len(first), 880684)
+        self.assertEqual(first, second)
+        params, frames = self.parse(first)
+        self.assertEqual((params.nchannels, params.sampwidth,
+                          params.framerate, params.nframes),
+                         (2, 2, 44100, 220160))
+        self.assertEqual(frames, self.sound[:220160 * FRAME])
+        line = server.wait_line(r"Page 1: ")
+        self.assertIn("220160 frames (4.99 s), 2 clients reached, 0 lost, "
+                      "0 skips, 0 overruns", line)
+        wait_until(lambda: self.card.events("close"), "the card to be closed")
+
+    def test_store_sends_the_same_bytes_as_live(self):
+        results = []
+        for mode in ("live", "store"):
+            server = self.server("-d", "0.5", "--mode", mode,
+                                 card=Card(self.folder, mode,
+                                           capture=noise(40000 * FRAME)))
+            (s,) = self.clients(1)
+            self.wait_clients(server, 1)
+            server.write("\n")
+            results.append(receive_all(s))
+            server.stop()
+        self.assertEqual(results[0], results[1])
+        self.assertEqual(len(results[0]), 44 + page_size(44100, CHUNK, 0.5))
+
+    def test_every_format_arrives_bit_exactly(self):
+        for fmt, width, channels in (("U8", 1, 1), ("S24_3LE", 3, 2),
+                                     ("S32_LE", 4, 1), ("FLOAT_LE", 4, 2),
+                                     ("A_LAW", 1, 1), ("MU_LAW", 1, 2)):
+            with self.subTest(format=fmt):
+                sound = noise(30000 * width * channels)
+                server = self.server(
+                    "-f", fmt, "-c", str(channels), "-r", "48000",
+                    "-d", "0.2", card=Card(self.folder, fmt, capture=sound))
+                (s,) = self.clients(1)
+                self.wait_clients(server, 1)
+                server.write("\n")
+                data = receive_all(s)
+                size = page_size(48000, CHUNK, 0.2, width * channels)
+                self.assertEqual(data[-size:], sound[:size])
+                self.assertEqual(data[:4], b"RIFF")
+                server.stop()
+
+    def test_two_hundred_clients_receive_identical_bytes(self):
+        server = self.server("-d", "1")
+        sockets = self.clients(200)
+        self.wait_clients(server, 200)
+        done = self.collect(sockets)
+        server.write("\n")
+        results = done()
+        self.assertEqual(len(set(results)), 1)
+        self.assertEqual(len(results[0]), 44 + page_size(44100, CHUNK, 1))
+        self.assertIn("200 clients reached, 0 lost",
+                      server.wait_line("Page 1: "))
+
+    def test_a_page_after_a_page(self):
+        server = self.server("-d", "0.1")
+        for n in range(1, 6):
+            (s,) = self.clients(1)
+            self.wait_clients(server, 1)
+            server.write("\n")
+            self.assertEqual(len(receive_all(s)),
+                             44 + page_size(44100, CHUNK, 0.1))
+            server.wait_line("Page %d: " % n)
+        self.assertEqual(len(self.card.events("open")), 5)
+        wait_until(lambda: len(self.card.events("close")) == 5, "closing")
+
+
+class OpenEndedPages(ServerCase):
+    def test_enter_ends_a_page_without_an_end(self):
+        server = self.server("-d", "0")
+        (s,) = self.clients(1)
+        self.wait_clients(server, 1)
+        server.write("\n")
+        head = s.recv(44, socket.MSG_WAITALL)
+        self.assertEqual(struct.unpack("<I", head[4:8])[0], 0xFFFFFFFF)
+        self.assertEqual(struct.unpack("<I", head[40:44])[0], 0xFFFFFFFF)
+        begin = s.recv(50000, socket.MSG_WAITALL)
+        server.write("\n")
+        rest = receive_all(s)
+        samples = begin + rest
+        self.assertEqual(samples, self.sound[:len(samples)])
+        self.assertEqual(len(samples) % FRAME, 0)
+        self.assertIn("1 client reached, 0 lost", server.wait_line("Page 1: "))
+
+    def test_sigterm_ends_a_page_cleanly(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            server = self.server("-d", "0", card=Card(
+                self.folder, str(int(number)), capture=noise(400000)))
+            (s,) = self.clients(1)
+            self.wait_clients(server, 1)
+            server.write("\n")
+            s.recv(5000, socket.MSG_WAITALL)
+            server.signal(number)
+            rest = receive_all(s)
+            self.assertEqual((5000 - 44 + len(rest)) % FRAME, 0)
+            self.assertEqual(server.wait(), 0)
+            self.wait_notify(b"STOPPING=1")
+
+    def test_end_of_input_ends_the_server_after_the_page_in_progress(self):
+        server = self.server("-d", "0.5")
+        (s,) = self.clients(1)
+        self.wait_clients(server, 1)
+        server.write("\n")
+        s.recv(44, socket.MSG_WAITALL)
+        server.child.stdin.close()
+        self.assertEqual(len(receive_all(s)), page_size(44100, CHUNK, 0.5))
+        self.assertEqual(server.wait(), 0)
+
+    def test_quit_ends_a_server_that_is_idle(self):
+        server = self.server()
+        server.write("quit\n")
+        self.assertEqual(server.wait(), 0)
+
+    def test_a_fixed_page_that_is_ended_early_is_cut_on_a_frame(self):
+        server = self.server("-d", "60")
+        (s,) = self.clients(1)
+        self.wait_clients(server, 1)
+        server.write("\n")
+        s.recv(20044, socket.MSG_WAITALL)
+        server.write("\n")
+        self.assertEqual(len(receive_all(s)) % FRAME, 0)
+        self.assertIn("1 client reached", server.wait_line("Page 1: "))
+
+
+class JoiningAndLagging(ServerCase):
+    def test_a_late_joiner_gets_what_remains_on_a_frame_boundary(self):
+        server = self.server("-d", "3")
+        (first,) = self.clients(1)
+        self.wait_clients(server, 1)
+        server.write("\n")
+        first.recv(44 + 88200, socket.MSG_WAITALL)
+        (late,) = self.clients(1)
+        done = self.collect([first, late])
+        _, data = done()
+        params, frames = self.parse(data)
+        self.assertEqual(len(data), 44 + len(frames))
+        self.assertEqual(params.nframes * FRAME, len(frames))
+        total = page_size(44100, CHUNK, 3)
+        self.assertEqual(frames, self.sound[total - len(frames):total])
+        self.assertGreaterEqual(total - len(frames), 88200)
+
+    def test_a_late_joiner_of_an_endless_page(self):
+        server = self.server("-d", "0")
+        (first,) = self.clients(1)
+        self.wait_clients(server, 1)
+        server.write("\n")
+        first.recv(44 + 88200, socket.MSG_WAITALL)
+        (late,) = self.clients(1)
+        head = late.recv(44, socket.MSG_WAITALL)
+        self.assertEqual(head[40:44], b"\xff\xff\xff\xff")
+        begin = late.recv(20000, socket.MSG_WAITALL)
+        at = self.sound.find(begin)
+        self.assertGreaterEqual(at, 88200)
+        self.assertEqual(at % FRAME, 0)
+        server.write("\n")
+
+    def test_a_lagging_client_skips_and_delays_nobody(self):
+        server = self.server("-r", "192000", "-c", "2", "-d", "3",
+                             "--max-lag", "0.2")
+        (slow,) = self.clients(1, rcvbuf=4096)
+        (honest,) = self.clients(1)
+        self.wait_clients(server, 2)
+        done = self.collect([honest])
+        server.write("\n")
+        total = page_size(192000, CHUNK, 3)
+        (data,) = done()
+        self.assertEqual(data[44:], self.sound[:total])
+        late = receive_all(slow)
+        self.assertLess(len(late), 44 + total)
+        self.assertEqual((len(late) - 44) % FRAME, 0)
+        line = server.wait_line("Page 1: ")
+        self.assertIn("2 clients reached, 0 lost", line)
+        self.assertGreater(int(re.search(r"(\d+) skip", line).group(1)), 0)
+        # What it got is made of whole pieces of the page, in order.
+        self.assertEqual(late[44:44 + 4096], self.sound[:4096])
+
+    def test_a_client_that_takes_nothing_for_ten_seconds_is_dropped(self):
+        server = self.server("-r", "48000", "-d", "0", "--max-lag", "3600",
+                             sound=noise(100000))
+        (stuck,) = self.clients(1, rcvbuf=4096)
+        self.wait_clients(server, 1)
+        server.write("\n")
+        server.wait_line("took nothing for 10 s", patience=60)
+        server.write("\n")
+        self.assertIn("0 clients reached, 1 lost", server.wait_line("Page 1: "))
+
+    def test_a_vanished_client_is_counted_as_lost(self):
+        server = self.server("-d", "0")
+        gone, stays = self.clients(2)
+        self.wait_clients(server, 2)
+        server.write("\n")
+        gone.recv(1000, socket.MSG_WAITALL)
+        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                        struct.pack("ii", 1, 0))
+        gone.close()
+        stays.recv(100000, socket.MSG_WAITALL)
+        server.write("\n")
+        receive_all(stays)
+        self.assertIn("1 client reached, 1 lost", server.wait_line("Page 1: "))
+
+    def test_a_half_closed_client_still_gets_its_page(self):
+        server = self.server("-d", "0.3")
+        (s,) = self.clients(1)
+        self.wait_clients(server, 1)
+        server.write("\n")
+        head = s.recv(44, socket.MSG_WAITALL)
+        s.shutdown(socket.SHUT_WR)
+        self.assertEqual(len(head + receive_all(s)),
+                         44 + page_size(44100, CHUNK, 0.3))
+
+    def test_a_client_that_left_while_waiting_is_not_counted(self):
+        server = self.server("-d", "0.1")
+        left, stays = self.clients(2)
+        self.wait_clients(server, 2)
+        left.close()
+        wait_until(lambda: self._count(server) == 1, "one client")
+        server.write("\n")
+        receive_all(stays)
+        self.assertIn("1 client reached, 0 lost", server.wait_line("Page 1: "))
+
+    def test_a_client_that_talks_is_dropped(self):
+        server = self.server()
+        (s,) = self.clients(1)
+        self.wait_clients(server, 1)
+        s.sendall(b"GET / HTTP/1.0\r\n\r\n" * 1000)
+        wait_until(lambda: self._count(server) == 0, "the drop")
+
+
+class Faults(ServerCase):
+    def test_a_missing_card_is_named_and_clients_stay(self):
+        server = self.server("-d", "0.1")
+        (s,) = self.clients(1)
+        self.wait_clients(server, 1)
+        for fault, words in (("unplugged", "No such device"),
+                             ("busy", "Device or resource busy")):
+            self.card.set(fault)
+            server.write("\n")
+            line = server.wait_line("Cannot open the capture device 'card'.*"
+                                    + words)
+            self.assertRegex(line, "intercom-server -L|another program")
+            self.card.clear(fault)
+            self.wait_page_gone(server)
+        self.assertEqual(self._count(server), 1)
+        server.write("\n")
+        self.assertEqual(len(receive_all(s)),
+                         44 + page_size(44100, CHUNK, 0.1))
+
+    def wait_page_gone(self, server):
+        def idle():
+            before = server.count("^Zone ")
+            server.write("status\n")
+            wait_until(lambda: server.count("^Zone ") > before, "status")
+            return not [l for l in server.lines[-2:] if "opening" in l]
+        wait_until(idle, "no page")
+
+    def test_a_card_that_is_unplugged_ends_the_page_after_what_it_gave(self):
+        server = self.server("-d", "0")
+        (s,) = self.clients(1)
+        self.wait_clients(server, 1)
+        server.write("\n")
+        s.recv(44, socket.MSG_WAITALL)
+        begin = s.recv(40000, socket.MSG_WAITALL)
+        self.card.set("unplugged")
+        data = begin + receive_all(s)
+        self.assertEqual(data, self.sound[:len(data)])
+        server.wait_line("The capture device 'card' failed: No such device")
+        self.card.clear("unplugged")
+        server.wait_line("Page 1: ")
+        (s,) = self.clients(1)
+        self.wait_clients(server, 1)
+        server.write("\n")
+        s.recv(1000, socket.MSG_WAITALL)
+        server.write("\n")
+
+    def test_a_card_that_freezes_is_lost_after_two_seconds(self):
+        server = self.server("-d", "0")
+        (s,) = self.clients(1)
+        self.wait_clients(server, 1)
+        server.write("\n")
+        s.recv(5000, socket.MSG_WAITALL)
+        self.card.set("stalled")
+        receive_all(s)
+        server.wait_line("it gives no samples")
+
+    def test_an_overrun_becomes_silence_of_the_same_length(self):
+        server = self.server("-r", "48000", "-d", "0")
+        (s,) = self.clients(1)
+        self.wait_clients(server, 1)
+        server.write("\n")
+        s.recv(44, socket.MSG_WAITALL)
+        data = bytearray(s.recv(40000, socket.MSG_WAITALL))
+        self.card.set("xrun")
+        wait_until(lambda: self.card.events("xrun"), "the overrun")
+        data += s.recv(200000, socket.MSG_WAITALL)
+        server.write("\n")
+        data += receive_all(s)
+        line = server.wait_line("Page 1: ")
+        self.assertIn("1 overrun", line)
+        # Where the sound goes on, it is where the clock is: what follows the
+        # gap is as far into the microphone's file as into the page (the gap
+        # is measured on a clock, so to within some frames).
+        gap = bytes(data).find(bytes(256))
+        self.assertGreater(gap, 0)
+        end = gap
+        while data[end:end + 1] == b"\0":
+            end += 1
+        self.assertEqual(bytes(data[:gap - gap % FRAME]),
+                         self.sound[:gap - gap % FRAME])
+        end += -end % FRAME
+        follows = self.sound.find(bytes(data[end:end + 4000]))
+        self.assertGreater(follows, 0)
+        self.assertLess(abs(follows - end) / FRAME, 48000 * 0.05)
+
+    def test_enter_during_opening_gives_the_page_up(self):
+        server = self.server("-d", "0", card=Card(
+            self.folder, "slow", capture=noise(4000), options="open_delay 300"))
+        server.write("\n\n")
+        wait_until(lambda: self.card.events("open")
+                   or server.count("on the air") == 0, "the end")
+        server.write("quit\n")
+        self.assertEqual(server.wait(), 0)
+
+
+class Listening(ServerCase):
+    def run_server(self, *args, env=None):
+        return subprocess.run([program("intercom-server"), *args],
+                              stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, timeout=PATIENCE, env=env)
+
+    def test_bad_addresses_are_one_clear_line_and_exit_1(self):
+        port = free_port()
+        with socket.create_server(("127.0.0.1", port)):
+            for text, words in (
+                    ("127.0.0.1:%d" % port, "Address already in use"),
+                    ("127.0.0.1:70000", "0 to 65535"),
+                    ("no.such.host.invalid:2348", "."),
+                    ("::1:2348", "brackets"),
+                    ("b@d=2348", "zone name"),
+                    ("nonsense", ".")):
+                result = self.run_server("-l", text)
+                self.assertEqual(result.returncode, 1, text)
+                self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
+                self.assertIn(text, result.stderr)
+                self.assertRegex(result.stderr, words)
+
+    def test_bad_options_name_option_value_and_remedy(self):
+        for args, words in ((["-r", "1"], "-r '1'.*4000 to 384000"),
+                            (["-c", "33"], "-c '33'.*1 to 32"),
+                            (["-f", "S20"], "-f 'S20'.*S16_LE"),
+                            (["-d", "-1"], "-d '-1'"),
+                            (["-d", "0.001"], "shorter than one chunk"),
+                            (["--mode", "x"], "--mode 'x'.*live or store"),
+                            (["--bus", "x"], "--bus 'x'"),
+                            (["--max-clients", "0"], "--max-clients '0'"),
+                            (["--max-lag", "nan"], "--max-lag 'nan'"),
+                            (["--archive", "/nonexistent"], "/nonexistent"),
+                            (["--archive-limit", "5"], "--archive-limit '5'"),
+                            (["--chime", "/nonexistent"], "/nonexistent"),
+                            (["extra"], "'extra' is no option")):
+            result = self.run_server(*args)
+            self.assertEqual(result.returncode, 1, args)
+            self.assertRegex(result.stderr, words)
+
+    def test_ipv4_and_ipv6_both_serve(self):
+        port = free_port()
+        card = Card(self.folder, "both", capture=noise(40000))
+        server = self.start([program("intercom-server"), "-D", "card", "-i",
+                             "-d", "0.1", "-l", "127.0.0.1:%d" % port,
+                             "-l", "[::1]:%d" % port], env=card.env(),
+                            stdin=subprocess.PIPE)
+        four = connect(port)
+        six = connect(port, host="::1")
+        self.addCleanup(four.close)
+        self.addCleanup(six.close)
+        self.wait_clients(server, 2)
+        server.write("\n")
+        self.assertEqual(receive_all(four), receive_all(six))
+
+    def test_socket_activation_names_zones(self):
+        a, b = free_port(), free_port()
+        card = Card(self.folder, "activated", capture=noise(40000))
+        server = self.start(
+            ["systemd-socket-activate", "-l", "127.0.0.1:%d" % a,
+             "-l", "127.0.0.1:%d" % b, "--fdname=lobby:yard",
+             "--setenv=ALSA_CONFIG_PATH=" + card.env()["ALSA_CONFIG_PATH"],
+             program("intercom-server"), "-D", "card", "-i", "-d", "0.1"],
+            stdin=subprocess.PIPE)
+        lobby, yard = connect(a), connect(b)
+        self.addCleanup(lobby.close)
+        self.addCleanup(yard.close)
+        wait_until(lambda: server.write("status\n") or
+                   (server.count("Zone lobby: 1 clients") and
+                    server.count("Zone yard: 1 clients")), "both zones")
+        server.write("lobby\n")
+        self.assertGreater(len(receive_all(lobby)), 44)
+        server.wait_line("Page 1: .*1 client reached")
+        yard.settimeout(0)
+        with self.assertRaises(BlockingIOError):
+            yard.recv(1)
+
+    def test_max_clients_refuses_and_frees_a_place(self):
+        server = self.server("--max-clients", "2")
+        one, two = self.clients(2)
+        self.wait_clients(server, 2)
+        (three,) = self.clients(1)
+        self.assertEqual(receive_all(three), b"")
+        server.wait_line("refused.*--max-clients")
+        one.close()
+        wait_until(lambda: self._count(server) == 1, "a free place")
+        (four,) = self.clients(1)
+        wait_until(lambda: self._count(server) == 2, "the fourth client")
+
+    def test_running_out_of_descriptors_pauses_and_does_not_spin(self):
+        def limit():
+            import resource
+            resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+
+        server = self.server(preexec_fn=limit)
+        sockets = self.clients(60)
+        server.wait_line("Accepting pauses")
+        before = server.cpu_seconds()
+        held = self._count(server)
+        self.assertLess(held, 40)
+        for s in sockets[:30]:
+            s.close()
+        wait_until(lambda: self._count(server) >= 25, "accepting again")
+        self.assertLess(server.cpu_seconds() - before, 1.0)
+
+    def test_watchdog_is_fed(self):
+        card = Card(self.folder, "wd", capture=noise(4000))
+        env = card.env()
+        path = self.path("wd-notify")
+        notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(notify.close)
+        notify.bind(path)
+        notify.settimeout(PATIENCE)
+        env.update(NOTIFY_SOCKET=path, WATCHDOG_USEC="400000")
+        self.start([program("intercom-server"), "-l",
+                    "127.0.0.1:%d" % free_port()], env=env)
+        seen = set()
+        while not {b"READY=1", b"WATCHDOG=1"} <= seen:
+            seen.update(notify.recv(4096).split(b"\n"))
+
+
+class Zones(ServerCase):
+    def two_zones(self, *args):
+        self.ports = free_port(), free_port()
+        self.card = Card(self.folder, "mic", capture=noise(400000))
+        server = self.start(
+            [program("intercom-server"), "-D", "card", "-i", "-r", "48000",
+             "-l", "lobby=127.0.0.1:%d" % self.ports[0],
+             "-l", "yard=127.0.0.1:%d" % self.ports[1], *args],
+            env=self.card.env(), stdin=subprocess.PIPE)
+        self.lobby, self.yard = (connect(p) for p in self.ports)
+        self.addCleanup(self.lobby.close)
+        self.addCleanup(self.yard.close)
+        wait_until(lambda: server.write("status\n") or
+                   (server.count("Zone lobby: 1 clients") and
+                    server.count("Zone yard: 1 clients")), "both zones")
+        return server
+
+    def test_a_page_for_one_zone_reaches_only_that(self):
+        server = self.two_zones("-d", "0.1")
+        server.write("yard\n")
+        self.assertGreater(len(receive_all(self.yard)), 44)
+        server.wait_line("Page 1: .*1 client reached")
+        self.lobby.settimeout(0)
+        with self.assertRaises(BlockingIOError):
+            self.lobby.recv(1)
+
+    def test_unknown_words_are_explained(self):
+        server = self.two_zones()
+        server.write("attic\n")
+        server.wait_line("'attic' is neither a zone nor a command; try help")
+        server.write("help\n")
+        server.wait_line("play FILE")
+
+
+class Files(ServerCase):
+    def test_a_file_is_paged_at_its_own_format(self):
+        server = self.server()
+        sound = noise(8000 * 2)
+        path = self.path("bell.wav")
+        with open(path, "wb") as f:
+            f.write(wav_bytes(sound, rate=16000, channels=1))
+        (s,) = self.clients(1)
+        self.wait_clients(server, 1)
+        server.write("play %s\n" % path)
+        self.assertEqual(receive_all(s), wav_bytes(sound, 16000, 1))
+
+    def test_what_is_no_wav_file_is_refused_before_anybody_hears(self):
+        server = self.server()
+        path = self.path("song.mp3")
+        with open(path, "wb") as f:
+            f.write(noise(5000))
+        (s,) = self.clients(1)
+        self.wait_clients(server, 1)
+        server.write("play %s\n" % path)
+        server.wait_line("This is no WAV file to play")
+        server.write("play %s\n" % self.path("nothing.wav"))
+        server.wait_line("Cannot open .*nothing.wav")
+        s.settimeout(0)
+        with self.assertRaises(BlockingIOError):
+            s.recv(1)
+
+    def test_a_chime_goes_before_speech_without_a_gap(self):
+        chime = noise(1000 * FRAME, seed=7)
+        path = self.path("chime.wav")
+        with open(path, "wb") as f:
+            f.write(wav_bytes(chime))
+        server = self.server("-d", "0.2", "--chime", path)
+        (s,) = self.clients(1)
+        self.wait_clients(server, 1)
+        server.write("\n")
+        data = receive_all(s)
+        speech = page_size(44100, CHUNK, 0.2)
+        self.assertEqual(len(data), 44 + len(chime) + speech)
+        self.assertEqual(data[44:44 + len(chime)], chime)
+        self.assertEqual(data[44 + len(chime):],
+                         self.sound[len(chime):len(chime) + speech])
+        server.wait_line("the chime goes out")
+        server.wait_line("speak now")
+
+
+class Archive(ServerCase):
+    def test_every_page_is_kept(self):
+        folder = self.path("archive")
+        os.mkdir(folder)
+        server = self.server("-d", "0.3", "--archive", folder)
+        (s,) = self.clients(1)
+        self.wait_clients(server, 1)
+        server.write("\n")
+        data = receive_all(s)
+        server.wait_line("Archived ")
+        (name,) = os.listdir(folder)
+        self.assertRegex(name, r"^\d{8}-\d{6}-all\.wav$")
+        with open(os.path.join(folder, name), "rb") as f:
+            self.assertEqual(f.read(), data)
+
+    def test_the_oldest_go_beyond_the_limit(self):
+        folder = self.path("archive")
+        os.mkdir(folder)
+        for n in range(4):
+            old = os.path.join(folder, "2000010%d-000000-all.wav" % (n + 1))
+            with open(old, "wb") as f:
+                f.write(bytes(400 * 1024))
+            os.utime(old, (1e9 + n, 1e9 + n))
+        self.server("--archive", folder, "--archive-limit", "1M")
+        self.assertEqual(sorted(os.listdir(folder)),
+                         ["20000103-000000-all.wav", "20000104-000000-all.wav"])
+
+    def test_kill_9_leaves_a_file_that_the_next_start_repairs(self):
+        folder = self.path("archive")
+        os.mkdir(folder)
+        server = self.server("-d", "0", "--archive", folder)
+        (s,) = self.clients(1)
+        self.wait_clients(server, 1)
+        server.write("\n")
+        s.recv(300000, socket.MSG_WAITALL)
+        wait_until(lambda: any(os.path.getsize(os.path.join(folder, n)) > 99999
+                               for n in os.listdir(folder)), "the archive")
+        server.signal(signal.SIGKILL)
+        server.wait()
+        self.assertEqual([n for n in os.listdir(folder)
+                          if n.endswith(".wav")], [])
+        again = self.server("--archive", folder, card=Card(
+            self.folder, "mic2", capture=b"\0" * 4000))
+        again.wait_line("Repaired 1 file")
+        (name,) = os.listdir(folder)
+        self.assertTrue(name.endswith("-all.wav"))
+        with open(os.path.join(folder, name), "rb") as f:
+            params, frames = self.parse(f.read())
+        self.assertGreater(len(frames), 90000)
+        self.assertEqual(frames, self.sound[:len(frames)])
+
+
+if __name__ == "__main__":
+    main()

@@ -365,13 +365,14 @@ static void note_read(struct pcm *pcm, uint64_t usec, uint64_t pending)
 
 int pcm_start(struct pcm *pcm)
 {
+	uint64_t start_usec = now_usec();
 	int r = state_error(pcm);
 
 	if (r == 0)
 		r = snd_pcm_start(pcm->handle);
 	if (r < 0)
 		return r;
-	note_read(pcm, now_usec(), 0);
+	note_read(pcm, start_usec, 0);
 	return 0;
 }
 

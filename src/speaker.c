@@ -636,7 +636,7 @@ static size_t hand_capacity(const struct speaker *speaker)
 }
 
 int speaker_begin(struct speaker *speaker, const struct wav_format *format,
-		  enum speaker_begin begin, uint64_t now_usec)
+		  enum speaker_begin begin, uint64_t begun_usec)
 {
 	const uint32_t target_ms =
 	    speaker->config.latency_ms + speaker->config.delay_ms;
@@ -651,7 +651,7 @@ int speaker_begin(struct speaker *speaker, const struct wav_format *format,
 	if (r < 0)
 		return r;
 	latency_init(&speaker->latency, format->rate, speaker->target_frames,
-		     wished_period(speaker), now_usec);
+		     wished_period(speaker), begun_usec);
 	speaker->stats = (struct speaker_stats){0};
 	speaker->ended = false;
 	speaker->starving = false;
@@ -702,8 +702,15 @@ void speaker_end(struct speaker *speaker, enum speaker_end end,
 		return;
 	speaker->ended = true;
 	speaker->ended_usec = now_usec;
+	if (end == SPEAKER_TAKEN_OVER) {
+		hand_drop(&speaker->hand, hand_frames(&speaker->hand));
+		speaker->silence_frames = 0;
+		if (speaker->state == SPEAKER_WAITING ||
+		    speaker->state == SPEAKER_OPENING)
+			speaker->state = SPEAKER_DONE;
+	}
 	/* A starvation has faded what came before it already. */
-	if (end == SPEAKER_BROKEN_OFF &&
+	if (end != SPEAKER_COMPLETE &&
 	    (hand_frames(&speaker->hand) > 0 ||
 	     (speaker->stats.heard && !speaker->starving)))
 		hand_fade_out(&speaker->hand, fade_frames(speaker));

@@ -77,11 +77,12 @@ void speaker_init(struct speaker *speaker, const struct speaker_config *config);
 /* Silences and closes at once. */
 void speaker_close(struct speaker *speaker);
 
-/* Begins to collect a page of a valid FORMAT; in state IDLE only. RESUMED: it
- * is joined in the middle, so it is faded in. 0 or -ENOMEM. */
+/* Begins to collect a page of a valid FORMAT, which has come since BEGUN_USEC;
+ * in state IDLE only. RESUMED: it is joined in the middle, so it is faded in.
+ * 0 or -ENOMEM. */
 enum speaker_begin { SPEAKER_FRESH, SPEAKER_RESUMED };
 int speaker_begin(struct speaker *speaker, const struct wav_format *format,
-		  enum speaker_begin begin, uint64_t now_usec);
+		  enum speaker_begin begin, uint64_t begun_usec);
 
 /* From now on the page may sound: opens the card. */
 void speaker_allow(struct speaker *speaker, uint64_t now_usec);
@@ -98,8 +99,13 @@ void speaker_put(struct speaker *speaker, size_t size);
 void speaker_arrived(struct speaker *speaker, uint64_t now_usec,
 		     uint64_t arrived_bytes);
 
-/* The page has ended; BROKEN_OFF fades what is left. Later calls do nothing. */
-enum speaker_end { SPEAKER_COMPLETE, SPEAKER_BROKEN_OFF };
+/* The page has ended. BROKEN_OFF: what is left is heard and faded. TAKEN_OVER:
+ * only what is in the ring is heard, and faded. Later calls do nothing. */
+enum speaker_end {
+	SPEAKER_COMPLETE,
+	SPEAKER_BROKEN_OFF,
+	SPEAKER_TAKEN_OVER,
+};
 void speaker_end(struct speaker *speaker, enum speaker_end end,
 		 uint64_t now_usec);
 

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT
+ * Draws on stdout; whoever calls it made sure that this is a terminal. */
+#include "meter.h"
+
+#include <stdio.h>
+
+#include "level.h"
+
+enum { BAR_WIDTH = 30 };
+
+void meter_draw(const struct meter_reading *reading)
+{
+	char bar[BAR_WIDTH + 1];
+
+	level_bar(bar, BAR_WIDTH, reading->peak);
+	printf("\r%6.1f s [%s] %5.1f dBFS  buffer %4.0f ms  latency %4.0f ms  "
+	       "%s\033[K",
+	       reading->seconds, bar, level_dbfs(reading->peak),
+	       reading->fill_ms, reading->latency_ms, reading->what);
+	fflush(stdout);
+}
+
+void meter_clear(void)
+{
+	fputs("\r\033[K", stdout);
+	fflush(stdout);
+}

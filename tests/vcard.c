@@ -27,6 +27,7 @@
 
 enum {
 	CLICK_FRAMES = 8,
+	MARK_NS = 50 * 1000 * 1000,
 	RATE_MIN = 4000,
 	RATE_MAX = 384000,
 	CHANNELS_MAX = 32,
@@ -222,6 +223,18 @@ static void put_sample(snd_pcm_format_t format, uint8_t *to, double value)
 	}
 }
 
+/* On each whole second, and MARK_NS after each tenth: so that a listener can
+ * tell delays of more than a second too. */
+static bool is_click(const struct vcard *card, uint64_t frame)
+{
+	uint64_t ns = time_of(card, frame);
+	uint64_t phase_ns = ns % NSEC_PER_SEC;
+
+	if (ns / NSEC_PER_SEC % 10 == 0 && phase_ns >= MARK_NS)
+		phase_ns -= MARK_NS;
+	return frames_in(card, phase_ns) < CLICK_FRAMES;
+}
+
 static double generate(const struct vcard *card, uint64_t frame)
 {
 	double value = 0;
@@ -230,12 +243,8 @@ static double generate(const struct vcard *card, uint64_t frame)
 		value = 0.5 * sin(2 * M_PI * card->tone_hz *
 				  (double)(card->content_base + frame) /
 				  card->io.rate);
-	if (card->clicks) {
-		uint64_t phase_ns = time_of(card, frame) % NSEC_PER_SEC;
-
-		if (frames_in(card, phase_ns) < CLICK_FRAMES)
-			value = 1;
-	}
+	if (card->clicks && is_click(card, frame))
+		value = 1;
 	return value;
 }
 

@@ -20,7 +20,9 @@
  *		capture {
  *			file "in.raw" loop 1	# frame n of the file is frame
  *						# n since the first start
- *			clicks 1	# 8 frames on each whole second
+ *			clicks 1	# 8 frames of full scale on each whole
+ *					# second of CLOCK_MONOTONIC, and again
+ *					# 50 ms after each tenth
  *			tone 440	# Hz
  *		}
  *		playback {

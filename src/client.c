@@ -334,6 +334,7 @@ static void begin_turn(struct client *client, struct station *station,
 	client->turn = (struct turn){
 	    .station = station,
 	    .open = true,
+	    .before = true,
 	    .page = *page,
 	    .first = page->received,
 	    .begun_usec = now,
@@ -342,11 +343,9 @@ static void begin_turn(struct client *client, struct station *station,
 		meter_clear();
 	describe(client, station, page, &report);
 	report_begin(&report);
-	if (client->config.before) {
-		client->turn.before = true;
+	if (client->config.before)
 		run_hook(client, "--before", client->config.before, "begins",
 			 now);
-	}
 	client->again = true;
 }
 

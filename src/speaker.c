@@ -599,7 +599,10 @@ void speaker_look(struct speaker *speaker, uint64_t now_usec,
 	note_progress(speaker, (uint64_t)delay, now_usec);
 	if (speaker->state != SPEAKER_PLAYING)
 		return;
-	speaker->stats.behind_sum += behind_frames(speaker);
+	/* Nothing is late of a stored page: then how full the ring is. */
+	speaker->stats.behind_sum += speaker->latency.kind == LATENCY_STORED
+					 ? speaker->delay_frames
+					 : behind_frames(speaker);
 	speaker->stats.behind_count++;
 	if (!data_there && !speaker->ended &&
 	    (uint64_t)delay <= guard_frames(speaker)) {

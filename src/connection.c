@@ -288,16 +288,17 @@ void connection_finish(struct connection *c)
 	connection_push(c);
 }
 
-/* A peer that plays slowly takes from the kernel's queue what was sent long
- * before: that is progress too. */
-static bool acknowledged_more(struct connection *c)
+/* Looks at what the peer has acknowledged. One that plays slowly takes from
+ * the kernel's queue what was sent long before: that is progress too. */
+static void note_acknowledged(struct connection *c)
 {
 	int outq, before = c->outq;
 
 	if (ioctl(c->fd, SIOCOUTQ, &outq) < 0)
-		return false;
+		return;
 	c->outq = outq;
-	return outq < before;
+	if (outq < before)
+		c->progress_usec = now_usec();
 }
 
 void connection_check_progress(struct connection *c, uint64_t before_usec)
@@ -306,12 +307,12 @@ void connection_check_progress(struct connection *c, uint64_t before_usec)
 		return;
 	if (c->state == CONNECTION_ON_AIR && !c->blocked)
 		return;
-	if (acknowledged_more(c))
-		c->progress_usec = now_usec();
-	if (c->progress_usec >= before_usec)
-		return;
-	end(c, c->state == CONNECTION_CLOSING ? CONNECTION_DONE
-					      : CONNECTION_STUCK);
+	note_acknowledged(c);
+	/* The peer has it all: no need to wait until it closes too. */
+	if (c->state == CONNECTION_CLOSING && c->outq == 0)
+		end(c, CONNECTION_DONE);
+	else if (c->progress_usec < before_usec)
+		end(c, CONNECTION_STUCK);
 }
 
 enum connection_state connection_state(const struct connection *c)

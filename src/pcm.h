@@ -15,10 +15,11 @@ enum pcm_direction { PCM_PLAYBACK, PCM_CAPTURE };
 struct pcm_config {
 	const char *device;	  /* ALSA's name: "default", "plughw:1" .. */
 	struct wav_format format; /* must be valid */
-	uint32_t period_frames;	  /* wished; 0: ALSA chooses */
-	uint32_t buffer_frames;	  /* wished; 0: ALSA chooses */
-	uint32_t start_frames; /* playback starts by itself when the ring holds
-				  so many; clamped to what the ring can hold */
+	uint32_t
+	    period_frames; /* wished; 0: 20 ms, or a quarter of the buffer */
+	uint32_t buffer_frames; /* wished; 0: 500 ms, at least 4 periods */
+	uint32_t start_frames;	/* playback starts by itself when the ring holds
+				   so many; clamped to what the ring can hold */
 };
 
 struct pcm_stats {
@@ -32,7 +33,7 @@ struct pcm;
  * all; period and buffer are as near as the device has. Returns 0, or an
  * ALSA/negative errno: -ENOENT/-ENODEV missing, -EBUSY in use, -EINVAL the
  * device cannot do the format. *ret_step, when not NULL, says which step
- * failed ("open", "rate 48000" ..) as a static string. */
+ * failed ("open", "rate" ..) as a static string. */
 int pcm_open(struct pcm **ret, enum pcm_direction direction,
 	     const struct pcm_config *config, const char **ret_step);
 

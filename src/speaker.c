@@ -570,7 +570,10 @@ static void note_progress(struct speaker *speaker, uint64_t delay,
 static void ring_ran_empty(struct speaker *speaker, int error,
 			   uint64_t now_usec, bool data_there)
 {
-	if (speaker->state == SPEAKER_DRAINING && error == -EPIPE) {
+	const bool over = speaker->state == SPEAKER_DRAINING ||
+			  (speaker->ended && !data_there);
+
+	if (over && error == -EPIPE) {
 		drain_done(speaker);
 	} else if (error == -EPIPE && !data_there) {
 		speaker->delay_frames = 0;

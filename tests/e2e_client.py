@@ -1,0 +1,903 @@
+# SPDX-License-Identifier: MIT
+"""intercom-client end to end: real servers of ten lines, the virtual card."""
+import os
+import pty
+import re
+import select
+import signal
+import socket
+import struct
+import subprocess
+import threading
+import time
+
+from e2e_lib import (BUILDDIR, PATIENCE, SRCDIR, Card, Case, free_port, main,
+                     noise, program, wait_until, wav_bytes)
+
+RATE = 44100
+FRAME = 4
+
+
+def tone(seconds, rate=RATE, channels=2, amplitude=12000):
+    """A loud triangle, so that silence and breaks are easy to find."""
+    period = rate // 100
+    one = bytearray()
+    for n in range(period):
+        value = amplitude - abs(4 * amplitude * n // period - 2 * amplitude)
+        one += struct.pack("<h", value) * channels
+    frames = int(seconds * rate)
+    data = bytes(one) * (frames // period + 1)
+    return data[:frames * 2 * channels]
+
+
+def header(size, rate=RATE, channels=2, bits=16, tag=1):
+    frame = channels * bits // 8
+    riff = 0xFFFFFFFF if size == 0xFFFFFFFF else 36 + size
+    return (b"RIFF" + struct.pack("<I", riff) + b"WAVEfmt " +
+            struct.pack("<IHHIIHH", 16, tag, channels, rate, rate * frame,
+                        frame, bits) +
+            b"data" + struct.pack("<I", size))
+
+
+ENDLESS = 0xFFFFFFFF
+
+
+class Server:
+    """A server as anybody could write it."""
+
+    def __init__(self, port=0):
+        self.socket = socket.create_server(("127.0.0.1", port))
+        self.socket.settimeout(PATIENCE)
+        self.port = self.socket.getsockname()[1]
+        self.name = "127.0.0.1:%d" % self.port
+        self.connections = []
+
+    def accept(self):
+        connection, _ = self.socket.accept()
+        connection.settimeout(PATIENCE)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.connections.append(connection)
+        return connection
+
+    def page(self, data):
+        """Sends everything and closes, as the first scripts did."""
+        connection = self.accept()
+        connection.sendall(data)
+        connection.close()
+
+    def close(self):
+        for connection in self.connections:
+            connection.close()
+        self.socket.close()
+
+
+class Live(threading.Thread):
+    """Sends samples in chunks, at the pace at which they are spoken."""
+
+    def __init__(self, connection, data, rate=RATE, frame=FRAME, chunk=1024,
+                 stated=ENDLESS, close=True, channels=2):
+        super().__init__(daemon=True)
+        self.connection = connection
+        self.data = data
+        self.rate = rate
+        self.chunk = chunk
+        self.frame = frame
+        self.close = close
+        self.resumed = threading.Event()
+        self.resumed.set()
+        self.sent = 0
+        self.header = header(stated, rate, channels)
+        self.stopping = False
+        self.error = None
+        self.start()
+
+    def pause(self):
+        self.resumed.clear()
+
+    def resume(self):
+        self.resumed.set()
+
+    def stop(self):
+        self.stopping = True
+        self.resumed.set()
+        self.join(PATIENCE)
+
+    def run(self):
+        try:
+            self.connection.sendall(self.header)
+            begin = time.monotonic()
+            size = self.chunk * self.frame
+            while self.sent < len(self.data) and not self.stopping:
+                self.resumed.wait(PATIENCE)
+                piece = self.data[self.sent:self.sent + size]
+                due = begin + (self.sent + len(piece)) / self.frame / self.rate
+                delay = due - time.monotonic()
+                if delay > 0:
+                    time.sleep(delay)
+                if not self.resumed.is_set():
+                    continue
+                self.connection.sendall(piece)
+                self.sent += len(piece)
+            if self.close:
+                self.connection.close()
+        except OSError as error:
+            self.error = error
+
+
+class ClientCase(Case):
+    def setUp(self):
+        super().setUp()
+        self.servers = []
+
+    def tearDown(self):
+        try:
+            super().tearDown()
+        finally:
+            for server in self.servers:
+                server.close()
+
+    def server(self, port=0):
+        server = Server(port)
+        self.servers.append(server)
+        return server
+
+    def client(self, card, *args, device="card", env=None, prefix=(), **kwargs):
+        full = card.env()
+        full.update({"XDG_STATE_HOME": self.path("state")})
+        full.update(env or {})
+        return self.start([*prefix, program("intercom-client"), "-v", "-D",
+                           device, *args], env=full, **kwargs)
+
+    def counters(self, line):
+        """The numbers of a line that tells of the end of a page."""
+        found = re.search(
+            r"ended \(([a-z-]+)\): (\d+) frames .* latency ([\d.]+) ms, "
+            r"(\d+) xruns, (\d+) starvations \((\d+) ms\), (\d+) ms dropped, "
+            r"(\d+) card losses", line)
+        self.assertTrue(found, line)
+        result = {"result": found.group(1), "latency": float(found.group(3))}
+        names = ("xruns", "starvations", "starved_ms", "dropped_ms", "losses")
+        result["frames"] = int(found.group(2))
+        for index, name in enumerate(names):
+            result[name] = int(found.group(4 + index))
+        return result
+
+    def assert_clean(self, line):
+        counters = self.counters(line)
+        self.assertEqual(counters["result"], "complete", line)
+        for name in ("xruns", "starvations", "dropped_ms", "losses"):
+            self.assertEqual(counters[name], 0, line)
+
+
+def samples(sound, channels=2):
+    """The first channel of S16 sound."""
+    values = memoryview(sound[:len(sound) // 2 * 2]).cast("h")
+    return values[::channels] if channels > 1 else values
+
+
+def biggest_step(sound):
+    values = samples(sound)
+    return max((abs(b - a) for a, b in zip(values, values[1:])), default=0)
+
+
+class Pages(ClientCase):
+    def test_a_page_sounds_bit_exactly_and_is_saved(self):
+        card = Card(self.folder)
+        server = self.server()
+        saved = self.path("saved.wav")
+        client = self.client(card, "--save", saved, server.name)
+        data = noise(RATE * FRAME)
+        server.page(wav_bytes(data))
+        self.assert_clean(client.wait_line("ended"))
+        client.wait_line("Saved the page")
+        self.assertTrue(card.sound().startswith(data))
+        self.assertFalse(any(card.sound()[len(data):]), "only silence follows")
+        with open(saved, "rb") as f:
+            self.assertEqual(f.read(), wav_bytes(data))
+
+    def test_page_after_page_with_another_format_each(self):
+        card = Card(self.folder)
+        server = self.server()
+        client = self.client(card, server.name)
+        formats = ((8000, 1, 1), (48000, 2, 2), (44100, 1, 3), (96000, 2, 4),
+                   (22050, 6, 2), (8000, 32, 2), (192000, 2, 3), (4000, 1, 2))
+        expected = b""
+        for number, (rate, channels, width) in enumerate(formats, 1):
+            data = noise(rate // 5 * channels * width, number)
+            server.page(wav_bytes(data, rate, channels, width))
+            self.assert_clean(client.wait_line("ended", number))
+            played = card.sound()
+            where = played.find(data, len(expected))
+            self.assertEqual(where, len(expected), (rate, channels, width))
+            expected = played
+
+    def test_float_a_law_and_mu_law(self):
+        card = Card(self.folder)
+        server = self.server()
+        client = self.client(card, server.name)
+        for number, (tag, bits) in enumerate(((3, 32), (6, 8), (7, 8)), 1):
+            before = len(card.sound())
+            data = b"".join(struct.pack("<f", (n % 200 - 100) / 100)
+                            for n in range(4000)) if tag == 3 \
+                else noise(4000, tag)
+            server.page(header(len(data), 8000, 1, bits, tag) + data)
+            self.assert_clean(client.wait_line("ended", number))
+            self.assertEqual(card.sound()[before:before + len(data)], data)
+
+    def test_a_card_of_another_format_is_bridged_by_alsa(self):
+        card = Card(self.folder,
+                    options='format "S16_LE" rate 48000 channels 2')
+        server = self.server()
+        client = self.client(card, server.name, device="plugcard")
+        server.page(wav_bytes(noise(8000), 8000, 1, 2))
+        line = client.wait_line("ended")
+        self.assertEqual(self.counters(line)["result"], "complete")
+        self.assertGreaterEqual(len(card.sound()), 24000 * 4)
+
+    def test_a_header_that_comes_byte_by_byte(self):
+        card = Card(self.folder)
+        server = self.server()
+        client = self.client(card, server.name)
+        data = noise(40000)
+        page = wav_bytes(data)
+        connection = server.accept()
+        for byte in page[:60]:
+            connection.sendall(bytes((byte,)))
+        connection.sendall(page[60:])
+        connection.close()
+        self.assert_clean(client.wait_line("ended"))
+        self.assertTrue(card.sound().startswith(data))
+
+    def test_chunks_that_nobody_knows_are_skipped(self):
+        card = Card(self.folder)
+        server = self.server()
+        client = self.client(card, server.name)
+        data = noise(40000)
+        page = wav_bytes(data)
+        odd = b"junk" + struct.pack("<I", 7) + b"1234567\0"
+        server.page(page[:12] + odd + page[12:36] + odd + page[36:] + odd)
+        self.assert_clean(client.wait_line("ended"))
+        self.assertTrue(card.sound().startswith(data))
+        self.assertFalse(any(card.sound()[len(data):]),
+                         "what follows the data is no sound")
+
+    def test_what_is_no_page_is_named_once_and_the_next_one_sounds(self):
+        card = Card(self.folder)
+        server = self.server()
+        client = self.client(card, server.name)
+        bad = (b"GET / HTTP/1.0\r\n\r\n" + bytes(100),
+               header(400, rate=1) + bytes(400),
+               header(400, channels=0, bits=16) + bytes(400),
+               header(400, tag=85) + bytes(400))
+        for number, page in enumerate(bad, 1):
+            connection = server.accept()
+            connection.sendall(page)
+            client.wait_line("This is no page: .", number)
+            connection.close()
+        data = noise(40000)
+        server.page(wav_bytes(data))
+        self.assert_clean(client.wait_line("ended"))
+        self.assertTrue(card.sound().startswith(data))
+
+    def test_a_page_without_samples_is_no_error(self):
+        card = Card(self.folder)
+        server = self.server()
+        client = self.client(card, server.name)
+        server.page(wav_bytes(b""))
+        client.wait_line("has no samples")
+        server.page(wav_bytes(noise(4000)))
+        self.assert_clean(client.wait_line("ended"))
+
+    def test_an_endless_page_ends_with_the_connection(self):
+        card = Card(self.folder)
+        server = self.server()
+        client = self.client(card, server.name)
+        data = noise(60000)
+        server.page(header(ENDLESS) + data)
+        self.assert_clean(client.wait_line("ended"))
+        self.assertTrue(card.sound().startswith(data))
+
+    def test_a_page_shorter_than_the_latency(self):
+        card = Card(self.folder)
+        server = self.server()
+        client = self.client(card, "--latency", "1000", server.name)
+        data = noise(FRAME * 3)
+        server.page(wav_bytes(data))
+        self.assert_clean(client.wait_line("ended"))
+        self.assertTrue(card.sound().startswith(data))
+
+    def test_a_page_of_one_byte_too_few_is_cut_short_and_faded(self):
+        card = Card(self.folder)
+        server = self.server()
+        client = self.client(card, server.name)
+        data = tone(0.5025)
+        server.page(wav_bytes(data + bytes(4))[:-5])
+        line = client.wait_line("ended")
+        self.assertEqual(self.counters(line)["result"], "cut-short")
+        sound = card.sound()
+        whole = (len(data) - 1) // FRAME * FRAME
+        self.assertTrue(sound.startswith(data[:whole]))
+        self.assertLess(biggest_step(sound), 700, "a break is faded")
+
+    def test_the_card_is_closed_between_pages_and_kept_with_hold(self):
+        for hold in (False, True):
+            card = Card(self.folder, "hold%d" % hold)
+            server = self.server()
+            args = ("--hold",) if hold else ()
+            client = self.client(card, *args, server.name)
+            for number in range(1, 4):
+                server.page(wav_bytes(noise(40000, number)))
+                self.assert_clean(client.wait_line("ended", number))
+            self.assertEqual(len(card.events("open")), 1 if hold else 3)
+            sound = card.sound()
+            where = -1
+            for number in range(1, 4):
+                where = sound.find(noise(40000, number), where + 1)
+                self.assertGreaterEqual(where, 0)
+
+    def test_lead_in_is_silence_before_the_page(self):
+        for lead_in in (30, 700):
+            card = Card(self.folder, "lead%d" % lead_in)
+            server = self.server()
+            client = self.client(card, "--lead-in", str(lead_in), server.name)
+            data = noise(RATE * FRAME)
+            server.page(wav_bytes(data))
+            self.assert_clean(client.wait_line("ended"))
+            silence = bytes(RATE * lead_in // 1000 * FRAME)
+            self.assertTrue(card.sound().startswith(silence + data))
+
+    def test_nothing_is_clipped_by_a_card_that_opens_slowly(self):
+        card = Card(self.folder, options="open_delay 600")
+        server = self.server()
+        client = self.client(card, server.name)
+        data = noise(RATE * FRAME * 3 // 2)
+        Live(server.accept(), data)
+        self.assert_clean(client.wait_line("ended"))
+        self.assertTrue(card.sound().startswith(data))
+
+
+class Once(ClientCase):
+    def test_once_tells_whether_the_page_was_complete(self):
+        page = wav_bytes(noise(40000))
+        for data, status in ((page, 0), (page[:-8], 1), (wav_bytes(b""), 0)):
+            card = Card(self.folder, "once%d" % len(data))
+            server = self.server()
+            saved = self.path("%d.wav" % len(data))
+            client = self.client(card, "--once", "--save", saved, server.name)
+            server.page(data)
+            self.assertEqual(client.wait(), status, client.output())
+            with open(saved, "rb") as f:
+                self.assertEqual(f.read(), wav_bytes(data[44:]))
+
+    def test_once_with_a_signal_instead_of_a_page(self):
+        server = self.server()
+        client = self.client(Card(self.folder), "--once", server.name)
+        client.wait_line("connected")
+        client.signal(signal.SIGTERM)
+        self.assertEqual(client.wait(), 1)
+
+
+class Saving(ClientCase):
+    def test_a_directory_gets_a_file_for_each_page(self):
+        card = Card(self.folder)
+        server = self.server()
+        folder = self.path("pages")
+        os.mkdir(folder)
+        client = self.client(card, "--save", folder, server.name)
+        for number in range(1, 4):
+            server.page(wav_bytes(noise(4000, number)))
+            client.wait_line("Saved the page", number)
+        names = sorted(os.listdir(folder))
+        self.assertEqual(len(names), 3, names)
+        contents = set()
+        for name in names:
+            self.assertRegex(name, r"^\d{8}-\d{6}(-\d+)?\.wav$")
+            with open(os.path.join(folder, name), "rb") as f:
+                contents.add(f.read())
+        self.assertEqual(contents,
+                         {wav_bytes(noise(4000, n)) for n in range(1, 4)})
+
+    def test_a_full_disk_costs_the_file_and_not_the_sound(self):
+        card = Card(self.folder)
+        server = self.server()
+        saved = self.path("saved.wav")
+        # The limit of a file's size is 64 blocks of 512 or 1024 bytes; the
+        # card's own file must stay below it.
+        client = self.client(
+            card, "--save", saved, server.name,
+            prefix=("sh", "-c", 'ulimit -f 600; exec "$@"', "sh"))
+        data = noise(8000 * 2 * 2) * 10
+        server.page(wav_bytes(data, 96000, 2, 2))
+        server.page(wav_bytes(noise(400), 96000, 2, 2))
+        self.assertEqual(
+            self.counters(client.wait_line("ended"))["result"], "complete")
+        client.wait_line("Saved the page")
+
+    def test_a_file_that_cannot_be_written_is_named(self):
+        card = Card(self.folder)
+        server = self.server()
+        client = self.client(card, "--save", "/nonexistent/page.wav",
+                             server.name)
+        data = noise(40000)
+        server.page(wav_bytes(data))
+        client.wait_line("Cannot save the page as '/nonexistent/page.wav'")
+        self.assert_clean(client.wait_line("ended"))
+        self.assertTrue(card.sound().startswith(data))
+
+    def test_a_stopped_client_leaves_a_correct_file(self):
+        card = Card(self.folder)
+        server = self.server()
+        saved = self.path("saved.wav")
+        client = self.client(card, "--save", saved, server.name)
+        live = Live(server.accept(), tone(20))
+        wait_until(lambda: len(card.sound()) > 20000, "sound")
+        client.signal(signal.SIGTERM)
+        self.assertEqual(client.wait(), 0)
+        live.stop()
+        with open(saved, "rb") as f:
+            data = f.read()
+        self.assertEqual(data, wav_bytes(data[44:]))
+        self.assertTrue(tone(20).startswith(data[44:]))
+        self.assertGreater(len(data), 20000)
+
+
+class Network(ClientCase):
+    def test_a_server_that_comes_late_and_goes_is_told_once(self):
+        card = Card(self.folder)
+        port = free_port()
+        client = self.client(card, "127.0.0.1:%d" % port)
+        client.wait_line("Cannot connect: Connection refused")
+        server = self.server(port)
+        connection = server.accept()
+        client.wait_line("connected, waiting")
+        server.socket.close()
+        connection.close()
+        client.wait_line("ended before a page")
+        client.wait_line("Cannot connect: Connection refused", 2)
+        server = self.server(port)
+        server.page(wav_bytes(noise(4000)))
+        self.assert_clean(client.wait_line("ended \\("))
+        self.assertEqual(client.count("connected, waiting"), 2)
+        self.assertEqual(client.count("Cannot connect"), 2)
+
+    def test_a_server_that_closes_at_once_is_told_once(self):
+        server = self.server()
+        client = self.client(Card(self.folder), server.name)
+        for _ in range(4):
+            server.accept().close()
+        self.assertEqual(client.count("connected, waiting"), 1)
+        self.assertEqual(client.count("ended before a page"), 1)
+
+    def test_a_gap_shorter_than_the_latency_is_inaudible(self):
+        card = Card(self.folder)
+        server = self.server()
+        client = self.client(card, "--latency", "400", server.name)
+        data = noise(RATE * FRAME * 2)
+        live = Live(server.accept(), data)
+        wait_until(lambda: len(card.sound()) > 40000, "sound")
+        live.pause()
+        # The gap is the stimulus: half of what is buffered.
+        time.sleep(0.2)
+        live.resume()
+        self.assert_clean(client.wait_line("ended"))
+        self.assertTrue(card.sound().startswith(data))
+
+    def test_a_longer_gap_is_faded_counted_and_made_up_for(self):
+        card = Card(self.folder)
+        server = self.server()
+        client = self.client(card, server.name)
+        data = tone(7.0025)
+        live = Live(server.accept(), data)
+        wait_until(lambda: live.sent > 3 * RATE * FRAME, "a live page")
+        live.pause()
+        time.sleep(0.6)
+        live.resume()
+        counters = self.counters(client.wait_line("ended"))
+        self.assertEqual(counters["result"], "complete")
+        self.assertEqual(counters["starvations"], 1, counters)
+        self.assertEqual(counters["xruns"], 0, counters)
+        self.assertGreater(counters["starved_ms"], 0)
+        # What came late was dropped, and nearly as much as that.
+        self.assertGreater(counters["dropped_ms"], 300, counters)
+        self.assertLess(counters["dropped_ms"], 700, counters)
+        self.assertLess(biggest_step(card.sound()), 1500, "seams are faded")
+
+    def test_a_stored_page_never_loses_a_frame(self):
+        card = Card(self.folder)
+        server = self.server()
+        client = self.client(card, server.name)
+        data = noise(RATE * FRAME * 4)
+        connection = server.accept()
+        page = wav_bytes(data)
+        # Much at once, then a long pause, then the rest.
+        connection.sendall(page[:RATE * FRAME])
+        wait_until(lambda: len(card.sound()) > RATE * FRAME - 8000, "sound")
+        time.sleep(0.5)
+        connection.sendall(page[RATE * FRAME:])
+        connection.close()
+        counters = self.counters(client.wait_line("ended"))
+        self.assertEqual(counters["starvations"], 1)
+        self.assertEqual(counters["dropped_ms"], 0)
+        self.assertEqual(counters["frames"], RATE * 4)
+        sound = card.sound()
+        half = data[RATE * FRAME + 2000:]
+        self.assertGreater(sound.find(half), 0, "the rest is bit-exact")
+
+    def test_a_connection_that_breaks_is_faded_and_taken_up_again(self):
+        card = Card(self.folder)
+        server = self.server()
+        client = self.client(card, server.name)
+        connection = server.accept()
+        live = Live(connection, tone(20), close=False)
+        wait_until(lambda: len(card.sound()) > 80000, "sound")
+        live.stop()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                              struct.pack("ii", 1, 0))
+        connection.close()
+        line = client.wait_line("ended \\(")
+        self.assertEqual(self.counters(line)["result"], "cut-short")
+        self.assertLess(biggest_step(card.sound()), 700)
+        server.page(wav_bytes(noise(4000)))
+        self.assert_clean(client.wait_line("ended \\(", 2))
+
+    def test_max_duration_ends_a_page_and_the_next_one_sounds(self):
+        card = Card(self.folder)
+        server = self.server()
+        client = self.client(card, "--max-duration", "0.5", server.name)
+        connection = server.accept()
+        live = Live(connection, tone(30))
+        line = client.wait_line("ended \\(")
+        counters = self.counters(line)
+        self.assertEqual(counters["result"], "limit")
+        self.assertEqual(counters["frames"], RATE // 2)
+        self.assertLess(biggest_step(card.sound()), 700)
+        live.stop()
+        server.page(wav_bytes(noise(RATE // 2 * FRAME)))
+        self.assert_clean(client.wait_line("ended \\(", 2))
+
+
+class Several(ClientCase):
+    def test_the_first_listed_takes_over_and_the_other_is_resumed(self):
+        card = Card(self.folder)
+        first, second = self.server(), self.server()
+        client = self.client(card, first.name, second.name)
+        one, two = first.accept(), second.accept()
+        low = tone(60, amplitude=3000)
+        live = Live(two, low)
+        client.wait_line("Page from %s begins" % second.name)
+        wait_until(lambda: len(card.sound()) > 80000, "sound")
+        one.sendall(wav_bytes(tone(1, amplitude=20000)))
+        one.close()
+        client.wait_line(r"Page from %s ended \(taken-over" % second.name)
+        client.wait_line(r"Page from %s ended \(complete" % first.name)
+        client.wait_line("Page from %s begins" % second.name, 2)
+        before = len(card.sound())
+        wait_until(lambda: len(card.sound()) > before + 80000, "sound again")
+        live.stop()
+        client.wait_line(r"Page from %s ended \(complete" % second.name)
+        values = samples(card.sound())
+        self.assertGreater(max(values), 19000, "the first was heard")
+        self.assertGreater(card.sound().find(tone(0.9, amplitude=20000)), 0)
+
+    def test_a_later_one_does_not_disturb(self):
+        card = Card(self.folder)
+        first, second = self.server(), self.server()
+        client = self.client(card, first.name, second.name)
+        one, two = first.accept(), second.accept()
+        data = noise(RATE * FRAME * 2)
+        Live(one, data)
+        client.wait_line("Page from %s begins" % first.name)
+        two.sendall(wav_bytes(noise(40000)))
+        two.close()
+        client.wait_line("Page from %s was not heard" % second.name)
+        self.assert_clean(client.wait_line("ended"))
+        self.assertTrue(card.sound().startswith(data))
+
+    def test_one_that_cannot_be_found_does_not_disturb(self):
+        card = Card(self.folder)
+        server = self.server()
+        client = self.client(card, "no-such-host.invalid", server.name)
+        data = noise(RATE * FRAME)
+        server.page(wav_bytes(data))
+        self.assert_clean(client.wait_line("ended"))
+        self.assertTrue(card.sound().startswith(data))
+
+
+class Faults(ClientCase):
+    def live_client(self, card, *args, seconds=60):
+        server = self.server()
+        client = self.client(card, *args, server.name)
+        live = Live(server.accept(), tone(seconds))
+        return client, live
+
+    def sounding(self, card, size=40000):
+        before = len(card.sound())
+        wait_until(lambda: len(card.sound()) > before + size, "sound")
+
+    def ended(self, client, live):
+        live.stop()
+        return self.counters(client.wait_line("ended \\("))
+
+    def test_a_card_that_is_missing_at_start_is_found_later(self):
+        for fault in ("unplugged", "busy"):
+            card = Card(self.folder, fault)
+            card.set(fault)
+            client, live = self.live_client(card)
+            client.wait_line("Cannot open the playback device 'card'")
+            wait_until(lambda: live.sent > 3 * RATE * FRAME, "a live page")
+            card.clear(fault)
+            client.wait_line("The playback device 'card' is back")
+            self.sounding(card)
+            counters = self.ended(client, live)
+            self.assertEqual(counters["result"], "complete")
+            # It joined at the newest frame.
+            self.assertGreater(counters["dropped_ms"], 1000)
+            self.assertLess(counters["latency"], 200)
+            self.assertEqual(client.count("Cannot open"), 1)
+
+    def test_a_card_that_is_unplugged_and_returns(self):
+        card = Card(self.folder)
+        client, live = self.live_client(card)
+        self.sounding(card)
+        wait_until(lambda: live.sent > 3 * RATE * FRAME, "a live page")
+        card.set("unplugged")
+        client.wait_line("The playback device 'card' is lost")
+        card.clear("unplugged")
+        client.wait_line("is back")
+        self.sounding(card)
+        counters = self.ended(client, live)
+        self.assertEqual(counters["result"], "complete")
+        self.assertEqual(counters["losses"], 1)
+
+    def test_a_card_that_stalls_is_lost_after_two_seconds(self):
+        card = Card(self.folder)
+        client, live = self.live_client(card)
+        self.sounding(card)
+        card.set("stalled")
+        client.wait_line("is lost")
+        card.clear("stalled")
+        self.sounding(card)
+        self.assertGreaterEqual(self.ended(client, live)["losses"], 1)
+
+    def test_an_xrun_is_recovered_and_counted(self):
+        card = Card(self.folder)
+        client, live = self.live_client(card)
+        self.sounding(card)
+        card.set("xrun")
+        wait_until(lambda: card.events("xrun"), "the xrun")
+        self.sounding(card)
+        counters = self.ended(client, live)
+        self.assertEqual(counters["result"], "complete")
+        self.assertEqual(counters["xruns"] + counters["starvations"], 1)
+        self.assertEqual(counters["losses"], 0)
+
+    def test_a_suspend_is_resumed(self):
+        for resume in (0, 1):
+            card = Card(self.folder, "suspend%d" % resume,
+                        options="resume %d" % resume)
+            client, live = self.live_client(card)
+            self.sounding(card)
+            card.set("asleep")
+            card.set("suspend")
+            wait_until(lambda: card.events("suspend"), "the suspend")
+            card.clear("asleep")
+            self.sounding(card)
+            counters = self.ended(client, live)
+            self.assertEqual(counters["result"], "complete")
+            client.signal(signal.SIGUSR1)
+            self.assertIn(", 1 suspends", client.wait_line("Counters"))
+
+    def test_a_card_that_is_gone_costs_no_time(self):
+        card = Card(self.folder)
+        client, live = self.live_client(card)
+        self.sounding(card)
+        card.set("unplugged")
+        client.wait_line("is lost")
+        before, sent = client.cpu_seconds(), live.sent
+        wait_until(lambda: live.sent > sent + 5 * RATE * FRAME, "5 s")
+        used = client.cpu_seconds() - before
+        # A spinning client would have used all of the five seconds.
+        self.assertLess(used, 0.5)
+        print("CPU of 5 s without a card: %.2f s" % used)
+        card.clear("unplugged")
+        self.sounding(card)
+        self.ended(client, live)
+
+    def test_sigterm_ends_it_at_once_in_every_state(self):
+        def refused(card):
+            return self.client(card, "127.0.0.1:%d" % free_port()), \
+                "Cannot connect"
+
+        def waiting(card):
+            server = self.server()
+            client = self.client(card, server.name)
+            server.accept()
+            return client, "connected"
+
+        def in_header(card):
+            server = self.server()
+            client = self.client(card, server.name)
+            server.accept().sendall(b"RIFF")
+            return client, "connected"
+
+        def playing(card):
+            server = self.server()
+            client = self.client(card, server.name)
+            server.page(wav_bytes(tone(30)))
+            return client, "Opened"
+
+        def without_card(card):
+            card.set("busy")
+            server = self.server()
+            client = self.client(card, server.name)
+            server.page(wav_bytes(tone(2)))
+            return client, "Cannot open"
+
+        def stalled(card):
+            card.set("stalled")
+            server = self.server()
+            client = self.client(card, server.name)
+            server.page(wav_bytes(tone(0.3)))
+            return client, "Opened"
+
+        def hanging_hook(card):
+            server = self.server()
+            client = self.client(card, "--before", "echo hook; sleep 1000",
+                                 server.name)
+            server.page(wav_bytes(tone(2)))
+            return client, "^hook"
+
+        for state in (refused, waiting, in_header, playing, without_card,
+                      stalled, hanging_hook):
+            client, line = state(Card(self.folder, state.__name__))
+            client.wait_line(line)
+            client.signal(signal.SIGTERM)
+            self.assertEqual(client.wait(), 0, client.output())
+
+
+class Hooks(ClientCase):
+    def test_both_get_the_facts_and_before_is_waited_for(self):
+        card = Card(self.folder)
+        server = self.server()
+        log = self.path("hooks")
+        tell = ('echo "$INTERCOM_SERVER|$INTERCOM_FORMAT|$INTERCOM_SECONDS|'
+                '$INTERCOM_RESULT" >>%s' % log)
+        client = self.client(
+            card, "--before", "read x <%s; %s" % (self.path("fifo"), tell),
+            "--after", tell + "; echo after done", server.name)
+        os.mkfifo(self.path("fifo"))
+        data = noise(RATE * FRAME // 2)
+        server.page(wav_bytes(data))
+        client.wait_line("begins")
+        with open(self.path("fifo"), "w") as f:
+            self.assertEqual(card.sound(), b"")
+            f.write("go\n")
+        self.assert_clean(client.wait_line("ended"))
+        client.wait_line("after done")
+        self.assertTrue(card.sound().startswith(data))
+        facts = "%s|S16_LE 44100 Hz 2 channels|0.500|" % server.name
+        with open(log) as f:
+            self.assertEqual(f.read().splitlines(),
+                             [facts + "begins", facts + "complete"])
+
+    def test_hooks_that_fail_or_hang_never_block_a_page(self):
+        card = Card(self.folder)
+        server = self.server()
+        client = self.client(card, "--before", "sleep 1000 & sleep 1000",
+                             "--after", "exit 3", server.name)
+        data = noise(RATE * FRAME // 2)
+        server.page(wav_bytes(data))
+        client.wait_line("--before took longer than 5 s")
+        self.assert_clean(client.wait_line("ended \\("))
+        client.wait_line("--after ended with status 3")
+        self.assertTrue(card.sound().startswith(data))
+
+    def test_after_is_run_when_the_client_is_stopped(self):
+        card = Card(self.folder)
+        server = self.server()
+        client = self.client(card, "--after", "echo $INTERCOM_RESULT is it",
+                             server.name)
+        server.page(wav_bytes(tone(30)))
+        client.wait_line("Opened")
+        client.signal(signal.SIGINT)
+        self.assertEqual(client.wait(), 0)
+        client.wait_line("stopped is it")
+
+
+class Telling(ClientCase):
+    def notify_socket(self):
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        s.bind(self.path("notify"))
+        s.settimeout(PATIENCE)
+        self.addCleanup(s.close)
+        return s
+
+    def until(self, notify, what):
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            text = notify.recv(4096).decode()
+            if re.search(what, text):
+                return text
+        raise AssertionError("no " + what)
+
+    def test_systemd_is_told(self):
+        notify = self.notify_socket()
+        server = self.server()
+        client = self.client(Card(self.folder), server.name,
+                             env={"NOTIFY_SOCKET": self.path("notify"),
+                                  "WATCHDOG_USEC": "200000"})
+        self.until(notify, "READY=1")
+        self.until(notify, "STATUS=Connected to 1 of 1 servers")
+        self.until(notify, "WATCHDOG=1")
+        server.page(wav_bytes(noise(RATE * FRAME)))
+        self.until(notify, "STATUS=Page from %s: playing" % server.name)
+        self.until(notify, "STATUS=Connected to 1 of 1 servers")
+        self.until(notify, "WATCHDOG=1")
+        client.signal(signal.SIGTERM)
+        self.until(notify, "STOPPING=1")
+        self.assertEqual(client.wait(), 0)
+
+    def test_sigusr1_prints_state_and_counters(self):
+        server = self.server()
+        client = self.client(Card(self.folder), server.name,
+                             "127.0.0.1:%d" % free_port())
+        server.page(wav_bytes(noise(RATE * FRAME)))
+        client.wait_line("ended \\(")
+        client.signal(signal.SIGUSR1)
+        client.wait_line("State: server %s: connected" % server.name)
+        client.wait_line("State: card 'card' closed")
+        self.assertIn("1 pages, 1 complete, 44100 frames",
+                      client.wait_line("Counters"))
+
+    def test_the_meter_is_drawn_on_a_terminal(self):
+        card = Card(self.folder)
+        server = self.server()
+        master, slave = pty.openpty()
+        self.addCleanup(os.close, master)
+        child = subprocess.Popen(
+            [program("intercom-client"), "-V", "-D", "card", server.name],
+            env=card.env(), stdin=subprocess.DEVNULL, stdout=slave,
+            stderr=subprocess.DEVNULL)
+        os.close(slave)
+        try:
+            server.page(wav_bytes(tone(3)))
+            text = b""
+            while not re.search(rb"\[#+-*\] +-\d+\.\d dBFS +buffer +\d+ ms +"
+                                rb"latency +\d+ ms +playing", text):
+                ready, _, _ = select.select([master], [], [], PATIENCE)
+                self.assertTrue(ready, text)
+                text += os.read(master, 4096)
+        finally:
+            child.terminate()
+            child.wait()
+
+    def test_options_that_are_wrong_are_explained(self):
+        cases = ((("--latency", "0"), "--latency '0'"),
+                 (("--delay", "1001"), "--delay '1001'"),
+                 (("--volume", "loud"), "--volume 'loud'"),
+                 (("--mixer", "Master"), "--mixer goes with --volume"),
+                 (("[::1",), r"'\[::1': the closing \] is missing"),
+                 ((":2348",), "':2348': the host name is missing"),
+                 (("--nonsense",), "nonsense"))
+        for args, words in cases:
+            client = self.start([program("intercom-client"), *args])
+            self.assertEqual(client.wait(), 1)
+            self.assertRegex(client.output(), words)
+
+    def test_help_and_manual_agree(self):
+        client = self.start([program("intercom-client"), "--help"])
+        self.assertEqual(client.wait(), 0)
+        helped = re.findall(r"^ +(?:-\w, )?--([\w-]+)", client.output(), re.M)
+        with open(os.path.join(SRCDIR, "man", "intercom-client.1")) as f:
+            manual = re.findall(r"^\.It (?:Fl \w , )?Fl Fl ([\w-]+)", f.read(),
+                                re.M)
+        self.assertEqual(helped, manual)
+
+    def test_the_version_is_told(self):
+        client = self.start([program("intercom-client"), "--version"])
+        self.assertEqual(client.wait(), 0)
+        self.assertRegex(client.output(), r"^intercom-client \(alsa-intercom\)")
+
+
+if __name__ == "__main__":
+    main()

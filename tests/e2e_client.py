@@ -889,7 +889,7 @@ class Telling(ClientCase):
         self.assertEqual(client.wait(), 0)
         helped = re.findall(r"^ +(?:-\w, )?--([\w-]+)", client.output(), re.M)
         with open(os.path.join(SRCDIR, "man", "intercom-client.1")) as f:
-            manual = re.findall(r"^\.It (?:Fl \w , )?Fl Fl ([\w-]+)", f.read(),
+            manual = re.findall(r"^\.It (?:Fl \w , )?Fl -([\w-]+)", f.read(),
                                 re.M)
         self.assertEqual(helped, manual)
 

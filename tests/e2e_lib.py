@@ -201,20 +201,34 @@ def free_port(family=socket.AF_INET):
 
 
 def connect(port, host="127.0.0.1", rcvbuf=None):
-    s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET,
-                      socket.SOCK_STREAM)
-    if rcvbuf:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
-    s.settimeout(PATIENCE)
     end = time.monotonic() + PATIENCE
     while True:
+        s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET,
+                          socket.SOCK_STREAM)
+        if rcvbuf:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
+        s.settimeout(PATIENCE)
         try:
             s.connect((host, port))
             return s
         except ConnectionRefusedError:
+            s.close()
             if time.monotonic() > end:
                 raise
             time.sleep(0.02)
+
+
+def receive(sock, size):
+    """Exactly so many bytes (MSG_WAITALL does not wait on a socket with a
+    time-out)."""
+    data = bytearray()
+    while len(data) < size:
+        piece = sock.recv(size - len(data))
+        if not piece:
+            raise AssertionError("closed after %d of %d bytes"
+                                 % (len(data), size))
+        data += piece
+    return bytes(data)
 
 
 def receive_all(sock, size=65536):

@@ -471,9 +471,11 @@ static int explain(struct tls *tls, int code)
 /* Tells the peer, if the socket takes it. */
 static int handshake_failed(struct tls *tls, int code)
 {
+	int r = explain(tls, code);
+
 	if (tls->error == 0)
 		(void)gnutls_alert_send_appropriate(tls->session, code);
-	return explain(tls, code);
+	return r;
 }
 
 /* Whether the handshake was the one that is wanted. GnuTLS knows nothing else

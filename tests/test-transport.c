@@ -1,0 +1,880 @@
+/* SPDX-License-Identifier: MIT
+ * Both ends of a connection in one thread, on a pair of sockets; and a peer
+ * that is only bytes, or GnuTLS with other settings. */
+#include "transport.h"
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <gnutls/gnutls.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "log.h"
+#include "util.h"
+
+#define KEY_A "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define KEY_B "10112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
+enum {
+	PATIENCE_MS = 20000,
+	PAGE_SIZE = 1 << 20,
+	RECORD_SIZE = 16384,
+};
+
+static char folder[] = "/tmp/test-transport.XXXXXX";
+static char server_path[64], client_path[64];
+static struct transport_keys *server_keys, *client_keys;
+static struct transport *server, *client;
+static int raw = -1; /* a peer that is only bytes */
+static struct page *page;
+static uint8_t sound[PAGE_SIZE], heard[PAGE_SIZE];
+
+/* --- fixture --- */
+
+static void write_file(const char *path, const char *text)
+{
+	char other[80];
+	int fd;
+
+	snprintf(other, sizeof(other), "%s.new", path);
+	fd = open(other, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+	ck_assert_int_eq(rename(other, path), 0);
+}
+
+static struct transport_keys *keys(const char *path, enum keyfile_role role,
+				   const char *text)
+{
+	char problem[KEYFILE_PROBLEM_SIZE];
+	struct transport_keys *ret = NULL;
+	struct keyfile *file;
+
+	write_file(path, text);
+	ck_assert_int_eq(keyfile_open(&file, path, role, problem), 0);
+	ck_assert_int_eq(transport_keys_new(&ret, file), 0);
+	return ret;
+}
+
+static void make_keys(const char *of_server, const char *of_client)
+{
+	server_keys = keys(server_path, KEYFILE_SERVER, of_server);
+	client_keys = keys(client_path, KEYFILE_CLIENT, of_client);
+}
+
+static void make_page(void)
+{
+	static const struct wav_format format = {WAV_PCM, 16, 2, 44100};
+	uint32_t state = 1;
+
+	for (size_t i = 0; i < sizeof(sound); i++) {
+		state = state * 1664525 + 1013904223;
+		sound[i] = (uint8_t)(state >> 24);
+	}
+	ck_assert_int_eq(page_new(&page, &format, PAGE_SIZE), 0);
+	ck_assert_int_eq(page_append(page, sound, sizeof(sound)), 0);
+}
+
+static void setup(void)
+{
+	log_set_level(LOG_CRIT);
+	signal(SIGPIPE, SIG_IGN);
+	strcpy(folder + strlen(folder) - 6, "XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	snprintf(server_path, sizeof(server_path), "%s/server", folder);
+	snprintf(client_path, sizeof(client_path), "%s/client", folder);
+	make_page();
+}
+
+static void teardown(void)
+{
+	server = transport_free(server);
+	client = transport_free(client);
+	server_keys = transport_keys_free(server_keys);
+	client_keys = transport_keys_free(client_keys);
+	page = page_unref(page);
+	raw = fd_close(raw);
+	unlink(server_path);
+	unlink(client_path);
+	ck_assert_int_eq(rmdir(folder), 0);
+}
+
+/* --- both ends --- */
+
+static void make_pair(int fds[2])
+{
+	ck_assert_int_eq(socketpair(AF_UNIX,
+				    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+				    0, fds),
+			 0);
+}
+
+static void make_ends(void)
+{
+	int fds[2];
+
+	make_pair(fds);
+	ck_assert_int_eq(transport_new_server(&server, fds[0], server_keys), 0);
+	ck_assert_int_eq(
+	    transport_new_client(&client, fds[1], client_keys, "host"), 0);
+}
+
+/* Until both are done or have failed. */
+static void shake(int *ret_server, int *ret_client)
+{
+	int s = -EAGAIN, c = -EAGAIN;
+
+	while (s == -EAGAIN || c == -EAGAIN) {
+		struct pollfd p[2] = {
+		    {transport_fd(s == -EAGAIN ? server : client),
+		     (short)transport_events(s == -EAGAIN ? server : client),
+		     0},
+		    {transport_fd(c == -EAGAIN ? client : server),
+		     (short)transport_events(c == -EAGAIN ? client : server),
+		     0},
+		};
+
+		if (c == -EAGAIN)
+			c = transport_handshake(client);
+		if (s == -EAGAIN)
+			s = transport_handshake(server);
+		if (s == -EAGAIN && c == -EAGAIN)
+			ck_assert_int_gt(poll(p, 2, PATIENCE_MS), 0);
+	}
+	*ret_server = s;
+	*ret_client = c;
+}
+
+static void connect_ends(void)
+{
+	int s, c;
+
+	make_keys("server yard " KEY_A "\n", "client yard " KEY_A "\n");
+	make_ends();
+	shake(&s, &c);
+	ck_assert_int_eq(s, 0);
+	ck_assert_int_eq(c, 0);
+}
+
+static void connect_plain(void)
+{
+	int fds[2];
+
+	make_pair(fds);
+	ck_assert_int_eq(transport_new_plain(&server, fds[0]), 0);
+	ck_assert_int_eq(transport_new_plain(&client, fds[1]), 0);
+}
+
+static void connect_as(int tls)
+{
+	if (tls)
+		connect_ends();
+	else
+		connect_plain();
+}
+
+static void small_buffer(const struct transport *t)
+{
+	const int size = 4096;
+
+	ck_assert_int_eq(setsockopt(transport_fd(t), SOL_SOCKET, SO_SNDBUF,
+				    &size, sizeof(size)),
+			 0);
+}
+
+/* Everything there is, up to SIZE; stops at EAGAIN. */
+static size_t take(struct transport *t, uint8_t *data, size_t size, size_t step)
+{
+	size_t have = 0;
+
+	while (have < size) {
+		ssize_t n = transport_recv(
+		    t, data + have, size - have < step ? size - have : step);
+
+		if (n == -EAGAIN)
+			break;
+		ck_assert_int_gt(n, 0);
+		have += (size_t)n;
+	}
+	return have;
+}
+
+/* A server that waits for bytes from RAW. */
+static void serve_raw(void)
+{
+	int fds[2];
+
+	server_keys =
+	    keys(server_path, KEYFILE_SERVER, "server yard " KEY_A "\n");
+	make_pair(fds);
+	raw = fds[1];
+	ck_assert_int_eq(transport_new_server(&server, fds[0], server_keys), 0);
+	ck_assert_int_eq(transport_handshake(server), -EAGAIN);
+}
+
+static void client_of_raw(void)
+{
+	int fds[2];
+
+	client_keys =
+	    keys(client_path, KEYFILE_CLIENT, "client yard " KEY_A "\n");
+	make_pair(fds);
+	raw = fds[1];
+	ck_assert_int_eq(
+	    transport_new_client(&client, fds[0], client_keys, "host"), 0);
+	ck_assert_int_eq(transport_handshake(client), -EAGAIN);
+}
+
+static void put_raw(const void *data, size_t size)
+{
+	ck_assert_int_eq(send(raw, data, size, MSG_NOSIGNAL), (ssize_t)size);
+}
+
+/* --- the handshake --- */
+
+START_TEST(the_right_key_is_a_handshake)
+{
+	int s, c;
+
+	make_keys("server lobby " KEY_B "\nserver yard " KEY_A "\n",
+		  "client yard " KEY_A "\n");
+	make_ends();
+	ck_assert_ptr_null(transport_identity(server));
+	shake(&s, &c);
+	ck_assert_int_eq(s, 0);
+	ck_assert_int_eq(c, 0);
+	ck_assert_str_eq(transport_identity(server), "yard");
+	ck_assert_str_eq(transport_identity(client), "yard");
+	ck_assert_str_eq(transport_problem(server), "");
+	ck_assert_int_eq(transport_handshake(server), 0);
+}
+END_TEST
+
+/* What the client is told: the bytes of the alert. */
+static void refused(const char *of_server, const char *words, uint8_t alert[16],
+		    ssize_t *ret_size)
+{
+	make_keys(of_server, "client yard " KEY_A "\n");
+	make_ends();
+	ck_assert_int_eq(transport_handshake(client), -EAGAIN);
+	ck_assert_int_eq(transport_handshake(server), -EACCES);
+	ck_assert_ptr_nonnull(strstr(transport_problem(server), words));
+	*ret_size = recv(transport_fd(client), alert, 16, MSG_PEEK);
+	ck_assert_int_eq(transport_handshake(client), -EACCES);
+	ck_assert_ptr_nonnull(strstr(transport_problem(client), "'yard'"));
+	ck_assert_ptr_null(transport_identity(server));
+	ck_assert_ptr_null(transport_identity(client));
+	server = transport_free(server);
+	client = transport_free(client);
+	server_keys = transport_keys_free(server_keys);
+	client_keys = transport_keys_free(client_keys);
+}
+
+START_TEST(an_unknown_identity_fails_exactly_like_a_wrong_key)
+{
+	uint8_t wrong[16], unknown[16];
+	ssize_t wrong_size, unknown_size;
+
+	refused("server yard " KEY_B "\n", "not that of 'yard'", wrong,
+		&wrong_size);
+	refused("server lobby " KEY_A "\n", "no key for 'yard'", unknown,
+		&unknown_size);
+	ck_assert_int_gt(wrong_size, 0);
+	ck_assert_int_eq(wrong_size, unknown_size);
+	ck_assert_mem_eq(wrong, unknown, (size_t)wrong_size);
+}
+END_TEST
+
+START_TEST(the_client_uses_the_key_of_the_host)
+{
+	int fds[2], s, c;
+
+	make_keys("server yard " KEY_A "\n", "client yard " KEY_A " host\n");
+	make_pair(fds);
+	ck_assert_int_eq(
+	    transport_new_client(&client, fds[0], client_keys, "other"),
+	    -ENOKEY);
+	ck_assert_int_eq(fcntl(fds[0], F_GETFD), -1);
+	close(fds[1]);
+	make_ends();
+	shake(&s, &c);
+	ck_assert_int_eq(s, 0);
+	ck_assert_int_eq(c, 0);
+}
+END_TEST
+
+static const struct {
+	const char *bytes;
+	size_t size;
+	int error;
+} garbage[] = {
+    {"GET / HTTP/1.0\r\n\r\n", 18, -EPROTO},
+    {"RIFF\x24\xf0\xff\x7fWAVEfmt \x10\0\0\0", 20, -EPROTO},
+    {"\x16\x03\x01\xff\xff", 5, -EPROTO},
+    {"\x16\x03\x01\x00\x00", 5, -EPROTO},
+    {"\x16\x03\x03\x00\x04\x01\xff\xff\xff", 9, -EPROTO},
+    {"\x16\x03\x03\x00\x04\x01\x00\x00\x00", 9, -EPROTO},
+    {"\x17\x03\x03\x00\x01\x00", 6, -EPROTO},
+    {"\x15\x03\x03\x00\x02\x02\x28", 7, -EACCES},
+    {"\x80\x80\x01\x03\x01", 5, -EPROTO},
+};
+
+/* Until it has failed: some look like the beginning of more. */
+static int fail_of(struct transport *t)
+{
+	int r = transport_handshake(t);
+
+	if (r == -EAGAIN) {
+		shutdown(raw, SHUT_WR);
+		r = transport_handshake(t);
+	}
+	return r;
+}
+
+static void check_failure(struct transport *t, int number, int expected)
+{
+	int r = fail_of(t);
+
+	ck_assert_msg(r == expected || r == -ECONNRESET, "%d: %d %s", number, r,
+		      transport_problem(t));
+	ck_assert_str_ne(transport_problem(t), "");
+	ck_assert_ptr_null(transport_identity(t));
+}
+
+START_TEST(garbage_ends_the_handshake_of_a_server)
+{
+	serve_raw();
+	put_raw(garbage[_i].bytes, garbage[_i].size);
+	check_failure(server, _i, garbage[_i].error);
+}
+END_TEST
+
+START_TEST(garbage_ends_the_handshake_of_a_client)
+{
+	client_of_raw();
+	put_raw(garbage[_i].bytes, garbage[_i].size);
+	check_failure(client, _i, garbage[_i].error);
+}
+END_TEST
+
+START_TEST(random_bytes_end_the_handshake)
+{
+	for (unsigned i = 0; i < 64; i++) {
+		uint8_t bytes[256];
+
+		memcpy(bytes, sound + i * sizeof(bytes), sizeof(bytes));
+		/* Half of them look like a record. */
+		if (i % 2)
+			memcpy(bytes, "\x16\x03\x01\x00\xfb\x01\x00\x00\xf7",
+			       9);
+		serve_raw();
+		put_raw(bytes, sizeof(bytes));
+		ck_assert_int_lt(fail_of(server), 0);
+		server = transport_free(server);
+		server_keys = transport_keys_free(server_keys);
+		raw = fd_close(raw);
+	}
+}
+END_TEST
+
+/* A record that the middle boxes are told to send (RFC 8446, D.4) changes
+ * nothing, so a peer may send it for ever, as fast as it can. */
+START_TEST(an_endless_handshake_is_cut_off)
+{
+	static const uint8_t record[] = {0x14, 3, 3, 0, 1, 1};
+	int r = -EAGAIN;
+
+	serve_raw();
+	for (int i = 0; i < 100000 && r == -EAGAIN; i++) {
+		put_raw(record, sizeof(record));
+		r = transport_handshake(server);
+	}
+	ck_assert_int_eq(r, -EPROTO);
+}
+END_TEST
+
+START_TEST(an_endless_handshake_does_not_keep_the_caller)
+{
+	static const uint8_t start[] = {0x16, 3, 3, 0x40, 0, 1, 0, 0x1f, 0xff};
+	int r;
+
+	serve_raw();
+	put_raw(start, sizeof(start));
+	while (send(raw, sound, 4096, MSG_NOSIGNAL) > 0)
+		;
+	r = transport_handshake(server);
+	ck_assert_msg(r == -EPROTO || r == -EACCES, "%d %s", r,
+		      transport_problem(server));
+}
+END_TEST
+
+START_TEST(closing_in_the_handshake_is_a_reset)
+{
+	serve_raw();
+	raw = fd_close(raw);
+	ck_assert_int_eq(transport_handshake(server), -ECONNRESET);
+	ck_assert_ptr_nonnull(strstr(transport_problem(server), "closed"));
+	client_of_raw();
+	raw = fd_close(raw);
+	ck_assert_int_eq(transport_handshake(client), -ECONNRESET);
+}
+END_TEST
+
+START_TEST(closing_before_the_last_flight_is_a_reset)
+{
+	make_keys("server yard " KEY_A "\n", "client yard " KEY_A "\n");
+	make_ends();
+	ck_assert_int_eq(transport_handshake(client), -EAGAIN);
+	ck_assert_int_eq(transport_handshake(server), -EAGAIN);
+	client = transport_free(client);
+	ck_assert_int_lt(transport_handshake(server), 0);
+	ck_assert_ptr_null(transport_identity(server));
+}
+END_TEST
+
+/* Moves one byte. */
+static void relay(int from, int to)
+{
+	uint8_t byte;
+
+	if (recv(from, &byte, 1, 0) == 1)
+		ck_assert_int_eq(send(to, &byte, 1, MSG_NOSIGNAL), 1);
+}
+
+START_TEST(a_handshake_survives_single_bytes)
+{
+	int near[2], far[2], s = -EAGAIN, c = -EAGAIN;
+
+	make_keys("server yard " KEY_A "\n", "client yard " KEY_A "\n");
+	make_pair(near);
+	make_pair(far);
+	ck_assert_int_eq(transport_new_server(&server, near[0], server_keys),
+			 0);
+	ck_assert_int_eq(
+	    transport_new_client(&client, far[0], client_keys, "host"), 0);
+	for (int i = 0; i < 10000 && (s == -EAGAIN || c == -EAGAIN); i++) {
+		c = transport_handshake(client);
+		s = transport_handshake(server);
+		relay(near[1], far[1]);
+		relay(far[1], near[1]);
+	}
+	ck_assert_int_eq(s, 0);
+	ck_assert_int_eq(c, 0);
+	close(near[1]);
+	close(far[1]);
+}
+END_TEST
+
+/* --- other settings --- */
+
+static gnutls_session_t stranger;
+static gnutls_psk_client_credentials_t stranger_key;
+
+/* GnuTLS on RAW, with the right key. */
+static void start_stranger(const char *settings)
+{
+	const gnutls_datum_t key = {(unsigned char *)KEY_A, 64};
+
+	ck_assert_int_eq(
+	    gnutls_init(&stranger, GNUTLS_CLIENT | GNUTLS_NONBLOCK), 0);
+	ck_assert_int_eq(gnutls_priority_set_direct(stranger, settings, NULL),
+			 0);
+	ck_assert_int_eq(gnutls_psk_allocate_client_credentials(&stranger_key),
+			 0);
+	ck_assert_int_eq(gnutls_psk_set_client_credentials(
+			     stranger_key, "yard", &key, GNUTLS_PSK_KEY_HEX),
+			 0);
+	gnutls_credentials_set(stranger, GNUTLS_CRD_PSK, stranger_key);
+	gnutls_transport_set_int(stranger, raw);
+}
+
+static void stop_stranger(void)
+{
+	gnutls_deinit(stranger);
+	gnutls_psk_free_client_credentials(stranger_key);
+}
+
+/* The server's result. */
+static int shake_stranger(void)
+{
+	int s = -EAGAIN, c = GNUTLS_E_AGAIN;
+
+	for (int i = 0; i < 100 && s == -EAGAIN; i++) {
+		if (c == GNUTLS_E_AGAIN)
+			c = gnutls_handshake(stranger);
+		s = transport_handshake(server);
+	}
+	return s;
+}
+
+static const struct {
+	const char *settings;
+	int result;
+} settings[] = {
+    {"NORMAL:-VERS-ALL:+VERS-TLS1.3:-KX-ALL:+ECDHE-PSK", 0},
+    {"NORMAL:-KX-ALL:+ECDHE-PSK:+DHE-PSK:+PSK", 0},
+    /* without forward secrecy; of yesterday; without a key */
+    {"NORMAL:-VERS-ALL:+VERS-TLS1.3:-KX-ALL:+PSK", -EPROTO},
+    {"NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:+ECDHE-PSK", -EPROTO},
+    {"NORMAL:-VERS-ALL:+VERS-TLS1.3", -EPROTO},
+    {"NORMAL", -EPROTO},
+};
+
+START_TEST(only_keys_with_forward_secrecy_are_accepted)
+{
+	int r;
+
+	serve_raw();
+	start_stranger(settings[_i].settings);
+	r = shake_stranger();
+	ck_assert_msg(r == settings[_i].result, "%s: %d %s",
+		      settings[_i].settings, r, transport_problem(server));
+	stop_stranger();
+}
+END_TEST
+
+/* The peer asks for new keys while a record waits for its socket. */
+START_TEST(new_keys_during_a_full_socket_lose_nothing)
+{
+	uint64_t offset = 0;
+	size_t have = 0;
+	ssize_t n;
+
+	serve_raw();
+	small_buffer(server);
+	start_stranger(settings[0].settings);
+	ck_assert_int_eq(shake_stranger(), 0);
+	while ((n = transport_send_page(server, page, &offset, PAGE_SIZE)) > 0)
+		;
+	ck_assert_int_eq(n, -EAGAIN);
+	ck_assert_int_eq(gnutls_session_key_update(stranger, GNUTLS_KU_PEER),
+			 0);
+	ck_assert_int_eq(transport_recv(server, heard, 1), -EAGAIN);
+	while (have < PAGE_SIZE) {
+		n = transport_send_page(server, page, &offset, PAGE_SIZE);
+		ck_assert(n >= 0 || n == -EAGAIN);
+		n = gnutls_record_recv(stranger, heard + have,
+				       PAGE_SIZE - have);
+		ck_assert(n > 0 || n == GNUTLS_E_AGAIN);
+		have += n > 0 ? (size_t)n : 0;
+	}
+	ck_assert_mem_eq(heard, sound, PAGE_SIZE);
+	stop_stranger();
+}
+END_TEST
+
+/* --- data, plain (0) and with TLS (1) --- */
+
+START_TEST(bytes_arrive_in_both_directions)
+{
+	char text[16];
+
+	connect_as(_i);
+	ck_assert_int_eq(transport_send(server, "to you", 6, TRANSPORT_NO_MORE),
+			 6);
+	ck_assert_int_eq(transport_recv(client, text, sizeof(text)), 6);
+	ck_assert_mem_eq(text, "to you", 6);
+	ck_assert_int_eq(transport_send(client, "to me", 5, TRANSPORT_NO_MORE),
+			 5);
+	ck_assert_int_eq(transport_recv(server, text, sizeof(text)), 5);
+	ck_assert_mem_eq(text, "to me", 5);
+	ck_assert_int_eq(transport_recv(server, text, sizeof(text)), -EAGAIN);
+	ck_assert_int_eq(transport_recv(client, text, sizeof(text)), -EAGAIN);
+}
+END_TEST
+
+/* One side sends what it can, the other reads what there is. */
+static void page_arrives(size_t turn_size, size_t read_size)
+{
+	uint64_t offset = 0;
+	size_t have = 0, full = 0;
+	ssize_t n;
+
+	for (;;) {
+		n = transport_send_page(server, page, &offset, turn_size);
+		if (n > 0)
+			continue;
+		if (n == 0)
+			break;
+		ck_assert_int_eq(n, -EAGAIN);
+		ck_assert_int_eq(
+		    transport_send_page(server, page, &offset, turn_size),
+		    -EAGAIN);
+		full++;
+		have += take(client, heard + have, PAGE_SIZE - have, read_size);
+	}
+	ck_assert_uint_eq(offset, PAGE_SIZE);
+	ck_assert_uint_gt(full, 10);
+	have += take(client, heard + have, PAGE_SIZE - have, read_size);
+	ck_assert_uint_eq(have, PAGE_SIZE);
+	ck_assert_mem_eq(heard, sound, PAGE_SIZE);
+}
+
+START_TEST(a_page_arrives_exactly_through_a_small_socket)
+{
+	static const size_t reads[] = {PAGE_SIZE, 4096, 1000, 7};
+	static const size_t turns[] = {PAGE_SIZE, 3528};
+
+	connect_as(_i / 8);
+	small_buffer(server);
+	page_arrives(turns[_i / 4 % 2], reads[_i % 4]);
+}
+END_TEST
+
+START_TEST(a_page_is_sent_only_as_far_as_asked)
+{
+	uint64_t offset = 4;
+
+	connect_as(_i);
+	ck_assert_int_eq(transport_send_page(server, page, &offset, 1000),
+			 1000);
+	ck_assert_uint_eq(offset, 1004);
+	ck_assert_uint_eq(take(client, heard, PAGE_SIZE, PAGE_SIZE), 1000);
+	ck_assert_mem_eq(heard, sound + 4, 1000);
+	ck_assert_int_eq(transport_send_page(server, page, &offset, 0), 0);
+	offset = PAGE_SIZE;
+	ck_assert_int_eq(transport_send_page(server, page, &offset, 1000), 0);
+	ck_assert_int_eq(transport_recv(client, heard, 1), -EAGAIN);
+}
+END_TEST
+
+/* More than a socket takes, by transport_send. */
+START_TEST(partial_sends_are_resumed)
+{
+	size_t sent = 0, have = 0;
+
+	connect_as(_i);
+	small_buffer(server);
+	while (have < PAGE_SIZE) {
+		ssize_t n = transport_send(server, sound + sent,
+					   PAGE_SIZE - sent, TRANSPORT_MORE);
+
+		ck_assert(n >= 0 || n == -EAGAIN);
+		sent += n > 0 ? (size_t)n : 0;
+		have += take(client, heard + have, PAGE_SIZE - have, 5000);
+	}
+	ck_assert_mem_eq(heard, sound, PAGE_SIZE);
+}
+END_TEST
+
+START_TEST(queued_bytes_are_counted)
+{
+	size_t queued;
+
+	connect_as(_i);
+	ck_assert_uint_eq(transport_queued(client), 0);
+	ck_assert_int_eq(
+	    transport_send(server, sound, 10000, TRANSPORT_NO_MORE), 10000);
+	queued = transport_queued(client);
+	ck_assert_uint_ge(queued, 10000);
+	ck_assert_uint_lt(queued, 10100);
+	ck_assert_uint_eq(transport_pending(client), 0);
+	ck_assert_int_eq(transport_recv(client, heard, 1000), 1000);
+	ck_assert_uint_eq(transport_queued(client), 9000);
+	/* What poll() does not tell of. */
+	ck_assert_uint_eq(transport_pending(client), _i ? 9000 : 0);
+}
+END_TEST
+
+START_TEST(shutdown_ends_one_direction)
+{
+	connect_as(_i);
+	ck_assert_int_eq(transport_send(server, "last", 4, TRANSPORT_MORE), 4);
+	ck_assert_int_eq(transport_shutdown(server), 0);
+	ck_assert_int_eq(transport_shutdown(server), 0);
+	ck_assert_int_eq(transport_recv(client, heard, PAGE_SIZE), 4);
+	ck_assert_int_eq(transport_recv(client, heard, PAGE_SIZE), 0);
+	ck_assert_int_eq(transport_recv(client, heard, PAGE_SIZE), 0);
+	ck_assert_int_eq(transport_send(client, "word", 4, TRANSPORT_NO_MORE),
+			 4);
+	ck_assert_int_eq(transport_recv(server, heard, PAGE_SIZE), 4);
+}
+END_TEST
+
+START_TEST(shutdown_sends_what_waits)
+{
+	uint64_t offset = 0;
+	size_t have = 0;
+
+	connect_ends();
+	small_buffer(server);
+	while (transport_send_page(server, page, &offset, PAGE_SIZE) > 0)
+		;
+	ck_assert_uint_eq(transport_events(server), EPOLLOUT);
+	ck_assert_int_eq(transport_shutdown(server), -EAGAIN);
+	while (transport_shutdown(server) == -EAGAIN) {
+		ck_assert_uint_eq(transport_events(server), EPOLLOUT);
+		have += take(client, heard + have, offset - have, 1000);
+	}
+	ck_assert_uint_eq(transport_events(server), EPOLLIN);
+	have += take(client, heard + have, offset - have, 1000);
+	ck_assert_uint_eq(have, offset);
+	ck_assert_mem_eq(heard, sound, have);
+	ck_assert_int_eq(transport_recv(client, heard, 1), 0);
+}
+END_TEST
+
+START_TEST(an_end_without_a_word_is_an_end_only_when_plain)
+{
+	connect_as(_i);
+	ck_assert_int_eq(transport_send(server, "last", 4, TRANSPORT_NO_MORE),
+			 4);
+	server = transport_free(server);
+	ck_assert_int_eq(transport_recv(client, heard, PAGE_SIZE), 4);
+	ck_assert_int_eq(transport_recv(client, heard, PAGE_SIZE),
+			 _i ? -ECONNRESET : 0);
+}
+END_TEST
+
+START_TEST(sending_to_a_closed_peer_is_an_error)
+{
+	uint64_t offset = 0;
+
+	connect_as(_i);
+	client = transport_free(client);
+	ck_assert_int_eq(transport_send(server, "?", 1, TRANSPORT_NO_MORE),
+			 -EPIPE);
+	ck_assert_int_eq(transport_send_page(server, page, &offset, PAGE_SIZE),
+			 -EPIPE);
+	ck_assert_uint_eq(offset, 0);
+}
+END_TEST
+
+START_TEST(altered_bytes_are_refused)
+{
+	uint8_t record[64];
+	ssize_t n;
+	int fd;
+
+	connect_ends();
+	fd = transport_fd(client);
+	ck_assert_int_eq(transport_send(server, "sound", 5, TRANSPORT_NO_MORE),
+			 5);
+	n = recv(fd, record, sizeof(record), 0);
+	ck_assert_int_eq(n, 5 + 22);
+	record[8] ^= 1;
+	ck_assert_int_eq(send(transport_fd(server), record, (size_t)n, 0), n);
+	ck_assert_int_eq(transport_recv(client, heard, PAGE_SIZE), -EBADMSG);
+}
+END_TEST
+
+/* --- a key that is taken away --- */
+
+START_TEST(a_removed_key_loses_its_right)
+{
+	connect_ends();
+	ck_assert(transport_authorised(server));
+	write_file(server_path, "server yard " KEY_A "\nserver b " KEY_B "\n");
+	transport_keys_refresh(server_keys);
+	ck_assert(transport_authorised(server));
+	write_file(server_path, "server b " KEY_B "\n");
+	ck_assert(transport_authorised(server));
+	transport_keys_refresh(server_keys);
+	ck_assert(!transport_authorised(server));
+	write_file(server_path, "server yard " KEY_B "\n");
+	transport_keys_refresh(server_keys);
+	ck_assert(!transport_authorised(server));
+	ck_assert(transport_authorised(client));
+}
+END_TEST
+
+START_TEST(a_key_that_cannot_be_read_again_stays)
+{
+	connect_ends();
+	write_file(server_path, "server\n");
+	transport_keys_refresh(server_keys);
+	ck_assert(transport_authorised(server));
+	transport_keys_refresh(NULL);
+}
+END_TEST
+
+START_TEST(plain_is_always_done_and_authorised)
+{
+	connect_plain();
+	ck_assert_int_eq(transport_handshake(server), 0);
+	ck_assert(transport_authorised(server));
+	ck_assert_ptr_null(transport_identity(server));
+	ck_assert_str_eq(transport_problem(server), "");
+	ck_assert_uint_eq(transport_events(server), EPOLLIN);
+	ck_assert_ptr_null(transport_free(NULL));
+	ck_assert_ptr_null(transport_keys_free(NULL));
+}
+END_TEST
+
+static TCase *handshake_case(void)
+{
+	TCase *tc = tcase_create("handshake");
+
+	tcase_add_test(tc, the_right_key_is_a_handshake);
+	tcase_add_test(tc, an_unknown_identity_fails_exactly_like_a_wrong_key);
+	tcase_add_test(tc, the_client_uses_the_key_of_the_host);
+	tcase_add_loop_test(tc, garbage_ends_the_handshake_of_a_server, 0,
+			    ARRAY_SIZE(garbage));
+	tcase_add_loop_test(tc, garbage_ends_the_handshake_of_a_client, 0,
+			    ARRAY_SIZE(garbage));
+	tcase_add_test(tc, random_bytes_end_the_handshake);
+	tcase_add_test(tc, an_endless_handshake_is_cut_off);
+	tcase_add_test(tc, an_endless_handshake_does_not_keep_the_caller);
+	tcase_add_test(tc, closing_in_the_handshake_is_a_reset);
+	tcase_add_test(tc, closing_before_the_last_flight_is_a_reset);
+	tcase_add_test(tc, a_handshake_survives_single_bytes);
+	tcase_add_loop_test(tc, only_keys_with_forward_secrecy_are_accepted, 0,
+			    ARRAY_SIZE(settings));
+	return tc;
+}
+
+static TCase *data_case(void)
+{
+	TCase *tc = tcase_create("data");
+
+	tcase_add_loop_test(tc, bytes_arrive_in_both_directions, 0, 2);
+	tcase_add_loop_test(tc, a_page_arrives_exactly_through_a_small_socket,
+			    0, 16);
+	tcase_add_loop_test(tc, a_page_is_sent_only_as_far_as_asked, 0, 2);
+	tcase_add_loop_test(tc, partial_sends_are_resumed, 0, 2);
+	tcase_add_loop_test(tc, queued_bytes_are_counted, 0, 2);
+	tcase_add_loop_test(tc, shutdown_ends_one_direction, 0, 2);
+	tcase_add_test(tc, shutdown_sends_what_waits);
+	tcase_add_loop_test(tc, an_end_without_a_word_is_an_end_only_when_plain,
+			    0, 2);
+	tcase_add_loop_test(tc, sending_to_a_closed_peer_is_an_error, 0, 2);
+	tcase_add_test(tc, altered_bytes_are_refused);
+	tcase_add_test(tc, new_keys_during_a_full_socket_lose_nothing);
+	return tc;
+}
+
+static TCase *keys_case(void)
+{
+	TCase *tc = tcase_create("keys");
+
+	tcase_add_test(tc, a_removed_key_loses_its_right);
+	tcase_add_test(tc, a_key_that_cannot_be_read_again_stays);
+	tcase_add_test(tc, plain_is_always_done_and_authorised);
+	return tc;
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("transport");
+	TCase *cases[] = {handshake_case(), data_case(), keys_case()};
+	SRunner *runner;
+	int failed;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		tcase_add_checked_fixture(cases[i], setup, teardown);
+		tcase_set_timeout(cases[i], 60);
+		suite_add_tcase(suite, cases[i]);
+	}
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

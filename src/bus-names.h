@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT
+ * The words of org.alsaintercom1(5) that server and intercomctl share. */
+#pragma once
+
+#define BUS_NAME "org.alsaintercom1"
+#define BUS_PATH "/org/alsaintercom1"
+#define BUS_INTERFACE "org.alsaintercom1.Server"
+
+#define BUS_ERROR_NO_DEVICE "org.alsaintercom1.Error.NoDevice"
+#define BUS_ERROR_BUSY "org.alsaintercom1.Error.Busy"
+#define BUS_ERROR_UNKNOWN_ZONE "org.alsaintercom1.Error.UnknownZone"
+#define BUS_ERROR_NOT_AUDIO "org.alsaintercom1.Error.NotAudio"
+#define BUS_ERROR_NOT_FOUND "org.alsaintercom1.Error.NotFound"
+#define BUS_ERROR_LIMIT "org.alsaintercom1.Error.Limit"
+#define BUS_ERROR_STOPPED "org.alsaintercom1.Error.Stopped"
+#define BUS_ERROR_FAILED "org.alsaintercom1.Error.Failed"

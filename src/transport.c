@@ -104,7 +104,7 @@ static int on_server_key(gnutls_session_t session, const gnutls_datum_t *name,
 	return give_key(ret, key);
 }
 
-/* With these instructions AES costs half of ChaCha20, without them twice. */
+/* With these instructions AES is quicker than ChaCha20, without them slower. */
 static bool cpu_has_aes(void)
 {
 #if defined(__x86_64__) || defined(__i386__)

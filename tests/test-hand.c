@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT
+ * The frames in hand: order, torn frames, fades, and the quietest place. */
+#include "hand.h"
+
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util.h"
+
+static const struct wav_format stereo = {WAV_PCM, 16, 2, 10000};
+static const struct wav_format mono = {WAV_PCM, 16, 1, 10000};
+static struct hand hand;
+
+static void teardown(void)
+{
+	hand_free(&hand);
+}
+
+static void put(const void *data, size_t size)
+{
+	size_t room;
+	void *space = hand_space(&hand, &room);
+
+	ck_assert_uint_ge(room, size);
+	memcpy(space, data, size);
+	hand_put(&hand, size);
+}
+
+static int16_t sample(size_t index)
+{
+	return ((const int16_t *)hand_data(&hand))[index];
+}
+
+/* COUNT mono frames of VALUE. */
+static void put_level(int16_t value, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		put(&value, sizeof(value));
+}
+
+START_TEST(frames_come_out_in_order_whatever_the_pieces)
+{
+	uint8_t next_in = 0, next_out = 0;
+
+	ck_assert_int_eq(hand_init(&hand, &stereo, 25), 0);
+	for (int round = 0; round < 1000; round++) {
+		uint8_t bytes[13];
+		size_t room, frames;
+
+		hand_space(&hand, &room);
+		for (size_t i = 0; i < sizeof(bytes) && i < room; i++)
+			bytes[i] = next_in++;
+		put(bytes, room < sizeof(bytes) ? room : sizeof(bytes));
+		frames = hand_frames(&hand) * 2 / 3;
+		for (size_t i = 0; i < frames * 4; i++)
+			ck_assert_uint_eq(
+			    ((const uint8_t *)hand_data(&hand))[i], next_out++);
+		hand_take(&hand, frames);
+	}
+}
+END_TEST
+
+START_TEST(half_its_room_is_always_there_when_half_is_taken)
+{
+	size_t room;
+	uint8_t bytes[400] = {0};
+
+	ck_assert_int_eq(hand_init(&hand, &stereo, 100), 0);
+	put(bytes, 400);
+	hand_space(&hand, &room);
+	ck_assert_uint_eq(room, 0);
+	hand_take(&hand, 50);
+	hand_space(&hand, &room);
+	ck_assert_uint_eq(room, 200);
+}
+END_TEST
+
+START_TEST(fade_out_goes_from_the_newest_whole_frame_to_silence)
+{
+	const int16_t frames[] = {500, -500, 1000, -1000, 7777};
+
+	ck_assert_int_eq(hand_init(&hand, &stereo, 100), 0);
+	put(frames, sizeof(frames)); /* the last frame is torn */
+	hand_fade_out(&hand, 50);
+	ck_assert_uint_eq(hand_frames(&hand), 52);
+	ck_assert_int_eq(sample(2), 1000);
+	for (size_t i = 2; i < 52; i++) {
+		ck_assert_int_le(sample(2 * i), sample(2 * (i - 1)) + 500);
+		ck_assert_int_ge(sample(2 * i), 0);
+		ck_assert_int_le(abs(sample(2 * i) + sample(2 * i + 1)), 1);
+	}
+	ck_assert_int_lt(sample(2 * 51), 40);
+}
+END_TEST
+
+START_TEST(fade_out_of_an_empty_hand_begins_at_what_was_taken_last)
+{
+	ck_assert_int_eq(hand_init(&hand, &mono, 100), 0);
+	put_level(8000, 10);
+	hand_take(&hand, 10);
+	hand_fade_out(&hand, 20);
+	ck_assert_uint_eq(hand_frames(&hand), 20);
+	ck_assert_int_gt(sample(0), 7000);
+	ck_assert_int_lt(sample(19), 800);
+}
+END_TEST
+
+START_TEST(fade_out_fits_a_full_hand)
+{
+	ck_assert_int_eq(hand_init(&hand, &mono, 10), 0);
+	put_level(8000, 10);
+	hand_fade_out(&hand, 20);
+	ck_assert_uint_eq(hand_frames(&hand), 10);
+	ck_assert_int_eq(sample(9), 8000);
+}
+END_TEST
+
+START_TEST(fade_in_rises_from_silence_and_is_no_longer_than_asked)
+{
+	ck_assert_int_eq(hand_init(&hand, &mono, 100), 0);
+	put_level(8000, 100);
+	hand_fade_in(&hand, 40);
+	ck_assert_int_lt(sample(0), 400);
+	for (size_t i = 1; i < 40; i++)
+		ck_assert_int_ge(sample(i), sample(i - 1));
+	ck_assert_int_eq(sample(40), 8000);
+	hand_take(&hand, 90);
+	hand_fade_in(&hand, 40);
+	ck_assert_int_lt(sample(0), 800);
+}
+END_TEST
+
+START_TEST(quietest_place_is_the_pause_between_words)
+{
+	double power;
+	size_t at;
+
+	ck_assert_int_eq(hand_init(&hand, &mono, 10000), 0);
+	put_level(9000, 3000);
+	put_level(10, 1000);
+	put_level(5000, 3000);
+	at = hand_quietest(&hand, 800, &power);
+	ck_assert_uint_ge(at, 3000);
+	ck_assert_uint_le(at, 3200);
+	ck_assert_double_lt(power, 1e-5);
+	at = hand_quietest(&hand, 2000, &power);
+	ck_assert_uint_ge(at, 2980);
+	ck_assert_double_gt(power, 1e-5);
+}
+END_TEST
+
+START_TEST(quietest_place_of_all_frames_is_all_of_them)
+{
+	double power;
+
+	ck_assert_int_eq(hand_init(&hand, &mono, 100), 0);
+	put_level(9000, 70);
+	ck_assert_uint_eq(hand_quietest(&hand, 70, &power), 0);
+	ck_assert_uint_eq(hand_quietest(&hand, 0, &power), 0);
+}
+END_TEST
+
+START_TEST(cut_removes_what_was_asked_and_softens_the_seam)
+{
+	ck_assert_int_eq(hand_init(&hand, &mono, 1000), 0);
+	put_level(8000, 300);
+	put_level(1, 100);
+	put_level(-8000, 300);
+	hand_cut(&hand, 300, 100, 50);
+	ck_assert_uint_eq(hand_frames(&hand), 600);
+	ck_assert_int_eq(sample(249), 8000);
+	ck_assert_int_eq(sample(350), -8000);
+	for (size_t i = 250; i < 350; i++)
+		ck_assert_int_le(abs(sample(i) - sample(i - 1)), 400);
+}
+END_TEST
+
+START_TEST(cut_at_either_end_has_no_seam_there)
+{
+	ck_assert_int_eq(hand_init(&hand, &mono, 1000), 0);
+	put_level(8000, 300);
+	hand_cut(&hand, 0, 100, 50);
+	ck_assert_int_lt(sample(0), 400);
+	hand_cut(&hand, 100, 100, 50);
+	ck_assert_uint_eq(hand_frames(&hand), 100);
+	ck_assert_int_lt(sample(99), 400);
+	hand_cut(&hand, 0, 100, 50);
+	ck_assert_uint_eq(hand_frames(&hand), 0);
+}
+END_TEST
+
+START_TEST(silence_of_every_format_ends_a_fade)
+{
+	static const struct wav_format formats[] = {
+	    {WAV_PCM, 8, 1, 8000},    {WAV_PCM, 16, 1, 8000},
+	    {WAV_PCM, 24, 2, 8000},   {WAV_PCM, 32, 2, 8000},
+	    {WAV_FLOAT, 32, 2, 8000}, {WAV_ALAW, 8, 1, 8000},
+	    {WAV_MULAW, 8, 1, 8000},  {WAV_PCM, 32, 32, 384000},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
+		uint8_t silence[WAV_FRAME_SIZE_MAX];
+		size_t frame_size = wav_frame_size(&formats[i]);
+
+		ck_assert_int_eq(hand_init(&hand, &formats[i], 50), 0);
+		memset(silence, wav_silence(&formats[i]), sizeof(silence));
+		put(silence, frame_size);
+		hand_fade_out(&hand, 40);
+		ck_assert_uint_eq(hand_frames(&hand), 41);
+		for (size_t n = 0; n < 41; n++)
+			ck_assert_mem_eq((const uint8_t *)hand_data(&hand) +
+					     n * frame_size,
+					 silence, frame_size);
+		hand_free(&hand);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("hand");
+	TCase *tc = tcase_create("hand");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(tc, NULL, teardown);
+	tcase_add_test(tc, frames_come_out_in_order_whatever_the_pieces);
+	tcase_add_test(tc, half_its_room_is_always_there_when_half_is_taken);
+	tcase_add_test(tc,
+		       fade_out_goes_from_the_newest_whole_frame_to_silence);
+	tcase_add_test(tc,
+		       fade_out_of_an_empty_hand_begins_at_what_was_taken_last);
+	tcase_add_test(tc, fade_out_fits_a_full_hand);
+	tcase_add_test(tc,
+		       fade_in_rises_from_silence_and_is_no_longer_than_asked);
+	tcase_add_test(tc, quietest_place_is_the_pause_between_words);
+	tcase_add_test(tc, quietest_place_of_all_frames_is_all_of_them);
+	tcase_add_test(tc, cut_removes_what_was_asked_and_softens_the_seam);
+	tcase_add_test(tc, cut_at_either_end_has_no_seam_there);
+	tcase_add_test(tc, silence_of_every_format_ends_a_fade);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

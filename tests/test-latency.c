@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT
+ * How late a page is, in simulated time: no test waits for anything. */
+#include "latency.h"
+
+#include <check.h>
+#include <stdlib.h>
+
+#include "util.h"
+
+enum { RATE = 48000, TARGET = 4800, PERIOD = 1200, CHUNK = 1024 };
+
+#define MS UINT64_C(1000)
+#define START (UINT64_C(5000) * 1000000)
+
+static struct latency latency;
+
+static void begin(void)
+{
+	latency_init(&latency, RATE, TARGET, PERIOD, START);
+}
+
+/* A live page of SECONDS whose sender's clock is fast by PPM; returns what
+ * latency_excess said last, with the level BEHIND at its peaks. */
+static uint64_t live(uint64_t from_usec, double seconds, double ppm,
+		     uint64_t behind)
+{
+	const double chunk_usec = CHUNK * 1e6 / RATE / (1 + ppm * 1e-6);
+	const uint64_t chunks = (uint64_t)(seconds * 1e6 / chunk_usec);
+	const uint64_t first =
+	    (uint64_t)((double)(from_usec - START) / chunk_usec);
+	uint64_t excess = 0;
+
+	for (uint64_t i = 1; i <= chunks; i++) {
+		const uint64_t now =
+		    START + (uint64_t)((double)(first + i) * chunk_usec);
+
+		latency_arrived(&latency, now, (first + i) * CHUNK);
+		excess = latency_excess(&latency, now, behind);
+		if (excess == 0)
+			/* just before the next one it is a chunk lower */
+			excess = latency_excess(
+			    &latency, now + (uint64_t)chunk_usec / 2,
+			    behind > CHUNK / 2 ? behind - CHUNK / 2 : 0);
+	}
+	return excess;
+}
+
+/* --- live or stored --- */
+
+START_TEST(nothing_is_known_at_first)
+{
+	begin();
+	ck_assert_int_eq(latency.kind, LATENCY_UNKNOWN);
+	live(START, 1.9, 0, TARGET);
+	ck_assert_int_eq(latency.kind, LATENCY_UNKNOWN);
+}
+END_TEST
+
+START_TEST(page_at_the_pace_of_speech_is_live_after_two_seconds)
+{
+	begin();
+	live(START, 2.1, 0, TARGET);
+	ck_assert_int_eq(latency.kind, LATENCY_LIVE);
+}
+END_TEST
+
+START_TEST(page_that_comes_at_once_is_stored)
+{
+	begin();
+	latency_arrived(&latency, START + 1 * MS, TARGET + RATE / 10 - 1);
+	ck_assert_int_eq(latency.kind, LATENCY_UNKNOWN);
+	latency_arrived(&latency, START + 1 * MS, TARGET + RATE / 10 + 100);
+	ck_assert_int_eq(latency.kind, LATENCY_STORED);
+}
+END_TEST
+
+START_TEST(stored_stays_stored)
+{
+	begin();
+	latency_arrived(&latency, START, RATE);
+	latency_arrived(&latency, START + 100000 * MS, RATE + 1);
+	ck_assert_int_eq(latency.kind, LATENCY_STORED);
+}
+END_TEST
+
+START_TEST(page_that_stalled_and_caught_up_is_live)
+{
+	begin();
+	latency_arrived(&latency, START + 100 * MS, RATE / 10);
+	/* a stall of 1.8 s, then everything that was spoken meanwhile */
+	latency_arrived(&latency, START + 1900 * MS, RATE * 19 / 10);
+	latency_arrived(&latency, START + 2000 * MS, RATE * 2);
+	ck_assert_int_eq(latency.kind, LATENCY_LIVE);
+}
+END_TEST
+
+START_TEST(file_over_a_slow_link_is_known_when_the_link_recovers)
+{
+	begin();
+	latency_arrived(&latency, START + 2500 * MS, RATE);
+	ck_assert_int_eq(latency.kind, LATENCY_LIVE);
+	latency_arrived(&latency, START + 2600 * MS, RATE * 4);
+	ck_assert_int_eq(latency.kind, LATENCY_STORED);
+}
+END_TEST
+
+START_TEST(clock_that_is_fast_is_not_taken_for_a_file_in_thirty_days)
+{
+	const uint64_t day_usec = UINT64_C(86400) * 1000 * MS;
+
+	begin();
+	for (uint64_t day = 1; day <= 30; day++) {
+		const uint64_t frames =
+		    usec_to_frames(day * day_usec, RATE) / 10000 * 10002;
+
+		ck_assert_int_eq(
+		    latency_arrived(&latency, START + day * day_usec, frames),
+		    LATENCY_LIVE);
+	}
+	ck_assert_uint_gt(usec_to_frames(30 * day_usec, RATE), UINT32_MAX);
+}
+END_TEST
+
+/* --- the excess --- */
+
+START_TEST(page_in_time_drops_nothing)
+{
+	begin();
+	ck_assert_uint_eq(live(START, 60, 0, TARGET), 0);
+	ck_assert_uint_eq(live(START + 60000 * MS, 60, 0, TARGET + PERIOD), 0);
+}
+END_TEST
+
+START_TEST(nothing_is_dropped_before_it_is_known_to_be_live)
+{
+	begin();
+	ck_assert_uint_eq(live(START, 1.9, 0, 10 * TARGET), 0);
+}
+END_TEST
+
+START_TEST(late_live_page_drops_the_whole_excess)
+{
+	begin();
+	live(START, 3, 0, TARGET);
+	ck_assert_uint_eq(live(START + 3000 * MS, 1, 0, TARGET + 20000), 20000);
+	latency_restart(&latency);
+	ck_assert_uint_eq(live(START + 4000 * MS, 1, 0, TARGET), 0);
+}
+END_TEST
+
+START_TEST(stored_page_drops_nothing)
+{
+	begin();
+	latency_arrived(&latency, START, RATE);
+	ck_assert_uint_eq(live(START, 10, 0, 100 * TARGET), 0);
+}
+END_TEST
+
+START_TEST(passing_jam_drops_nothing)
+{
+	begin();
+	live(START, 3, 0, TARGET);
+	/* 200 ms in which twice as much is there, and then no more */
+	ck_assert_uint_eq(live(START + 3000 * MS, 0.2, 0, 2 * TARGET), 0);
+	ck_assert_uint_eq(live(START + 3200 * MS, 1, 0, TARGET), 0);
+}
+END_TEST
+
+START_TEST(smallest_of_the_peaks_counts)
+{
+	uint64_t now = START;
+
+	begin();
+	latency_arrived(&latency, START + 3000 * MS, 3 * RATE);
+	now = START + 3000 * MS;
+	latency_excess(&latency, now, TARGET + 9000);
+	latency_excess(&latency, now + 100 * MS, TARGET + 5000);
+	latency_excess(&latency, now + 200 * MS, TARGET + 7000);
+	latency_excess(&latency, now + 300 * MS, TARGET + 9000);
+	ck_assert_uint_eq(
+	    latency_excess(&latency, now + 400 * MS, TARGET + 9000), 5000);
+}
+END_TEST
+
+START_TEST(process_that_was_stopped_begins_anew)
+{
+	begin();
+	live(START, 3, 0, TARGET);
+	latency_excess(&latency, START + 3000 * MS, 9 * TARGET);
+	ck_assert_uint_eq(
+	    latency_excess(&latency, START + 9000 * MS, 9 * TARGET), 0);
+	ck_assert_uint_eq(
+	    latency_excess(&latency, START + 9100 * MS, 9 * TARGET), 0);
+}
+END_TEST
+
+/* The sender's clock is fast by 100 ppm: what it gains is dropped now and
+ * then, and the page never stays late. Thirty days, counters far beyond 32
+ * bits. */
+START_TEST(drift_is_dropped_piece_by_piece_for_thirty_days)
+{
+	const uint64_t days = 30, step_usec = 50 * MS;
+	const uint64_t steps = days * 86400 * 20;
+	double behind = TARGET;
+	uint64_t dropped = 0, total = 0, drops = 0;
+
+	begin();
+	for (uint64_t i = 1; i <= steps; i++) {
+		const uint64_t now = START + i * step_usec;
+		uint64_t excess;
+
+		total = (uint64_t)((double)i * 2400 * 1.0001);
+		behind += 2400 * 0.0001;
+		latency_arrived(&latency, now, total);
+		excess = latency_excess(&latency, now, (uint64_t)behind);
+		if (excess == 0)
+			continue;
+		behind -= (double)excess;
+		dropped += excess;
+		drops++;
+		latency_restart(&latency);
+	}
+	ck_assert_int_eq(latency.kind, LATENCY_LIVE);
+	ck_assert_uint_gt(total, UINT64_C(1) << 36);
+	ck_assert_double_lt(behind, TARGET + PERIOD + 10);
+	ck_assert_uint_ge(dropped, 12000000);
+	ck_assert_uint_le(dropped, 12500000);
+	ck_assert_uint_le(drops, dropped / PERIOD);
+}
+END_TEST
+
+START_TEST(longest_formats_do_not_overflow)
+{
+	const uint64_t year_usec = UINT64_C(365) * 86400 * 1000 * MS;
+
+	latency_init(&latency, 384000, UINT32_MAX, UINT32_MAX, 0);
+	latency_arrived(&latency, 100 * year_usec, UINT64_C(1) << 50);
+	ck_assert_int_eq(latency.kind, LATENCY_LIVE);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("latency");
+	TCase *kind = tcase_create("kind"), *excess = tcase_create("excess");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_test(kind, nothing_is_known_at_first);
+	tcase_add_test(kind,
+		       page_at_the_pace_of_speech_is_live_after_two_seconds);
+	tcase_add_test(kind, page_that_comes_at_once_is_stored);
+	tcase_add_test(kind, stored_stays_stored);
+	tcase_add_test(kind, page_that_stalled_and_caught_up_is_live);
+	tcase_add_test(kind,
+		       file_over_a_slow_link_is_known_when_the_link_recovers);
+	tcase_add_test(
+	    kind, clock_that_is_fast_is_not_taken_for_a_file_in_thirty_days);
+	tcase_add_test(excess, page_in_time_drops_nothing);
+	tcase_add_test(excess,
+		       nothing_is_dropped_before_it_is_known_to_be_live);
+	tcase_add_test(excess, late_live_page_drops_the_whole_excess);
+	tcase_add_test(excess, stored_page_drops_nothing);
+	tcase_add_test(excess, passing_jam_drops_nothing);
+	tcase_add_test(excess, smallest_of_the_peaks_counts);
+	tcase_add_test(excess, process_that_was_stopped_begins_anew);
+	tcase_add_test(excess, drift_is_dropped_piece_by_piece_for_thirty_days);
+	tcase_add_test(excess, longest_formats_do_not_overflow);
+	tcase_set_timeout(excess, 60);
+	suite_add_tcase(suite, kind);
+	suite_add_tcase(suite, excess);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,527 @@
+/* SPDX-License-Identifier: MIT
+ * A session against a server that the test plays itself. The clock is the
+ * test's: time-outs pass without waiting. */
+#include "session.h"
+
+#include <check.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "log.h"
+#include "util.h"
+
+enum { PATIENCE_MS = 20000 };
+
+static struct session *session;
+static int listener, server; /* the server's ends */
+static struct net_endpoint endpoint;
+static uint64_t now;
+
+static void listen_on(const char *address)
+{
+	struct sockaddr_storage bound;
+	socklen_t size = sizeof(bound);
+	char zone[NET_ZONE_SIZE], name[NET_ADDRESS_SIZE];
+	const char *problem;
+	int fds[NET_LISTENERS_MAX];
+
+	ck_assert_int_eq(net_parse_listen(&endpoint, zone, address, &problem),
+			 0);
+	ck_assert_int_eq(net_listen(&endpoint, fds), 1);
+	listener = fds[0];
+	ck_assert_int_eq(getsockname(listener, (void *)&bound, &size), 0);
+	net_address_name(&bound, name);
+	ck_assert_int_eq(net_parse_endpoint(&endpoint, name, &problem), 0);
+}
+
+static void setup(void)
+{
+	log_set_level(LOG_EMERG);
+	server = -1;
+	now = UINT64_C(1000) * 1000000;
+	listen_on("127.0.0.1:0");
+	ck_assert_int_eq(session_new(&session, "test", &endpoint), 0);
+}
+
+static void teardown(void)
+{
+	session = session_free(session);
+	listener = fd_close(listener);
+	server = fd_close(server);
+}
+
+/* Steps until the state is reached; the descriptors tell when to. */
+static void step_until(enum session_state state)
+{
+	session_step(session, now);
+	while (session_state(session) != state) {
+		struct pollfd fds[2];
+
+		session_pollfds(session, fds, SESSION_SAMPLES_WANTED);
+		ck_assert_int_gt(poll(fds, 2, PATIENCE_MS), 0);
+		session_step(session, now);
+	}
+}
+
+static void serve(void)
+{
+	struct pollfd fd = {.fd = listener, .events = POLLIN};
+
+	ck_assert_int_gt(poll(&fd, 1, PATIENCE_MS), 0);
+	server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	ck_assert_int_ge(server, 0);
+}
+
+static void begin(void)
+{
+	step_until(SESSION_WAITING);
+	serve();
+}
+
+static void say(const void *data, size_t size)
+{
+	ck_assert_int_eq(send(server, data, size, MSG_NOSIGNAL), (int)size);
+}
+
+static void say_header(uint64_t data_size)
+{
+	static const struct wav_format format = {WAV_PCM, 16, 2, 44100};
+	uint8_t header[WAV_HEADER_SIZE_MAX];
+
+	say(header, wav_encode(header, &format, data_size));
+}
+
+static void hang_up(void)
+{
+	server = fd_close(server);
+}
+
+/* The next bytes, or 0 at the end of the page. */
+static ssize_t read_some(void *buffer, size_t size)
+{
+	for (;;) {
+		struct pollfd fds[2];
+		ssize_t n = session_read(session, buffer, size, now);
+
+		if (n != -EAGAIN)
+			return n;
+		session_pollfds(session, fds, SESSION_SAMPLES_WANTED);
+		ck_assert_int_gt(poll(fds, 2, PATIENCE_MS), 0);
+	}
+}
+
+static void expect(const char *text)
+{
+	for (; *text; text++) {
+		char byte;
+
+		ck_assert_int_eq(read_some(&byte, 1), 1);
+		ck_assert_int_eq(byte, *text);
+	}
+}
+
+/* --- connecting --- */
+
+START_TEST(connects_and_waits)
+{
+	begin();
+	ck_assert_uint_eq(session_connected_count(session), 1);
+	session_step(session, now + UINT64_C(3600) * 1000000);
+	ck_assert_int_eq(session_state(session), SESSION_WAITING);
+}
+END_TEST
+
+START_TEST(name_is_looked_up)
+{
+	session_free(session);
+	strcpy(endpoint.host, "localhost");
+	ck_assert_int_eq(session_new(&session, "test", &endpoint), 0);
+	begin();
+	ck_assert_str_eq(session_name(session), "test");
+}
+END_TEST
+
+START_TEST(name_that_does_not_exist_is_tried_again)
+{
+	session_free(session);
+	strcpy(endpoint.host, "no-such-host.invalid");
+	ck_assert_int_eq(session_new(&session, "test", &endpoint), 0);
+	step_until(SESSION_PAUSED);
+	ck_assert_uint_gt(session_deadline(session), now);
+	ck_assert_uint_eq(session_failed_count(session), 1);
+	now = session_deadline(session);
+	step_until(SESSION_PAUSED);
+	ck_assert_uint_gt(session_deadline(session), now);
+}
+END_TEST
+
+START_TEST(refusal_is_tried_again_in_growing_pauses)
+{
+	uint64_t pause = 0;
+
+	listener = fd_close(listener);
+	for (int i = 0; i < 20; i++) {
+		step_until(SESSION_PAUSED);
+		pause = session_deadline(session) - now;
+		ck_assert_uint_ge(pause, i < 5 ? 100000U << i : 2400000);
+		ck_assert_uint_le(pause, 3000000);
+		now = session_deadline(session);
+	}
+	ck_assert_uint_ge(session_failed_count(session), 20);
+}
+END_TEST
+
+START_TEST(server_that_returns_is_found)
+{
+	begin();
+	hang_up();
+	step_until(SESSION_PAUSED);
+	now = session_deadline(session);
+	begin();
+	ck_assert_uint_eq(session_connected_count(session), 2);
+}
+END_TEST
+
+START_TEST(server_that_hangs_up_at_once_is_given_growing_pauses)
+{
+	uint64_t pause = 0;
+
+	for (int i = 0; i < 8; i++) {
+		begin();
+		hang_up();
+		step_until(SESSION_PAUSED);
+		pause = session_deadline(session) - now;
+		now = session_deadline(session);
+	}
+	ck_assert_uint_gt(pause, 2000000);
+}
+END_TEST
+
+/* --- headers --- */
+
+START_TEST(header_in_single_bytes)
+{
+	static const struct wav_format format = {WAV_PCM, 16, 2, 44100};
+	uint8_t header[WAV_HEADER_SIZE_MAX];
+	size_t size = wav_encode(header, &format, 4);
+
+	begin();
+	for (size_t i = 0; i < size; i++) {
+		ck_assert_int_ne(session_state(session), SESSION_PAGE);
+		say(&header[i], 1);
+		if (i + 1 < size)
+			step_until(SESSION_HEADER);
+	}
+	step_until(SESSION_PAGE);
+	ck_assert(wav_format_equal(&session_page(session)->format, &format));
+	ck_assert_uint_eq(session_page(session)->data_size, 4);
+	ck_assert_uint_eq(session_page(session)->number, 1);
+}
+END_TEST
+
+START_TEST(wrong_header_is_left_for_a_pause)
+{
+	char rubbish[100] = "SSH-2.0-OpenSSH";
+
+	begin();
+	say(rubbish, sizeof(rubbish));
+	step_until(SESSION_PAUSED);
+	ck_assert_uint_eq(session_failed_count(session), 1);
+	hang_up();
+	now = session_deadline(session);
+	begin();
+	say_header(4);
+	step_until(SESSION_PAGE);
+}
+END_TEST
+
+START_TEST(header_has_ten_seconds_from_its_first_byte)
+{
+	begin();
+	now += UINT64_C(3600) * 1000000;
+	say("RIFF", 4);
+	step_until(SESSION_HEADER);
+	ck_assert_uint_eq(session_deadline(session), now + 10000000);
+	session_step(session, now + 9999999);
+	ck_assert_int_eq(session_state(session), SESSION_HEADER);
+	session_step(session, now + 10000000);
+	ck_assert_int_eq(session_state(session), SESSION_PAUSED);
+}
+END_TEST
+
+START_TEST(connection_that_ends_in_a_header_is_tried_again)
+{
+	begin();
+	say("RIFF", 4);
+	hang_up();
+	step_until(SESSION_PAUSED);
+	ck_assert_uint_eq(session_failed_count(session), 1);
+}
+END_TEST
+
+/* --- pages --- */
+
+START_TEST(samples_that_came_with_the_header_are_read_first)
+{
+	char byte;
+
+	begin();
+	say_header(8);
+	say("abcd", 4);
+	step_until(SESSION_PAGE);
+	expect("abcd");
+	ck_assert_int_eq(session_read(session, &byte, 1, now), -EAGAIN);
+	say("efgh", 4);
+	expect("efgh");
+	ck_assert_int_eq(read_some(&byte, 1), 0);
+	ck_assert_int_eq(session_page(session)->result, SESSION_COMPLETE);
+	ck_assert_uint_eq(session_page(session)->received, 8);
+}
+END_TEST
+
+START_TEST(queued_counts_what_waits_and_not_what_is_beyond_the_page)
+{
+	begin();
+	say_header(8);
+	say("abcdefghijkl", 12);
+	step_until(SESSION_PAGE);
+	while (session_queued(session) < 8)
+		session_step(session, now);
+	ck_assert_uint_eq(session_queued(session), 8);
+	expect("abc");
+	ck_assert_uint_eq(session_queued(session), 5);
+}
+END_TEST
+
+START_TEST(what_follows_the_stated_size_is_ignored)
+{
+	char byte;
+
+	begin();
+	say_header(4);
+	say("abcdLIST", 8);
+	step_until(SESSION_PAGE);
+	expect("abcd");
+	ck_assert_int_eq(read_some(&byte, 1), 0);
+	ck_assert_int_eq(session_state(session), SESSION_LINGERING);
+	hang_up();
+	step_until(SESSION_WAITING); /* at once, without a pause */
+	ck_assert_uint_eq(session_connected_count(session), 2);
+}
+END_TEST
+
+START_TEST(server_that_does_not_close_is_left_after_a_second)
+{
+	char byte;
+
+	begin();
+	say_header(4);
+	say("abcd", 4);
+	step_until(SESSION_PAGE);
+	expect("abcd");
+	ck_assert_int_eq(read_some(&byte, 1), 0);
+	session_step(session, now + 999999);
+	ck_assert_int_eq(session_state(session), SESSION_LINGERING);
+	now += 1000000;
+	step_until(SESSION_WAITING);
+	ck_assert_uint_eq(session_connected_count(session), 2);
+}
+END_TEST
+
+START_TEST(endless_page_ends_with_the_connection)
+{
+	char byte;
+
+	begin();
+	say_header(WAV_ENDLESS);
+	say("abcd", 4);
+	hang_up();
+	step_until(SESSION_PAGE);
+	ck_assert_uint_eq(session_page(session)->data_size, WAV_ENDLESS);
+	expect("abcd");
+	ck_assert_int_eq(read_some(&byte, 1), 0);
+	ck_assert_int_eq(session_page(session)->result, SESSION_COMPLETE);
+}
+END_TEST
+
+START_TEST(size_of_a_recorder_that_writes_a_pipe_is_no_promise)
+{
+	char byte;
+
+	begin();
+	say_header(0x7ffffffc);
+	say("abcd", 4);
+	hang_up();
+	step_until(SESSION_PAGE);
+	expect("abcd");
+	ck_assert_int_eq(read_some(&byte, 1), 0);
+	ck_assert_int_eq(session_page(session)->result, SESSION_COMPLETE);
+}
+END_TEST
+
+START_TEST(page_that_ends_early_is_cut_short)
+{
+	char byte;
+
+	begin();
+	say_header(8);
+	say("abcd", 4);
+	hang_up();
+	step_until(SESSION_PAGE);
+	expect("abcd");
+	ck_assert_int_eq(read_some(&byte, 1), 0);
+	ck_assert_int_eq(session_page(session)->result, SESSION_CUT_SHORT);
+	ck_assert_int_eq(session_page(session)->error, 0);
+	ck_assert_int_eq(session_state(session), SESSION_PAUSED);
+}
+END_TEST
+
+START_TEST(reset_is_cut_short_with_its_reason)
+{
+	const struct linger linger = {.l_onoff = 1};
+	char byte;
+
+	begin();
+	say_header(WAV_ENDLESS);
+	step_until(SESSION_PAGE);
+	setsockopt(server, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	hang_up();
+	ck_assert_int_eq(read_some(&byte, 1), 0);
+	ck_assert_int_eq(session_page(session)->result, SESSION_CUT_SHORT);
+	ck_assert_int_eq(session_page(session)->error, -ECONNRESET);
+}
+END_TEST
+
+START_TEST(page_in_which_nothing_comes_is_cut_short_after_thirty_seconds)
+{
+	char byte;
+
+	begin();
+	say_header(WAV_ENDLESS);
+	step_until(SESSION_PAGE);
+	ck_assert_int_eq(session_read(session, &byte, 1, now + 29999999),
+			 -EAGAIN);
+	ck_assert_int_eq(session_read(session, &byte, 1, now + 30000000), 0);
+	ck_assert_int_eq(session_page(session)->result, SESSION_CUT_SHORT);
+	ck_assert_int_eq(session_page(session)->error, -ETIMEDOUT);
+}
+END_TEST
+
+START_TEST(page_that_is_not_read_on_purpose_is_not_cut_short)
+{
+	char byte;
+
+	begin();
+	say_header(WAV_ENDLESS);
+	step_until(SESSION_PAGE);
+	session_hold_off(session, now + 25000000);
+	ck_assert_int_eq(session_read(session, &byte, 1, now + 30000000),
+			 -EAGAIN);
+}
+END_TEST
+
+START_TEST(page_without_samples_is_complete)
+{
+	char byte;
+
+	begin();
+	say_header(0);
+	step_until(SESSION_PAGE);
+	ck_assert_int_eq(read_some(&byte, 1), 0);
+	ck_assert_int_eq(session_page(session)->result, SESSION_COMPLETE);
+	hang_up();
+	step_until(SESSION_PAUSED); /* or it would spin with such a server */
+	ck_assert_uint_eq(session_deadline(session), now + 100000);
+}
+END_TEST
+
+START_TEST(page_after_page)
+{
+	char byte;
+
+	begin();
+	for (int i = 1; i <= 50; i++) {
+		say_header(4);
+		say("abcd", 4);
+		hang_up();
+		step_until(SESSION_PAGE);
+		ck_assert_uint_eq(session_page(session)->number, (unsigned)i);
+		expect("abcd");
+		ck_assert_int_eq(read_some(&byte, 1), 0);
+		begin();
+	}
+	ck_assert_uint_eq(session_failed_count(session), 0);
+}
+END_TEST
+
+static TCase *connecting_case(void)
+{
+	TCase *tc = tcase_create("connecting");
+
+	tcase_add_test(tc, connects_and_waits);
+	tcase_add_test(tc, name_is_looked_up);
+	tcase_add_test(tc, name_that_does_not_exist_is_tried_again);
+	tcase_add_test(tc, refusal_is_tried_again_in_growing_pauses);
+	tcase_add_test(tc, server_that_returns_is_found);
+	tcase_add_test(tc,
+		       server_that_hangs_up_at_once_is_given_growing_pauses);
+	return tc;
+}
+
+static TCase *header_case(void)
+{
+	TCase *tc = tcase_create("header");
+
+	tcase_add_test(tc, header_in_single_bytes);
+	tcase_add_test(tc, wrong_header_is_left_for_a_pause);
+	tcase_add_test(tc, header_has_ten_seconds_from_its_first_byte);
+	tcase_add_test(tc, connection_that_ends_in_a_header_is_tried_again);
+	return tc;
+}
+
+static TCase *page_case(void)
+{
+	TCase *tc = tcase_create("page");
+
+	tcase_add_test(tc, samples_that_came_with_the_header_are_read_first);
+	tcase_add_test(
+	    tc, queued_counts_what_waits_and_not_what_is_beyond_the_page);
+	tcase_add_test(tc, what_follows_the_stated_size_is_ignored);
+	tcase_add_test(tc, server_that_does_not_close_is_left_after_a_second);
+	tcase_add_test(tc, endless_page_ends_with_the_connection);
+	tcase_add_test(tc, size_of_a_recorder_that_writes_a_pipe_is_no_promise);
+	tcase_add_test(tc, page_that_ends_early_is_cut_short);
+	tcase_add_test(tc, reset_is_cut_short_with_its_reason);
+	tcase_add_test(
+	    tc, page_in_which_nothing_comes_is_cut_short_after_thirty_seconds);
+	tcase_add_test(tc, page_that_is_not_read_on_purpose_is_not_cut_short);
+	tcase_add_test(tc, page_without_samples_is_complete);
+	tcase_add_test(tc, page_after_page);
+	return tc;
+}
+
+static void add_case(Suite *suite, TCase *tc)
+{
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_set_timeout(tc, 60);
+	suite_add_tcase(suite, tc);
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("session");
+	SRunner *runner;
+	int failed;
+
+	add_case(suite, connecting_case());
+	add_case(suite, header_case());
+	add_case(suite, page_case());
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Looks host names up beside the loop: getaddrinfo() blocks for as long as DNS
- * does, so it runs in a thread that shares a pipe with the loop and no more. */
+ * does, so it runs in a thread that shares a pipe with the loop and no more.
+ * The process must ignore SIGPIPE. */
 #pragma once
 
 #include "net.h"

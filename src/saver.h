@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Keeps what a client receives as a WAV file, in a thread behind a pipe: a disk
- * that is slow or full costs the file, never the sound. */
+ * that is slow or full costs the file, never the sound. The process must ignore
+ * SIGPIPE and SIGXFSZ. */
 #pragma once
 
 #include <stdbool.h>

@@ -46,6 +46,7 @@ struct session {
 	uint64_t connected_count, failed_count;
 
 	int resolver_fd;
+	bool literal;		      /* the host is an address */
 	struct resolver_result known; /* count 0: nothing yet */
 	struct resolver_result fresh; /* for the next round; count 0: none */
 	uint32_t first;		      /* the address that worked last */
@@ -158,7 +159,7 @@ static void all_addresses_failed(struct session *session, uint64_t now_usec)
 	char what[PROBLEM_SIZE];
 
 	/* The addresses may have changed: ask again, while trying on. */
-	if (session->resolver_fd < 0)
+	if (session->resolver_fd < 0 && !session->literal)
 		session->resolver_fd = resolver_start(&session->endpoint);
 	snprintf(what, sizeof(what), "Cannot connect: %s",
 		 net_strerror(session->connect_error));
@@ -220,6 +221,7 @@ static void attempt(struct session *session, uint64_t now_usec)
 			lookup_failed(session, now_usec, result.error);
 			return;
 		}
+		session->literal = true;
 		session->known = result;
 		connect_next(session, now_usec);
 		return;

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT
+ * What intercomctl was asked to do, and its commands: ctl-*.c. */
+#pragma once
+
+#include <stdbool.h>
+#include <systemd/sd-bus.h>
+
+/* Exit statuses, as in intercomctl(1). */
+enum {
+	CTL_DONE = 0,
+	CTL_FAILED = 1,
+	CTL_USAGE = 2,
+	CTL_NO_SERVER = 3,
+	CTL_REFUSED = 4, /* busy, too many, or not allowed */
+};
+
+enum { CTL_ZONES_MAX = 64 };
+
+struct ctl {
+	bool user; /* the user bus instead of the system's */
+	bool queue, json;
+	const char *zones[CTL_ZONES_MAX];
+	unsigned zone_count; /* 0: all */
+	double seconds;	     /* negative: not given */
+	const char *chime;   /* or NULL */
+	int priority;	     /* negative: not given */
+	char **args;	     /* what follows the command */
+	unsigned arg_count;
+	sd_bus *bus; /* connected */
+};
+
+/* Each returns an exit status, after a line that says what went wrong. */
+int ctl_talk(struct ctl *ctl);
+int ctl_play(struct ctl *ctl);
+int ctl_stop(struct ctl *ctl);
+int ctl_status(struct ctl *ctl);
+int ctl_clients(struct ctl *ctl);
+int ctl_zones(struct ctl *ctl);
+int ctl_monitor(struct ctl *ctl);
+int ctl_save(struct ctl *ctl);

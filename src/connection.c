@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * One client: WAITING, then ON_AIR (header, samples), then CLOSING until the
- * peer has closed too. EPOLLOUT is asked for only after EAGAIN. */
+ * One client: HANDSHAKE if there are keys, WAITING, then ON_AIR (header,
+ * samples), then CLOSING until the peer has closed too. EPOLLOUT is asked for
+ * only after EAGAIN. */
 #include "connection.h"
 
 #include <assert.h>
@@ -10,6 +11,7 @@
 #include <sys/ioctl.h>
 
 #include "net.h"
+#include "transport.h"
 #include "util.h"
 
 enum {
@@ -21,7 +23,7 @@ enum {
 };
 
 struct connection {
-	int fd;
+	struct transport *transport;
 	sd_event_source *io;
 	enum connection_state state;
 	bool blocked;	  /* the socket was full: waits for EPOLLOUT */
@@ -36,7 +38,7 @@ struct connection {
 	uint64_t progress_usec, since_usec;
 	int outq; /* bytes that the peer had not acknowledged */
 	struct connection_stats stats;
-	connection_on_end on_end;
+	const struct connection_callbacks *callbacks;
 	void *userdata;
 	char peer[NET_ADDRESS_SIZE];
 };
@@ -47,14 +49,16 @@ static void end(struct connection *c, enum connection_end how)
 		return;
 	c->ended = true;
 	c->io = sd_event_source_disable_unref(c->io);
-	c->on_end(c, how, c->userdata);
+	c->callbacks->on_end(c, how, c->userdata);
 }
 
 static void update_events(struct connection *c)
 {
 	uint32_t events = 0;
 
-	if (!c->read_closed)
+	if (c->state == CONNECTION_HANDSHAKE)
+		events = transport_events(c->transport);
+	else if (!c->read_closed)
 		events |= EPOLLIN;
 	if (c->blocked)
 		events |= EPOLLOUT;
@@ -72,23 +76,38 @@ static void set_blocked(struct connection *c, bool blocked)
 
 static enum connection_end end_of_broken(const struct connection *c)
 {
-	if (c->state == CONNECTION_WAITING)
+	switch (c->state) {
+	case CONNECTION_HANDSHAKE:
+		return CONNECTION_UNPROVEN;
+	case CONNECTION_WAITING:
 		return CONNECTION_LEFT;
-	return c->state == CONNECTION_CLOSING ? CONNECTION_DONE
-					      : CONNECTION_LOST;
+	case CONNECTION_CLOSING:
+		return CONNECTION_DONE;
+	case CONNECTION_ON_AIR:
+		break;
+	}
+	return CONNECTION_LOST;
 }
 
-/* Everything is in the kernel's hands. Closing now, with unread input, would
- * send a reset that can destroy what is still queued: wait for the peer. */
+/* Says that nothing follows. Closing now, with unread input, would send a reset
+ * that can destroy what is still queued: wait for the peer. */
+static void say_end(struct connection *c)
+{
+	int r = transport_shutdown(c->transport);
+
+	if (r == -EAGAIN)
+		set_blocked(c, true);
+	else if (r < 0 || c->read_closed)
+		end(c, CONNECTION_DONE);
+	else
+		set_blocked(c, false);
+}
+
 static void begin_closing(struct connection *c)
 {
 	c->state = CONNECTION_CLOSING;
 	c->page = page_unref(c->page);
-	if (shutdown(c->fd, SHUT_WR) < 0 || c->read_closed) {
-		end(c, CONNECTION_DONE);
-		return;
-	}
-	set_blocked(c, false);
+	say_end(c);
 }
 
 /* More than max_lag behind: on to the newest frame, by whole frames. */
@@ -111,14 +130,12 @@ static void skip_if_lagging(struct connection *c)
 static int send_header(struct connection *c)
 {
 	while (c->header_sent < c->header_size) {
-		ssize_t n = send(c->fd, c->header + c->header_sent,
-				 (size_t)(c->header_size - c->header_sent),
-				 MSG_NOSIGNAL | MSG_MORE);
+		ssize_t n = transport_send(
+		    c->transport, c->header + c->header_sent,
+		    (size_t)(c->header_size - c->header_sent), TRANSPORT_MORE);
 
-		if (n < 0 && errno == EINTR)
-			continue;
 		if (n < 0)
-			return errno == EAGAIN ? 0 : -errno;
+			return n == -EAGAIN ? 0 : (int)n;
 		c->header_sent += (uint8_t)n;
 		c->progress_usec = now_usec();
 	}
@@ -134,8 +151,9 @@ static int send_samples(struct connection *c)
 	while (n > 0 && c->offset - before < SEND_SIZE_MAX) {
 		uint64_t left = c->stop_at - c->offset;
 
-		n = page_send(c->page, c->fd, &c->offset,
-			      left < SEND_SIZE_MAX ? left : SEND_SIZE_MAX);
+		n = transport_send_page(c->transport, c->page, &c->offset,
+					left < SEND_SIZE_MAX ? left
+							     : SEND_SIZE_MAX);
 	}
 	if (c->offset > before) {
 		c->stats.sent += c->offset - before;
@@ -166,13 +184,10 @@ static void push(struct connection *c)
 static void on_readable(struct connection *c)
 {
 	char scratch[4096];
-	ssize_t n;
+	ssize_t n = transport_recv(c->transport, scratch, sizeof(scratch));
 
-	do
-		n = recv(c->fd, scratch, sizeof(scratch), MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
 	if (n < 0) {
-		if (errno != EAGAIN)
+		if (n != -EAGAIN)
 			end(c, end_of_broken(c));
 		return;
 	}
@@ -191,6 +206,37 @@ static void on_readable(struct connection *c)
 		end(c, CONNECTION_ABUSED);
 }
 
+void connection_check_key(struct connection *c)
+{
+	if (!transport_authorised(c->transport))
+		end(c, CONNECTION_LOCKED_OUT);
+}
+
+static void go_on_shaking(struct connection *c)
+{
+	int r = transport_handshake(c->transport);
+
+	if (r == 0)
+		c->state = CONNECTION_WAITING;
+	else if (r != -EAGAIN) {
+		end(c, CONNECTION_UNPROVEN);
+		return;
+	}
+	update_events(c);
+	if (r == 0)
+		connection_check_key(c); /* it may be gone since */
+	if (r == 0 && !c->ended)
+		c->callbacks->on_ready(c, c->userdata);
+}
+
+static void on_writable(struct connection *c)
+{
+	if (c->state == CONNECTION_ON_AIR)
+		push(c);
+	else if (c->state == CONNECTION_CLOSING)
+		say_end(c);
+}
+
 static int on_io(sd_event_source *source, int fd, uint32_t revents,
 		 void *userdata)
 {
@@ -198,20 +244,25 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents,
 
 	(void)source;
 	(void)fd;
+	if (c->state == CONNECTION_HANDSHAKE) {
+		go_on_shaking(c);
+		return 0;
+	}
 	if (revents & (EPOLLHUP | EPOLLERR)) {
 		end(c, end_of_broken(c));
 		return 0;
 	}
 	if (revents & EPOLLIN)
 		on_readable(c);
-	if (!c->ended && (revents & EPOLLOUT) && c->state == CONNECTION_ON_AIR)
-		push(c);
+	if (!c->ended && (revents & EPOLLOUT))
+		on_writable(c);
 	return 0;
 }
 
 int connection_new(struct connection **ret, sd_event *event, int fd,
+		   struct transport_keys *keys,
 		   const struct sockaddr_storage *peer,
-		   connection_on_end on_end, void *userdata)
+		   const struct connection_callbacks *callbacks, void *userdata)
 {
 	struct connection *c = calloc(1, sizeof(*c));
 	int r;
@@ -220,13 +271,16 @@ int connection_new(struct connection **ret, sd_event *event, int fd,
 		fd_close(fd);
 		return -ENOMEM;
 	}
-	c->fd = fd;
-	c->on_end = on_end;
+	c->state = keys ? CONNECTION_HANDSHAKE : CONNECTION_WAITING;
+	c->callbacks = callbacks;
 	c->userdata = userdata;
 	c->since_usec = now_usec();
 	net_address_name(peer, c->peer);
 	net_setup_sender(fd, USER_TIMEOUT_MS);
-	r = sd_event_add_io(event, &c->io, fd, EPOLLIN, on_io, c);
+	r = keys ? transport_new_server(&c->transport, fd, keys)
+		 : transport_new_plain(&c->transport, fd);
+	if (r == 0)
+		r = sd_event_add_io(event, &c->io, fd, EPOLLIN, on_io, c);
 	if (r < 0) {
 		connection_free(c);
 		return r;
@@ -241,7 +295,7 @@ struct connection *connection_free(struct connection *c)
 		return NULL;
 	sd_event_source_disable_unref(c->io);
 	page_unref(c->page);
-	fd_close(c->fd);
+	transport_free(c->transport);
 	free(c);
 	return NULL;
 }
@@ -294,7 +348,7 @@ static void note_acknowledged(struct connection *c)
 {
 	int outq, before = c->outq;
 
-	if (ioctl(c->fd, SIOCOUTQ, &outq) < 0)
+	if (ioctl(transport_fd(c->transport), SIOCOUTQ, &outq) < 0)
 		return;
 	c->outq = outq;
 	if (outq < before)
@@ -303,7 +357,7 @@ static void note_acknowledged(struct connection *c)
 
 void connection_check_progress(struct connection *c, uint64_t before_usec)
 {
-	if (c->ended || c->state == CONNECTION_WAITING)
+	if (c->ended || c->state < CONNECTION_ON_AIR)
 		return;
 	if (c->state == CONNECTION_ON_AIR && !c->blocked)
 		return;
@@ -313,6 +367,11 @@ void connection_check_progress(struct connection *c, uint64_t before_usec)
 		end(c, CONNECTION_DONE);
 	else if (c->progress_usec < before_usec)
 		end(c, CONNECTION_STUCK);
+}
+
+void connection_drop(struct connection *c, enum connection_end how)
+{
+	end(c, how);
 }
 
 enum connection_state connection_state(const struct connection *c)
@@ -343,4 +402,14 @@ uint64_t connection_since_usec(const struct connection *c)
 const char *connection_peer(const struct connection *c)
 {
 	return c->peer;
+}
+
+const char *connection_identity(const struct connection *c)
+{
+	return transport_identity(c->transport);
+}
+
+const char *connection_problem(const struct connection *c)
+{
+	return transport_problem(c->transport);
 }

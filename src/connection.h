@@ -10,19 +10,26 @@
 
 #include "page.h"
 
+struct transport_keys;
+
 enum connection_state {
-	CONNECTION_WAITING, /* connected, no page */
-	CONNECTION_ON_AIR,  /* a page is being sent */
-	CONNECTION_CLOSING, /* all is sent; the peer has yet to close */
+	CONNECTION_HANDSHAKE, /* connected, has yet to prove who it is */
+	CONNECTION_WAITING,   /* connected, no page */
+	CONNECTION_ON_AIR,    /* a page is being sent */
+	CONNECTION_CLOSING,   /* all is sent; the peer has yet to close */
 };
 
 /* Why a connection is over. */
 enum connection_end {
-	CONNECTION_DONE,   /* got its page whole */
-	CONNECTION_LEFT,   /* went away while it waited */
-	CONNECTION_LOST,   /* broke or closed during a page */
-	CONNECTION_STUCK,  /* took nothing for too long */
-	CONNECTION_ABUSED, /* sent data, which no client does */
+	CONNECTION_DONE,       /* got its page whole */
+	CONNECTION_LEFT,       /* went away while it waited */
+	CONNECTION_LOST,       /* broke or closed during a page */
+	CONNECTION_STUCK,      /* took nothing for too long */
+	CONNECTION_ABUSED,     /* sent data, which no client does */
+	CONNECTION_UNPROVEN,   /* has no key or a wrong one */
+	CONNECTION_TOO_SLOW,   /* the handshake took too long */
+	CONNECTION_REFUSED,    /* there are too many clients */
+	CONNECTION_LOCKED_OUT, /* its key was taken away */
 };
 
 struct connection_stats {
@@ -33,15 +40,23 @@ struct connection_stats {
 
 struct connection;
 
-/* Called once, also from within the functions below. The connection does
- * nothing more; the owner frees it later, not in this call. */
-typedef void (*connection_on_end)(struct connection *connection,
-				  enum connection_end end, void *userdata);
+struct connection_callbacks {
+	/* The handshake is done: the state is WAITING. Not called when it is
+	 * from the beginning, without keys. */
+	void (*on_ready)(struct connection *connection, void *userdata);
+	/* Called once, also from within the functions below. The connection
+	 * does nothing more; the owner frees it later, not in this call. */
+	void (*on_end)(struct connection *connection, enum connection_end end,
+		       void *userdata);
+};
 
-/* Takes over FD (non-blocking; also on error). 0 or negative errno. */
+/* Takes over FD (non-blocking; also on error). With KEYS (which outlive it)
+ * there is TLS around it. 0 or negative errno. */
 int connection_new(struct connection **ret, sd_event *event, int fd,
+		   struct transport_keys *keys,
 		   const struct sockaddr_storage *peer,
-		   connection_on_end on_end, void *userdata);
+		   const struct connection_callbacks *callbacks,
+		   void *userdata);
 struct connection *connection_free(struct connection *connection);
 
 /* Begins to send PAGE from OFFSET (a frame's first byte): a header for what
@@ -62,6 +77,11 @@ void connection_finish(struct connection *connection);
 void connection_check_progress(struct connection *connection,
 			       uint64_t before_usec);
 
+/* Ends it for a reason of the owner's. */
+void connection_drop(struct connection *connection, enum connection_end end);
+/* Ends it when its key is no more. */
+void connection_check_key(struct connection *connection);
+
 enum connection_state connection_state(const struct connection *connection);
 /* The page on air here, or NULL. */
 const struct page *connection_page(const struct connection *connection);
@@ -73,3 +93,7 @@ connection_stats(const struct connection *connection);
 uint64_t connection_since_usec(const struct connection *connection);
 /* "192.0.2.1:40000", owned by the connection. */
 const char *connection_peer(const struct connection *connection);
+/* The name that it has proven, or NULL without keys. */
+const char *connection_identity(const struct connection *connection);
+/* Why it is UNPROVEN, for a person, or "". */
+const char *connection_problem(const struct connection *connection);

@@ -14,6 +14,7 @@
 #include "server-options.h"
 #include "supervisor.h"
 #include "terminal.h"
+#include "transport.h"
 #include "util.h"
 
 #define DEFAULT_LISTEN NET_DEFAULT_PORT
@@ -21,6 +22,7 @@
 struct program {
 	struct server_options options;
 	struct chime *chime;
+	struct transport_keys *keys;
 	sd_event *event;
 	struct server *server;
 	struct supervisor *supervisor;
@@ -199,6 +201,27 @@ static int load_chime(struct program *p)
 	return r;
 }
 
+static int load_keys(struct program *p)
+{
+	const char *path = p->options.psk_path;
+	char problem[KEYFILE_PROBLEM_SIZE];
+	struct keyfile *file;
+	int r;
+
+	if (!path)
+		return 0;
+	r = keyfile_open(&file, path, KEYFILE_SERVER, problem);
+	if (r < 0) {
+		log_error("--psk-file '%s': %s", path, problem);
+		return r;
+	}
+	r = transport_keys_new(&p->keys, file);
+	if (r < 0)
+		log_error("Cannot use TLS: %s", strerror(-r));
+	p->options.config.keys = p->keys;
+	return r;
+}
+
 static int check_archive(const struct program *p)
 {
 	const struct archive_config *archive = &p->options.config.archive;
@@ -264,11 +287,17 @@ static int run(struct program *p)
 
 	net_raise_nofile();
 	if (r >= 0)
+		r = load_keys(p);
+	if (r >= 0)
 		r = check_archive(p);
 	if (r >= 0)
 		r = set_up(p);
 	if (r < 0)
 		return r;
+	if (!p->keys)
+		log_notice("No --psk-file: the pages are neither secret nor "
+			   "authentic; anybody on the network can hear them, "
+			   "and pose as this server");
 	supervisor_ready(p->supervisor);
 	return sd_event_loop(p->event);
 }
@@ -280,6 +309,7 @@ static void tear_down(struct program *p)
 	server_free(p->server);
 	supervisor_free(p->supervisor);
 	chime_unref(p->chime);
+	transport_keys_free(p->keys);
 	sd_event_unref(p->event);
 }
 

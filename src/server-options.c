@@ -44,6 +44,8 @@ static const char help[] =
     "                            or an age (30d, 12h)\n"
     "      --max-clients=N       connections at most (default: 1000)\n"
     "      --max-lag=SECONDS     a client behind by more skips (default: 2)\n"
+    "      --psk-file=FILE       let in only who has a key in this file, with "
+    "TLS\n"
     "      --idle-exit=SECONDS   end when nobody is connected for so long\n"
     "                            (default: 0, never)\n"
     "      --bus=BUS             D-Bus: none, system or user "
@@ -60,6 +62,7 @@ enum {
 	OPTION_ARCHIVE_LIMIT,
 	OPTION_MAX_CLIENTS,
 	OPTION_MAX_LAG,
+	OPTION_PSK_FILE,
 	OPTION_IDLE_EXIT,
 	OPTION_BUS,
 	OPTION_VERSION,
@@ -85,6 +88,7 @@ static const struct option long_options[] = {
     {"archive-limit", required_argument, NULL, OPTION_ARCHIVE_LIMIT},
     {"max-clients", required_argument, NULL, OPTION_MAX_CLIENTS},
     {"max-lag", required_argument, NULL, OPTION_MAX_LAG},
+    {"psk-file", required_argument, NULL, OPTION_PSK_FILE},
     {"idle-exit", required_argument, NULL, OPTION_IDLE_EXIT},
     {"bus", required_argument, NULL, OPTION_BUS},
     {"help", no_argument, NULL, 'h'},
@@ -251,6 +255,9 @@ static int parse_other_option(struct server_options *o, int option,
 		return r;
 	case OPTION_CHIME:
 		o->chime_path = text;
+		return 0;
+	case OPTION_PSK_FILE:
+		o->psk_path = text;
 		return 0;
 	case OPTION_ARCHIVE:
 		o->config.archive.dir = text;

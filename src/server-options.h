@@ -12,10 +12,11 @@ enum {
 };
 
 struct server_options {
-	struct server_config config; /* its chime is not yet loaded */
+	struct server_config config; /* chime and keys are not yet loaded */
 	const char *listen[SERVER_OPTIONS_LISTEN_MAX];
 	unsigned listen_count;	/* 0: the default */
 	const char *chime_path; /* or NULL */
+	const char *psk_path;	/* or NULL */
 	enum server_bus_kind bus;
 	unsigned idle_exit_seconds; /* 0: never */
 	bool interactive, meter, quiet;

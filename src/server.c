@@ -5,12 +5,14 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/queue.h>
 
 #include "archive.h"
 #include "log.h"
+#include "transport.h"
 #include "util.h"
 #include "zone.h"
 
@@ -51,7 +53,8 @@ struct server {
 	struct server_page_list pages; /* in the order of their ids */
 	uint32_t last_id;
 	bool closed, paused;
-	uint64_t paused_until_usec, refusal_logged_usec;
+	uint64_t paused_until_usec, refusal_logged_usec, unproven_logged_usec;
+	uint64_t unproven_unlogged;
 	struct page *last_page;
 	struct server_stats stats;
 	sd_event_source *tick, *settle;
@@ -167,13 +170,15 @@ static uint64_t max_lag_bytes(const struct server_page *p,
 static void attach_zone(struct server_page *p, unsigned z, uint64_t offset)
 {
 	struct page *page = announcement_page(p->announcement);
-	unsigned waiting = zone_client_count(p->server->zones[z]) -
-			   zone_active_count(p->server->zones[z]);
+	struct zone *zone = p->server->zones[z];
+	unsigned waiting;
 
+	transport_keys_refresh(p->server->config.keys);
+	zone_check_keys(zone);
+	waiting = zone_client_count(zone) - zone_active_count(zone);
 	/* Before attaching: a short page may end for them at once. */
 	p->clients += waiting;
-	zone_attach(p->server->zones[z], p, page, offset,
-		    max_lag_bytes(p, page));
+	zone_attach(zone, p, page, offset, max_lag_bytes(p, page));
 }
 
 static void for_held_zones(struct server_page *p,
@@ -522,20 +527,68 @@ static void count_end(struct server_page *p, enum connection_end end,
 	done_if_sent(p);
 }
 
+/* Strangers may come by the thousand: one line in 10 s. */
+static void count_unproven(struct server *server, enum connection_end end,
+			   const struct connection *connection)
+{
+	const char *problem = connection_problem(connection);
+	uint64_t now = now_usec();
+	char others[64] = "";
+
+	server->stats.unproven++;
+	if (now - server->unproven_logged_usec < 10 * USEC_PER_SEC) {
+		server->unproven_unlogged++;
+		return;
+	}
+	if (server->unproven_unlogged)
+		snprintf(others, sizeof(others), " (and %" PRIu64 " others)",
+			 server->unproven_unlogged);
+	log_notice("Client %s was not let in: %s%s",
+		   connection_peer(connection),
+		   end == CONNECTION_TOO_SLOW
+		       ? "no handshake in time (has it a --psk-file?)"
+		       : problem,
+		   others);
+	server->unproven_logged_usec = now;
+	server->unproven_unlogged = 0;
+}
+
+static void count_any_end(struct server *server, enum connection_end end,
+			  const struct connection *connection)
+{
+	switch (end) {
+	case CONNECTION_ABUSED:
+		server->stats.abused++;
+		break;
+	case CONNECTION_UNPROVEN:
+	case CONNECTION_TOO_SLOW:
+		count_unproven(server, end, connection);
+		break;
+	case CONNECTION_LOCKED_OUT:
+		log_notice("Client %s ('%s') was locked out: its key is no "
+			   "more",
+			   connection_peer(connection),
+			   connection_identity(connection));
+		break;
+	default:
+		break;
+	}
+}
+
 static void on_end(void *userdata, struct zone *zone, void *owner,
 		   enum connection_end end, const struct connection *connection)
 {
 	struct server *server = userdata;
 
 	(void)zone;
-	if (end == CONNECTION_ABUSED)
-		server->stats.abused++;
+	count_any_end(server, end, connection);
 	if (owner)
 		count_end(owner, end, connection);
 	if (server->paused)
 		resume_accepting(server);
 	settle_later(server);
-	tell_clients(server);
+	if (end != CONNECTION_UNPROVEN && end != CONNECTION_TOO_SLOW)
+		tell_clients(server);
 }
 
 static const struct zone_callbacks zone_callbacks = {
@@ -619,7 +672,9 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 
 	(void)source;
 	(void)usec;
+	transport_keys_refresh(server->config.keys);
 	for (unsigned z = 0; z < server->zone_count; z++) {
+		zone_check_keys(server->zones[z]);
 		zone_check_progress(server->zones[z], now - STUCK_USEC);
 		active += zone_active_count(server->zones[z]);
 	}
@@ -709,7 +764,8 @@ int server_add_listener(struct server *server, int fd, const char *name)
 	r = -E2BIG;
 	if (server->zone_count < SERVER_ZONES_MAX)
 		r = zone_new(&server->zones[server->zone_count], server->event,
-			     name, &zone_callbacks, server);
+			     name, server->config.keys, &zone_callbacks,
+			     server);
 	if (r < 0) {
 		fd_close(fd);
 		return r;

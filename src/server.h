@@ -32,6 +32,7 @@ struct server_config {
 	double max_lag_seconds;
 	struct chime *chime; /* before every microphone page, or NULL */
 	struct archive_config archive; /* with dir NULL: none is kept */
+	struct transport_keys *keys;   /* of the clients, or NULL: plain */
 };
 
 /* What somebody wants to be paged. */
@@ -71,6 +72,7 @@ struct server_page_info {
 struct server_stats {
 	uint64_t accepted, refused; /* connections */
 	uint64_t abused;	    /* dropped because they sent data */
+	uint64_t unproven;	    /* had no key, or a wrong one */
 	uint64_t pages;		    /* that began */
 };
 
@@ -84,7 +86,8 @@ struct server_observer {
 
 struct server;
 
-/* config's strings and chime must outlive the server. 0 or negative errno. */
+/* config's strings, chime and keys must outlive the server. 0 or negative
+ * errno. */
 int server_new(struct server **ret, sd_event *event,
 	       const struct server_config *config);
 /* Ends what is left at once. Takes NULL; returns NULL. */

@@ -562,7 +562,7 @@ bool transport_authorised(struct transport *transport)
 	struct tls *tls = transport->tls;
 	const struct keyfile_key *key;
 
-	if (!tls || tls->client)
+	if (!tls || !tls->ready || tls->client)
 		return true;
 	if (tls->generation != keyfile_generation(tls->keys->file)) {
 		key = keyfile_find(tls->keys->file, tls->identity);

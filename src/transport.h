@@ -58,7 +58,8 @@ uint32_t transport_events(const struct transport *transport);
 const char *transport_problem(const struct transport *transport);
 /* Of TLS after the handshake, the client's name on either side; else NULL. */
 const char *transport_identity(const struct transport *transport);
-/* Whether the key of the handshake is still in the file. True when plain. */
+/* Whether the key of the handshake is still in the file. True when plain
+ * or in the handshake. */
 bool transport_authorised(struct transport *transport);
 
 /* Bytes; 0 at the end, which with TLS the peer has confirmed (-ECONNRESET when

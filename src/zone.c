@@ -7,50 +7,135 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 
-#include "log.h"
+#include "transport.h"
 #include "util.h"
+
+#define HANDSHAKE_USEC (5 * USEC_PER_SEC)
 
 enum {
 	LISTENERS_MAX = 64,
 	/* Of one wake-up, so that a flood does not hold up the sound. */
 	ACCEPTS_MAX = 32,
+	/* Of those that have yet to prove who they are, and cost 10 kB each. In
+	 * a flood the oldest goes: an honest client needs some milliseconds. */
+	SHAKING_MAX = 128,
 };
 
 struct client {
 	TAILQ_ENTRY(client) entry;
 	struct zone *zone;
+	struct client_set *set; /* that it is in */
 	struct connection *connection;
 	void *owner;
 };
-TAILQ_HEAD(client_list, client);
+
+struct client_set {
+	TAILQ_HEAD(, client) list; /* in the order of their coming */
+	unsigned count;
+};
 
 struct zone {
 	sd_event *event;
 	char *name;
+	struct transport_keys *keys;
 	sd_event_source *listeners[LISTENERS_MAX];
 	unsigned listener_count;
-	struct client_list waiting, active, ended;
-	unsigned waiting_count, active_count;
+	sd_event_source *shaking_timer;
+	struct client_set shaking, waiting, active, ended;
 	const struct zone_callbacks *callbacks;
 	void *userdata;
 };
+
+static void take_out(struct client *client)
+{
+	TAILQ_REMOVE(&client->set->list, client, entry);
+	client->set->count--;
+}
+
+static void put_into(struct client_set *set, struct client *client)
+{
+	TAILQ_INSERT_TAIL(&set->list, client, entry);
+	set->count++;
+	client->set = set;
+}
+
+static void move(struct client_set *set, struct client *client)
+{
+	take_out(client);
+	put_into(set, client);
+}
 
 static void on_end(struct connection *connection, enum connection_end end,
 		   void *userdata)
 {
 	struct client *client = userdata;
 	struct zone *zone = client->zone;
-	void *owner = client->owner;
 
-	if (owner) {
-		TAILQ_REMOVE(&zone->active, client, entry);
-		zone->active_count--;
-	} else {
-		TAILQ_REMOVE(&zone->waiting, client, entry);
-		zone->waiting_count--;
+	move(&zone->ended, client);
+	zone->callbacks->on_end(zone->userdata, zone, client->owner, end,
+				connection);
+}
+
+/* Asks what the server asked before the handshake: others were quicker. */
+static void on_ready(struct connection *connection, void *userdata)
+{
+	struct client *client = userdata;
+	struct zone *zone = client->zone;
+
+	move(&zone->waiting, client);
+	if (zone->callbacks->may_accept(zone->userdata))
+		zone->callbacks->on_accepted(zone->userdata, zone);
+	else
+		connection_drop(connection, CONNECTION_REFUSED);
+}
+
+static const struct connection_callbacks connection_callbacks = {
+    .on_ready = on_ready,
+    .on_end = on_end,
+};
+
+/* For the one that came first; those behind it have more time. */
+static void set_shaking_timer(struct zone *zone)
+{
+	const struct client *first = TAILQ_FIRST(&zone->shaking.list);
+
+	/* Failing takes kernel memory; SHAKING_MAX bounds it all the same. */
+	if (!first) {
+		(void)sd_event_source_set_enabled(zone->shaking_timer,
+						  SD_EVENT_OFF);
+		return;
 	}
-	TAILQ_INSERT_TAIL(&zone->ended, client, entry);
-	zone->callbacks->on_end(zone->userdata, zone, owner, end, connection);
+	(void)sd_event_source_set_time(
+	    zone->shaking_timer,
+	    connection_since_usec(first->connection) + HANDSHAKE_USEC);
+	(void)sd_event_source_set_enabled(zone->shaking_timer,
+					  SD_EVENT_ONESHOT);
+}
+
+static int on_shaking_timer(sd_event_source *source, uint64_t usec,
+			    void *userdata)
+{
+	struct zone *zone = userdata;
+	const uint64_t before = now_usec() - HANDSHAKE_USEC;
+	const struct client *first;
+
+	(void)source;
+	(void)usec;
+	while ((first = TAILQ_FIRST(&zone->shaking.list)) &&
+	       connection_since_usec(first->connection) <= before)
+		connection_drop(first->connection, CONNECTION_TOO_SLOW);
+	set_shaking_timer(zone);
+	return 0;
+}
+
+static void begin_shaking(struct zone *zone, struct client *client)
+{
+	if (zone->shaking.count == SHAKING_MAX)
+		connection_drop(TAILQ_FIRST(&zone->shaking.list)->connection,
+				CONNECTION_TOO_SLOW);
+	put_into(&zone->shaking, client);
+	if (zone->shaking.count == 1)
+		set_shaking_timer(zone);
 }
 
 /* Takes over FD. */
@@ -65,14 +150,18 @@ static int add_client(struct zone *zone, int fd,
 		return -ENOMEM;
 	}
 	client->zone = zone;
-	r = connection_new(&client->connection, zone->event, fd, peer, on_end,
-			   client);
+	transport_keys_refresh(zone->keys);
+	r = connection_new(&client->connection, zone->event, fd, zone->keys,
+			   peer, &connection_callbacks, client);
 	if (r < 0) {
 		free(client);
 		return r;
 	}
-	TAILQ_INSERT_TAIL(&zone->waiting, client, entry);
-	zone->waiting_count++;
+	if (zone->keys) {
+		begin_shaking(zone, client);
+		return 0;
+	}
+	put_into(&zone->waiting, client);
 	zone->callbacks->on_accepted(zone->userdata, zone);
 	return 0;
 }
@@ -119,39 +208,54 @@ static int on_listener(sd_event_source *source, int fd, uint32_t revents,
 	return 0;
 }
 
+static int add_shaking_timer(struct zone *zone)
+{
+	int r;
+
+	r = sd_event_add_time(zone->event, &zone->shaking_timer,
+			      CLOCK_MONOTONIC, 0, USEC_PER_SEC / 20,
+			      on_shaking_timer, zone);
+	if (r < 0)
+		return r;
+	return sd_event_source_set_enabled(zone->shaking_timer, SD_EVENT_OFF);
+}
+
 int zone_new(struct zone **ret, sd_event *event, const char *name,
+	     struct transport_keys *keys,
 	     const struct zone_callbacks *callbacks, void *userdata)
 {
 	struct zone *zone = calloc(1, sizeof(*zone));
+	int r;
 
 	if (!zone)
 		return -ENOMEM;
-	zone->name = strdup(name);
-	if (!zone->name) {
-		free(zone);
-		return -ENOMEM;
-	}
 	zone->event = event;
+	zone->keys = keys;
 	zone->callbacks = callbacks;
 	zone->userdata = userdata;
-	TAILQ_INIT(&zone->waiting);
-	TAILQ_INIT(&zone->active);
-	TAILQ_INIT(&zone->ended);
+	TAILQ_INIT(&zone->shaking.list);
+	TAILQ_INIT(&zone->waiting.list);
+	TAILQ_INIT(&zone->active.list);
+	TAILQ_INIT(&zone->ended.list);
+	zone->name = strdup(name);
+	r = zone->name ? add_shaking_timer(zone) : -ENOMEM;
+	if (r < 0) {
+		zone_free(zone);
+		return r;
+	}
 	*ret = zone;
 	return 0;
 }
 
-static void free_client(struct client_list *list, struct client *client)
+static void free_clients(struct client_set *set)
 {
-	TAILQ_REMOVE(list, client, entry);
-	connection_free(client->connection);
-	free(client);
-}
+	struct client *client;
 
-static void free_clients(struct client_list *list)
-{
-	while (!TAILQ_EMPTY(list))
-		free_client(list, TAILQ_FIRST(list));
+	while ((client = TAILQ_FIRST(&set->list))) {
+		take_out(client);
+		connection_free(client->connection);
+		free(client);
+	}
 }
 
 void zone_reap(struct zone *zone)
@@ -166,8 +270,10 @@ struct zone *zone_free(struct zone *zone)
 	free_clients(&zone->ended);
 	free_clients(&zone->active);
 	free_clients(&zone->waiting);
+	free_clients(&zone->shaking);
 	for (unsigned i = 0; i < zone->listener_count; i++)
 		sd_event_source_disable_unref(zone->listeners[i]);
+	sd_event_source_disable_unref(zone->shaking_timer);
 	free(zone->name);
 	free(zone);
 	return NULL;
@@ -216,26 +322,23 @@ const char *zone_name(const struct zone *zone)
 
 unsigned zone_client_count(const struct zone *zone)
 {
-	return zone->waiting_count + zone->active_count;
+	return zone->waiting.count + zone->active.count;
 }
 
 unsigned zone_active_count(const struct zone *zone)
 {
-	return zone->active_count;
+	return zone->active.count;
 }
 
 unsigned zone_attach(struct zone *zone, void *owner, struct page *page,
 		     uint64_t offset, uint64_t max_lag)
 {
-	unsigned count = zone->waiting_count;
+	unsigned count = zone->waiting.count;
 	struct client *client;
 
-	while ((client = TAILQ_FIRST(&zone->waiting))) {
-		TAILQ_REMOVE(&zone->waiting, client, entry);
-		zone->waiting_count--;
+	while ((client = TAILQ_FIRST(&zone->waiting.list))) {
 		client->owner = owner;
-		TAILQ_INSERT_TAIL(&zone->active, client, entry);
-		zone->active_count++;
+		move(&zone->active, client);
 		connection_attach(client->connection, page, offset, max_lag);
 	}
 	return count;
@@ -247,7 +350,7 @@ static void each_of(struct zone *zone, const void *owner,
 {
 	struct client *client, *next;
 
-	for (client = TAILQ_FIRST(&zone->active); client; client = next) {
+	for (client = TAILQ_FIRST(&zone->active.list); client; client = next) {
 		next = TAILQ_NEXT(client, entry);
 		if (client->owner == owner)
 			act(client->connection);
@@ -269,7 +372,7 @@ uint64_t zone_slowest(const struct zone *zone, const void *owner)
 	uint64_t slowest = UINT64_MAX;
 	const struct client *client;
 
-	TAILQ_FOREACH(client, &zone->active, entry)
+	TAILQ_FOREACH(client, &zone->active.list, entry)
 	{
 		uint64_t offset;
 
@@ -288,7 +391,7 @@ uint64_t zone_skips(const struct zone *zone, const void *owner)
 	const struct client *client;
 	uint64_t skips = 0;
 
-	TAILQ_FOREACH(client, &zone->active, entry)
+	TAILQ_FOREACH(client, &zone->active.list, entry)
 	if (client->owner == owner)
 		skips += connection_stats(client->connection)->skips;
 	return skips;
@@ -298,9 +401,23 @@ void zone_check_progress(struct zone *zone, uint64_t before_usec)
 {
 	struct client *client, *next;
 
-	for (client = TAILQ_FIRST(&zone->active); client; client = next) {
+	for (client = TAILQ_FIRST(&zone->active.list); client; client = next) {
 		next = TAILQ_NEXT(client, entry);
 		connection_check_progress(client->connection, before_usec);
+	}
+}
+
+void zone_check_keys(struct zone *zone)
+{
+	struct client_set *const sets[] = {&zone->active, &zone->waiting};
+	struct client *client, *next;
+
+	for (size_t i = 0; i < ARRAY_SIZE(sets); i++) {
+		for (client = TAILQ_FIRST(&sets[i]->list); client;
+		     client = next) {
+			next = TAILQ_NEXT(client, entry);
+			connection_check_key(client->connection);
+		}
 	}
 }
 
@@ -309,11 +426,10 @@ void zone_each_client(const struct zone *zone,
 				   const struct connection *connection),
 		      void *userdata)
 {
-	const struct client_list *const lists[] = {&zone->active,
-						   &zone->waiting};
+	const struct client_set *const sets[] = {&zone->active, &zone->waiting};
 	const struct client *client;
 
-	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
-		TAILQ_FOREACH(client, lists[i], entry)
+	for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
+		TAILQ_FOREACH(client, &sets[i]->list, entry)
 	each(userdata, zone->name, client->connection);
 }

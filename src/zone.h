@@ -12,10 +12,11 @@ struct zone;
 struct zone_callbacks {
 	/* Whether one more client may come in now. */
 	bool (*may_accept)(void *userdata);
-	/* A client came and waits. */
+	/* A client came, has proven who it is if there are keys, and waits. */
 	void (*on_accepted)(void *userdata, struct zone *zone);
 	/* A client's page is over, whatever became of it. OWNER is that of
-	 * zone_attach(), or NULL for a client that waited. */
+	 * zone_attach(), or NULL for a client that waited or was yet to prove
+	 * itself. */
 	void (*on_end)(void *userdata, struct zone *zone, void *owner,
 		       enum connection_end end,
 		       const struct connection *connection);
@@ -24,8 +25,10 @@ struct zone_callbacks {
 	void (*on_exhausted)(void *userdata, int error);
 };
 
-/* CALLBACKS must outlive the zone. 0 or negative errno. */
+/* CALLBACKS and KEYS (or NULL: plain connections) must outlive the zone. 0 or
+ * negative errno. */
 int zone_new(struct zone **ret, sd_event *event, const char *name,
+	     struct transport_keys *keys,
 	     const struct zone_callbacks *callbacks, void *userdata);
 /* Closes all. Takes NULL; returns NULL. */
 struct zone *zone_free(struct zone *zone);
@@ -37,6 +40,7 @@ void zone_pause(struct zone *zone);
 void zone_resume(struct zone *zone);
 
 const char *zone_name(const struct zone *zone);
+/* Without those that have yet to prove who they are. */
 unsigned zone_client_count(const struct zone *zone);
 /* Those that are not merely waiting. */
 unsigned zone_active_count(const struct zone *zone);
@@ -55,6 +59,8 @@ uint64_t zone_skips(const struct zone *zone, const void *owner);
 
 /* See connection_check_progress(), for all clients. */
 void zone_check_progress(struct zone *zone, uint64_t before_usec);
+/* Ends the clients whose keys are no more. */
+void zone_check_keys(struct zone *zone);
 /* Frees the clients that have ended. Not from within a callback. */
 void zone_reap(struct zone *zone);
 

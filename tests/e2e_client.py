@@ -346,6 +346,20 @@ class Pages(ClientCase):
             silence = bytes(RATE * lead_in // 1000 * FRAME)
             self.assertTrue(card.sound().startswith(silence + data))
 
+    def test_delay_sounds_later_and_loses_nothing(self):
+        card = Card(self.folder)
+        server = self.server()
+        client = self.client(card, "--delay", "600", "--latency", "50",
+                             server.name)
+        data = noise(RATE * FRAME * 2)
+        live = Live(server.accept(), data)
+        wait_until(lambda: card.events("start"), "the start")
+        self.assertGreaterEqual(live.sent // FRAME, RATE * 65 // 100 - 1024)
+        line = client.wait_line("ended")
+        self.assert_clean(line)
+        self.assertGreaterEqual(self.counters(line)["latency"], 500)
+        self.assertTrue(card.sound().startswith(data))
+
     def test_nothing_is_clipped_by_a_card_that_opens_slowly(self):
         card = Card(self.folder, options="open_delay 600")
         server = self.server()
@@ -802,6 +816,97 @@ class Hooks(ClientCase):
         client.signal(signal.SIGINT)
         self.assertEqual(client.wait(), 0)
         client.wait_line("stopped is it")
+
+
+class Volume(ClientCase):
+    def setUp(self):
+        super().setUp()
+        self.card = Card(self.folder)
+        self.volume = self.path("volume")
+        self.set_volume("50 60")
+        library = os.environ.get("VCTL_SO", program("vctl.so"))
+        with open(self.card.conf, "a") as f:
+            f.write('ctl_type.vctl { lib "%s" }\n'
+                    'ctl.!default { type vctl file "%s" }\n'
+                    % (library, self.volume))
+
+    def set_volume(self, text):
+        with open(self.volume, "w") as f:
+            f.write(text + "\n")
+
+    def get_volume(self):
+        with open(self.volume) as f:
+            return f.read().strip()
+
+    def notes(self):
+        folder = os.path.join(self.path("state"), "alsa-intercom")
+        return os.listdir(folder) if os.path.isdir(folder) else []
+
+    def wait_volume(self, text):
+        wait_until(lambda: self.get_volume() == text, "volume " + text)
+
+    def test_it_is_set_for_a_page_and_put_back(self):
+        for args in ((), ("--mixer", "Master")):
+            server = self.server()
+            client = self.client(self.card, "--volume", "80", *args,
+                                 server.name)
+            client.wait_line("connected")
+            self.assertEqual(self.get_volume(), "50 60")
+            server.page(wav_bytes(tone(1)))
+            self.wait_volume("160 160")
+            self.assert_clean(client.wait_line("ended"))
+            self.wait_volume("50 60")
+            self.assertEqual(self.notes(), [])
+            client.stop()
+
+    def test_a_signal_puts_it_back(self):
+        server = self.server()
+        client = self.client(self.card, "--volume", "0", server.name)
+        server.page(wav_bytes(tone(30)))
+        self.wait_volume("0 0")
+        client.signal(signal.SIGTERM)
+        self.assertEqual(client.wait(), 0)
+        self.assertEqual(self.get_volume(), "50 60")
+
+    def test_the_next_start_puts_back_what_a_crash_left(self):
+        server = self.server()
+        client = self.client(self.card, "--volume", "80", server.name)
+        server.page(wav_bytes(tone(30)))
+        self.wait_volume("160 160")
+        client.signal(signal.SIGKILL)
+        client.wait()
+        self.assertEqual(self.get_volume(), "160 160")
+        client = self.client(self.card, server.name)
+        client.wait_line("Put the volume of 'Master' on 'default' back")
+        self.assertEqual(self.get_volume(), "50 60")
+        self.assertEqual(self.notes(), [])
+
+    def test_a_volume_that_another_client_has_set_is_left_alone(self):
+        server = self.server()
+        client = self.client(self.card, "--volume", "80", server.name)
+        server.page(wav_bytes(tone(30)))
+        self.wait_volume("160 160")
+        other = self.client(self.card, "--once", "--volume", "10",
+                            server.name, device="null")
+        server.page(wav_bytes(tone(0.1)))
+        self.assertEqual(other.wait(), 0)
+        other.wait_line("Cannot note the old volume")
+        self.assertEqual(self.get_volume(), "160 160")
+        client.stop()
+        self.assertEqual(self.get_volume(), "50 60")
+
+    def test_a_mixer_that_is_missing_costs_no_page(self):
+        server = self.server()
+        client = self.client(self.card, "--volume", "80", "--mixer", "Tuba",
+                             server.name)
+        for number in (1, 2):
+            server.page(wav_bytes(noise(40000)))
+            self.assert_clean(client.wait_line("ended", number))
+        self.assertEqual(client.count("Cannot find a playback volume"), 1)
+        os.unlink(self.volume)
+        server.page(wav_bytes(noise(40000)))
+        self.assert_clean(client.wait_line("ended", 3))
+        client.wait_line("Cannot open the mixer of 'default'")
 
 
 class Telling(ClientCase):

@@ -10,6 +10,7 @@
 #include "log.h"
 #include "mixer.h"
 #include "saver.h"
+#include "transport.h"
 #include "util.h"
 #include "wavfile.h"
 
@@ -49,6 +50,28 @@ static void mend(const struct client_config *config)
 			   config->save, r);
 }
 
+static int load_keys(struct client_config *config)
+{
+	char problem[KEYFILE_PROBLEM_SIZE];
+	struct keyfile *file;
+	int r;
+
+	if (!config->psk_path) {
+		log_notice("No --psk-file: anybody on the network can hear the "
+			   "pages, and pose as the server");
+		return 0;
+	}
+	r = keyfile_open(&file, config->psk_path, KEYFILE_CLIENT, problem);
+	if (r < 0) {
+		log_error("--psk-file '%s': %s", config->psk_path, problem);
+		return r;
+	}
+	r = transport_keys_new(&config->keys, file);
+	if (r < 0)
+		log_error("Cannot use TLS: %s", strerror(-r));
+	return r;
+}
+
 static int run(const struct client_config *config)
 {
 	_cleanup_close_ int signal_fd = open_signals();
@@ -77,5 +100,9 @@ int main(int argc, char **argv)
 		return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 	/* The threads are few and idle: one heap is enough. */
 	mallopt(M_ARENA_MAX, 1);
-	return run(&config) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	r = load_keys(&config);
+	if (r >= 0)
+		r = run(&config);
+	transport_keys_free(config.keys);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -49,6 +49,9 @@ static const char help[] =
     "      --delay=MS            sound so much later, to be in step with "
     "others\n"
     "                            (default: 0)\n"
+    "      --psk-file=FILE       believe only a server that has the key in "
+    "this\n"
+    "                            file, with TLS\n"
     "  -h, --help                show this help\n"
     "      --version             show the version\n";
 
@@ -65,6 +68,7 @@ enum {
 	OPTION_HOLD,
 	OPTION_LEAD_IN,
 	OPTION_DELAY,
+	OPTION_PSK_FILE,
 	OPTION_VERSION,
 };
 
@@ -86,6 +90,7 @@ static const struct option long_options[] = {
     {"hold", no_argument, NULL, OPTION_HOLD},
     {"lead-in", required_argument, NULL, OPTION_LEAD_IN},
     {"delay", required_argument, NULL, OPTION_DELAY},
+    {"psk-file", required_argument, NULL, OPTION_PSK_FILE},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, OPTION_VERSION},
     {0},
@@ -179,6 +184,9 @@ static int parse_option(struct client_config *config, int option,
 		return 0;
 	case 'v':
 		log_set_level(LOG_DEBUG);
+		return 0;
+	case OPTION_PSK_FILE:
+		config->psk_path = text;
 		return 0;
 	case 'V':
 		config->meter = isatty(STDOUT_FILENO);

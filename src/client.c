@@ -797,8 +797,9 @@ static int add_stations(struct client *client)
 {
 	for (unsigned i = 0; i < client->config.server_count; i++) {
 		const struct client_server *server = &client->config.servers[i];
-		const int r = session_new(&client->stations[i].session,
-					  server->name, &server->endpoint);
+		const int r =
+		    session_new(&client->stations[i].session, server->name,
+				&server->endpoint, client->config.keys);
 
 		if (r < 0)
 			return r;

@@ -6,17 +6,18 @@
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "log.h"
+#include "transport.h"
 #include "util.h"
 
 enum {
 	/* So that a server is found within 5 s of the network's return: the
 	 * longest pause and what is left of an attempt with SYNs lost. */
 	PAUSE_MAX_MS = 3000,
-	CONNECT_MS = 2500,  /* for each address */
+	CONNECT_MS = 2500, /* for each address */
+	HANDSHAKE_MS = 5000,
 	HEADER_MS = 10000,  /* from the header's first byte to its last */
 	SILENCE_MS = 30000, /* a page in which nothing comes is broken */
 	LINGER_MS = 1000,
@@ -53,7 +54,9 @@ struct session {
 	uint32_t tried;		      /* in this round */
 	int connect_error;
 
+	struct transport_keys *keys; /* or NULL: plain */
 	int fd;
+	struct transport *transport; /* NULL while connecting; owns the fd */
 	struct wav_parser parser;
 	uint8_t left[LEFT_SIZE]; /* samples that came with the header */
 	size_t left_begin, left_size;
@@ -61,33 +64,15 @@ struct session {
 	struct session_page page;
 };
 
-/* --- the connection: the two places that read --- */
-
-/* Bytes, 0 at the end, -EAGAIN, or another negative errno. */
-static ssize_t session_recv(struct session *session, void *buffer, size_t size)
-{
-	ssize_t n;
-
-	do {
-		n = recv(session->fd, buffer, size, 0);
-	} while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : n;
-}
-
-static size_t session_waiting(const struct session *session)
-{
-	int size = 0;
-
-	if (ioctl(session->fd, FIONREAD, &size) < 0 || size < 0)
-		return 0;
-	return (size_t)size;
-}
-
 /* --- attempts --- */
 
 static void disconnect(struct session *session)
 {
-	session->fd = fd_close(session->fd);
+	if (session->transport)
+		session->transport = transport_free(session->transport);
+	else
+		fd_close(session->fd);
+	session->fd = -1;
 	session->left_begin = session->left_size = 0;
 }
 
@@ -140,18 +125,67 @@ static void settle(struct session *session)
 
 static void connected(struct session *session, uint64_t now_usec)
 {
-	net_setup_receiver(session->fd);
 	session->connected_count++;
 	session->connected_usec = now_usec;
-	session->first =
-	    (session->first + session->tried - 1) % session->known.count;
-	session->tried = 0;
 	session->state = SESSION_WAITING;
 	session->deadline_usec = now_usec + SETTLE_MS * UINT64_C(1000);
 	wav_parser_init(&session->parser);
 	/* A server that closes every connection at once is not news. */
 	if (!session->dubious)
 		settle(session);
+}
+
+static void step_handshake(struct session *session, uint64_t now_usec)
+{
+	char what[PROBLEM_SIZE];
+	const char *problem;
+	const int r = transport_handshake(session->transport);
+
+	if (r == 0) {
+		connected(session, now_usec);
+		return;
+	}
+	if (r == -EAGAIN && now_usec < session->deadline_usec)
+		return;
+	problem = transport_problem(session->transport);
+	if (r == -EAGAIN)
+		problem = "the server does not answer (has it a --psk-file?)";
+	else if (!*problem)
+		problem = strerror(-r);
+	snprintf(what, sizeof(what), "No handshake: %s", problem);
+	fail(session, now_usec, what);
+}
+
+static int make_transport(struct session *session)
+{
+	if (!session->keys)
+		return transport_new_plain(&session->transport, session->fd);
+	transport_keys_refresh(session->keys);
+	return transport_new_client(&session->transport, session->fd,
+				    session->keys, session->endpoint.host);
+}
+
+/* The socket is; now the rest. */
+static void socket_connected(struct session *session, uint64_t now_usec)
+{
+	int r;
+
+	net_setup_receiver(session->fd);
+	session->first =
+	    (session->first + session->tried - 1) % session->known.count;
+	session->tried = 0;
+	r = make_transport(session);
+	if (r < 0) {
+		session->fd = -1;
+		fail(session, now_usec,
+		     r == -ENOKEY ? "There is no key for it in the --psk-file"
+				  : strerror(-r));
+		return;
+	}
+	session->connected_usec = now_usec;
+	session->state = SESSION_HANDSHAKE;
+	session->deadline_usec = now_usec + HANDSHAKE_MS * UINT64_C(1000);
+	step_handshake(session, now_usec);
 }
 
 static void all_addresses_failed(struct session *session, uint64_t now_usec)
@@ -268,7 +302,7 @@ static void step_connecting(struct session *session, uint64_t now_usec)
 	if (poll(&fd, 1, 0) > 0) {
 		session->connect_error = net_connect_result(session->fd);
 		if (session->connect_error == 0) {
-			connected(session, now_usec);
+			socket_connected(session, now_usec);
 			return;
 		}
 	} else if (now_usec < session->deadline_usec) {
@@ -337,8 +371,8 @@ static void closed_without_page(struct session *session, ssize_t error,
 static void step_header(struct session *session, uint64_t now_usec)
 {
 	for (int i = 0; i < STEP_READS; i++) {
-		const ssize_t n =
-		    session_recv(session, session->left, sizeof(session->left));
+		const ssize_t n = transport_recv(
+		    session->transport, session->left, sizeof(session->left));
 
 		if (n == -EAGAIN)
 			break;
@@ -371,8 +405,8 @@ static void reconnect(struct session *session, uint64_t now_usec)
 static void step_lingering(struct session *session, uint64_t now_usec)
 {
 	for (int i = 0; i < STEP_READS; i++) {
-		const ssize_t n =
-		    session_recv(session, session->left, sizeof(session->left));
+		const ssize_t n = transport_recv(
+		    session->transport, session->left, sizeof(session->left));
 
 		if (n == -EAGAIN)
 			break;
@@ -446,7 +480,7 @@ ssize_t session_read(struct session *session, void *buffer, size_t size,
 	if (session->left_size > 0)
 		n = (ssize_t)take_left(session, buffer, size);
 	else
-		n = session_recv(session, buffer, size);
+		n = transport_recv(session->transport, buffer, size);
 	if (n == -EAGAIN &&
 	    now_usec >= session->last_data_usec + SILENCE_MS * UINT64_C(1000))
 		n = -ETIMEDOUT;
@@ -467,7 +501,7 @@ size_t session_queued(const struct session *session)
 
 	if (session->state != SESSION_PAGE)
 		return 0;
-	queued = session->left_size + session_waiting(session);
+	queued = session->left_size + transport_queued(session->transport);
 	if (queued > remaining(&session->page))
 		queued = (size_t)remaining(&session->page);
 	return queued;
@@ -481,7 +515,8 @@ void session_hold_off(struct session *session, uint64_t now_usec)
 /* --- life --- */
 
 int session_new(struct session **ret, const char *name,
-		const struct net_endpoint *endpoint)
+		const struct net_endpoint *endpoint,
+		struct transport_keys *keys)
 {
 	_cleanup_free_ struct session *session = calloc(1, sizeof(*session));
 
@@ -491,6 +526,7 @@ int session_new(struct session **ret, const char *name,
 	if (!session->name)
 		return -ENOMEM;
 	session->endpoint = *endpoint;
+	session->keys = keys;
 	session->backoff.limit_ms = PAUSE_MAX_MS;
 	session->fd = session->resolver_fd = -1;
 	session->state = SESSION_PAUSED; /* until time 0: at once */
@@ -502,8 +538,8 @@ struct session *session_free(struct session *session)
 {
 	if (!session)
 		return NULL;
+	disconnect(session);
 	fd_close(session->resolver_fd);
-	fd_close(session->fd);
 	free(session->name);
 	free(session);
 	return NULL;
@@ -519,6 +555,9 @@ void session_step(struct session *session, uint64_t now_usec)
 		break;
 	case SESSION_CONNECTING:
 		step_connecting(session, now_usec);
+		break;
+	case SESSION_HANDSHAKE:
+		step_handshake(session, now_usec);
 		break;
 	case SESSION_WAITING:
 	case SESSION_HEADER:
@@ -547,9 +586,16 @@ void session_pollfds(const struct session *session, struct pollfd fds[2],
 
 	if (session->state == SESSION_CONNECTING)
 		events = POLLOUT;
+	else if (session->state == SESSION_HANDSHAKE)
+		events = (short)transport_events(session->transport);
 	else if (session->state != SESSION_PAGE ||
 		 wanted == SESSION_SAMPLES_WANTED)
 		events = POLLIN;
+	/* What is decrypted already, poll() does not tell of; but that the
+	 * socket can be written to, at once: nothing ever is. */
+	if (events == POLLIN && session->transport &&
+	    transport_pending(session->transport) > 0)
+		events = POLLOUT;
 	/* A descriptor that is not asked for anything still says POLLHUP, for
 	 * ever: leave it out. */
 	fds[0] =
@@ -573,6 +619,7 @@ const char *session_state_name(const struct session *session)
 	    [SESSION_PAUSED] = "trying to connect",
 	    [SESSION_RESOLVING] = "looking its address up",
 	    [SESSION_CONNECTING] = "connecting",
+	    [SESSION_HANDSHAKE] = "connecting",
 	    [SESSION_WAITING] = "connected",
 	    [SESSION_HEADER] = "receiving a header",
 	    [SESSION_PAGE] = "page",

@@ -11,10 +11,13 @@
 #include "resolver.h"
 #include "wav.h"
 
+struct transport_keys;
+
 enum session_state {
 	SESSION_PAUSED,	   /* until the next attempt */
 	SESSION_RESOLVING, /* and no address is known yet */
 	SESSION_CONNECTING,
+	SESSION_HANDSHAKE, /* connected; the server has yet to prove itself */
 	SESSION_WAITING,   /* connected; no page yet */
 	SESSION_HEADER,	   /* a header is coming in */
 	SESSION_PAGE,	   /* samples can be read */
@@ -39,9 +42,11 @@ struct session_page {
 
 struct session;
 
-/* NAME is what the user called it; it is copied. 0 or -ENOMEM. */
+/* NAME is what the user called it; it is copied. With KEYS (which outlive the
+ * session) only a server that has one of them is believed. 0 or -ENOMEM. */
 int session_new(struct session **ret, const char *name,
-		const struct net_endpoint *endpoint);
+		const struct net_endpoint *endpoint,
+		struct transport_keys *keys);
 /* Closes. Takes NULL; returns NULL. */
 struct session *session_free(struct session *session);
 

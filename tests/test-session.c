@@ -44,7 +44,7 @@ static void setup(void)
 	server = -1;
 	now = UINT64_C(1000) * 1000000;
 	listen_on("127.0.0.1:0");
-	ck_assert_int_eq(session_new(&session, "test", &endpoint), 0);
+	ck_assert_int_eq(session_new(&session, "test", &endpoint, NULL), 0);
 }
 
 static void teardown(void)
@@ -139,7 +139,7 @@ START_TEST(name_is_looked_up)
 {
 	session_free(session);
 	strcpy(endpoint.host, "localhost");
-	ck_assert_int_eq(session_new(&session, "test", &endpoint), 0);
+	ck_assert_int_eq(session_new(&session, "test", &endpoint, NULL), 0);
 	begin();
 	ck_assert_str_eq(session_name(session), "test");
 }
@@ -149,7 +149,7 @@ START_TEST(name_that_does_not_exist_is_tried_again)
 {
 	session_free(session);
 	strcpy(endpoint.host, "no-such-host.invalid");
-	ck_assert_int_eq(session_new(&session, "test", &endpoint), 0);
+	ck_assert_int_eq(session_new(&session, "test", &endpoint, NULL), 0);
 	step_until(SESSION_PAUSED);
 	ck_assert_uint_gt(session_deadline(session), now);
 	ck_assert_uint_eq(session_failed_count(session), 1);

@@ -91,8 +91,8 @@ static void print_plain(const char *name, const struct value *event)
 	} else {
 		printf(" ended (%s): zones", value_string(event, "reason"));
 		print_list(value_get(event, "zones"));
-		printf(", %" PRIu64 " frames, %" PRIu64 " clients reached, "
-		       "%" PRIu64 " lost, %" PRIu64 " overruns",
+		printf(", %" PRIu64 " frames, reached %" PRIu64 ", "
+		       "lost %" PRIu64 ", overruns %" PRIu64,
 		       value_natural(event, "frames"),
 		       value_natural(event, "reached"),
 		       value_natural(event, "lost"),

@@ -2,6 +2,7 @@
 """intercom-client end to end: real servers of ten lines, the virtual card."""
 import os
 import pty
+import random
 import re
 import select
 import signal
@@ -75,7 +76,7 @@ class Live(threading.Thread):
     """Sends samples in chunks, at the pace at which they are spoken."""
 
     def __init__(self, connection, data, rate=RATE, frame=FRAME, chunk=1024,
-                 stated=ENDLESS, close=True, channels=2):
+                 stated=ENDLESS, close=True, channels=2, jitter=0.0):
         super().__init__(daemon=True)
         self.connection = connection
         self.data = data
@@ -83,6 +84,8 @@ class Live(threading.Thread):
         self.chunk = chunk
         self.frame = frame
         self.close = close
+        self.jitter = jitter  # seconds by which a chunk may be late
+        self.random = random.Random(7)
         self.resumed = threading.Event()
         self.resumed.set()
         self.sent = 0
@@ -111,7 +114,8 @@ class Live(threading.Thread):
                 self.resumed.wait(PATIENCE)
                 piece = self.data[self.sent:self.sent + size]
                 due = begin + (self.sent + len(piece)) / self.frame / self.rate
-                delay = due - time.monotonic()
+                delay = due - time.monotonic() + \
+                    self.random.uniform(0, self.jitter)
                 if delay > 0:
                     time.sleep(delay)
                 if not self.resumed.is_set():
@@ -493,6 +497,15 @@ class Network(ClientCase):
         # The gap is the stimulus: half of what is buffered.
         time.sleep(0.2)
         live.resume()
+        self.assert_clean(client.wait_line("ended"))
+        self.assertTrue(card.sound().startswith(data))
+
+    def test_jitter_below_the_latency_is_inaudible(self):
+        card = Card(self.folder)
+        server = self.server()
+        client = self.client(card, "--latency", "300", server.name)
+        data = noise(RATE * FRAME * 5)
+        Live(server.accept(), data, jitter=0.15)
         self.assert_clean(client.wait_line("ended"))
         self.assertTrue(card.sound().startswith(data))
 

@@ -272,8 +272,7 @@ static struct bus_page *find(const struct bus_pages *pages, uint32_t id)
 {
 	struct bus_page *p;
 
-	TAILQ_FOREACH(p, &pages->list, entry)
-	{
+	TAILQ_FOREACH (p, &pages->list, entry) {
 		if (p->id == id && !p->loader)
 			return p;
 	}

@@ -143,8 +143,7 @@ double level_peak(const struct wav_format *format, const void *data,
 	double peak = 0;
 
 	for (size_t i = 0; i < count * format->channels; i++) {
-		double value =
-		    fabs(level_sample(format, p + i * sample_size));
+		double value = fabs(level_sample(format, p + i * sample_size));
 
 		if (value > peak)
 			peak = value;
@@ -195,8 +194,7 @@ void level_fade(const struct wav_format *format, void *data, size_t count,
 		double gain = from + (to - from) * (double)i / (double)count;
 
 		for (unsigned c = 0; c < format->channels; c++) {
-			level_store(format, p,
-				    level_sample(format, p) * gain);
+			level_store(format, p, level_sample(format, p) * gain);
 			p += sample_size;
 		}
 	}

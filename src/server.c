@@ -391,10 +391,11 @@ static bool microphone_closing(const struct server *server)
 {
 	const struct server_page *p;
 
-	TAILQ_FOREACH(p, &server->pages, entry)
-	if (p->announcement && !p->is_file && p->state >= SERVER_PAGE_SENDING &&
-	    !announcement_released(p->announcement))
-		return true;
+	TAILQ_FOREACH (p, &server->pages, entry)
+		if (p->announcement && !p->is_file &&
+		    p->state >= SERVER_PAGE_SENDING &&
+		    !announcement_released(p->announcement))
+			return true;
 	return false;
 }
 
@@ -418,28 +419,39 @@ static void launch(struct server_page *p)
 	}
 }
 
-static void schedule(struct server *server)
+/* Gives zones to whoever waits for them and may have them: the highest priority
+ * first, then the oldest. */
+static void grant_priority(struct server *server, int priority,
+			   uint64_t *reserved)
 {
 	struct server_page *p;
+
+	TAILQ_FOREACH (p, &server->pages, entry) {
+		if (p->state != SERVER_PAGE_QUEUED || p->priority != priority)
+			continue;
+		if (!(p->wanted & (*reserved | busy_zones(server, priority))))
+			take_zones(p);
+		*reserved |= p->wanted;
+	}
+}
+
+static void grant(struct server *server)
+{
 	uint64_t reserved = 0;
 
-	for (int prio = SERVER_PRIORITY_MAX; prio >= SERVER_PRIORITY_MIN;
-	     prio--) {
-		TAILQ_FOREACH(p, &server->pages, entry)
-		{
-			if (p->state != SERVER_PAGE_QUEUED ||
-			    p->priority != prio)
-				continue;
-			if (!(p->wanted &
-			      (reserved | busy_zones(server, prio))))
-				take_zones(p);
-			reserved |= p->wanted;
-		}
-	}
-	TAILQ_FOREACH(p, &server->pages, entry)
-	if (p->state == SERVER_PAGE_OPENING && !p->announcement &&
-	    (p->is_file || !microphone_closing(server)))
-		launch(p);
+	for (int priority = SERVER_PRIORITY_MAX;
+	     priority >= SERVER_PRIORITY_MIN; priority--)
+		grant_priority(server, priority, &reserved);
+}
+
+static void launch_granted(struct server *server)
+{
+	struct server_page *p;
+
+	TAILQ_FOREACH (p, &server->pages, entry)
+		if (p->state == SERVER_PAGE_OPENING && !p->announcement &&
+		    (p->is_file || !microphone_closing(server)))
+			launch(p);
 }
 
 /* --- clients --- */
@@ -625,7 +637,8 @@ static int on_settle(sd_event_source *source, void *userdata)
 	(void)source;
 	for (unsigned z = 0; z < server->zone_count; z++)
 		zone_reap(server->zones[z]);
-	schedule(server);
+	grant(server);
+	launch_granted(server);
 	for (p = TAILQ_FIRST(&server->pages); p; p = next) {
 		next = TAILQ_NEXT(p, entry);
 		if (page_is_over(p))
@@ -678,8 +691,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 		zone_check_progress(server->zones[z], now - STUCK_USEC);
 		active += zone_active_count(server->zones[z]);
 	}
-	TAILQ_FOREACH(p, &server->pages, entry)
-	{
+	TAILQ_FOREACH (p, &server->pages, entry) {
 		archive_push(p->archive);
 		forget_consumed(p);
 	}
@@ -829,8 +841,9 @@ int server_page(struct server *server, const struct server_request *request,
 	};
 	TAILQ_INSERT_TAIL(&server->pages, p, entry);
 	*ret_id = p->id;
-	if (busy_zones(server, p->priority) & wanted)
-		set_state(p, SERVER_PAGE_QUEUED); /* it will have to wait */
+	grant(server);
+	if (p->state == SERVER_PAGE_QUEUED)
+		set_state(p, SERVER_PAGE_QUEUED); /* it has to wait */
 	settle_later(server);
 	return 0;
 }
@@ -840,8 +853,7 @@ int server_stop(struct server *server, uint32_t id)
 	struct server_page *p;
 	int count = 0;
 
-	TAILQ_FOREACH(p, &server->pages, entry)
-	{
+	TAILQ_FOREACH (p, &server->pages, entry) {
 		if ((id != 0 && p->id != id) || p->state >= SERVER_PAGE_SENDING)
 			continue;
 		stop_page(p, ANNOUNCEMENT_STOPPED);
@@ -855,9 +867,9 @@ void server_close(struct server *server)
 	struct server_page *p;
 
 	server->closed = true;
-	TAILQ_FOREACH(p, &server->pages, entry)
-	if (p->state == SERVER_PAGE_QUEUED)
-		end_unstarted(p);
+	TAILQ_FOREACH (p, &server->pages, entry)
+		if (p->state == SERVER_PAGE_QUEUED)
+			end_unstarted(p);
 }
 
 unsigned server_page_count(const struct server *server)
@@ -865,8 +877,8 @@ unsigned server_page_count(const struct server *server)
 	const struct server_page *p;
 	unsigned count = 0;
 
-	TAILQ_FOREACH(p, &server->pages, entry)
-	count += p->state != SERVER_PAGE_DONE;
+	TAILQ_FOREACH (p, &server->pages, entry)
+		count += p->state != SERVER_PAGE_DONE;
 	return count;
 }
 
@@ -875,8 +887,7 @@ bool server_page_at(const struct server *server, unsigned n,
 {
 	const struct server_page *p;
 
-	TAILQ_FOREACH(p, &server->pages, entry)
-	{
+	TAILQ_FOREACH (p, &server->pages, entry) {
 		if (p->state == SERVER_PAGE_DONE)
 			continue;
 		if (n-- == 0) {
@@ -891,9 +902,9 @@ double server_take_peak(struct server *server, uint32_t id)
 {
 	const struct server_page *p;
 
-	TAILQ_FOREACH(p, &server->pages, entry)
-	if (p->id == id && p->announcement)
-		return announcement_take_peak(p->announcement);
+	TAILQ_FOREACH (p, &server->pages, entry)
+		if (p->id == id && p->announcement)
+			return announcement_take_peak(p->announcement);
 	return 0;
 }
 

@@ -17,7 +17,7 @@
 #define PART_SUFFIX ".part"
 
 enum {
-	RANDOM_SIZE = 6, /* the X in a temporary name */
+	RANDOM_SIZE = 6,   /* the X in a temporary name */
 	NAMES_MAX = 10000, /* tried before giving up: "-2", "-3" .. */
 };
 
@@ -111,9 +111,9 @@ int wavfile_create(struct wavfile **ret, const char *path,
 int wavfile_write(struct wavfile *file, const void *data, size_t size)
 {
 	if (file->error == 0)
-		file->error = write_all(
-		    file->fd, data, size,
-		    (off_t)(file->header_size + file->size));
+		file->error =
+		    write_all(file->fd, data, size,
+			      (off_t)(file->header_size + file->size));
 	if (file->error == 0)
 		file->size += size;
 	return file->error;
@@ -315,8 +315,8 @@ static int repair_one(const char *dir, const char *entry)
 		wavfile_free(file);
 		return 0;
 	}
-	file->fd = open(file->part, O_RDWR | O_CLOEXEC | O_NOFOLLOW |
-					O_NONBLOCK);
+	file->fd =
+	    open(file->part, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (file->fd < 0 || flock(file->fd, LOCK_EX | LOCK_NB) < 0) {
 		wavfile_free(file); /* somebody else's, or being written */
 		return 0;

@@ -372,8 +372,7 @@ uint64_t zone_slowest(const struct zone *zone, const void *owner)
 	uint64_t slowest = UINT64_MAX;
 	const struct client *client;
 
-	TAILQ_FOREACH(client, &zone->active.list, entry)
-	{
+	TAILQ_FOREACH (client, &zone->active.list, entry) {
 		uint64_t offset;
 
 		if (client->owner != owner ||
@@ -391,9 +390,9 @@ uint64_t zone_skips(const struct zone *zone, const void *owner)
 	const struct client *client;
 	uint64_t skips = 0;
 
-	TAILQ_FOREACH(client, &zone->active.list, entry)
-	if (client->owner == owner)
-		skips += connection_stats(client->connection)->skips;
+	TAILQ_FOREACH (client, &zone->active.list, entry)
+		if (client->owner == owner)
+			skips += connection_stats(client->connection)->skips;
 	return skips;
 }
 
@@ -430,6 +429,6 @@ void zone_each_client(const struct zone *zone,
 	const struct client *client;
 
 	for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
-		TAILQ_FOREACH(client, &sets[i]->list, entry)
-	each(userdata, zone->name, client->connection);
+		TAILQ_FOREACH (client, &sets[i]->list, entry)
+			each(userdata, zone->name, client->connection);
 }

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * Writes the server's file and one for each loudspeaker, all or none. Never
- * replaces a key: files are made, and the server's is added to. */
-#include "ctl-keygen.h"
-
+ * intercomctl keygen: writes the server's file and one for each loudspeaker,
+ * all or none. Never replaces a key: files are made, and the server's is added
+ * to. */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "ctl.h"
 #include "keyfile.h"
 #include "log.h"
 #include "util.h"
@@ -18,23 +17,7 @@
 #define DEFAULT_FILE "server.psk"
 #define DEFAULT_IDENTITY "loudspeaker"
 
-enum {
-	EXIT_USAGE = 2,
-	LINE_SIZE = KEYFILE_IDENTITY_SIZE + KEYFILE_HEX_SIZE + 16,
-};
-
-static const char help[] =
-    "Usage: intercomctl keygen [--psk-file=FILE] [IDENTITY]...\n"
-    "Make a key for each loudspeaker, which IDENTITY names (default: "
-    "loudspeaker).\n"
-    "\n"
-    "FILE (default: server.psk) is for intercom-server --psk-file. If it is "
-    "there\n"
-    "already, the keys are added. IDENTITY.psk, beside it, is for that\n"
-    "loudspeaker's intercom-client --psk-file: move it there.\n"
-    "\n"
-    "      --psk-file=FILE       the server's file\n"
-    "  -h, --help                show this help\n";
+enum { LINE_SIZE = KEYFILE_IDENTITY_SIZE + KEYFILE_HEX_SIZE + 16 };
 
 static const char server_head[] =
     "# Keys of intercom-server: one line for each loudspeaker. Without its\n"
@@ -291,37 +274,19 @@ static int check_identities(const struct keygen *k)
 	return 0;
 }
 
-static const struct option options[] = {
-    {"psk-file", required_argument, NULL, 'f'},
-    {"help", no_argument, NULL, 'h'},
-    {0},
-};
-
-int ctl_keygen(int argc, char **argv)
+int ctl_keygen(struct ctl *ctl)
 {
 	char fallback[] = DEFAULT_IDENTITY, *fallbacks[] = {fallback};
-	struct keygen k = {.path = DEFAULT_FILE, .fd = -1};
-	const char *slash;
-	int option;
+	struct keygen k = {
+	    .path = ctl->psk_path ? ctl->psk_path : DEFAULT_FILE,
+	    .fd = -1,
+	    .identities = ctl->arg_count ? ctl->args : fallbacks,
+	    .count = ctl->arg_count ? ctl->arg_count : 1,
+	};
+	const char *slash = strrchr(k.path, '/');
 
-	optind = 0; /* the caller has parsed what comes before (getopt(3)) */
-	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		switch (option) {
-		case 'f':
-			k.path = optarg;
-			break;
-		case 'h':
-			fputs(help, stdout);
-			return EXIT_SUCCESS;
-		default:
-			return EXIT_USAGE; /* getopt has said why */
-		}
-	}
-	k.identities = optind < argc ? argv + optind : fallbacks;
-	k.count = optind < argc ? (unsigned)(argc - optind) : 1;
-	slash = strrchr(k.path, '/');
 	k.folder_size = slash ? (int)(slash + 1 - k.path) : 0;
 	if (check_identities(&k) < 0)
-		return EXIT_USAGE;
-	return generate(&k) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+		return CTL_USAGE;
+	return generate(&k) < 0 ? CTL_FAILED : CTL_DONE;
 }

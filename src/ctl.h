@@ -20,13 +20,14 @@ struct ctl {
 	bool user; /* the user bus instead of the system's */
 	bool queue, json;
 	const char *zones[CTL_ZONES_MAX];
-	unsigned zone_count; /* 0: all */
-	double seconds;	     /* negative: not given */
-	const char *chime;   /* or NULL */
-	int priority;	     /* negative: not given */
-	char **args;	     /* what follows the command */
+	unsigned zone_count;  /* 0: all */
+	double seconds;	      /* negative: not given */
+	const char *chime;    /* or NULL */
+	const char *psk_path; /* or NULL: keygen's default */
+	int priority;	      /* negative: not given */
+	char **args;	      /* what follows the command */
 	unsigned arg_count;
-	sd_bus *bus; /* connected */
+	sd_bus *bus; /* connected, but for keygen */
 };
 
 /* Each returns an exit status, after a line that says what went wrong. */
@@ -38,3 +39,6 @@ int ctl_clients(struct ctl *ctl);
 int ctl_zones(struct ctl *ctl);
 int ctl_monitor(struct ctl *ctl);
 int ctl_save(struct ctl *ctl);
+/* Makes the server's key file, or adds to it, and a file for each loudspeaker:
+ * all or none, and never over one that is there. */
+int ctl_keygen(struct ctl *ctl);

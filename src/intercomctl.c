@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -29,6 +30,8 @@ static const char help[] =
     "  monitor                   show what happens, a line an event\n"
     "  save FILE                 save the last page as a WAV file, - is\n"
     "                            standard output\n"
+    "  keygen [IDENTITY]...      make keys for loudspeakers with these names\n"
+    "                            (default: loudspeaker), in files\n"
     "\n"
     "  -d, --duration=SECONDS    talk: length of the page, 0: until stopped\n"
     "      --zone=ZONE           talk, play: where; repeatable (default: all)\n"
@@ -38,6 +41,8 @@ static const char help[] =
     "      --queue               talk, play: wait for other pages to end\n"
     "      --json                status, clients, zones, monitor: for "
     "programs\n"
+    "      --psk-file=FILE       keygen: the server's file (default: "
+    "server.psk)\n"
     "      --user                use the user's bus, not the system's\n"
     "  -h, --help                show this help\n"
     "      --version             show the version\n";
@@ -48,6 +53,7 @@ enum {
 	OPTION_PRIORITY,
 	OPTION_QUEUE,
 	OPTION_JSON,
+	OPTION_PSK_FILE,
 	OPTION_USER,
 	OPTION_VERSION,
 };
@@ -59,6 +65,7 @@ static const struct option long_options[] = {
     {"priority", required_argument, NULL, OPTION_PRIORITY},
     {"queue", no_argument, NULL, OPTION_QUEUE},
     {"json", no_argument, NULL, OPTION_JSON},
+    {"psk-file", required_argument, NULL, OPTION_PSK_FILE},
     {"user", no_argument, NULL, OPTION_USER},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, OPTION_VERSION},
@@ -73,6 +80,7 @@ enum {
 	TAKES_PRIORITY = 1 << 3,
 	TAKES_QUEUE = 1 << 4,
 	TAKES_JSON = 1 << 5,
+	TAKES_PSK_FILE = 1 << 6,
 
 	TAKES_PLACE = TAKES_ZONE | TAKES_PRIORITY | TAKES_QUEUE,
 };
@@ -82,15 +90,17 @@ static const struct verb {
 	int (*run)(struct ctl *ctl);
 	unsigned args_min, args_max;
 	unsigned takes;
+	bool alone; /* needs no server */
 } verbs[] = {
-    {"talk", ctl_talk, 0, 0, TAKES_PLACE | TAKES_DURATION | TAKES_CHIME},
-    {"play", ctl_play, 1, 1, TAKES_PLACE},
-    {"stop", ctl_stop, 0, SERVER_PAGES_MAX, 0},
-    {"status", ctl_status, 0, 0, TAKES_JSON},
-    {"clients", ctl_clients, 0, 0, TAKES_JSON},
-    {"zones", ctl_zones, 0, 0, TAKES_JSON},
-    {"monitor", ctl_monitor, 0, 0, TAKES_JSON},
-    {"save", ctl_save, 1, 1, 0},
+    {"talk", ctl_talk, 0, 0, TAKES_PLACE | TAKES_DURATION | TAKES_CHIME, false},
+    {"play", ctl_play, 1, 1, TAKES_PLACE, false},
+    {"stop", ctl_stop, 0, SERVER_PAGES_MAX, 0, false},
+    {"status", ctl_status, 0, 0, TAKES_JSON, false},
+    {"clients", ctl_clients, 0, 0, TAKES_JSON, false},
+    {"zones", ctl_zones, 0, 0, TAKES_JSON, false},
+    {"monitor", ctl_monitor, 0, 0, TAKES_JSON, false},
+    {"save", ctl_save, 1, 1, 0, false},
+    {"keygen", ctl_keygen, 0, UINT_MAX, TAKES_PSK_FILE, true},
 };
 
 /* --- options --- */
@@ -144,6 +154,10 @@ static int apply_option(struct ctl *ctl, int option, unsigned *given)
 	case OPTION_JSON:
 		*given |= TAKES_JSON;
 		ctl->json = true;
+		return 1;
+	case OPTION_PSK_FILE:
+		*given |= TAKES_PSK_FILE;
+		ctl->psk_path = optarg;
 		return 1;
 	case OPTION_USER:
 		ctl->user = true;
@@ -234,7 +248,7 @@ int main(int argc, char **argv)
 	verb = take_verb(&ctl, given);
 	if (!verb)
 		return CTL_USAGE;
-	r = ctl_connect(&ctl);
+	r = verb->alone ? CTL_DONE : ctl_connect(&ctl);
 	if (r == CTL_DONE)
 		r = verb->run(&ctl);
 	sd_bus_flush_close_unref(ctl.bus);

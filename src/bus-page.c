@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bus-names.h"
+#include "bus-text.h"
 #include "bus-watch.h"
 #include "chime-loader.h"
 #include "log.h"
@@ -92,15 +93,23 @@ static const char *error_name(const struct server_page_info *info)
 	return BUS_ERROR_STOPPED;
 }
 
+static const char *default_reason(const char *error)
+{
+	if (strcmp(error, BUS_ERROR_BUSY) == 0)
+		return "A page of higher priority took its place";
+	if (strcmp(error, BUS_ERROR_STOPPED) == 0)
+		return "The page was stopped before it began";
+	return "The page could not begin; the server's log says why";
+}
+
 static void answer_failure(struct bus_page *p,
 			   const struct server_page_info *info)
 {
-	const char *name = error_name(info), *reason = info->source.reason;
+	const char *name = error_name(info);
+	const char *reason = bus_text(info->source.reason, "");
 
 	if (!*reason)
-		reason = strcmp(name, BUS_ERROR_BUSY) == 0
-			     ? "A page of higher priority took its place"
-			     : "The page was stopped before it began";
+		reason = default_reason(name);
 	answer_error(p, &SD_BUS_ERROR_MAKE_CONST(name, reason));
 }
 
@@ -131,7 +140,8 @@ static int set_chime_refusal(sd_bus_error *error, int r, const char *problem)
 
 	return sd_bus_error_setf(
 	    error, not_audio ? BUS_ERROR_NOT_AUDIO : BUS_ERROR_FAILED,
-	    "The chime cannot be used: %s", problem);
+	    "The chime cannot be used: %s",
+	    bus_text(problem, "it is no WAV file"));
 }
 
 /* --- a caller that leaves --- */

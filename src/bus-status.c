@@ -4,6 +4,7 @@
 
 #include "config.h"
 
+#include "bus-text.h"
 #include "util.h"
 
 typedef int (*append_array)(sd_bus_message *message,
@@ -168,9 +169,10 @@ static int append_constants(sd_bus_message *m, const struct server *server)
 
 	return sd_bus_message_append(
 	    m, "{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}", "version", "s",
-	    PACKAGE_VERSION, "device", "s", config->recorder.device, "format",
-	    "s", wav_format_name(format), "rate", "u", format->rate, "channels",
-	    "u", (uint32_t)format->channels, "mode", "s",
+	    PACKAGE_VERSION, "device", "s",
+	    bus_text(config->recorder.device, "?"), "format", "s",
+	    wav_format_name(format), "rate", "u", format->rate, "channels", "u",
+	    (uint32_t)format->channels, "mode", "s",
 	    config->mode == SERVER_LIVE ? "live" : "store", "default_seconds",
 	    "d", config->seconds, "max_clients", "u", config->max_clients);
 }

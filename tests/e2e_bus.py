@@ -1,0 +1,1303 @@
+# SPDX-License-Identifier: MIT
+"""D-Bus and intercomctl end to end: a private bus, the real programs."""
+import fcntl
+import json
+import os
+import pwd
+import re
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import termios
+import unittest
+import xml.etree.ElementTree as ET
+
+from dbus_client import NO_REPLY_EXPECTED, Client, DBusError, Variant
+from e2e_lib import (PATIENCE, SRCDIR, Card, Case, connect, free_port, main,
+                     noise, program, receive_all, wait_until, wav_bytes)
+
+FRAME = 4  # bytes: S16_LE, stereo
+CHUNK = 1024
+ERROR = "org.alsaintercom1.Error."
+MATCH = "type='signal',path='/org/alsaintercom1'"
+LONG = 3600.0
+
+
+def frames_of(seconds, rate=44100):
+    return int(rate / CHUNK * seconds) * CHUNK
+
+
+class BusCase(Case):
+    def setUp(self):
+        super().setUp()
+        self.clients = []
+        self.socket_path = self.path("bus")
+        self.address = "unix:path=" + self.socket_path
+        self.daemon = self.start_daemon()
+
+    def tearDown(self):
+        for client in self.clients:
+            client.close()
+        super().tearDown()
+        for process in self.processes:
+            self.assertNotRegex(process.output(),
+                                "Sanitizer|runtime error:", process.argv)
+
+    # --- the bus
+
+    def start_daemon(self, *args):
+        daemon = self.start(["dbus-daemon", "--nofork", "--nopidfile",
+                             "--print-address", "--address=" + self.address,
+                             *(args or ("--session",))])
+        daemon.wait_line("^unix:")
+        return daemon
+
+    def env(self, **more):
+        env = dict(os.environ)
+        env.update(DBUS_SESSION_BUS_ADDRESS=self.address,
+                   DBUS_SYSTEM_BUS_ADDRESS=self.address, **more)
+        return env
+
+    def client(self):
+        client = Client(self.address)
+        self.clients.append(client)
+        return client
+
+    def listener(self):
+        """A client that receives the server's signals."""
+        client = self.client()
+        client.add_match(MATCH)
+        return client
+
+    def assert_error(self, name, function, *args, **kwargs):
+        with self.assertRaises(DBusError) as caught:
+            function(*args, **kwargs)
+        self.assertEqual(caught.exception.name, name)
+        return str(caught.exception)
+
+    # --- the server
+
+    def server(self, *args, zones=("lobby", "yard"), bus="user", wait=True,
+               card="mic", **kwargs):
+        self.sound = noise(400000 * FRAME)
+        self.card = Card(self.folder, card, capture=self.sound)
+        self.ports = {zone: free_port() for zone in zones}
+        env = self.card.env()
+        env.update(DBUS_SESSION_BUS_ADDRESS=self.address,
+                   DBUS_SYSTEM_BUS_ADDRESS=self.address)
+        argv = [program("intercom-server"), "-D", "card", "--bus", bus]
+        for zone, port in self.ports.items():
+            argv += ["-l", "%s=127.0.0.1:%d" % (zone, port)]
+        process = self.start(argv + list(args), env=env, **kwargs)
+        if wait:
+            process.wait_line("To be commanded on the %s bus" % bus)
+        return process
+
+    def listen(self, *zones):
+        """A connected loudspeaker in each zone, known to the server."""
+        sockets = [connect(self.ports[zone]) for zone in zones]
+        for s in sockets:
+            self.addCleanup(s.close)
+        asker = self.client()
+        wait_until(lambda: asker.call("Status")[0]["accepted"] >=
+                   len(sockets), "the clients to be accepted")
+        return sockets
+
+    def pages(self):
+        return self.client().call("Status")[0]["pages"]
+
+    def wait_card_closed(self, count=1):
+        wait_until(lambda: len(self.card.events("close")) >= count,
+                   "the microphone to be closed")
+
+    # --- intercomctl
+
+    def argv(self, *args):
+        return [program("intercomctl"), "--user", *args]
+
+    def ctl(self, *args, status=0, **kwargs):
+        """Runs intercomctl to its end; what it printed."""
+        process = self.ctl_begin(*args, **kwargs)
+        self.assertEqual(process.wait(), status, process.output())
+        return process.output()
+
+    def ctl_begin(self, *args, **kwargs):
+        return self.start(self.argv(*args), env=self.env(), **kwargs)
+
+    def wav(self, name, frames, rate=44100, channels=2, seed=5):
+        path = self.path(name)
+        sound = noise(frames * channels * 2, seed=seed)
+        with open(path, "wb") as f:
+            f.write(wav_bytes(sound, rate, channels))
+        return path
+
+    def contents(self, path):
+        with open(path, "rb") as f:
+            return f.read()
+
+
+class Interface(BusCase):
+    def described(self, root):
+        """Members of the interface: kind, name, arguments, access."""
+        found = set()
+        for interface in root.iter("interface"):
+            if interface.get("name") != "org.alsaintercom1.Server":
+                continue
+            for member in interface:
+                if member.tag == "annotation":
+                    continue
+                args = tuple((a.get("direction", "out"), a.get("type"),
+                              a.get("name")) for a in member.iter("arg"))
+                notes = tuple((a.get("name"), a.get("value"))
+                              for a in member.iter("annotation")
+                              if "EmitsChanged" in a.get("name"))
+                found.add((member.tag, member.get("name"), args, notes,
+                           member.get("type"), member.get("access")))
+        return found
+
+    def test_introspection_is_the_installed_interface_file(self):
+        self.server()
+        (text,) = self.client().call(
+            "Introspect", interface="org.freedesktop.DBus.Introspectable")
+        live = self.described(ET.fromstring(text))
+        path = os.path.join(SRCDIR, "dbus", "org.alsaintercom1.Server.xml")
+        self.assertEqual(live, self.described(ET.parse(path).getroot()))
+        self.assertEqual(len(live), 13)
+
+    def test_busctl_introspect_documents_it(self):
+        self.server()
+        text = subprocess.run(
+            ["busctl", "--user", "introspect", "org.alsaintercom1",
+             "/org/alsaintercom1"], env=self.env(), check=True,
+            capture_output=True, text=True).stdout
+        for member in (r"\.Talk +method +asda\{sv\} +u",
+                       r"\.Play +method +asha\{sv\} +u",
+                       r"\.Stop +method +u +u",
+                       r"\.Zones +property +aa\{sv\}",
+                       r"\.PageEnded +signal +uastuuts"):
+            self.assertRegex(text, member)
+
+    def test_the_manual_names_every_member_and_error(self):
+        self.server()
+        manual = self.contents(os.path.join(
+            SRCDIR, "man", "org.alsaintercom1.5")).decode()
+        (text,) = self.client().call(
+            "Introspect", interface="org.freedesktop.DBus.Introspectable")
+        for member in self.described(ET.fromstring(text)):
+            self.assertRegex(manual, r"\.It (Fn|Sy) %s\b" % member[1])
+        header = self.contents(os.path.join(SRCDIR, "src",
+                                            "bus-names.h")).decode()
+        names = re.findall(r'"(org\.alsaintercom1\.Error\.\w+)"', header)
+        self.assertEqual(len(names), 8)
+        for name in names:
+            self.assertIn(".It Sy " + name, manual)
+
+    def test_the_manual_names_every_key_of_the_status(self):
+        self.server()
+        self.listen("lobby")
+        client = self.client()
+        client.talk(seconds=LONG)
+        (status,) = client.call("Status")
+        manual = self.contents(os.path.join(
+            SRCDIR, "man", "org.alsaintercom1.5")).decode()
+        keys = set(status)
+        for name in ("zones", "clients", "pages"):
+            self.assertGreater(len(status[name]), 0)
+            keys |= set(status[name][0])
+        for key in keys:
+            self.assertRegex(manual, r"\b%s\b" % key)
+
+    def test_properties_tell_their_changes(self):
+        self.server()
+        listener = self.listener()
+        self.listen("yard")
+        body = listener.wait_signal("PropertiesChanged",
+                                    lambda body: "Zones" in body[1])
+        self.assertEqual(body[0], "org.alsaintercom1.Server")
+        self.assertEqual(body[1]["Zones"],
+                         [{"name": "lobby", "clients": 0},
+                          {"name": "yard", "clients": 1}])
+        self.assertIn("Clients", body[2])
+        page = self.client().talk(["lobby"], LONG)
+        listener.wait_signal(
+            "PropertiesChanged", lambda body: [p for p in body[1].get(
+                "Pages", []) if p["id"] == page and p["state"] == "speech"])
+        (clients,) = listener.call(
+            "Get", "ss", ("org.alsaintercom1.Server", "Clients"),
+            interface="org.freedesktop.DBus.Properties")
+        self.assertEqual([c["zone"] for c in clients], ["yard"])
+
+
+class Errors(BusCase):
+    def test_no_device(self):
+        self.server()
+        self.card.set("unplugged")
+        self.assert_error(ERROR + "NoDevice", self.client().talk)
+        self.card.clear("unplugged")
+        self.client().talk(seconds=0.1)
+
+    def test_no_device_of_a_queued_page_is_told_by_the_signal(self):
+        self.server()
+        self.card.set("busy")
+        listener = self.listener()
+        page = listener.talk(queue=Variant("b", True))
+        body = listener.wait_signal("PageEnded", lambda b: b[0] == page)
+        self.assertEqual(body[6], "no-device")
+
+    def test_busy(self):
+        self.server()
+        client = self.client()
+        page = client.talk(["lobby"], LONG)
+        self.assert_error(ERROR + "Busy", client.talk, ["lobby"])
+        self.assert_error(ERROR + "Busy", client.talk)
+        self.assertEqual(client.call("Stop", "u", (page,)), [1])
+
+    def test_unknown_zone(self):
+        self.server()
+        text = self.assert_error(ERROR + "UnknownZone", self.client().talk,
+                                 ["lobby", "attic"])
+        self.assertIn("'attic'", text)
+
+    def test_not_audio(self):
+        self.server()
+        (loudspeaker,) = self.listen("lobby")
+        client = self.client()
+        with open("/dev/zero", "rb") as f:
+            self.assert_error(ERROR + "NotAudio", client.play, f.fileno())
+        fd = os.open(self.folder, os.O_RDONLY)
+        self.addCleanup(os.close, fd)
+        self.assert_error(ERROR + "NotAudio", client.play, fd)
+        loudspeaker.settimeout(0)
+        with self.assertRaises(BlockingIOError):
+            loudspeaker.recv(1)
+
+    def test_a_chime_that_is_none(self):
+        self.server()
+        client = self.client()
+        with open("/etc/passwd", "rb") as f:
+            self.assert_error(ERROR + "NotAudio", client.talk,
+                              chime=Variant("h", f.fileno()))
+        r, w = os.pipe()
+        self.addCleanup(os.close, r)
+        self.addCleanup(os.close, w)
+        self.assert_error(ERROR + "NotAudio", client.talk,
+                          chime=Variant("h", r))
+        with open(self.wav("long.wav", 31 * 8000, 8000, 1), "rb") as f:
+            self.assert_error(ERROR + "NotAudio", client.talk,
+                              chime=Variant("h", f.fileno()))
+        self.assertEqual(self.pages(), [])
+
+    def test_not_found(self):
+        self.server()
+        client = self.client()
+        self.assert_error(ERROR + "NotFound", client.call, "Stop", "u", (7,))
+        self.assert_error(ERROR + "NotFound", client.call, "Meter", "u", (7,))
+        self.assert_error(ERROR + "NotFound", client.call, "LastPage")
+        self.assertEqual(client.call("Stop", "u", (0,)), [0])
+
+    def test_limit(self):
+        self.server()
+        client = self.client()
+        client.talk(seconds=LONG)
+        for _ in range(63):
+            client.talk(seconds=1.0, queue=Variant("b", True))
+        self.assert_error(ERROR + "Limit", client.talk, [], 1.0,
+                          queue=Variant("b", True))
+        self.assertEqual(client.call("Stop", "u", (0,)), [64])
+
+    def test_stopped_before_it_began(self):
+        self.server()
+        client = self.client()
+        r, w = os.pipe()
+        self.addCleanup(os.close, w)
+        serial = client.send("Play", "asha{sv}", ([], r, {}))
+        os.close(r)
+        wait_until(self.pages, "the page to be opened")
+        self.assertEqual(self.client().call("Stop", "u", (0,)), [1])
+        self.assert_error(ERROR + "Stopped", client.wait_reply, serial)
+
+    def test_pushed_aside_before_it_began(self):
+        self.server()
+        client = self.client()
+        r, w = os.pipe()
+        self.addCleanup(os.close, w)
+        serial = client.send("Play", "asha{sv}", ([], r, {}))
+        os.close(r)
+        wait_until(self.pages, "the page to be opened")
+        self.client().talk(priority=Variant("y", 9))
+        self.assert_error(ERROR + "Busy", client.wait_reply, serial)
+
+    def test_a_server_that_ends_answers(self):
+        server = self.server()
+        client = self.client()
+        r, w = os.pipe()
+        self.addCleanup(os.close, w)
+        serial = client.send("Play", "asha{sv}", ([], r, {}))
+        os.close(r)
+        wait_until(self.pages, "the page to be opened")
+        server.signal(signal.SIGTERM)
+        self.assert_error(ERROR + "Stopped", client.wait_reply, serial)
+        self.assertEqual(server.wait(), 0)
+
+    def test_invalid_arguments(self):
+        self.server()
+        client = self.client()
+        invalid = "org.freedesktop.DBus.Error.InvalidArgs"
+        with open(self.wav("a.wav", 100), "rb") as f:
+            chime = Variant("h", f.fileno())
+            self.assert_error(invalid, client.play, f.fileno(), chime=chime)
+        for options in ({"priority": Variant("i", 10)},
+                        {"priority": Variant("i", -1)},
+                        {"priority": Variant("u", 2 ** 32 - 1)},
+                        {"priority": Variant("s", "5")},
+                        {"queue": Variant("i", 1)},
+                        {"keep": Variant("s", "yes")},
+                        {"chime": Variant("s", "gong.wav")},
+                        {"loud": Variant("b", True)}):
+            self.assert_error(invalid, client.talk, [], 1.0, **options)
+        for seconds in (float("nan"), float("inf"), 1e12):
+            self.assert_error(invalid, client.talk, [], seconds)
+        self.assert_error(invalid, client.call, "Talk", "s", ("lobby",))
+        self.assertEqual(self.pages(), [])
+
+
+class Pages(BusCase):
+    def test_a_page_goes_to_its_zone_with_exact_frames(self):
+        self.server()
+        lobby, yard = self.listen("lobby", "yard")
+        listener = self.listener()
+        page = self.client().talk(["yard"], 0.3)
+        self.assertEqual(page, 1)
+        frames = frames_of(0.3)
+        self.assertEqual(receive_all(yard),
+                         wav_bytes(self.sound[:frames * FRAME]))
+        self.assertEqual(listener.wait_signal("PageStarted"),
+                         [1, ["yard"], 0.0])
+        self.assertEqual(listener.wait_signal("PageSpeech"), [1])
+        yard.close()
+        self.assertEqual(listener.wait_signal("PageEnded"),
+                         [1, ["yard"], frames, 1, 0, 0, "complete"])
+        lobby.settimeout(0)
+        with self.assertRaises(BlockingIOError):
+            lobby.recv(1)
+
+    def test_negative_seconds_are_the_servers_own(self):
+        self.server("-d", "0.2")
+        listener = self.listener()
+        listener.talk(seconds=-1.0)
+        self.assertEqual(listener.wait_signal("PageEnded")[2], frames_of(0.2))
+
+    def test_two_zones_at_once(self):
+        self.server()
+        lobby, yard = self.listen("lobby", "yard")
+        bell = self.wav("bell.wav", 8000, 16000, 1)
+        client = self.client()
+        talk = client.talk(["yard"], LONG)
+        with open(bell, "rb") as f:
+            play = client.play(f.fileno(), ["lobby"])
+        self.assertEqual({p["id"]: (p["source"], p["zones"], p["state"])
+                          for p in self.pages()},
+                         {talk: ("microphone", ["yard"], "speech"),
+                          play: ("file", ["lobby"], "speech")})
+        self.assertEqual(receive_all(lobby), self.contents(bell))
+        self.assertEqual(client.call("Stop", "u", (talk,)), [1])
+        data = receive_all(yard)[44:]
+        self.assertGreater(len(data), 0)
+        self.assertEqual(data, self.sound[:len(data)])
+
+    def test_a_higher_page_ends_a_lower_one_only_where_it_needs_to(self):
+        self.server()
+        lobby, yard = self.listen("lobby", "yard")
+        listener = self.listener()
+        low = self.client().talk([], LONG)
+        bell = self.wav("alarm.wav", 4410)
+        with open(bell, "rb") as f:
+            high = listener.play(f.fileno(), ["lobby"],
+                                 priority=Variant("i", 9))
+        receive_all(lobby)  # the low page ends here,
+        self.assertIn(low, [p["id"] for p in self.pages()])  # but not there
+        body = listener.wait_signal("PageEnded")
+        self.assertEqual((body[0], body[1], body[6]),
+                         (high, ["lobby"], "complete"))
+        self.assertEqual(listener.call("Stop", "u", (low,)), [1])
+        self.assertEqual(listener.wait_signal("PageEnded")[6], "stopped")
+        self.assertGreater(len(receive_all(yard)), 44)
+
+    def test_preempted_everywhere_it_ends(self):
+        self.server()
+        listener = self.listener()
+        low = self.client().talk(["lobby"], LONG, priority=Variant("u", 3))
+        high = listener.talk([], 0.1, priority=Variant("y", 4))
+        body = listener.wait_signal("PageEnded")
+        self.assertEqual((body[0], body[6]), (low, "preempted"))
+        body = listener.wait_signal("PageEnded")
+        self.assertEqual((body[0], body[6]), (high, "complete"))
+
+    def test_the_queue_goes_by_priority_then_age(self):
+        self.server()
+        listener = self.listener()
+        first = listener.talk(seconds=LONG)
+        queue = Variant("b", True)
+        later = [listener.talk(seconds=0.05, queue=queue,
+                               priority=Variant("i", p)) for p in (2, 5, 2)]
+        self.assertEqual([p["state"] for p in self.pages()],
+                         ["speech", "queued", "queued", "queued"])
+        listener.call("Stop", "u", (first,))
+        ended = [listener.wait_signal("PageEnded") for _ in range(4)]
+        self.assertEqual([b[0] for b in ended],
+                         [first, later[1], later[0], later[2]])
+        self.assertEqual([b[6] for b in ended],
+                         ["stopped", "complete", "complete", "complete"])
+        self.assertTrue(all(b[2] == frames_of(0.05) for b in ended[1:]))
+
+    def test_chime_then_speech_without_a_gap(self):
+        self.server()
+        (lobby,) = self.listen("lobby")
+        listener = self.listener()
+        chime = self.wav("chime.wav", 5000)
+        with open(chime, "rb") as f:
+            page = listener.talk([], 0.3, chime=Variant("h", f.fileno()))
+        speech = frames_of(0.3)
+        data = receive_all(lobby)
+        sound = self.contents(chime)[44:]
+        self.assertEqual(data, wav_bytes(
+            sound + self.sound[5000 * FRAME:(5000 + speech) * FRAME]))
+        body = listener.wait_signal("PageStarted")
+        self.assertAlmostEqual(body[2], 5000 / 44100)
+        self.assertEqual(listener.wait_signal("PageSpeech"), [page])
+        self.assertEqual(listener.wait_signal("PageEnded")[2], 5000 + speech)
+
+    def test_a_chime_of_another_format_is_converted(self):
+        self.server("-r", "48000")
+        (lobby,) = self.listen("lobby")
+        with open(self.wav("chime.wav", 2205, 22050, 1), "rb") as f:
+            self.client().talk([], 0.1, chime=Variant("h", f.fileno()))
+        frames = (len(receive_all(lobby)) - 44) // FRAME
+        chime = frames - frames_of(0.1, 48000)
+        self.assertAlmostEqual(chime, 4800, delta=48)
+
+    def test_meter_and_status_of_a_page(self):
+        self.server()
+        (lobby,) = self.listen("lobby")
+        client = self.client()
+        page = client.talk([], LONG, priority=Variant("i", 7))
+        meter = wait_until(
+            lambda: [m for m in [client.call("Meter", "u", (page,))]
+                     if m[0] > 0 and m[1] > 0], "sound")[0]
+        self.assertLessEqual(meter[0], 1.0)
+        self.assertAlmostEqual(meter[2], frames_of(LONG) / 44100, places=3)
+        self.assertEqual(meter[3], 1)
+        (info,) = self.pages()
+        self.assertEqual((info["id"], info["priority"], info["zones"],
+                          info["format"], info["rate"], info["channels"],
+                          info["clients"], info["planned_frames"]),
+                         (page, 7, ["lobby", "yard"], "S16_LE", 44100, 2, 1,
+                          frames_of(LONG)))
+        (status,) = client.call("Status")
+        self.assertTrue(status["clients"][0]["on_air"])
+        self.assertEqual(status["clients"][0]["peer"],
+                         "127.0.0.1:%d" % lobby.getsockname()[1])
+
+    def test_the_last_page_is_a_sealed_wav_file(self):
+        self.server()
+        (lobby,) = self.listen("lobby")
+        client = self.client()
+        client.talk([], 0.3)
+        data = receive_all(lobby)
+        (fd,) = wait_until(lambda: self.last_page(client), "the last page")
+        self.addCleanup(os.close, fd)
+        with os.fdopen(os.dup(fd), "rb") as f:
+            self.assertEqual(f.read(), data)
+        with self.assertRaises(PermissionError):
+            os.write(fd, b"RIFF")
+
+    def last_page(self, client):
+        try:
+            return client.call("LastPage")
+        except DBusError:
+            return None
+
+
+class Callers(BusCase):
+    def test_who_dies_takes_a_page_without_an_end_along(self):
+        self.server()
+        listener = self.listener()
+        caller = self.client()
+        page = caller.talk()
+        caller.close()
+        body = listener.wait_signal("PageEnded")
+        self.assertEqual((body[0], body[6]), (page, "stopped"))
+        self.wait_card_closed()
+
+    def test_and_its_place_in_the_queue(self):
+        self.server()
+        listener = self.listener()
+        first = listener.talk(seconds=LONG)
+        caller = self.client()
+        page = caller.talk(seconds=1.0, queue=Variant("b", True))
+        caller.close()
+        self.assertEqual(listener.wait_signal("PageEnded")[0], page)
+        self.assertEqual([p["id"] for p in self.pages()], [first])
+
+    def test_and_a_pipe(self):
+        self.server()
+        listener = self.listener()
+        caller = self.client()
+        r, w = os.pipe()
+        self.addCleanup(os.close, w)
+        os.write(w, wav_bytes(b"")[:40] + struct.pack("<I", 0x7ffff000))
+        page = caller.play(r)
+        os.close(r)
+        caller.close()
+        body = listener.wait_signal("PageEnded")
+        self.assertEqual((body[0], body[6]), (page, "stopped"))
+
+    def test_and_a_page_that_it_still_waits_for(self):
+        self.server()
+        listener = self.listener()
+        caller = self.client()
+        r, w = os.pipe()
+        self.addCleanup(os.close, w)
+        caller.send("Play", "asha{sv}", ([], r, {}))
+        os.close(r)
+        wait_until(self.pages, "the page to be opened")
+        caller.close()
+        listener.wait_signal("PageEnded")
+        self.assertEqual(self.pages(), [])
+
+    def test_but_not_what_ends_by_itself_or_is_to_be_kept(self):
+        self.server()
+        listener = self.listener()
+        caller = self.client()
+        page = caller.talk(seconds=0.5)
+        kept = caller.talk(queue=Variant("b", True), keep=Variant("b", True))
+        caller.close()
+        body = listener.wait_signal("PageEnded")
+        self.assertEqual((body[0], body[2], body[6]),
+                         (page, frames_of(0.5), "complete"))
+        listener.wait_signal("PageSpeech", lambda b: b[0] == kept)
+        self.assertEqual(listener.call("Stop", "u", (kept,)), [1])
+
+    def test_who_wants_no_answer_may_leave_at_once(self):
+        self.server()
+        listener = self.listener()
+        caller = self.client()
+        caller.send("Talk", "asda{sv}", ([], 0.2, {}),
+                    flags=NO_REPLY_EXPECTED)
+        listener.wait_signal("PageStarted")
+        caller.close()
+        body = listener.wait_signal("PageEnded")
+        self.assertEqual((body[2], body[6]), (frames_of(0.2), "complete"))
+
+    def test_a_hundred_rapid_pages_leak_nothing(self):
+        server = self.server()
+        client = self.client()
+        with open(self.wav("chime.wav", 200), "rb") as f:
+            chime = Variant("h", f.fileno())
+
+            def cycle():
+                page = client.talk(chime=chime)
+                self.assertEqual(client.call("Stop", "u", (page,)), [1])
+
+            for _ in range(10):
+                cycle()
+            wait_until(lambda: not self.pages(), "the pages to end")
+            self.wait_card_closed(10)
+            before = server.fd_count(), server.rss_kib()
+            for _ in range(100):
+                cycle()
+        wait_until(lambda: not self.pages(), "the pages to end")
+        self.wait_card_closed(110)
+        wait_until(lambda: server.fd_count() <= before[0],
+                   "the descriptors to be closed")
+        if b"libasan" not in self.contents("/proc/%d/maps" % server.pid):
+            self.assertLess(server.rss_kib() - before[1], 4096)
+        server.stop()
+        self.assertEqual(server.wait(), 0, server.output())
+
+    def test_callers_that_come_and_die_leak_nothing(self):
+        server = self.server()
+        listener = self.listener()
+        before = server.fd_count()
+        for _ in range(30):
+            caller = self.client()
+            page = caller.talk()
+            caller.close()
+            listener.wait_signal("PageEnded", lambda b, p=page: b[0] == p)
+        wait_until(lambda: server.fd_count() <= before + 1,
+                   "the descriptors to be closed")
+        server.stop()
+        self.assertEqual(server.wait(), 0, server.output())
+
+
+class TheBusItself(BusCase):
+    def test_without_a_bus_all_else_works_and_it_comes_later(self):
+        self.daemon.stop()
+        server = self.server("-i", "-d", "0.1", wait=False,
+                             stdin=subprocess.PIPE)
+        server.wait_line("Cannot connect to the user bus")
+        lobby = connect(self.ports["lobby"])
+        self.addCleanup(lobby.close)
+        wait_until(lambda: server.write("status\n") or
+                   server.count("Zone lobby: 1 clients"), "the client")
+        server.write("\n")
+        self.assertGreater(len(receive_all(lobby)), 44)
+        self.daemon = self.start_daemon()
+        server.wait_line("To be commanded on the user bus")
+        self.assertEqual(server.count("Cannot connect"), 1)
+        self.assertEqual(self.client().call("Status")[0]["pages_begun"], 1)
+
+    def test_a_bus_that_is_restarted_ends_pages_nobody_can_end(self):
+        server = self.server("-i", "-v", stdin=subprocess.PIPE)
+        caller = self.client()
+        caller.talk()
+        self.daemon.stop()
+        server.wait_line("Lost the user bus")
+        server.wait_line("Page 1 ends: the program that asked for it is gone")
+        self.wait_card_closed()
+        self.daemon = self.start_daemon()
+        server.wait_line("To be commanded on the user bus", 2)
+        self.assertEqual(self.client().talk(seconds=0.1), 2)
+
+    def test_a_second_server_waits_for_the_name(self):
+        first = self.server(zones=("one",))
+        second = self.server(zones=("two",), wait=False, card="other")
+        second.wait_line("Another server has the name")
+        first.stop()
+        client = self.client()
+        wait_until(lambda: self.zone_names(client) == ["two"],
+                   "the second server to take over")
+
+    def zone_names(self, client):
+        try:
+            return [z["name"] for z in client.call("Status")[0]["zones"]]
+        except DBusError:
+            return []
+
+
+class Policy(BusCase):
+    """The policy file on a bus of the system's kind. To be more than one
+    user takes root."""
+
+    GROUP_USER = "games"  # every Debian has it, with a group of that name
+
+    def setUp(self):
+        super().setUp()
+        if os.getuid() != 0:
+            self.skipTest("only root can be several users")
+        self.daemon.stop()
+        os.chmod(self.folder, 0o755)
+        policy = self.contents(os.path.join(
+            SRCDIR, "dbus", "org.alsaintercom1.conf")).decode()
+        self.assertIn('<policy group="intercom">', policy)
+        with open(self.path("policy.conf"), "w") as f:
+            f.write(policy.replace('group="intercom"',
+                                   'group="%s"' % self.GROUP_USER))
+        with open(self.path("bus.conf"), "w") as f:
+            f.write('<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS '
+                    'Bus Configuration 1.0//EN" "http://www.freedesktop.org/'
+                    'standards/dbus/1.0/busconfig.dtd"><busconfig>'
+                    "<type>system</type><auth>EXTERNAL</auth>"
+                    "<listen>%s</listen>"
+                    '<policy context="default"><allow user="*"/>'
+                    '<deny own="*"/><deny send_type="method_call"/>'
+                    '<allow send_type="signal"/>'
+                    '<allow send_requested_reply="true" '
+                    'send_type="method_return"/>'
+                    '<allow send_requested_reply="true" send_type="error"/>'
+                    '<allow receive_type="method_call"/>'
+                    '<allow receive_type="method_return"/>'
+                    '<allow receive_type="error"/>'
+                    '<allow receive_type="signal"/>'
+                    '<allow send_destination="org.freedesktop.DBus" '
+                    'send_interface="org.freedesktop.DBus"/></policy>'
+                    "<include>policy.conf</include></busconfig>"
+                    % self.address)
+        self.daemon = self.start_daemon(
+            "--config-file=" + self.path("bus.conf"))
+
+    def busctl(self, user, *args):
+        entry = pwd.getpwnam(user)
+        return subprocess.run(
+            ["busctl", "--system", *args], env=self.env(), cwd="/",
+            user=entry.pw_uid, group=entry.pw_gid, extra_groups=[],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=PATIENCE)
+
+    def method(self, user, *args):
+        return self.busctl(user, "call", "org.alsaintercom1",
+                           "/org/alsaintercom1", "org.alsaintercom1.Server",
+                           *args)
+
+    def test_strangers_may_look_and_not_touch(self):
+        self.server(bus="system")
+        for args in (("Status",),):
+            run = self.method("nobody", *args)
+            self.assertEqual(run.returncode, 0, run.stderr)
+        run = self.busctl("nobody", "get-property", "org.alsaintercom1",
+                          "/org/alsaintercom1", "org.alsaintercom1.Server",
+                          "Zones")
+        self.assertIn('"lobby"', run.stdout)
+        run = self.method("nobody", "Meter", "u", "1")
+        self.assertIn("There is no page 1", run.stderr)
+        for args in (("Talk", "asda{sv}", "0", "1", "0"),
+                     ("Stop", "u", "0"), ("LastPage",)):
+            run = self.method("nobody", *args)
+            self.assertNotEqual(run.returncode, 0)
+            self.assertRegex(run.stderr, "Access denied|not allowed|Rejected",
+                             args)
+
+    def test_a_call_without_an_interface_is_no_way_round(self):
+        self.server(bus="system")
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                os.setgroups([])
+                os.setgid(pwd.getpwnam("nobody").pw_gid)
+                os.setuid(pwd.getpwnam("nobody").pw_uid)
+                client = Client(self.address)
+                try:
+                    client.call("Stop", "u", (0,), interface=None)
+                except DBusError as e:
+                    status = 0 if e.name.endswith("AccessDenied") else 2
+            finally:
+                os._exit(status)
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0)
+
+    def test_the_group_may_command(self):
+        self.server(bus="system")
+        listener = self.listener()
+        run = self.method(self.GROUP_USER, "Talk", "asda{sv}", "0", "0.1", "0")
+        self.assertEqual((run.returncode, run.stdout), (0, "u 1\n"),
+                         run.stderr)
+        self.assertEqual(listener.wait_signal("PageEnded")[6], "complete")
+        run = self.method(self.GROUP_USER, "Stop", "u", "0")
+        self.assertEqual(run.stdout, "u 0\n")
+        run = self.method(self.GROUP_USER, "LastPage")
+        self.assertEqual(run.returncode, 0, run.stderr)
+
+    def test_nobody_else_can_be_the_server(self):
+        run = self.busctl("nobody", "call", "org.freedesktop.DBus",
+                          "/org/freedesktop/DBus", "org.freedesktop.DBus",
+                          "RequestName", "su", "org.alsaintercom1", "0")
+        self.assertRegex(run.stderr, "(?i)access denied|not allowed")
+
+    def test_intercomctl_uses_the_system_bus(self):
+        self.server(bus="system")
+        process = self.start([program("intercomctl"), "zones"],
+                             env=self.env())
+        self.assertEqual(process.wait(), 0)
+        self.assertIn("yard", process.output())
+
+
+class Ctl(BusCase):
+    def test_talk_lasts_its_time(self):
+        self.server()
+        (lobby,) = self.listen("lobby")
+        talk = self.ctl_begin("talk", "-d", "0.3", "--zone", "lobby")
+        self.assertEqual(receive_all(lobby), wav_bytes(
+            self.sound[:frames_of(0.3) * FRAME]))
+        lobby.close()
+        self.assertEqual(talk.wait(), 0)
+        self.assertRegex(talk.output(), "speak now")
+        self.assertIn("%d frames, 1 client reached, 0 lost, 0 overruns"
+                      % frames_of(0.3), talk.output())
+
+    def test_talk_for_cron_lasts_as_long_as_the_server_says(self):
+        self.server("-d", "0.2")
+        text = self.ctl("talk", stdin=subprocess.DEVNULL)
+        self.assertIn("(complete): %d frames" % frames_of(0.2), text)
+
+    def test_signals_end_a_talk(self):
+        self.server()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            talk = self.ctl_begin("talk", "-d", "0")
+            talk.wait_line("speak now")
+            talk.signal(number)
+            self.assertEqual(talk.wait(), 0)
+            self.assertIn("has ended (stopped)", talk.output())
+            self.assertEqual(self.pages(), [])
+
+    def on_terminal(self, *args):
+        """intercomctl with a terminal of its own: process and master."""
+        master, slave = os.openpty()
+        self.addCleanup(os.close, master)
+        child = subprocess.Popen(
+            self.argv(*args), env=self.env(), stdin=slave, stdout=slave,
+            stderr=slave, start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+        os.close(slave)
+        self.addCleanup(lambda: child.poll() is None and child.kill())
+        return child, master
+
+    def read_until(self, master, pattern, text=""):
+        """Reads the terminal until the pattern is on it; all of it."""
+        while not re.search(pattern, text):
+            ready, _, _ = select.select([master], [], [], PATIENCE)
+            self.assertTrue(ready, "no %r in %r" % (pattern, text))
+            try:
+                text += os.read(master, 4096).decode()
+            except OSError:
+                self.fail("no %r in %r" % (pattern, text))
+        return text
+
+    def test_enter_ends_a_talk_on_a_terminal(self):
+        self.server()
+        self.listen("lobby")
+        child, master = self.on_terminal("talk")
+        self.read_until(master, r"speak now \(Enter ends it\)")
+        self.read_until(master, r"0:00\.\d  \[#+-*\] +-?\d+ dB  1 client\b")
+        os.write(master, b"\n")
+        self.read_until(master, r"has ended \(stopped\)")
+        self.assertEqual(child.wait(PATIENCE), 0)
+        self.wait_card_closed()
+
+    def test_control_c_ends_a_talk_on_a_terminal(self):
+        self.server()
+        child, master = self.on_terminal("talk", "-d", "60")
+        self.read_until(master, r"0:00\.\d of 0:59\.\d")
+        os.write(master, b"\x03")
+        self.read_until(master, r"has ended \(stopped\)")
+        self.assertEqual(child.wait(PATIENCE), 0)
+        self.wait_card_closed()
+
+    def test_play_shows_progress_on_a_terminal(self):
+        self.server()
+        child, master = self.on_terminal(
+            "play", self.wav("a.wav", 8000, 8000, 1))
+        self.read_until(master, r"(?s)of 0:01\.0.*has ended \(complete\)")
+        self.assertEqual(child.wait(PATIENCE), 0)
+
+    def test_talk_tells_when_the_chime_goes_out(self):
+        self.server()
+        (lobby,) = self.listen("lobby")
+        chime = self.wav("chime.wav", 4410)
+        text = self.ctl("talk", "-d", "0.1", "--chime", chime,
+                        "--zone=yard")
+        self.assertRegex(text, r"(?s)the chime goes out, wait for it "
+                               r"\(0\.1 s\).*speak now")
+        self.assertIn("%d frames" % (4410 + frames_of(0.1)), text)
+
+    def test_play_a_file(self):
+        self.server()
+        (lobby,) = self.listen("lobby")
+        path = self.wav("bell.wav", 4000, 8000, 1)
+        play = self.ctl_begin("play", path)
+        self.assertEqual(receive_all(lobby), self.contents(path))
+        lobby.close()
+        self.assertEqual(play.wait(), 0)
+        self.assertIn("4000 frames, 1 client reached", play.output())
+
+    def test_play_standard_input(self):
+        self.server()
+        (lobby,) = self.listen("lobby")
+        sound = noise(3000 * 2)
+        # As espeak-ng writes it: a size that nobody believes.
+        header = bytearray(wav_bytes(b"", 16000, 1))
+        struct.pack_into("<I", header, 4, 0x7ffff024)
+        struct.pack_into("<I", header, 40, 0x7ffff000)
+        play = self.ctl_begin("play", "-", stdin=subprocess.PIPE)
+        play.child.stdin.write(bytes(header) + sound)
+        play.child.stdin.close()
+        self.assertEqual(receive_all(lobby)[44:], sound)
+        lobby.close()
+        self.assertEqual(play.wait(), 0)
+        self.assertIn("3000 frames", play.output())
+
+    def test_play_refuses_what_is_no_wav_file(self):
+        self.server()
+        (lobby,) = self.listen("lobby")
+        self.assertIn("no WAV file", self.ctl("play", "/etc/passwd",
+                                              status=1))
+        self.assertIn("Cannot open", self.ctl("play", self.path("none"),
+                                              status=1))
+        self.ctl("play", "-", status=1, stdin=subprocess.DEVNULL)
+        lobby.settimeout(0)
+        with self.assertRaises(BlockingIOError):
+            lobby.recv(1)
+
+    def test_interrupting_play_ends_the_page(self):
+        self.server()
+        play = self.ctl_begin("play", self.wav("long.wav", 80000, 8000, 1))
+        play.wait_line("plays")
+        play.signal(signal.SIGINT)
+        self.assertEqual(play.wait(), 0)
+        self.assertEqual(self.pages(), [])
+
+    def test_killing_talk_ends_the_page(self):
+        self.server()
+        listener = self.listener()
+        talk = self.ctl_begin("talk", "-d", "0")
+        talk.wait_line("speak now")
+        talk.signal(signal.SIGKILL)
+        self.assertEqual(listener.wait_signal("PageEnded")[6], "stopped")
+
+    def test_busy_and_queue(self):
+        self.server()
+        first = self.ctl_begin("talk", "-d", "0")
+        first.wait_line("speak now")
+        bell = self.wav("bell.wav", 800, 8000, 1)
+        self.assertIn("equal or higher priority",
+                      self.ctl("talk", "-d", "1", status=4))
+        self.assertIn("equal or higher priority",
+                      self.ctl("play", bell, status=4))
+        waiting = self.ctl_begin("play", "--queue", bell)
+        waiting.wait_line("when its turn comes")
+        self.assertEqual(self.ctl("stop", "1"), "1 page ended")
+        self.assertEqual(first.wait(), 0)
+        self.assertEqual(waiting.wait(), 0)
+        self.assertIn("800 frames", waiting.output())
+
+    def test_a_place_in_the_queue_can_be_given_up(self):
+        self.server()
+        first = self.client().talk(seconds=LONG)
+        for stop, status in (
+                (lambda p: p.signal(signal.SIGINT), 0),
+                (lambda p: self.ctl("stop", "3"), 1)):
+            waiting = self.ctl_begin("talk", "-d", "1", "--queue")
+            waiting.wait_line("when its turn comes")
+            stop(waiting)
+            self.assertEqual(waiting.wait(), status, waiting.output())
+            self.assertEqual([p["id"] for p in self.pages()], [first])
+
+    def test_priority_wins(self):
+        self.server()
+        low = self.ctl_begin("talk", "-d", "0", "--priority", "0")
+        low.wait_line("speak now")
+        self.ctl("talk", "-d", "0.1", "--priority=9")
+        self.assertEqual(low.wait(), 4)
+        self.assertIn("preempted", low.output())
+
+    def test_a_missing_microphone(self):
+        self.server()
+        self.card.set("unplugged")
+        self.assertIn("card", self.ctl("talk", "-d", "1", status=1))
+
+    def test_stop(self):
+        self.server()
+        client = self.client()
+        self.assertEqual(self.ctl("stop"), "0 pages ended")
+        page = client.talk(["lobby"], LONG)
+        with open(self.wav("a.wav", 800000, 8000, 1), "rb") as f:
+            client.play(f.fileno(), ["yard"])
+        self.assertEqual(self.ctl("stop", str(page)), "1 page ended")
+        self.assertEqual(self.ctl("stop"), "1 page ended")
+        self.assertIn("no page %d" % page,
+                      self.ctl("stop", str(page), status=1))
+        self.ctl("stop", "0", status=2)
+
+    def test_status_for_people_and_programs(self):
+        self.server()
+        self.listen("lobby")
+        self.client().talk(["lobby"], LONG)
+        text = self.ctl("status")
+        self.assertIn("'card', S16_LE, 44100 Hz, 2 channels, mode live", text)
+        self.assertRegex(text, r"Page 1: microphone, speech, priority 5, "
+                               r"zones lobby, \d+\.\d s of 3600\.0 s, "
+                               r"1 clients, 0 lost, 0 overruns")
+        status = json.loads(self.ctl("status", "--json"))
+        self.assertEqual((status["rate"], status["pages_begun"],
+                          status["pages"][0]["zones"]),
+                         (44100, 1, ["lobby"]))
+        self.assertEqual(status["zones"], [{"name": "lobby", "clients": 1},
+                                           {"name": "yard", "clients": 0}])
+
+    def test_json_survives_any_name(self):
+        name = 'a"b\\c\td\x7f\u00fc\u20ac'
+        self.server("-D", name)
+        text = self.ctl("status", "--json")
+        self.assertEqual(json.loads(text)["device"], name)
+
+    def test_a_device_that_is_no_text_harms_nothing(self):
+        self.server("-D", b"no\xfftext".decode(errors="surrogateescape"))
+        self.assertEqual(json.loads(self.ctl("status", "--json"))["device"],
+                         "?")
+        self.assertIn("the server's log says why",
+                      self.ctl("talk", "-d", "1", status=1))
+
+    def test_clients_and_zones(self):
+        self.server()
+        (yard,) = self.listen("yard")
+        peer = "127.0.0.1:%d" % yard.getsockname()[1]
+        self.assertRegex(self.ctl("clients"),
+                         re.escape(peer) + r" +yard +00:00:\d\d +waits +0$")
+        (client,) = json.loads(self.ctl("clients", "--json"))
+        self.assertEqual((client["peer"], client["zone"], client["on_air"]),
+                         (peer, "yard", False))
+        self.assertRegex(self.ctl("zones"),
+                         r"(?s)^ZONE +CLIENTS\nlobby +0\nyard +1$")
+        self.assertEqual(json.loads(self.ctl("zones", "--json"))[1],
+                         {"name": "yard", "clients": 1})
+
+    def test_monitor(self):
+        server = self.server()
+        plain = self.ctl_begin("monitor")
+        programs = self.ctl_begin("monitor", "--json")
+        for monitor in plain, programs:
+            monitor.wait_line("lobby")
+        self.ctl("talk", "-d", "0.1", "--zone", "yard")
+        (yard,) = self.listen("yard")
+        stamp = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d "
+        plain.wait_line(stamp + "page 1 started: zones yard$")
+        plain.wait_line(stamp + "page 1 on the air$")
+        plain.wait_line(stamp + r"page 1 ended \(complete\): zones yard, %d "
+                        "frames, reached 0, lost 0, overruns 0$"
+                        % frames_of(0.1))
+        plain.wait_line(stamp + "clients: lobby 0, yard 1$")
+        programs.wait_line('"clients":1')
+        server.stop()
+        plain.wait_line("the server is gone")
+        programs.wait_line("server_gone")
+        events = [json.loads(line) for line in programs.output().split("\n")]
+        self.assertEqual([e["event"] for e in events],
+                         ["clients", "page_started", "page_speech",
+                          "page_ended", "clients", "server_gone"])
+        self.assertEqual((events[1]["id"], events[1]["zones"],
+                          events[3]["frames"], events[3]["reason"]),
+                         (1, ["yard"], frames_of(0.1), "complete"))
+        for monitor in plain, programs:
+            monitor.signal(signal.SIGINT)
+            self.assertEqual(monitor.wait(), 0)
+
+    def test_save_the_last_page(self):
+        self.server()
+        path = self.path("last.wav")
+        self.assertIn("No page", self.ctl("save", path, status=1))
+        self.assertFalse(os.path.exists(path))
+        self.ctl("talk", "-d", "0.2")
+        self.ctl("save", path)
+        wanted = wav_bytes(self.sound[:frames_of(0.2) * FRAME])
+        self.assertEqual(self.contents(path), wanted)
+        self.ctl("save", path)
+        self.assertEqual(self.contents(path), wanted)
+        saved = subprocess.run(self.argv("save", "-"), env=self.env(),
+                               check=True, capture_output=True)
+        self.assertEqual(saved.stdout, wanted)
+        self.assertIn("Cannot save", self.ctl(
+            "save", self.path("no/such/folder.wav"), status=1))
+        self.assertEqual([n for n in os.listdir(self.folder)
+                          if n.endswith(".part")], [])
+
+    def test_no_server(self):
+        for args in (("status",), ("talk",), ("play", self.wav("a.wav", 9)),
+                     ("stop",), ("monitor",), ("save", "-"), ("zones",)):
+            self.assertIn("No server on the user bus",
+                          self.ctl(*args, status=3))
+        self.daemon.stop()
+        self.assertIn("Cannot connect to the user bus",
+                      self.ctl("status", status=3))
+
+    def test_a_server_that_dies_meanwhile(self):
+        server = self.server()
+        talk = self.ctl_begin("talk", "-d", "0")
+        talk.wait_line("speak now")
+        server.signal(signal.SIGKILL)
+        self.assertEqual(talk.wait(), 3)
+        self.assertIn("The server ended before the page did", talk.output())
+
+    def test_wrong_command_lines(self):
+        for args in ((), ("sing",), ("play",), ("play", "a", "b"),
+                     ("save",), ("status", "now"), ("stop", "all"),
+                     ("talk", "-d", "-1"), ("talk", "-d", "soon"),
+                     ("talk", "--priority", "10"), ("talk", "--json"),
+                     ("stop", "--zone", "lobby"), ("play", "a", "-d", "1"),
+                     ("play", "a", "--chime", "b"), ("talk", "--loud"),
+                     ("talk",) + ("--zone", "a") * 65):
+            self.server_if_needed(args)
+            text = self.ctl(*args, status=2)
+            self.assertTrue(text, args)
+
+    def server_if_needed(self, args):
+        if args == ("stop", "all"):
+            self.server()
+
+
+class Documents(BusCase):
+    def manual(self, name):
+        return self.contents(os.path.join(SRCDIR, "man", name)).decode()
+
+    def test_help_manual_and_parser_agree(self):
+        text = self.ctl("--help")
+        shown = re.findall(r"^ {2}(?:-\w, | {4})(--[a-z-]+)", text, re.M)
+        manual = self.manual("intercomctl.1")
+        listed = re.findall(r"^\.It (?:Fl \w , )?Fl -([a-z-]+)", manual, re.M)
+        self.assertEqual(shown, ["--" + name for name in listed])
+        self.assertGreater(len(shown), 5)
+        verbs = re.findall(r"^ {2}([a-z]+)\b", text, re.M)
+        described = re.findall(r"^\.It Cm ([a-z]+)", manual, re.M)
+        self.assertEqual(verbs, described)
+        for name in shown:
+            run = self.start(self.argv(name + "=x" if "=" in re.search(
+                name + "(=?)", text).group(0) else name, "--help"),
+                env=self.env())
+            run.wait()
+            self.assertNotIn("unrecognized", run.output())
+
+    def test_version(self):
+        self.assertRegex(self.ctl("--version"), r"^intercomctl \d")
+
+    def shell(self, script, **more):
+        """Runs a script as the manuals mean it, on the private bus."""
+        env = self.env(**more)
+        tools = self.path("tools")
+        if not os.path.isdir(tools):
+            os.mkdir(tools)
+            for name, command in (
+                    ("intercomctl", program("intercomctl")),
+                    ("busctl", shutil.which("busctl"))):
+                with open(os.path.join(tools, name), "w") as f:
+                    f.write('#!/bin/sh\nexec "%s" --user "$@"\n' % command)
+                os.chmod(os.path.join(tools, name), 0o755)
+            if not shutil.which("espeak-ng"):
+                self.speak(os.path.join(tools, "espeak-ng"))
+        env["PATH"] = tools + ":" + env["PATH"]
+        return self.start(["sh", "-ec", script], env=env, cwd=self.folder)
+
+    def speak(self, path):
+        """Something that writes a WAV file as espeak-ng does."""
+        with open(path + ".wav", "wb") as f:
+            f.write(wav_bytes(noise(4000), 22050, 1))
+        with open(path, "w") as f:
+            f.write('#!/bin/sh\ntest "$1" = --stdout && cat "%s.wav"\n' % path)
+        os.chmod(path, 0o755)
+
+    def run_example(self, script):
+        process = self.shell(script)
+        self.assertEqual(process.wait(), 0, script + process.output())
+        return process.output()
+
+    def examples(self, name):
+        """Commands behind a prompt, and literal blocks."""
+        text = self.manual(name).split(".Sh EXAMPLES")[1]
+        text = text.replace("\\(dq", '"').replace("\\(aq", "'") \
+            .replace("\\e", "\\")
+        return (re.findall(r"^\.Dl \$ (.*)$", text, re.M),
+                re.findall(r"^\.Bd .*?\n(.*?)^\.Ed", text, re.M | re.S))
+
+    def test_the_examples_of_intercomctl(self):
+        self.server("-d", "0.2")
+        self.listen("lobby", "yard")
+        self.wav("gong.wav", 2000)
+        commands, blocks = self.examples("intercomctl.1")
+        self.assertEqual((len(commands), len(blocks)), (3, 3))
+        self.assertIn("speak now", self.run_example(commands[0]))
+        self.assertIn("(complete)", self.run_example(commands[1]))
+        self.listen("lobby", "yard")
+        self.assertIn("2", self.run_example(commands[2]))
+        bell, doorbell, lamp = blocks
+        self.wav("bell.wav", 800)
+        exec_start = re.search(r"^ExecStart=/usr/bin/(.*)$", bell, re.M)[1]
+        self.assertIn("(complete)", self.run_example(exec_start.replace(
+            "/etc/intercom/bell.wav", "bell.wav")))
+        command = re.search(r"doorbell: (.*)$", doorbell, re.M)[1]
+        self.assertIn("(complete)", self.run_example(command.replace(
+            "/config/doorbell.wav", "bell.wav")))
+        self.lamp(lamp)
+
+    def lamp(self, script):
+        # The monitor has to be stopped by itself: the loop then ends.
+        ready = script.replace("intercomctl monitor --json",
+                               "(echo $$ >pid; exec intercomctl monitor "
+                               "--json)")
+        ready = ready.replace("$$", "$(exec sh -c 'echo $PPID')")
+        process = self.shell(ready.replace(
+            "case $event in", "echo \"$event\" >>events; case $event in"))
+        wait_until(lambda: os.path.exists(self.path("events")), "monitor")
+        self.ctl("talk", "-d", "0.1")
+        process.wait_line("lamp on")
+        process.wait_line("lamp off")
+        os.kill(int(self.contents(self.path("pid"))), signal.SIGTERM)
+        self.assertEqual(process.wait(), 0)
+
+    def test_the_examples_of_the_interface(self):
+        self.server()
+        _, blocks = self.examples("org.alsaintercom1.5")
+        talk, stop, zones = blocks
+        self.assertEqual(self.run_example(talk), "u 1")
+        self.assertEqual(self.run_example(stop), "u 1")
+        self.assertIn('"lobby" "clients" u 0', self.run_example(zones))
+
+    def test_the_bell_is_a_valid_unit(self):
+        _, blocks = self.examples("intercomctl.1")
+        units = re.split(r"^# /etc/systemd/system/(\S+)\n", blocks[0],
+                         flags=re.M)[1:]
+        for name, text in zip(units[::2], units[1::2]):
+            with open(self.path(name), "w") as f:
+                f.write(text.replace("/usr/bin/intercomctl", "/bin/true"))
+        run = subprocess.run(
+            ["systemd-analyze", "verify", self.path("bell.service"),
+             self.path("bell.timer")], capture_output=True, text=True)
+        ours = [l for l in run.stderr.split("\n") if "bell." in l]
+        self.assertEqual(ours, [])
+        self.assertEqual(units[::2], ["bell.service", "bell.timer"])
+
+
+class Completion(BusCase):
+    def complete(self, *words):
+        """What bash offers for the last word."""
+        name = words[0]
+        script = (
+            "source %s/completions/%s\n"
+            'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))\n'
+            "cur=${COMP_WORDS[COMP_CWORD]}; [ \"$cur\" = = ] && cur=\n"
+            'COMP_WORDS[0]=%s\n'
+            '%s "$1" "$cur" "${COMP_WORDS[COMP_CWORD - 1]}"\n'
+            'printf "%%s\\n" "${COMPREPLY[@]}"\n'
+            % (SRCDIR, name, program(name), "_" + name.replace("-", "_")))
+        run = subprocess.run(["bash", "-c", script, "bash", *words],
+                             env=self.env(), capture_output=True, text=True,
+                             cwd=self.folder, timeout=PATIENCE)
+        self.assertEqual(run.stderr, "")
+        return sorted(run.stdout.split())
+
+    def test_commands_and_their_options(self):
+        help_text = self.ctl("--help")
+        verbs = re.findall(r"^ {2}([a-z]+)\b", help_text, re.M)
+        self.assertEqual(self.complete("intercomctl", ""), sorted(verbs))
+        self.assertEqual(self.complete("intercomctl", "s"),
+                         ["save", "status", "stop"])
+        taken = {verb: {"--user"} for verb in verbs}
+        for option, users in re.findall(
+                r"(--[a-z]+)\S* +((?:[a-z]+, )*[a-z]+):", help_text):
+            for verb in users.split(", "):
+                taken[verb].add(option)
+        for verb in verbs:
+            self.assertEqual(self.complete("intercomctl", verb, "--"),
+                             sorted(taken[verb]), verb)
+
+    def test_zones_and_files(self):
+        self.server()
+        self.wav("gong.wav", 10)
+        with open(self.path("gong.txt"), "w"):
+            pass
+        line = ("intercomctl", "--user", "talk", "--zone")
+        self.assertEqual(self.complete(*line, ""), ["lobby", "yard"])
+        self.assertEqual(self.complete(*line, "=", "l"), ["lobby"])
+        self.assertEqual(self.complete(*line, "="), ["lobby", "yard"])
+        self.assertEqual(self.complete("intercomctl", "play", "go"),
+                         ["gong.wav"])
+        self.assertEqual(self.complete("intercomctl", "talk", "--chime", "g"),
+                         ["gong.wav"])
+        self.assertEqual(self.complete("intercomctl", "talk", "-d", ""), [])
+
+    def test_the_other_programs(self):
+        for name in ("intercom-server", "intercom-client"):
+            offered = self.complete(name, "--")
+            text = subprocess.run([program(name), "--help"], check=True,
+                                  capture_output=True, text=True).stdout
+            for option in re.findall(r"^ {2}(?:-\w, | {4})(--[a-z-]+)", text,
+                                     re.M):
+                self.assertIn(option, offered)
+            self.assertEqual(self.complete(name, "-D", "nul"), ["null"])
+        self.assertEqual(self.complete("intercom-server", "--mode", ""),
+                         ["live", "store"])
+        self.assertEqual(self.complete("intercom-server", "--bus", "=", "s"),
+                         ["system"])
+
+
+if __name__ == "__main__":
+    main()

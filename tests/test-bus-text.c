@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+#include <check.h>
+#include <stdlib.h>
+#include <systemd/sd-bus.h>
+
+#include "bus-text.h"
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+START_TEST(text_of_every_length_is_valid)
+{
+	static const char *const texts[] = {
+	    "",
+	    "hw:1,0",
+	    "\x7f",
+	    "\xc2\x80",
+	    "K\xc3\xbc"
+	    "che",
+	    "\xe0\xa0\x80",
+	    "\xed\x9f\xbf",
+	    "\xee\x80\x80",
+	    "\xf0\x90\x80\x80",
+	    "\xf4\x8f\xbf\xbd",
+	};
+
+	for (size_t i = 0; i < COUNT(texts); i++)
+		ck_assert_msg(bus_text_valid(texts[i]), "text %zu", i);
+}
+END_TEST
+
+START_TEST(what_is_no_utf_8_is_refused)
+{
+	static const char *const texts[] = {
+	    "\x80",		/* continues nothing */
+	    "\xff",		/* never occurs */
+	    "a\xc3",		/* ends too early */
+	    "\xe2\x82",		/* so does this */
+	    "\xe2\x28\xa1",	/* does not continue */
+	    "\xc0\xaf",		/* overlong */
+	    "\xe0\x9f\xbf",	/* overlong */
+	    "\xf0\x8f\xbf\xbf", /* overlong */
+	    "\xed\xa0\x80",	/* surrogate */
+	    "\xf4\x90\x80\x80", /* beyond Unicode */
+	    "\xef\xb7\x90",	/* noncharacter */
+	    "\xef\xbf\xbf",	/* noncharacter */
+	};
+
+	for (size_t i = 0; i < COUNT(texts); i++) {
+		ck_assert_msg(!bus_text_valid(texts[i]), "text %zu", i);
+		ck_assert_str_eq(bus_text(texts[i], "?"), "?");
+	}
+}
+END_TEST
+
+/* The judge is sd-bus itself, for every sequence of three bytes. */
+START_TEST(it_agrees_with_sd_bus)
+{
+	sd_bus_message *m = NULL;
+	sd_bus *bus = NULL;
+
+	ck_assert_int_ge(sd_bus_new(&bus), 0);
+	ck_assert_int_ge(sd_bus_set_address(bus, "unix:path=/dev/null"), 0);
+	(void)sd_bus_start(bus);
+	for (unsigned n = 0; n < 1u << 21; n += 7) {
+		/* The first byte is never ASCII: there is little to judge. */
+		const char text[] = {(char)(0x80 | (n >> 14 & 0x7f)),
+				     (char)(n >> 7 & 0xff), (char)(n & 0xff),
+				     '\0'};
+		int r;
+
+		r = sd_bus_message_new_signal(bus, &m, "/a", "a.b", "c");
+		ck_assert_int_ge(r, 0);
+		r = sd_bus_message_append(m, "s", text);
+		ck_assert_msg(bus_text_valid(text) == (r >= 0),
+			      "%02x %02x %02x", text[0] & 0xff, text[1] & 0xff,
+			      text[2] & 0xff);
+		m = sd_bus_message_unref(m);
+	}
+	sd_bus_unref(bus);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("bus-text");
+	TCase *tcase = tcase_create("bus-text");
+	SRunner *runner;
+	int failed;
+
+	tcase_set_timeout(tcase, 60);
+	tcase_add_test(tcase, text_of_every_length_is_valid);
+	tcase_add_test(tcase, what_is_no_utf_8_is_refused);
+	tcase_add_test(tcase, it_agrees_with_sd_bus);
+	suite_add_tcase(suite, tcase);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT
+ * Hooks, with real shells. The clock is the test's, so that a limit passes
+ * without waiting. */
+#include "hook.h"
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "util.h"
+
+#define SECOND UINT64_C(1000000)
+
+static const struct hook_facts facts = {
+    .server = "attic:2348",
+    .format = "S16_LE 44100 Hz 2 channels",
+    .seconds = "5.000",
+    .result = "complete",
+};
+static struct hook hook;
+static int out; /* what the hook prints */
+
+/* The hook inherits fd 9. */
+static void setup(void)
+{
+	int fds[2];
+
+	log_set_level(LOG_EMERG);
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+	out = fcntl(fds[0], F_DUPFD_CLOEXEC, 20);
+	ck_assert_int_ge(out, 0);
+	close(fds[0]);
+	ck_assert_int_eq(dup2(fds[1], 9), 9);
+	close(fds[1]);
+	hook = (struct hook){0};
+}
+
+static void teardown(void)
+{
+	hook_kill(&hook);
+	close(out);
+	close(9);
+}
+
+/* Everything that the hook and its children printed until all had ended. */
+static void read_all(char *text, size_t size)
+{
+	size_t used = 0;
+	ssize_t n;
+
+	close(9);
+	while ((n = read(out, text + used, size - 1 - used)) > 0)
+		used += (size_t)n;
+	ck_assert_int_eq(n, 0);
+	text[used] = '\0';
+}
+
+static void start(const char *command)
+{
+	hook_start(&hook, "--before", command, &facts, SECOND);
+}
+
+START_TEST(facts_are_in_the_environment)
+{
+	char text[512];
+
+	setenv("INTERCOM_RESULT", "old", 1);
+	setenv("OTHER", "kept", 1);
+	start("echo \"$INTERCOM_SERVER|$INTERCOM_FORMAT|$INTERCOM_SECONDS|"
+	      "$INTERCOM_RESULT|$OTHER\" >&9");
+	read_all(text, sizeof(text));
+	ck_assert_str_eq(
+	    text,
+	    "attic:2348|S16_LE 44100 Hz 2 channels|5.000|complete|kept\n");
+}
+END_TEST
+
+START_TEST(text_of_a_fact_is_no_command)
+{
+	static const struct hook_facts evil = {"$(echo evil)", "`id`", ";", ""};
+	char text[512];
+
+	hook_start(&hook, "--before", "echo \"$INTERCOM_SERVER\" >&9", &evil,
+		   SECOND);
+	read_all(text, sizeof(text));
+	ck_assert_str_eq(text, "$(echo evil)\n");
+}
+END_TEST
+
+START_TEST(end_is_seen)
+{
+	char text[16];
+
+	start("exit 0");
+	read_all(text, sizeof(text));
+	/* Its descriptor is closed a moment before it can be waited for. */
+	while (hook_running(&hook, SECOND))
+		;
+	ck_assert_uint_eq(hook_deadline(&hook), UINT64_MAX);
+}
+END_TEST
+
+START_TEST(one_that_hangs_is_killed_with_its_children)
+{
+	char text[16];
+
+	start("sleep 1000 & sleep 1000");
+	ck_assert(hook_running(&hook, SECOND));
+	ck_assert_uint_eq(hook_deadline(&hook), 6 * SECOND);
+	ck_assert(hook_running(&hook, 6 * SECOND - 1));
+	ck_assert(!hook_running(&hook, 6 * SECOND));
+	/* Both held the pipe. */
+	read_all(text, sizeof(text));
+	ck_assert(!hook_running(&hook, 7 * SECOND));
+}
+END_TEST
+
+START_TEST(signals_that_the_loop_blocks_work_in_a_hook)
+{
+	sigset_t mask;
+	char text[64];
+
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGTERM);
+	sigprocmask(SIG_BLOCK, &mask, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	start("sh -c 'kill -TERM $$; echo lives >&9'; echo $? >&9; "
+	      "sh -c 'kill -PIPE $$; echo lives >&9'; echo $? >&9");
+	read_all(text, sizeof(text));
+	ck_assert_str_eq(text, "143\n141\n");
+}
+END_TEST
+
+START_TEST(killing_nothing_is_fine)
+{
+	hook_kill(&hook);
+	ck_assert(!hook_running(&hook, 0));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("hook");
+	TCase *tc = tcase_create("hook");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, facts_are_in_the_environment);
+	tcase_add_test(tc, text_of_a_fact_is_no_command);
+	tcase_add_test(tc, end_is_seen);
+	tcase_add_test(tc, one_that_hangs_is_killed_with_its_children);
+	tcase_add_test(tc, signals_that_the_loop_blocks_work_in_a_hook);
+	tcase_add_test(tc, killing_nothing_is_fine);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT
+ * Files that are kept beside the sound. */
+#include "saver.h"
+
+#include <check.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "log.h"
+#include "util.h"
+
+enum { PATIENCE_MS = 20000 };
+
+static const struct wav_format format = {WAV_PCM, 16, 2, 44100};
+static char folder[PATH_MAX];
+static struct saver *saver;
+
+static void setup(void)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	log_set_level(LOG_EMERG);
+	signal(SIGPIPE, SIG_IGN);
+	snprintf(folder, sizeof(folder), "%s/test-saver.XXXXXX",
+		 tmp ? tmp : "/tmp");
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+}
+
+static const char *path_of(const char *name)
+{
+	static char path[PATH_MAX + 64];
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	return path;
+}
+
+/* How many entries the folder has; *ret_name is one of them. */
+static int count_files(char ret_name[NAME_MAX + 1])
+{
+	DIR *dir = opendir(folder);
+	const struct dirent *entry;
+	int count = 0;
+
+	ck_assert_ptr_nonnull(dir);
+	while ((entry = readdir(dir))) {
+		if (strcmp(entry->d_name, ".") == 0 ||
+		    strcmp(entry->d_name, "..") == 0)
+			continue;
+		count++;
+		if (ret_name)
+			snprintf(ret_name, NAME_MAX + 1, "%s", entry->d_name);
+	}
+	closedir(dir);
+	return count;
+}
+
+static void teardown(void)
+{
+	char name[NAME_MAX + 1];
+
+	saver = saver_free(saver, PATIENCE_MS);
+	while (count_files(name) > 0)
+		ck_assert_int_eq(unlink(path_of(name)), 0);
+	ck_assert_int_eq(rmdir(folder), 0);
+}
+
+static void wait_done(void)
+{
+	struct pollfd fd = {.fd = saver_fd(saver)};
+
+	ck_assert_int_gt(poll(&fd, 1, PATIENCE_MS), 0);
+}
+
+static void finish(void)
+{
+	saver_finish(saver);
+	wait_done();
+	ck_assert(saver_done(saver));
+	saver = saver_free(saver, 0);
+}
+
+/* The file NAME is a header and then DATA. */
+static void check_file(const char *name, const void *data, size_t size)
+{
+	uint8_t header[WAV_HEADER_SIZE_MAX], read_back[4096];
+	const size_t header_size = wav_encode(header, &format, size);
+	int fd = open(path_of(name), O_RDONLY | O_CLOEXEC);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(read(fd, read_back, sizeof(read_back)),
+			 (int)(header_size + size));
+	ck_assert_mem_eq(read_back, header, header_size);
+	ck_assert_mem_eq(read_back + header_size, data, size);
+	close(fd);
+}
+
+START_TEST(page_becomes_a_file)
+{
+	ck_assert_int_eq(saver_start(&saver, path_of("page.wav"), &format), 0);
+	ck_assert_int_eq(saver_write(saver, "abcd", 4), 0);
+	ck_assert(!saver_done(saver));
+	ck_assert_int_eq(saver_write(saver, "efgh", 4), 0);
+	finish();
+	check_file("page.wav", "abcdefgh", 8);
+	ck_assert_int_eq(count_files(NULL), 1);
+}
+END_TEST
+
+START_TEST(next_page_replaces_the_file)
+{
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(
+		    saver_start(&saver, path_of("page.wav"), &format), 0);
+		ck_assert_int_eq(saver_write(saver, "1234abcd" + i, 4), 0);
+		finish();
+	}
+	check_file("page.wav", "34ab", 4);
+	ck_assert_int_eq(count_files(NULL), 1);
+}
+END_TEST
+
+START_TEST(directory_gets_a_file_for_each_page)
+{
+	char name[NAME_MAX + 1];
+
+	ck_assert(saver_path_is_directory(folder));
+	for (int i = 1; i <= 3; i++) {
+		ck_assert_int_eq(saver_start(&saver, folder, &format), 0);
+		ck_assert_int_eq(saver_write(saver, "abcd", 4), 0);
+		finish();
+		ck_assert_int_eq(count_files(name), i);
+		check_file(name, "abcd", 4);
+	}
+}
+END_TEST
+
+START_TEST(page_without_samples_is_a_file)
+{
+	ck_assert_int_eq(saver_start(&saver, path_of("page.wav"), &format), 0);
+	finish();
+	check_file("page.wav", "", 0);
+}
+END_TEST
+
+START_TEST(what_is_not_finished_leaves_nothing)
+{
+	ck_assert_int_eq(saver_start(&saver, path_of("page.wav"), &format), 0);
+	ck_assert_int_eq(saver_write(saver, "abcd", 4), 0);
+	saver = saver_free(saver, PATIENCE_MS);
+	ck_assert_int_eq(count_files(NULL), 0);
+}
+END_TEST
+
+START_TEST(place_that_does_not_exist_loses_the_file_and_no_more)
+{
+	static const uint8_t samples[4096];
+	int r = 0;
+
+	ck_assert_int_eq(saver_start(&saver, path_of("none/page.wav"), &format),
+			 0);
+	wait_done();
+	while (r == 0)
+		r = saver_write(saver, samples, sizeof(samples));
+	ck_assert_int_eq(r, -EPIPE);
+}
+END_TEST
+
+START_TEST(room_is_never_promised_in_vain)
+{
+	static const uint8_t samples[1 << 20];
+	size_t room;
+
+	ck_assert_int_eq(saver_start(&saver, path_of("page.wav"), &format), 0);
+	for (int i = 0; i < 1000; i++) {
+		room = saver_room(saver);
+		ck_assert_uint_le(room, sizeof(samples));
+		ck_assert_int_eq(saver_write(saver, samples, room), 0);
+	}
+	finish();
+}
+END_TEST
+
+START_TEST(path_with_a_slash_at_the_end_is_a_directory)
+{
+	ck_assert(saver_path_is_directory("none/"));
+	ck_assert(!saver_path_is_directory("none"));
+	ck_assert(!saver_path_is_directory(""));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("saver");
+	TCase *tc = tcase_create("saver");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, page_becomes_a_file);
+	tcase_add_test(tc, next_page_replaces_the_file);
+	tcase_add_test(tc, directory_gets_a_file_for_each_page);
+	tcase_add_test(tc, page_without_samples_is_a_file);
+	tcase_add_test(tc, what_is_not_finished_leaves_nothing);
+	tcase_add_test(tc,
+		       place_that_does_not_exist_loses_the_file_and_no_more);
+	tcase_add_test(tc, room_is_never_promised_in_vain);
+	tcase_add_test(tc, path_with_a_slash_at_the_end_is_a_directory);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -98,8 +98,10 @@ int main(int argc, char **argv)
 
 	if (r <= 0)
 		return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-	/* The threads are few and idle: one heap is enough. */
+	/* The threads are few and idle: one heap is enough. And what a page
+	 * needs goes back to the system after it, as mallopt(3) has it. */
 	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
 	r = load_keys(&config);
 	if (r >= 0)
 		r = run(&config);

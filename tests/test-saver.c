@@ -119,7 +119,7 @@ START_TEST(next_page_replaces_the_file)
 	for (int i = 0; i < 3; i++) {
 		ck_assert_int_eq(
 		    saver_start(&saver, path_of("page.wav"), &format), 0);
-		ck_assert_int_eq(saver_write(saver, "1234abcd" + i, 4), 0);
+		ck_assert_int_eq(saver_write(saver, &"1234abcd"[i], 4), 0);
 		finish();
 	}
 	check_file("page.wav", "34ab", 4);

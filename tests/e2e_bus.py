@@ -81,9 +81,10 @@ class BusCase(Case):
     # --- the server
 
     def server(self, *args, zones=("lobby", "yard"), bus="user", wait=True,
-               card="mic", **kwargs):
+               card="mic", card_options="", **kwargs):
         self.sound = noise(400000 * FRAME)
-        self.card = Card(self.folder, card, capture=self.sound)
+        self.card = Card(self.folder, card, capture=self.sound,
+                         options=card_options)
         self.ports = {zone: free_port() for zone in zones}
         env = self.card.env()
         env.update(DBUS_SESSION_BUS_ADDRESS=self.address,
@@ -650,6 +651,32 @@ class TheBusItself(BusCase):
         self.assertEqual(server.count("Cannot connect"), 1)
         self.assertEqual(self.client().call("Status")[0]["pages_begun"], 1)
 
+    def test_a_bus_that_hangs_holds_nothing_up(self):
+        self.daemon.signal(signal.SIGSTOP)
+        try:
+            server = self.server("-i", "-d", "0.1", wait=False,
+                                 stdin=subprocess.PIPE)
+            for _ in range(3):
+                lobby = connect(self.ports["lobby"])
+                self.addCleanup(lobby.close)
+                wait_until(lambda: server.write("status\n") or re.search(
+                    "Zone lobby: 1 clients", "".join(server.lines[-4:])),
+                    "the client")
+                server.write("\n")
+                self.assertGreater(len(receive_all(lobby)), 44)
+                lobby.close()
+            self.assertEqual(server.count("To be commanded"), 0)
+        finally:
+            self.daemon.signal(signal.SIGCONT)
+        server.wait_line("To be commanded")
+        self.assertEqual(self.client().call("Status")[0]["pages_begun"], 3)
+        self.daemon.signal(signal.SIGSTOP)
+        try:
+            server.stop()
+        finally:
+            self.daemon.signal(signal.SIGCONT)
+        self.assertEqual(server.wait(), 0)
+
     def test_a_bus_that_is_restarted_ends_pages_nobody_can_end(self):
         server = self.server("-i", "-v", stdin=subprocess.PIPE)
         caller = self.client()
@@ -821,6 +848,17 @@ class Ctl(BusCase):
             self.assertEqual(talk.wait(), 0)
             self.assertIn("has ended (stopped)", talk.output())
             self.assertEqual(self.pages(), [])
+
+    def test_interrupted_while_the_microphone_opens(self):
+        self.server(card_options="open_delay 1000")
+        listener = self.listener()
+        talk = self.ctl_begin("talk", "-d", "5")
+        wait_until(self.pages, "the page")
+        talk.signal(signal.SIGINT)
+        self.assertEqual(talk.wait(), 0)
+        body = listener.wait_signal("PageEnded")
+        self.assertEqual((body[2], body[6]), (0, "stopped"))
+        self.assertEqual(self.pages(), [])
 
     def on_terminal(self, *args):
         """intercomctl with a terminal of its own: process and master."""
@@ -1261,8 +1299,9 @@ class Completion(BusCase):
         self.assertEqual(self.complete("intercomctl", "s"),
                          ["save", "status", "stop"])
         taken = {verb: {"--user"} for verb in verbs}
+        taken["keygen"] = set()  # needs no bus
         for option, users in re.findall(
-                r"(--[a-z]+)\S* +((?:[a-z]+, )*[a-z]+):", help_text):
+                r"(--[a-z-]+)\S* +((?:[a-z]+, )*[a-z]+):", help_text):
             for verb in users.split(", "):
                 taken[verb].add(option)
         for verb in verbs:

@@ -46,7 +46,7 @@ START_TEST(frames_come_out_in_order_whatever_the_pieces)
 
 	ck_assert_int_eq(hand_init(&hand, &stereo, 25), 0);
 	for (int round = 0; round < 1000; round++) {
-		uint8_t bytes[13];
+		uint8_t bytes[13] = {0};
 		size_t room, frames;
 
 		hand_space(&hand, &room);

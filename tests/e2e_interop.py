@@ -10,7 +10,7 @@ import subprocess
 import threading
 import wave
 
-from e2e_lib import (Card, Case, PATIENCE, connect, free_port, main, noise,
+from e2e_lib import (Card, Case, Notify, PATIENCE, connect, free_port, main, noise,
                      program, receive, receive_all, wait_until, wav_bytes)
 
 CHUNK, FRAME, RATE = 1024, 4, 44100
@@ -23,9 +23,15 @@ class ServerSide(Case):
         self.sound = noise(400000 * FRAME)
         self.card = Card(self.folder, "mic", capture=self.sound)
         self.port = free_port()
-        return self.start([program("intercom-server"), "-D", "card", "-i",
-                           "-l", "127.0.0.1:%d" % self.port, *args],
-                          env=self.card.env(), stdin=subprocess.PIPE)
+        notify = Notify(self.path("notify%d" % self.port))
+        self.addCleanup(notify.close)
+        server = self.start([program("intercom-server"), "-D", "card", "-i",
+                             "-l", "127.0.0.1:%d" % self.port, *args],
+                            env={**self.card.env(),
+                                 "NOTIFY_SOCKET": notify.path},
+                            stdin=subprocess.PIPE)
+        notify.wait(b"READY=1")
+        return server
 
     def page(self, server, clients=1):
         """Presses Enter when so many are connected."""
@@ -34,10 +40,8 @@ class ServerSide(Case):
         server.write("\n")
 
     def shell(self, command):
-        """A client that is a shell pipeline; it retries until it connects."""
-        return self.start(["sh", "-c", "until nc -z 127.0.0.1 %d; do "
-                           "sleep 0.05; done; %s" % (self.port, command)],
-                          env=self.card.env())
+        """A client that is a shell pipeline."""
+        return self.start(["sh", "-c", command], env=self.card.env())
 
     def fixed(self, seconds):
         return int(RATE / CHUNK * seconds) * CHUNK * FRAME

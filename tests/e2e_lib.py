@@ -194,6 +194,25 @@ class Process:
             return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
 
 
+class Notify:
+    """A socket that stands in for systemd's; see sd_notify(3)."""
+
+    def __init__(self, path):
+        self.path = path
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(path)
+        self.socket.settimeout(PATIENCE)
+
+    def wait(self, what):
+        while True:
+            message = self.socket.recv(4096)
+            if what in message.split(b"\n"):
+                return message
+
+    def close(self):
+        self.socket.close()
+
+
 def free_port(family=socket.AF_INET):
     with socket.socket(family, socket.SOCK_STREAM) as s:
         s.bind(("127.0.0.1" if family == socket.AF_INET else "::1", 0))

@@ -11,7 +11,7 @@ import threading
 import unittest
 import wave
 
-from e2e_lib import (Card, Case, PATIENCE, connect, free_port, main, noise,
+from e2e_lib import (Card, Case, Notify, PATIENCE, connect, free_port, main, noise,
                      program, receive, receive_all, wait_until, wav_bytes)
 
 CHUNK = 1024
@@ -29,26 +29,18 @@ class ServerCase(Case):
         self.sound = noise(400000 * FRAME) if sound is None else sound
         self.card = card or Card(self.folder, "mic", capture=self.sound)
         self.port = free_port()
-        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.notify.bind(self.path("notify%d" % self.port))
-        self.notify.settimeout(PATIENCE)
+        self.notify = Notify(self.path("notify%d" % self.port))
         self.addCleanup(self.notify.close)
         env = self.card.env()
-        env["NOTIFY_SOCKET"] = self.path("notify%d" % self.port)
+        env["NOTIFY_SOCKET"] = self.notify.path
         argv = [program("intercom-server"), "-D", "card"]
         if listen:
             argv += ["-l", "127.0.0.1:%d" % self.port]
         if interactive:
             argv.append("-i")
         process = self.start(argv + list(args), env=env, stdin=stdin, **kwargs)
-        self.wait_notify(b"READY=1")
+        self.notify.wait(b"READY=1")
         return process
-
-    def wait_notify(self, what):
-        while True:
-            message = self.notify.recv(4096)
-            if what in message:
-                return message
 
     def clients(self, count, **kwargs):
         """Connected sockets; the kernel has queued them in this order."""
@@ -192,7 +184,7 @@ class OpenEndedPages(ServerCase):
             rest = receive_all(s)
             self.assertEqual((5000 - 44 + len(rest)) % FRAME, 0)
             self.assertEqual(server.wait(), 0)
-            self.wait_notify(b"STOPPING=1")
+            self.notify.wait(b"STOPPING=1")
 
     def test_end_of_input_ends_the_server_after_the_page_in_progress(self):
         server = self.server("-d", "0.5")
@@ -527,17 +519,13 @@ class Listening(ServerCase):
     def test_watchdog_is_fed(self):
         card = Card(self.folder, "wd", capture=noise(4000))
         env = card.env()
-        path = self.path("wd-notify")
-        notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        notify = Notify(self.path("wd-notify"))
         self.addCleanup(notify.close)
-        notify.bind(path)
-        notify.settimeout(PATIENCE)
-        env.update(NOTIFY_SOCKET=path, WATCHDOG_USEC="400000")
+        env.update(NOTIFY_SOCKET=notify.path, WATCHDOG_USEC="400000")
         self.start([program("intercom-server"), "-l",
                     "127.0.0.1:%d" % free_port()], env=env)
-        seen = set()
-        while not {b"READY=1", b"WATCHDOG=1"} <= seen:
-            seen.update(notify.recv(4096).split(b"\n"))
+        notify.wait(b"READY=1")
+        notify.wait(b"WATCHDOG=1")
 
 
 class Zones(ServerCase):

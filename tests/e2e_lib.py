@@ -277,6 +277,19 @@ def wav_bytes(frames, rate=44100, channels=2, width=2):
     return out.getvalue()
 
 
+def helped_options(name):
+    """The long options that a program's --help names, in its order."""
+    text = subprocess.run([program(name), "--help"], check=True,
+                          capture_output=True, text=True).stdout
+    return re.findall(r"^ +(?:-\w, )?--([\w-]+)", text, re.M)
+
+
+def manual_options(page):
+    """Those that a man page describes, in its order."""
+    with open(os.path.join(SRCDIR, "man", page)) as f:
+        return re.findall(r"^\.It (?:Fl \w , )?Fl -([\w-]+)", f.read(), re.M)
+
+
 class Case(unittest.TestCase):
     """A test with a folder and processes of its own."""
 

@@ -11,7 +11,8 @@ import threading
 import unittest
 import wave
 
-from e2e_lib import (Card, Case, Notify, PATIENCE, connect, free_port, main, noise,
+from e2e_lib import (Card, Case, Notify, PATIENCE, connect, free_port,
+                     helped_options, main, manual_options, noise,
                      program, receive, receive_all, wait_until, wav_bytes)
 
 CHUNK = 1024
@@ -450,6 +451,11 @@ class Listening(ServerCase):
             result = self.run_server(*args)
             self.assertEqual(result.returncode, 1, args)
             self.assertRegex(result.stderr, words)
+
+    def test_help_and_manual_agree(self):
+        options = helped_options("intercom-server")
+        self.assertIn("max-lag", options)
+        self.assertEqual(options, manual_options("intercom-server.8"))
 
     def test_ipv4_and_ipv6_both_serve(self):
         port = free_port()

@@ -870,7 +870,7 @@ class Volume(ClientCase):
             self.wait_volume("160 160")
             self.assert_clean(client.wait_line("ended"))
             self.wait_volume("50 60")
-            self.assertEqual(self.notes(), [])
+            wait_until(lambda: not self.notes(), "no note")
             client.stop()
 
     def test_a_signal_puts_it_back(self):
@@ -893,7 +893,7 @@ class Volume(ClientCase):
         client = self.client(self.card, server.name)
         client.wait_line("Put the volume of 'Master' on 'default' back")
         self.assertEqual(self.get_volume(), "50 60")
-        self.assertEqual(self.notes(), [])
+        wait_until(lambda: not self.notes(), "no note")
 
     def test_a_volume_that_another_client_has_set_is_left_alone(self):
         server = self.server()

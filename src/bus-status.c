@@ -53,17 +53,18 @@ static void append_client(void *userdata, const char *zone,
 {
 	struct client_list *list = userdata;
 	const struct connection_stats *stats = connection_stats(connection);
+	const char *identity = connection_identity(connection);
 	uint64_t age = list->now_usec - connection_since_usec(connection);
 
 	if (list->result < 0)
 		return;
 	list->result = sd_bus_message_append(
-	    list->message, "a{sv}", 7, "peer", "s", connection_peer(connection),
-	    "zone", "s", zone, "connected_seconds", "d",
-	    (double)age / (double)USEC_PER_SEC, "on_air", "b",
-	    connection_state(connection) == CONNECTION_ON_AIR, "sent_bytes",
-	    "t", stats->sent, "skips", "t", stats->skips, "skipped_bytes", "t",
-	    stats->skipped);
+	    list->message, "a{sv}", 8, "peer", "s", connection_peer(connection),
+	    "identity", "s", identity ? identity : "", "zone", "s", zone,
+	    "connected_seconds", "d", (double)age / (double)USEC_PER_SEC,
+	    "on_air", "b", connection_state(connection) == CONNECTION_ON_AIR,
+	    "sent_bytes", "t", stats->sent, "skips", "t", stats->skips,
+	    "skipped_bytes", "t", stats->skipped);
 }
 
 int bus_status_append_clients(sd_bus_message *m, const struct server *server)
@@ -182,9 +183,9 @@ static int append_stats(sd_bus_message *m, const struct server *server)
 	const struct server_stats *stats = server_stats(server);
 
 	return sd_bus_message_append(
-	    m, "{sv}{sv}{sv}{sv}", "accepted", "t", stats->accepted, "refused",
-	    "t", stats->refused, "abused", "t", stats->abused, "pages_begun",
-	    "t", stats->pages);
+	    m, "{sv}{sv}{sv}{sv}{sv}", "accepted", "t", stats->accepted,
+	    "refused", "t", stats->refused, "unproven", "t", stats->unproven,
+	    "abused", "t", stats->abused, "pages_begun", "t", stats->pages);
 }
 
 static int append_list(sd_bus_message *m, const struct server *server,

@@ -36,14 +36,16 @@ static const char *duration_text(double seconds, char text[32])
 
 static void print_clients(const struct value *clients)
 {
-	printf("%-40s %-16s %-16s %-7s %s\n", "CLIENT", "ZONE", "CONNECTED",
-	       "STATE", "SKIPS");
+	printf("%-40s %-16s %-16s %-16s %-7s %s\n", "CLIENT", "IDENTITY",
+	       "ZONE", "CONNECTED", "STATE", "SKIPS");
 	for (size_t i = 0; i < clients->count; i++) {
 		const struct value *c = &clients->items[i];
+		const char *identity = value_string(c, "identity");
 		char text[32];
 
-		printf("%-40s %-16s %-16s %-7s %" PRIu64 "\n",
-		       value_string(c, "peer"), value_string(c, "zone"),
+		printf("%-40s %-16s %-16s %-16s %-7s %" PRIu64 "\n",
+		       value_string(c, "peer"), *identity ? identity : "-",
+		       value_string(c, "zone"),
 		       duration_text(value_real(c, "connected_seconds"), text),
 		       value_boolean(c, "on_air") ? "on air" : "waits",
 		       value_natural(c, "skips"));
@@ -78,12 +80,13 @@ static void print_status(const struct value *status)
 	       value_string(status, "version"), value_string(status, "device"),
 	       value_string(status, "format"), value_natural(status, "rate"),
 	       value_natural(status, "channels"), value_string(status, "mode"));
-	printf("%" PRIu64 " pages so far; %" PRIu64 " clients came, %" PRIu64
-	       " were refused, %" PRIu64 " abused it\n",
-	       value_natural(status, "pages_begun"),
-	       value_natural(status, "accepted"),
-	       value_natural(status, "refused"),
-	       value_natural(status, "abused"));
+	printf(
+	    "%" PRIu64 " pages so far; %" PRIu64 " clients came, %" PRIu64
+	    " were refused, %" PRIu64 " had not the key, %" PRIu64
+	    " abused it\n",
+	    value_natural(status, "pages_begun"),
+	    value_natural(status, "accepted"), value_natural(status, "refused"),
+	    value_natural(status, "unproven"), value_natural(status, "abused"));
 	for (size_t i = 0; pages && i < pages->count; i++)
 		print_page(&pages->items[i]);
 	if (zones)

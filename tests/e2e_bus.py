@@ -1062,7 +1062,7 @@ class Ctl(BusCase):
         (yard,) = self.listen("yard")
         peer = "127.0.0.1:%d" % yard.getsockname()[1]
         self.assertRegex(self.ctl("clients"),
-                         re.escape(peer) + r" +yard +00:00:\d\d +waits +0$")
+                         re.escape(peer) + r" +- +yard +00:00:\d\d +waits +0$")
         (client,) = json.loads(self.ctl("clients", "--json"))
         self.assertEqual((client["peer"], client["zone"], client["on_air"]),
                          (peer, "yard", False))

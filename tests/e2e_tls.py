@@ -1,0 +1,557 @@
+# SPDX-License-Identifier: MIT
+"""Keys end to end: who hears, who may speak, and who cannot disturb."""
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import threading
+import wave
+
+from e2e_bus import BusCase
+from e2e_lib import (Card, PATIENCE, free_port, main, noise, program,
+                     receive_all, wait_until, wav_bytes)
+from e2e_server import FRAME, ServerCase
+
+GNUTLS = "NORMAL:-VERS-ALL:+VERS-TLS1.3:-KX-ALL:+ECDHE-PSK"
+
+
+def run(*argv, **kwargs):
+    return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, timeout=PATIENCE, **kwargs)
+
+
+def receive_rest(sock):
+    """Everything, whether the server closes or resets."""
+    try:
+        return receive_all(sock)
+    except ConnectionResetError:
+        return b""
+
+
+class TlsCase(ServerCase):
+    def tearDown(self):
+        super().tearDown()
+        for process in self.processes:
+            self.assertNotRegex(process.output(),
+                                "Sanitizer|runtime error:", process.argv)
+
+    def keygen(self, *identities, file="server.psk"):
+        result = run(program("intercomctl"), "keygen", "--psk-file",
+                     self.path(file), *identities)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return result
+
+    def key(self, identity):
+        """The key in a loudspeaker's file, as hexadecimal digits."""
+        with open(self.path(identity + ".psk")) as f:
+            return re.search(r"^client %s ([0-9a-f]{64})$" % identity,
+                             f.read(), re.M).group(1)
+
+    def write_keys(self, file, text):
+        """Replaces a key file at once, as an editor does."""
+        path = self.path(file + ".new")
+        with open(path, "w", opener=lambda p, f: os.open(p, f, 0o600)) as f:
+            f.write(text)
+        os.rename(path, self.path(file))
+
+    def tls_server(self, *args, **kwargs):
+        return self.server("--psk-file", self.path("server.psk"), *args,
+                           **kwargs)
+
+    def client(self, identity, *args, port=None, card=None):
+        """A client whose sound goes to a card of its own, or to a file."""
+        argv = [program("intercom-client"), "-D", "card" if card else "null",
+                "127.0.0.1:%d" % (port or self.port)]
+        if identity:
+            argv += ["--psk-file", self.path(identity + ".psk")]
+        return self.start(argv + list(args),
+                          env=card.env() if card else None)
+
+    def saving(self, identity, *args):
+        """A client that ends after a page, which it saves."""
+        path = self.path("page-%d.wav" % len(self.processes))
+        return self.client(identity, "--once", "--save", path, *args), path
+
+    def frames_of(self, path):
+        with wave.open(path) as w:
+            return w.readframes(w.getnframes())
+
+    def page_file(self, size=400000):
+        frames = noise(size, seed=7)
+        with open(self.path("page.wav"), "wb") as f:
+            f.write(wav_bytes(frames))
+        return frames, wav_bytes(frames)
+
+    def play(self, server):
+        server.write("play %s\n" % self.path("page.wav"))
+
+
+class Keygen(TlsCase):
+    def mode(self, name):
+        return stat.S_IMODE(os.stat(self.path(name)).st_mode)
+
+    def lines(self, name):
+        with open(self.path(name)) as f:
+            return [l for l in f.read().splitlines()
+                    if l and not l.startswith("#")]
+
+    def test_files_are_for_their_owner_alone(self):
+        old = os.umask(0)
+        try:
+            result = self.keygen("yard", "lobby")
+        finally:
+            os.umask(old)
+        for name in ("server.psk", "yard.psk", "lobby.psk"):
+            self.assertEqual(self.mode(name), 0o600)
+            self.assertIn(name, result.stdout)
+        self.assertEqual(self.lines("server.psk"),
+                         ["server yard " + self.key("yard"),
+                          "server lobby " + self.key("lobby")])
+        self.assertNotEqual(self.key("yard"), self.key("lobby"))
+        self.assertNotIn(self.key("yard"), result.stdout + result.stderr)
+
+    def test_more_keys_are_added(self):
+        self.keygen("yard")
+        with open(self.path("server.psk"), "a") as f:
+            f.write("# the last line has no end")
+        self.keygen("lobby", "hall")
+        self.assertEqual(self.lines("server.psk"),
+                         ["server %s %s" % (i, self.key(i))
+                          for i in ("yard", "lobby", "hall")])
+        self.assertEqual(self.mode("server.psk"), 0o600)
+
+    def contents(self):
+        result = {}
+        for name in os.listdir(self.folder):
+            with open(self.path(name)) as f:
+                result[name] = f.read()
+        return result
+
+    def refused(self, status, words, *args):
+        before = self.contents()
+        result = run(program("intercomctl"), "keygen", *args,
+                     cwd=self.folder)
+        self.assertEqual(result.returncode, status, result.stderr)
+        self.assertRegex(result.stderr, words)
+        self.assertEqual(result.stderr.count("\n"), 1)
+        self.assertEqual(before, self.contents())
+
+    def test_nothing_is_overwritten_and_a_failure_leaves_nothing(self):
+        self.keygen("yard")
+        self.refused(1, "has a key for 'yard' already", "hall", "yard")
+        open(self.path("lobby.psk"), "w").close()
+        self.refused(1, "lobby.psk'.*not overwritten", "hall", "lobby")
+        self.refused(1, "lobby.psk'.*not overwritten",
+                     "--psk-file=lobby.psk.2", "lobby")
+        # A name for which the server's file stands already.
+        self.refused(1, "server.psk'.*not overwritten", "server")
+        self.refused(1, "other.psk'.*not overwritten",
+                     "--psk-file=other.psk", "other")
+        self.refused(1, "No such file", "--psk-file=none/x.psk", "hall")
+        os.chmod(self.path("server.psk"), 0o640)
+        self.refused(1, "chmod 600 server.psk", "hall")
+
+    def test_names_are_checked(self):
+        self.refused(2, "'a/b'", "a/b")
+        self.refused(2, "''", "")
+        self.refused(2, "'%s'" % ("x" * 64), "x" * 64)
+        self.refused(2, "'a' is named twice", "a", "b", "a")
+
+    def test_without_a_name_there_is_one_loudspeaker(self):
+        result = run(program("intercomctl"), "keygen", cwd=self.folder)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(self.lines("server.psk"),
+                         ["server loudspeaker " + self.key("loudspeaker")])
+
+
+class Start(TlsCase):
+    def test_without_a_key_the_log_says_so_once(self):
+        server = self.server()
+        (s,) = self.clients(1)
+        self.wait_clients(server, 1)
+        server.write("\n")
+        receive_all(s)
+        server.stop()
+        self.assertEqual(server.count("neither secret nor authentic"), 1)
+
+    def test_with_a_key_it_says_nothing(self):
+        self.keygen("yard")
+        server = self.tls_server()
+        server.stop()
+        self.assertEqual(server.count("psk|secret"), 0)
+
+    def refused(self, argv, words):
+        name = "card%d" % len(os.listdir(self.folder))
+        result = run(*argv, env=Card(self.folder, name).env())
+        self.assertEqual(result.returncode, 1, result.stderr)
+        self.assertRegex(result.stderr, words)
+        self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
+
+    def both_refuse(self, name, words):
+        self.refused([program("intercom-server"), "-D", "card", "-l",
+                      "127.0.0.1:%d" % free_port(), "--psk-file",
+                      self.path(name)], words)
+        self.refused([program("intercom-client"), "-D", "card",
+                      "127.0.0.1:1", "--psk-file", self.path(name)], words)
+
+    def test_a_file_that_others_can_read_is_refused_with_the_remedy(self):
+        self.keygen("yard")
+        for name in ("server.psk", "yard.psk"):
+            os.chmod(self.path(name), 0o644)
+        self.refused([program("intercom-server"), "-D", "card", "--psk-file",
+                      self.path("server.psk")],
+                     "chmod 600 " + self.path("server.psk"))
+        self.refused([program("intercom-client"), "-D", "card", "127.0.0.1:1",
+                      "--psk-file", self.path("yard.psk")],
+                     "chmod 600 " + self.path("yard.psk"))
+
+    def test_a_file_that_is_wrong_is_refused(self):
+        self.write_keys("bad.psk", "server yard 0123\n")
+        self.both_refuse("bad.psk", r"bad.psk': line 1: .*64 hexadecimal")
+        self.both_refuse("missing.psk", "No such file")
+
+    def test_a_loudspeakers_file_makes_no_server_and_vice_versa(self):
+        self.keygen("yard")
+        self.refused([program("intercom-server"), "-D", "card", "--psk-file",
+                      self.path("yard.psk")], "no line begins with 'server'")
+        self.refused([program("intercom-client"), "-D", "card", "--psk-file",
+                      self.path("server.psk")], "no line begins with 'client'")
+
+    def test_a_credential_of_systemd_is_accepted(self):
+        """Root's file, with the group bits that an access list's mask sets."""
+        self.keygen("yard")
+        os.chmod(self.path("server.psk"), 0o440)
+        os.environ["CREDENTIALS_DIRECTORY"] = self.folder
+        try:
+            server = self.tls_server()
+        finally:
+            del os.environ["CREDENTIALS_DIRECTORY"]
+        client, path = self.saving("yard")
+        self.wait_clients(server, 1)
+        server.write("\n")
+        self.assertEqual(client.wait(), 0)
+
+
+class Pages(TlsCase):
+    def test_a_page_arrives_exactly(self):
+        self.keygen("yard", "lobby")
+        server = self.tls_server("-d", "1")
+        clients = [self.saving(i) for i in ("yard", "lobby")]
+        self.wait_clients(server, 2)
+        server.write("\n")
+        for client, path in clients:
+            self.assertEqual(client.wait(), 0, client.output())
+            self.assertEqual(self.frames_of(path),
+                             self.sound[:43 * 1024 * FRAME])
+        self.assertIn("2 clients reached, 0 lost, 0 skips",
+                      server.wait_line("Page 1: "))
+
+    def test_a_loudspeaker_plays_every_frame(self):
+        self.keygen("yard")
+        server = self.tls_server("-d", "1")
+        card = Card(self.folder, "speaker")
+        client = self.client("yard", card=card)
+        for page in (1, 2):
+            client.wait_line("connected, waiting for a page")
+            self.wait_clients(server, 1)
+            server.write("\n")
+            server.wait_line("Page %d: .*1 client reached" % page)
+            wait_until(lambda: len(card.events("close")) == page,
+                       "the card to be closed")
+        self.assertEqual(card.sound().count(
+            self.sound[:43 * 1024 * FRAME]), 2)
+
+    def test_a_large_file_arrives_exactly(self):
+        self.keygen("yard")
+        server = self.tls_server("--mode", "store")
+        frames, _ = self.page_file(8000000)
+        client, path = self.saving("yard")
+        self.wait_clients(server, 1)
+        self.play(server)
+        self.assertEqual(client.wait(), 0, client.output())
+        self.assertEqual(self.frames_of(path), frames)
+
+    def strangers(self, count):
+        """Programs of others, each with where its bytes go."""
+        for _ in range(count):
+            yield ["openssl", "s_client", "-quiet", "-tls1_3", "-connect",
+                   "127.0.0.1:%d" % self.port, "-psk_identity", "yard",
+                   "-psk", self.key("yard")]
+            yield ["gnutls-cli", "--logfile", self.path("gnutls.log"),
+                   "--priority", GNUTLS, "--pskusername", "yard", "--pskkey",
+                   self.key("yard"), "-p", str(self.port), "127.0.0.1"]
+
+    def test_openssl_and_gnutls_cli_receive_a_page(self):
+        self.keygen("yard")
+        server = self.tls_server()
+        _, expected = self.page_file()
+        children, threads, results = [], [], {}
+        for argv in self.strangers(2):
+            child = subprocess.Popen(argv, stdin=subprocess.PIPE,
+                                     stdout=subprocess.PIPE,
+                                     stderr=subprocess.DEVNULL)
+            children.append(child)
+            threads.append(threading.Thread(
+                target=lambda c=child: results.update(
+                    {c.pid: c.stdout.read()})))
+            threads[-1].start()
+        try:
+            self.wait_clients(server, len(children))
+            self.play(server)
+            for thread in threads:
+                thread.join(PATIENCE)
+        finally:
+            for child in children:
+                child.kill()
+                child.communicate()
+        self.assertEqual(len(results), 4)
+        for child in children:
+            self.assertEqual(results[child.pid], expected, child.args[0])
+
+
+class Strangers(TlsCase):
+    def test_without_a_key_one_hears_nothing(self):
+        self.keygen("yard")
+        server = self.tls_server("-d", "1")
+        honest, path = self.saving("yard")
+        (plain,) = self.clients(1)
+        self.wait_clients(server, 1)
+        server.write("\n")
+        self.assertEqual(honest.wait(), 0)
+        server.wait_line("Page 1: .*1 client reached, 0 lost")
+        # Nothing but the end: it has not proven itself in time.
+        self.assertEqual(receive_all(plain), b"")
+        server.wait_line("127.0.0.1:%d was not let in: no handshake in time"
+                         % plain.getsockname()[1])
+
+    def test_a_plain_client_hears_nothing(self):
+        self.keygen("yard")
+        server = self.tls_server("-d", "1")
+        card = Card(self.folder, "speaker")
+        plain = self.client(None, card=card)
+        honest, path = self.saving("yard")
+        self.wait_clients(server, 1)
+        server.write("\n")
+        self.assertEqual(honest.wait(), 0)
+        plain.wait_line("connection ended before a page")
+        self.assertEqual(card.events("open"), [])
+
+    def test_wrong_and_unknown_keys_look_the_same_to_the_peer(self):
+        self.keygen("yard", "lobby")
+        server = self.tls_server()
+        self.write_keys("wrong.psk", "client yard %s\n" % self.key("lobby"))
+        self.write_keys("unknown.psk", "client hall %s\n" % self.key("lobby"))
+        lines = []
+        for name, told in (("wrong", "the key is not that of 'yard'"),
+                           ("unknown", "there is no key for 'hall'")):
+            client = self.client(name)
+            lines.append(client.wait_line("No handshake: .*does not accept"))
+            client.stop()
+        server.wait_line("was not let in: the key is not that of 'yard'")
+        self.assertEqual(lines[0].replace("yard", "hall"), lines[1])
+
+    def test_a_server_without_the_key_cannot_make_a_client_play(self):
+        self.keygen("yard", "lobby")
+        card = Card(self.folder, "speaker")
+        page = self.page_file()[1]
+        with socket.create_server(("127.0.0.1", 0)) as fake:
+            fake.settimeout(PATIENCE)
+            client = self.client("yard", card=card,
+                                 port=fake.getsockname()[1])
+            for _ in range(2):
+                connection, _ = fake.accept()
+                connection.sendall(page)
+                connection.close()
+            client.wait_line("No handshake: ")
+        self.assertEqual(card.events("open"), [])
+        client.stop()
+
+    def fake_tls(self, *options):
+        """openssl s_server that would send a page; until it has refused, or
+        was refused by, a client."""
+        port = free_port()
+        card = Card(self.folder, "speaker%d" % port)
+        fake = self.start(["openssl", "s_server", "-accept",
+                           "127.0.0.1:%d" % port, "-tls1_3", "-quiet",
+                           *options], stdin=subprocess.PIPE)
+        client = self.client("yard", card=card, port=port)
+        client.wait_line("No handshake: (?!.*Connection refused)")
+        client.stop()
+        fake.child.kill()
+        self.assertEqual(client.count("connected"), 0)
+        self.assertEqual(card.events("open"), [])
+
+    def test_a_tls_server_without_the_key_cannot_either(self):
+        self.keygen("yard", "lobby")
+        run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes",
+            "-keyout", self.path("tls.key"), "-out", self.path("tls.crt"),
+            "-subj", "/CN=127.0.0.1", check=True)
+        self.fake_tls("-nocert", "-psk", self.key("lobby"), "-psk_identity",
+                      "yard")
+        self.fake_tls("-cert", self.path("tls.crt"), "-key",
+                      self.path("tls.key"))
+
+    def test_a_loudspeakers_key_does_not_reach_the_others(self):
+        """lobby's owner runs a server with what it has."""
+        self.keygen("yard", "lobby")
+        self.write_keys("stolen.psk", "server yard %s\nserver x %s\n"
+                        % (self.key("lobby"), "0" * 64))
+        self.server("--psk-file", self.path("stolen.psk"))
+        client = self.client("yard")
+        client.wait_line("No handshake: ")
+        self.assertEqual(client.count("connected"), 0)
+
+
+class Abuse(TlsCase):
+    def test_handshakes_that_never_end_disturb_no_page(self):
+        self.keygen("yard")
+        server = self.tls_server("-d", "2")
+        client, path = self.saving("yard")
+        self.wait_clients(server, 1)
+        silent = self.clients(100)
+        garbage = self.clients(20)
+        for s in garbage:
+            s.sendall(noise(500))
+        partial = self.clients(5)
+        for s in partial:
+            s.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+        server.write("\n")
+        self.assertEqual(client.wait(), 0, client.output())
+        self.assertEqual(self.frames_of(path), self.sound[:86 * 1024 * FRAME])
+        self.assertIn("1 client reached, 0 lost, 0 skips, 0 overruns",
+                      server.wait_line("Page 1: "))
+        for s in garbage + silent + partial:
+            self.assertNotIn(b"RIFF", receive_rest(s))
+        wait_until(lambda: server.fd_count() < 40, "descriptors to be closed")
+        # Not a line for each of them.
+        self.assertLess(server.count("was not let in"), 10)
+
+    def test_the_oldest_handshake_makes_room(self):
+        self.keygen("yard")
+        server = self.tls_server("-d", "0.5")
+        before = server.fd_count()
+        silent = self.clients(400)
+        # They are closed one after the other, the first ones first.
+        self.assertEqual(receive_rest(silent[0]), b"")
+        client, path = self.saving("yard")
+        self.wait_clients(server, 1)
+        self.assertLess(server.fd_count(), before + 140)
+        server.write("\n")
+        self.assertEqual(client.wait(), 0, client.output())
+
+    def test_a_client_that_takes_nothing_does_not_stop_the_others(self):
+        self.keygen("yard", "lobby")
+        server = self.tls_server("--mode", "store")
+        stuck, late = self.saving("lobby")
+        client, path = self.saving("yard")
+        self.wait_clients(server, 2)
+        stuck.signal(signal.SIGSTOP)
+        frames, _ = self.page_file(8000000)
+        self.play(server)
+        self.assertEqual(client.wait(), 0, client.output())
+        self.assertEqual(self.frames_of(path), frames)
+        # It had to wait in the middle of a record, and goes on there.
+        stuck.signal(signal.SIGCONT)
+        self.assertEqual(stuck.wait(), 0, stuck.output())
+        self.assertEqual(self.frames_of(late), frames)
+
+
+class Names(BusCase):
+    def test_the_status_names_each_client(self):
+        keys = self.path("server.psk")
+        self.ctl("keygen", "--psk-file", keys, "yard-1", "hall")
+        self.server("--psk-file", keys)
+        for name in ("yard-1", "hall"):
+            client = self.start(
+                [program("intercom-client"), "-D", "null", "--psk-file",
+                 self.path(name + ".psk"),
+                 "127.0.0.1:%d" % self.ports["yard"]])
+            client.wait_line("waiting for a page")
+        with socket.create_connection(("127.0.0.1",
+                                       self.ports["yard"])) as stranger:
+            stranger.sendall(b"What is this?\r\n")
+            receive_rest(stranger)
+        asker = self.client()
+        wait_until(lambda: asker.call("Status")[0]["unproven"] == 1,
+                   "the stranger to be counted")
+        status = asker.call("Status")[0]
+        self.assertEqual({c["identity"] for c in status["clients"]},
+                         {"yard-1", "hall"})
+        self.assertEqual(status["accepted"], 2)
+        self.assertRegex(self.ctl("clients"),
+                         r"(?m)^127.0.0.1:\d+ +yard-1 +yard ")
+        self.assertIn(" 1 had not the key,", self.ctl("status"))
+
+    def test_without_keys_there_are_no_names(self):
+        self.server()
+        self.listen("yard")
+        self.assertRegex(self.ctl("clients"),
+                         r"(?m)^127.0.0.1:\d+ +- +yard ")
+
+
+class LockingOut(TlsCase):
+    def lock_out(self, identity):
+        with open(self.path("server.psk")) as f:
+            lines = f.read().splitlines(True)
+        self.write_keys("server.psk", "".join(
+            l for l in lines if not l.startswith("server %s " % identity)))
+
+    def test_a_loudspeaker_that_waits_hears_no_more(self):
+        self.keygen("yard", "lobby")
+        server = self.tls_server("-d", "0.5")
+        card = Card(self.folder, "speaker")
+        out = self.client("lobby", card=card)
+        client, path = self.saving("yard")
+        self.wait_clients(server, 2)
+        self.lock_out("lobby")
+        server.write("\n")
+        self.assertEqual(client.wait(), 0, client.output())
+        server.wait_line(r"127.0.0.1:\d+ \('lobby'\) was locked out")
+        server.wait_line("Page 1: .*1 client reached, 0 lost")
+        out.wait_line("does not accept the key of 'lobby'")
+        self.assertEqual(card.events("open"), [])
+
+    def test_during_a_page_it_is_cut_off(self):
+        self.keygen("yard", "lobby")
+        server = self.tls_server("-d", "0")
+        out, _ = self.saving("lobby")
+        client, path = self.saving("yard")
+        self.wait_clients(server, 2)
+        server.write("\n")
+        server.wait_line("on the air")
+        self.lock_out("lobby")
+        self.assertEqual(out.wait(), 1)
+        server.wait_line("'lobby'.* was locked out")
+        server.write("\n")
+        self.assertEqual(client.wait(), 0, client.output())
+
+    def test_new_keys_are_used_without_a_restart(self):
+        self.keygen("yard", "lobby")
+        self.write_keys("late.psk", "client hall %s\n" % ("1" * 64))
+        server = self.tls_server("-d", "0.5")
+        client, path = self.saving("late")
+        client.wait_line("does not accept the key of 'hall'")
+        self.keygen("hall")
+        self.write_keys("late.psk", "client hall %s\n" % self.key("hall"))
+        self.wait_clients(server, 1)
+        server.wait_line("keys in .* have changed: 3 now")
+        server.write("\n")
+        self.assertEqual(client.wait(), 0, client.output())
+
+    def test_a_file_that_became_wrong_changes_nothing(self):
+        self.keygen("yard")
+        server = self.tls_server("-d", "0.5")
+        self.write_keys("server.psk", "server\n")
+        client, path = self.saving("yard")
+        self.wait_clients(server, 1)
+        server.wait_line("cannot be read again, those from before stay: "
+                         "line 1")
+        server.write("\n")
+        self.assertEqual(client.wait(), 0, client.output())
+        self.assertEqual(server.count("cannot be read again"), 1)
+
+
+if __name__ == "__main__":
+    main()

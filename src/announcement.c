@@ -22,6 +22,7 @@ enum {
 };
 
 struct announcement {
+	enum { MICROPHONE, WAV_FILE } kind;
 	struct source *source;
 	sd_event_source *io;
 	struct page *page;
@@ -195,6 +196,17 @@ static void on_source_opened(struct announcement *a,
 		announcement_stop(a, ANNOUNCEMENT_COMPLETE);
 }
 
+/* Why a page fails when its source ended with an error. */
+static enum announcement_end end_of_error(const struct announcement *a,
+					  int error)
+{
+	if (error == -EBADMSG || error == -EISDIR)
+		return ANNOUNCEMENT_NOT_AUDIO;
+	if (a->state == ANNOUNCEMENT_OPENING && a->kind == MICROPHONE)
+		return ANNOUNCEMENT_NO_DEVICE;
+	return ANNOUNCEMENT_FAILED;
+}
+
 static void on_source_ended(struct announcement *a,
 			    const struct source_message *message)
 {
@@ -202,13 +214,8 @@ static void on_source_ended(struct announcement *a,
 
 	if (error == 0)
 		announcement_stop(a, ANNOUNCEMENT_COMPLETE);
-	else if (error == -EBADMSG)
-		fail(a, ANNOUNCEMENT_NOT_AUDIO, error, message->u.ended.reason);
 	else
-		fail(a,
-		     a->state == ANNOUNCEMENT_OPENING ? ANNOUNCEMENT_NO_DEVICE
-						      : ANNOUNCEMENT_FAILED,
-		     error, message->u.ended.reason);
+		fail(a, end_of_error(a, error), error, message->u.ended.reason);
 }
 
 /* Reads samples of the current message. 1 when some came, 0 when none. */
@@ -360,6 +367,7 @@ int announcement_new_file(struct announcement **ret, sd_event *event, int fd,
 		fd_close(fd);
 		return -ENOMEM;
 	}
+	a->kind = WAV_FILE;
 	r = player_start(&a->source, fd,
 			 pace == ANNOUNCEMENT_PACED ? PLAYER_REAL_TIME
 						    : PLAYER_AT_ONCE);

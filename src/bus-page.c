@@ -77,9 +77,7 @@ static const char *error_name(const struct server_page_info *info)
 		return BUS_ERROR_STOPPED;
 	switch (info->source.end) {
 	case ANNOUNCEMENT_NO_DEVICE:
-		/* A file that cannot be read, for instance a directory. */
-		return info->is_file ? BUS_ERROR_NOT_AUDIO
-				     : BUS_ERROR_NO_DEVICE;
+		return BUS_ERROR_NO_DEVICE;
 	case ANNOUNCEMENT_NOT_AUDIO:
 		return BUS_ERROR_NOT_AUDIO;
 	case ANNOUNCEMENT_PREEMPTED:

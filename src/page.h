@@ -18,7 +18,7 @@ struct page;
  * PLANNED_SIZE is the page's size in bytes when that is known before the first
  * sample, or WAV_ENDLESS. A planned page up to PAGE_KEEP_SIZE gets its memory
  * now (-ENOSPC/-ENOMEM here, not in the middle). One reference. */
-#define PAGE_KEEP_SIZE (UINT64_C(64) << 20)
+#define PAGE_KEEP_SIZE (UINT64_C(32) << 20)
 int page_new(struct page **ret, const struct wav_format *format,
 	     uint64_t planned_size);
 struct page *page_ref(struct page *page);

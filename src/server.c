@@ -23,6 +23,8 @@ enum {
 	OBSERVERS_MAX = 4,
 	/* A forgotten page in store mode must not fill the machine. */
 	STORE_SIZE_MAX = 512 << 20,
+	/* What a disk may be behind before the page goes on without it. */
+	ARCHIVE_LAG_MAX = 256 << 20,
 };
 
 struct server_page {
@@ -39,6 +41,7 @@ struct server_page {
 	struct announcement *announcement; /* NULL until its turn comes */
 	struct archive_writer *archive;
 	enum server_page_state state;
+	enum announcement_end unstarted_end; /* without an announcement */
 	uint32_t clients, reached, lost;
 	uint64_t skips;
 };
@@ -104,7 +107,13 @@ static void fill_info(const struct server_page *p, struct server_page_info *ret)
 	if (p->announcement)
 		announcement_info(p->announcement, &ret->source);
 	else
-		ret->source.reason = "";
+		ret->source = (struct announcement_info){
+		    .state = p->state == SERVER_PAGE_DONE
+				 ? ANNOUNCEMENT_ENDED
+				 : ANNOUNCEMENT_OPENING,
+		    .end = p->unstarted_end,
+		    .reason = "",
+		};
 	for (unsigned z = 0; z < p->server->zone_count; z++)
 		ret->skips += zone_skips(p->server->zones[z], p);
 }
@@ -330,8 +339,9 @@ static const struct announcement_callbacks announcement_callbacks = {
 /* --- arbitration --- */
 
 /* A page that ends without ever having had a source. */
-static void end_unstarted(struct server_page *p)
+static void end_unstarted(struct server_page *p, enum announcement_end end)
 {
+	p->unstarted_end = end;
 	release_zones(p);
 	p->file_fd = fd_close(p->file_fd);
 	set_state(p, SERVER_PAGE_DONE);
@@ -343,7 +353,7 @@ static void stop_page(struct server_page *p, enum announcement_end end)
 	if (p->announcement)
 		announcement_stop(p->announcement, end);
 	else if (p->state != SERVER_PAGE_DONE)
-		end_unstarted(p);
+		end_unstarted(p, end);
 }
 
 static void take_zone_from(struct server_page *p, unsigned z)
@@ -415,7 +425,7 @@ static void launch(struct server_page *p)
 		    p->seconds, p->chime, &announcement_callbacks, p);
 	if (r < 0) {
 		log_error("Page %u cannot begin: %s", p->id, strerror(-r));
-		end_unstarted(p);
+		end_unstarted(p, ANNOUNCEMENT_FAILED);
 	}
 }
 
@@ -659,7 +669,8 @@ static void forget_consumed(struct server_page *p)
 	if (!page || !is_live(p))
 		return;
 	archived = archive_offset(p->archive);
-	if (page_size(page) > archived + PAGE_KEEP_SIZE * 4) {
+	if (archived < page_size(page) &&
+	    page_size(page) - archived > ARCHIVE_LAG_MAX) {
 		log_error("Page %u is not archived: the disk is too slow",
 			  p->id);
 		archive_give_up(p->archive);
@@ -673,7 +684,9 @@ static void forget_consumed(struct server_page *p)
 		if (offset < slowest)
 			slowest = offset;
 	}
-	page_forget(page, slowest);
+	/* The last minutes stay, for whoever wants to save the page. */
+	if (slowest > PAGE_KEEP_SIZE)
+		page_forget(page, slowest - PAGE_KEEP_SIZE);
 }
 
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
@@ -869,7 +882,7 @@ void server_close(struct server *server)
 	server->closed = true;
 	TAILQ_FOREACH (p, &server->pages, entry)
 		if (p->state == SERVER_PAGE_QUEUED)
-			end_unstarted(p);
+			end_unstarted(p, ANNOUNCEMENT_STOPPED);
 }
 
 unsigned server_page_count(const struct server *server)

@@ -62,7 +62,8 @@ struct server_page_info {
 	bool is_file;
 	int priority;
 	uint64_t zones;			 /* asked for */
-	struct announcement_info source; /* zeros while it is queued */
+	struct announcement_info source; /* without a source: zeros, and
+						 how it ended */
 	uint32_t clients;		 /* that receive it now */
 	uint32_t reached;		 /* got it to its end */
 	uint32_t lost;			 /* broke, left or were dropped */

@@ -263,6 +263,18 @@ class Pages(TlsCase):
         self.assertEqual(card.sound().count(
             self.sound[:43 * 1024 * FRAME]), 2)
 
+    def test_a_page_that_is_cut_off_is_not_complete(self):
+        """Who cuts the connection cannot end a page without an end."""
+        self.keygen("yard")
+        server = self.tls_server("-d", "0")
+        client, path = self.saving("yard")
+        self.wait_clients(server, 1)
+        server.write("\n")
+        server.wait_line("on the air")
+        client.wait_line("age")
+        server.child.kill()
+        self.assertEqual(client.wait(), 1, client.output())
+
     def test_a_large_file_arrives_exactly(self):
         self.keygen("yard")
         server = self.tls_server("--mode", "store")

@@ -36,7 +36,7 @@ static void setup(void)
 
 static const char *path_of(const char *name)
 {
-	static char path[PATH_MAX + 64];
+	static char path[PATH_MAX + 1 + NAME_MAX + 1];
 
 	snprintf(path, sizeof(path), "%s/%s", folder, name);
 	return path;

@@ -53,6 +53,7 @@ static void mend(const struct client_config *config)
 static int load_keys(struct client_config *config)
 {
 	char problem[KEYFILE_PROBLEM_SIZE];
+	const char *tls_problem;
 	struct keyfile *file;
 	int r;
 
@@ -66,9 +67,9 @@ static int load_keys(struct client_config *config)
 		log_error("--psk-file '%s': %s", config->psk_path, problem);
 		return r;
 	}
-	r = transport_keys_new(&config->keys, file);
+	r = transport_keys_new(&config->keys, file, &tls_problem);
 	if (r < 0)
-		log_error("Cannot use TLS: %s", strerror(-r));
+		log_error("Cannot use TLS for --psk-file: %s", tls_problem);
 	return r;
 }
 

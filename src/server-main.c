@@ -205,6 +205,7 @@ static int load_keys(struct program *p)
 {
 	const char *path = p->options.psk_path;
 	char problem[KEYFILE_PROBLEM_SIZE];
+	const char *tls_problem;
 	struct keyfile *file;
 	int r;
 
@@ -215,9 +216,9 @@ static int load_keys(struct program *p)
 		log_error("--psk-file '%s': %s", path, problem);
 		return r;
 	}
-	r = transport_keys_new(&p->keys, file);
+	r = transport_keys_new(&p->keys, file, &tls_problem);
 	if (r < 0)
-		log_error("Cannot use TLS: %s", strerror(-r));
+		log_error("Cannot use TLS for --psk-file: %s", tls_problem);
 	p->options.config.keys = p->keys;
 	return r;
 }

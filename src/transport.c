@@ -5,8 +5,6 @@
 #include "transport.h"
 
 #include <errno.h>
-#include <gnutls/crypto.h>
-#include <gnutls/gnutls.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/epoll.h>
@@ -14,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "gnutls-table.h"
 #include "log.h"
 #include "util.h"
 
@@ -69,12 +68,15 @@ struct transport {
 	struct tls *tls; /* NULL: plain */
 };
 
+/* What all the rest calls: loaded with the first keys, and constant then. */
+static const struct gnutls_table *gnutls;
+
 /* --- keys --- */
 
 /* GnuTLS frees it. */
 static int give_key(gnutls_datum_t *ret, const struct keyfile_key *key)
 {
-	ret->data = gnutls_malloc(KEYFILE_KEY_SIZE);
+	ret->data = (*gnutls->malloc)(KEYFILE_KEY_SIZE);
 	if (!ret->data)
 		return GNUTLS_E_MEMORY_ERROR;
 	ret->size = KEYFILE_KEY_SIZE;
@@ -82,7 +84,7 @@ static int give_key(gnutls_datum_t *ret, const struct keyfile_key *key)
 		memcpy(ret->data, key->key, KEYFILE_KEY_SIZE);
 		return 0;
 	}
-	return gnutls_rnd(GNUTLS_RND_KEY, ret->data, ret->size);
+	return gnutls->rnd(GNUTLS_RND_KEY, ret->data, ret->size);
 }
 
 /* To a name that is not in the file belongs a key that nobody has: the peer
@@ -90,7 +92,7 @@ static int give_key(gnutls_datum_t *ret, const struct keyfile_key *key)
 static int on_server_key(gnutls_session_t session, const gnutls_datum_t *name,
 			 gnutls_datum_t *ret)
 {
-	struct tls *tls = gnutls_session_get_ptr(session);
+	struct tls *tls = gnutls->session_get_ptr(session);
 	const struct keyfile_key *key = NULL;
 
 	if (name->size < sizeof(tls->identity)) {
@@ -116,26 +118,32 @@ static bool cpu_has_aes(void)
 #endif
 }
 
-int transport_keys_new(struct transport_keys **ret, struct keyfile *file)
+int transport_keys_new(struct transport_keys **ret, struct keyfile *file,
+		       const char **ret_problem)
 {
 	const char *priorities =
 	    cpu_has_aes() ? PRIORITIES("+AES-128-GCM:+CHACHA20-POLY1305")
 			  : PRIORITIES("+CHACHA20-POLY1305:+AES-128-GCM");
 	struct transport_keys *keys = calloc(1, sizeof(*keys));
 
-	if (!keys) {
+	gnutls = gnutls_table_load(ret_problem);
+	if (!keys || !gnutls) {
+		if (gnutls)
+			*ret_problem = strerror(ENOMEM);
 		keyfile_free(file);
-		return -ENOMEM;
+		free(keys);
+		return gnutls ? -ENOMEM : -ELIBACC;
 	}
 	keys->file = file;
-	if (gnutls_priority_init(&keys->priorities, priorities, NULL) < 0 ||
-	    gnutls_psk_allocate_server_credentials(&keys->server) < 0) {
-		/* Or the administrator has switched TLS 1.3 off. */
+	if (gnutls->priority_init(&keys->priorities, priorities, NULL) < 0 ||
+	    gnutls->psk_allocate_server_credentials(&keys->server) < 0) {
 		transport_keys_free(keys);
+		*ret_problem = "TLS 1.3 is switched off in the settings of "
+			       "GnuTLS, or memory is short";
 		return -EOPNOTSUPP;
 	}
-	gnutls_psk_set_server_credentials_function2(keys->server,
-						    on_server_key);
+	gnutls->psk_set_server_credentials_function2(keys->server,
+						     on_server_key);
 	*ret = keys;
 	return 0;
 }
@@ -145,9 +153,9 @@ struct transport_keys *transport_keys_free(struct transport_keys *keys)
 	if (!keys)
 		return NULL;
 	if (keys->server)
-		gnutls_psk_free_server_credentials(keys->server);
+		gnutls->psk_free_server_credentials(keys->server);
 	if (keys->priorities)
-		gnutls_priority_deinit(keys->priorities);
+		gnutls->priority_deinit(keys->priorities);
 	keyfile_free(keys->file);
 	free(keys);
 	return NULL;
@@ -180,8 +188,8 @@ static ssize_t pull(gnutls_transport_ptr_t userdata, void *buffer, size_t size)
 	if (tls->budget == 0) {
 		if (!tls->ready)
 			tls->error = -EPROTO; /* says far too much */
-		gnutls_transport_set_errno(tls->session,
-					   tls->ready ? EAGAIN : EPROTO);
+		gnutls->transport_set_errno(tls->session,
+					    tls->ready ? EAGAIN : EPROTO);
 		return -1;
 	}
 	n = recv(tls->fd, buffer, size < tls->budget ? size : tls->budget, 0);
@@ -191,7 +199,7 @@ static ssize_t pull(gnutls_transport_ptr_t userdata, void *buffer, size_t size)
 	}
 	if (errno != EAGAIN && errno != EINTR)
 		tls->error = -errno;
-	gnutls_transport_set_errno(tls->session, errno);
+	gnutls->transport_set_errno(tls->session, errno);
 	return -1;
 }
 
@@ -256,7 +264,7 @@ static ssize_t push(gnutls_transport_ptr_t userdata, const giovec_t *iov,
 	if (n >= 0)
 		return (ssize_t)size;
 	tls->error = (int)n;
-	gnutls_transport_set_errno(tls->session, (int)-n);
+	gnutls->transport_set_errno(tls->session, (int)-n);
 	return -1;
 }
 
@@ -290,9 +298,9 @@ static void free_tls(struct tls *tls)
 	if (!tls)
 		return;
 	if (tls->session)
-		gnutls_deinit(tls->session);
+		gnutls->deinit(tls->session);
 	if (tls->client)
-		gnutls_psk_free_client_credentials(tls->client);
+		gnutls->psk_free_client_credentials(tls->client);
 	free(tls->out);
 	free(tls);
 }
@@ -326,20 +334,18 @@ static int set_client_key(struct tls *tls, const struct keyfile_key *key)
 	    .data = (unsigned char *)tls->identity,
 	    .size = (unsigned)strlen(key->identity),
 	};
-	gnutls_datum_t secret;
+	unsigned char copy[KEYFILE_KEY_SIZE];
+	const gnutls_datum_t secret = {copy, sizeof(copy)};
 	int r;
 
 	strcpy(tls->identity, key->identity);
 	tls->serial = key->serial;
-	r = give_key(&secret, key);
-	if (r < 0)
-		return r;
-	r = gnutls_psk_allocate_client_credentials(&tls->client);
+	memcpy(copy, key->key, sizeof(copy));
+	r = gnutls->psk_allocate_client_credentials(&tls->client);
 	if (r == 0)
-		r = gnutls_psk_set_client_credentials2(
+		r = gnutls->psk_set_client_credentials2(
 		    tls->client, &name, &secret, GNUTLS_PSK_KEY_RAW);
-	explicit_bzero(secret.data, secret.size);
-	gnutls_free(secret.data);
+	explicit_bzero(copy, sizeof(copy));
 	return r;
 }
 
@@ -349,28 +355,28 @@ static int set_up(struct tls *tls, const struct keyfile_key *key)
 	unsigned flags = key ? GNUTLS_CLIENT : GNUTLS_SERVER;
 	int r;
 
-	r = gnutls_init(&tls->session, flags | GNUTLS_NONBLOCK |
-					   GNUTLS_NO_SIGNAL |
-					   GNUTLS_NO_TICKETS);
+	r = gnutls->init(&tls->session, flags | GNUTLS_NONBLOCK |
+					    GNUTLS_NO_SIGNAL |
+					    GNUTLS_NO_TICKETS);
 	if (r < 0)
 		return r;
-	gnutls_session_set_ptr(tls->session, tls);
-	gnutls_transport_set_ptr(tls->session, tls);
-	gnutls_transport_set_pull_function(tls->session, pull);
-	gnutls_transport_set_vec_push_function(tls->session, push);
-	gnutls_handshake_set_max_packet_length(tls->session,
-					       HANDSHAKE_MESSAGE_SIZE_MAX);
-	r = gnutls_priority_set(tls->session, tls->keys->priorities);
+	gnutls->session_set_ptr(tls->session, tls);
+	gnutls->transport_set_ptr(tls->session, tls);
+	gnutls->transport_set_pull_function(tls->session, pull);
+	gnutls->transport_set_vec_push_function(tls->session, push);
+	gnutls->handshake_set_max_packet_length(tls->session,
+						HANDSHAKE_MESSAGE_SIZE_MAX);
+	r = gnutls->priority_set(tls->session, tls->keys->priorities);
 	if (r < 0)
 		return r;
 	if (!key)
-		return gnutls_credentials_set(tls->session, GNUTLS_CRD_PSK,
-					      tls->keys->server);
+		return gnutls->credentials_set(tls->session, GNUTLS_CRD_PSK,
+					       tls->keys->server);
 	r = set_client_key(tls, key);
 	if (r < 0)
 		return r;
-	return gnutls_credentials_set(tls->session, GNUTLS_CRD_PSK,
-				      tls->client);
+	return gnutls->credentials_set(tls->session, GNUTLS_CRD_PSK,
+				       tls->client);
 }
 
 static int new_tls(struct transport **ret, int fd, struct transport_keys *keys,
@@ -443,14 +449,14 @@ static int refuse_client(struct tls *tls)
 
 static int refused_by_peer(struct tls *tls)
 {
-	gnutls_alert_description_t alert = gnutls_alert_get(tls->session);
+	gnutls_alert_description_t alert = gnutls->alert_get(tls->session);
 	char problem[PROBLEM_SIZE];
 
 	snprintf(problem, sizeof(problem), "%s%s%s: %s",
 		 tls->client ? "the server does not accept the key of '"
 			     : "the client gave up",
 		 tls->client ? tls->identity : "", tls->client ? "'" : "",
-		 gnutls_alert_get_name(alert));
+		 gnutls->alert_get_name(alert));
 	return fail(tls, -EACCES, problem);
 }
 
@@ -481,7 +487,7 @@ static int explain(struct tls *tls, int code)
 				    "the server has not the same key");
 		return refuse_client(tls);
 	default:
-		return fail(tls, -EPROTO, gnutls_strerror(code));
+		return fail(tls, -EPROTO, gnutls->strerror(code));
 	}
 }
 
@@ -491,7 +497,7 @@ static int handshake_failed(struct tls *tls, int code)
 	int r = explain(tls, code);
 
 	if (tls->error == 0)
-		(void)gnutls_alert_send_appropriate(tls->session, code);
+		(void)gnutls->alert_send_appropriate(tls->session, code);
 	return r;
 }
 
@@ -500,9 +506,9 @@ static int handshake_failed(struct tls *tls, int code)
 static bool is_proof(const struct tls *tls)
 {
 	return tls->serial != 0 &&
-	       gnutls_protocol_get_version(tls->session) == GNUTLS_TLS1_3 &&
-	       gnutls_kx_get(tls->session) == GNUTLS_KX_ECDHE_PSK &&
-	       gnutls_auth_get_type(tls->session) == GNUTLS_CRD_PSK;
+	       gnutls->protocol_get_version(tls->session) == GNUTLS_TLS1_3 &&
+	       gnutls->kx_get(tls->session) == GNUTLS_KX_ECDHE_PSK &&
+	       gnutls->auth_get_type(tls->session) == GNUTLS_CRD_PSK;
 }
 
 static int shake(struct tls *tls)
@@ -510,8 +516,8 @@ static int shake(struct tls *tls)
 	int r;
 
 	do
-		r = gnutls_handshake(tls->session);
-	while (r < 0 && r != GNUTLS_E_AGAIN && !gnutls_error_is_fatal(r));
+		r = gnutls->handshake(tls->session);
+	while (r < 0 && r != GNUTLS_E_AGAIN && !gnutls->error_is_fatal(r));
 	if (r == GNUTLS_E_AGAIN) {
 		r = flush(tls);
 		return r < 0 ? r : -EAGAIN;
@@ -581,8 +587,8 @@ static ssize_t tls_recv(struct tls *tls, void *buffer, size_t size)
 	(void)flush(tls); /* if it fails, reading tells */
 	tls->budget = RECEIVE_TURN_SIZE;
 	do
-		n = gnutls_record_recv(tls->session, buffer, size);
-	while (n < 0 && n != GNUTLS_E_AGAIN && !gnutls_error_is_fatal((int)n));
+		n = gnutls->record_recv(tls->session, buffer, size);
+	while (n < 0 && n != GNUTLS_E_AGAIN && !gnutls->error_is_fatal((int)n));
 	if (n >= 0)
 		return n;
 	if (n == GNUTLS_E_AGAIN)
@@ -607,7 +613,7 @@ ssize_t transport_recv(struct transport *transport, void *buffer, size_t size)
 size_t transport_pending(const struct transport *transport)
 {
 	return transport->tls
-		   ? gnutls_record_check_pending(transport->tls->session)
+		   ? gnutls->record_check_pending(transport->tls->session)
 		   : 0;
 }
 
@@ -628,7 +634,7 @@ static ssize_t tls_send(struct tls *tls, const void *data, size_t size,
 	if (n < 0 || size == 0)
 		return n;
 	tls->send_flags = more == TRANSPORT_MORE ? MSG_MORE : 0;
-	n = gnutls_record_send(tls->session, data, size);
+	n = gnutls->record_send(tls->session, data, size);
 	tls->send_flags = 0;
 	if (n >= 0)
 		return n;
@@ -683,7 +689,7 @@ int transport_shutdown(struct transport *transport)
 
 	if (tls && tls->ready && !tls->said_bye) {
 		tls->said_bye = true;
-		(void)gnutls_bye(tls->session, GNUTLS_SHUT_WR);
+		(void)gnutls->bye(tls->session, GNUTLS_SHUT_WR);
 	}
 	if (tls)
 		r = flush(tls);

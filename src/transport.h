@@ -20,8 +20,9 @@
 struct transport_keys;
 
 /* The role of the file decides which side it is. Takes over FILE, also on
- * error. 0 or negative errno. */
-int transport_keys_new(struct transport_keys **ret, struct keyfile *file);
+ * error. 0 or negative errno, and *ret_problem says why (not to be freed). */
+int transport_keys_new(struct transport_keys **ret, struct keyfile *file,
+		       const char **ret_problem);
 /* After the last transport. Takes NULL; returns NULL. */
 struct transport_keys *transport_keys_free(struct transport_keys *keys);
 /* Reads the file again if it has changed, and logs that. Call it before a new

@@ -55,11 +55,12 @@ static struct transport_keys *keys(const char *path, enum keyfile_role role,
 {
 	char problem[KEYFILE_PROBLEM_SIZE];
 	struct transport_keys *ret = NULL;
+	const char *why;
 	struct keyfile *file;
 
 	write_file(path, text);
 	ck_assert_int_eq(keyfile_open(&file, path, role, problem), 0);
-	ck_assert_int_eq(transport_keys_new(&ret, file), 0);
+	ck_assert_int_eq(transport_keys_new(&ret, file, &why), 0);
 	return ret;
 }
 

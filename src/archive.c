@@ -8,13 +8,13 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "log.h"
+#include "thread.h"
 #include "util.h"
 #include "wavfile.h"
 
@@ -214,19 +214,6 @@ static int create_file(struct wavfile **ret, const char *dir, const char *label,
 	return wavfile_create(ret, path, format);
 }
 
-/* Signals are for the loop's thread. */
-static int start_thread(pthread_t *thread, struct job *job)
-{
-	sigset_t all, old;
-	int r;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(thread, NULL, job_main, job);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return -r;
-}
-
 static int open_job(struct job *job, const struct archive_config *config,
 		    const char *label, const struct page *page, int *ret_fd)
 {
@@ -264,7 +251,7 @@ int archive_begin(struct archive_writer **ret,
 	job->fd = job->page_fd = -1;
 	r = open_job(job, config, label, page, &fd);
 	if (r == 0)
-		r = start_thread(&writer->thread, job);
+		r = thread_start(&writer->thread, "archive", job_main, job);
 	if (r < 0) {
 		wavfile_discard(job->file);
 		fd_close(job->page_fd);

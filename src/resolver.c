@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "thread.h"
 #include "util.h"
 
 struct lookup {
@@ -73,25 +74,11 @@ int resolver_literal(const struct net_endpoint *endpoint,
 	return 0;
 }
 
-static int start_thread(struct lookup *lookup)
-{
-	pthread_attr_t attributes;
-	pthread_t thread;
-	int r;
-
-	r = pthread_attr_init(&attributes);
-	if (r != 0)
-		return -r;
-	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	r = pthread_create(&thread, &attributes, run_lookup, lookup);
-	pthread_attr_destroy(&attributes);
-	return -r;
-}
-
 int resolver_start(const struct net_endpoint *endpoint)
 {
 	_cleanup_free_ struct lookup *lookup = malloc(sizeof(*lookup));
 	_cleanup_close_ int read_fd = -1;
+	pthread_t thread;
 	int fds[2], r;
 
 	if (!lookup)
@@ -100,11 +87,12 @@ int resolver_start(const struct net_endpoint *endpoint)
 		return -errno;
 	read_fd = fds[0];
 	*lookup = (struct lookup){.endpoint = *endpoint, .fd = fds[1]};
-	r = start_thread(lookup);
+	r = thread_start(&thread, "resolver", run_lookup, lookup);
 	if (r < 0) {
 		close(fds[1]);
 		return r;
 	}
+	pthread_detach(thread);
 	(void)TAKE_PTR(lookup); /* the thread's now */
 	return TAKE_FD(read_fd);
 }

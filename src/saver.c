@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "log.h"
+#include "thread.h"
 #include "util.h"
 #include "wavfile.h"
 
@@ -203,8 +204,8 @@ int saver_start(struct saver **ret, const char *path,
 	r = saver->job ? open_pipes(saver) : -ENOMEM;
 	if (r == 0) {
 		atomic_fetch_add(&saver->job->users, 1);
-		r = -pthread_create(&saver->thread, NULL, run_saver,
-				    saver->job);
+		r = thread_start(&saver->thread, "saver", run_saver,
+				 saver->job);
 		if (r < 0)
 			atomic_fetch_sub(&saver->job->users, 1);
 	}

@@ -6,12 +6,12 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "thread.h"
 #include "util.h"
 
 struct source {
@@ -41,21 +41,6 @@ static void *thread_main(void *userdata)
 	return NULL;
 }
 
-/* Signals are for the loop's thread. */
-static int create_thread(pthread_t *thread, const char *name, void *args)
-{
-	sigset_t all, old;
-	int r;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(thread, NULL, thread_main, args);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (r == 0)
-		pthread_setname_np(*thread, name);
-	return -r;
-}
-
 int source_start(struct source **ret, const char *name,
 		 void (*body)(void *userdata, int fd),
 		 void (*free_data)(void *userdata), void *userdata)
@@ -70,7 +55,7 @@ int source_start(struct source **ret, const char *name,
 		return -errno;
 	source->fd = fds[0];
 	*args = (struct thread_args){fds[1], body, free_data, userdata};
-	r = create_thread(&source->thread, name, args);
+	r = thread_start(&source->thread, name, thread_main, args);
 	if (r < 0) {
 		close(fds[0]);
 		close(fds[1]);

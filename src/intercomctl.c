@@ -35,7 +35,7 @@ static const char help[] =
     "\n"
     "  -d, --duration=SECONDS    talk: length of the page, 0: until stopped\n"
     "      --zone=ZONE           talk, play: where; repeatable (default: all)\n"
-    "      --chime=FILE          talk: play this WAV file before speech\n"
+    "      --chime=FILE          talk: play this WAV file, or default, before speech\n"
     "      --priority=N          talk, play: 0 (routine) to 9 (emergency)\n"
     "                            (default: 5)\n"
     "      --queue               talk, play: wait for other pages to end\n"
@@ -142,7 +142,7 @@ static int apply_option(struct ctl *ctl, int option, unsigned *given)
 		return add_zone(ctl, optarg) < 0 ? -EINVAL : 1;
 	case OPTION_CHIME:
 		*given |= TAKES_CHIME;
-		ctl->chime = optarg;
+		ctl->chime = option_chime(optarg);
 		return 1;
 	case OPTION_PRIORITY:
 		*given |= TAKES_PRIORITY;

@@ -72,3 +72,8 @@ int option_choice(const char *option, const char *text,
 	log_error("%s '%s': %s is needed", option, text, all);
 	return -EINVAL;
 }
+
+const char *option_chime(const char *text)
+{
+	return strcmp(text, "default") == 0 ? CHIME_DEFAULT_PATH : text;
+}

@@ -38,7 +38,7 @@ static const char help[] =
     "                            where clients connect; repeatable\n"
     "                            (default: all=2348)\n"
     "      --mode=MODE           live or store (default: live)\n"
-    "      --chime=FILE          play this WAV file before speech\n"
+    "      --chime=FILE          play this WAV file, or default, before speech\n"
     "      --archive=DIR         keep every page as a WAV file\n"
     "      --archive-limit=LIMIT remove the oldest above a size (500M, 20G)\n"
     "                            or an age (30d, 12h)\n"
@@ -254,7 +254,7 @@ static int parse_other_option(struct server_options *o, int option,
 		o->config.mode = choice == 0 ? SERVER_LIVE : SERVER_STORE;
 		return r;
 	case OPTION_CHIME:
-		o->chime_path = text;
+		o->chime_path = option_chime(text);
 		return 0;
 	case OPTION_PSK_FILE:
 		o->psk_path = text;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """intercom-server end to end: the real program, the virtual card, sockets."""
+import array
 import io
 import os
 import re
@@ -11,8 +12,8 @@ import threading
 import unittest
 import wave
 
-from e2e_lib import (Card, Case, Notify, PATIENCE, connect, free_port,
-                     helped_options, main, manual_options, noise,
+from e2e_lib import (BUILDDIR, Card, Case, Notify, PATIENCE, connect,
+                     free_port, helped_options, main, manual_options, noise,
                      program, receive, receive_all, wait_until, wav_bytes)
 
 CHUNK = 1024
@@ -612,6 +613,23 @@ class Files(ServerCase):
                          self.sound[len(chime):len(chime) + speech])
         server.wait_line("the chime goes out")
         server.wait_line("speak now")
+
+    def test_the_chime_that_comes_with_it_is_converted_to_the_page(self):
+        server = self.server("-d", "0.2", "--chime",
+                             os.path.join(BUILDDIR, "data", "chime.wav"))
+        (s,) = self.clients(1)
+        self.wait_clients(server, 1)
+        server.write("\n")
+        data = receive_all(s)
+        speech = page_size(44100, CHUNK, 0.2)
+        chime = data[44:-speech]
+        self.assertEqual(len(chime), 97020 * FRAME)
+        self.assertEqual(data[-speech:],
+                         self.sound[len(chime):len(chime) + speech])
+        left = array.array("h", chime)[::2]
+        self.assertEqual(left, array.array("h", chime)[1::2])
+        self.assertTrue(14000 < max(left) < 18000, max(left))
+        self.assertLess(max(map(abs, left[-100:])), 100)
 
 
 class Archive(ServerCase):

@@ -35,7 +35,7 @@ static const char help[] =
     "\n"
     "  -d, --duration=SECONDS    talk: length of the page, 0: until stopped\n"
     "      --zone=ZONE           talk, play: where; repeatable (default: all)\n"
-    "      --chime=FILE          talk: play this WAV file, or default, before speech\n"
+    "      --chime=FILE          talk: play this WAV file (or default) first\n"
     "      --priority=N          talk, play: 0 (routine) to 9 (emergency)\n"
     "                            (default: 5)\n"
     "      --queue               talk, play: wait for other pages to end\n"

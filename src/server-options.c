@@ -38,7 +38,7 @@ static const char help[] =
     "                            where clients connect; repeatable\n"
     "                            (default: all=2348)\n"
     "      --mode=MODE           live or store (default: live)\n"
-    "      --chime=FILE          play this WAV file, or default, before speech\n"
+    "      --chime=FILE          this WAV file, or default, before speech\n"
     "      --archive=DIR         keep every page as a WAV file\n"
     "      --archive-limit=LIMIT remove the oldest above a size (500M, 20G)\n"
     "                            or an age (30d, 12h)\n"

@@ -274,7 +274,8 @@ static char *final_path(const char *dir, const char *entry)
 	return path;
 }
 
-/* Fills the format and the size from what the file holds. */
+/* Fills the format and the size from what the file holds. -ENOTSUP: another
+ * program's header, for which ours would be too short or too long. */
 static int read_part(struct wavfile *file)
 {
 	uint8_t header[WAV_HEADER_SIZE_MAX];
@@ -293,7 +294,12 @@ static int read_part(struct wavfile *file)
 		return -EBADMSG;
 	file->format = parser.format;
 	file->header_size = (size_t)n;
+	if (wav_encode(header, &parser.format, WAV_ENDLESS) != (size_t)n)
+		return -ENOTSUP;
+	/* When it was complete but for its name, a pad byte may follow. */
 	file->size = (uint64_t)(st.st_size - n);
+	if (file->size > parser.data_size)
+		file->size = parser.data_size;
 	if (file->size < wav_frame_size(&file->format))
 		return -ENODATA;
 	return 0;

@@ -34,6 +34,7 @@ struct wavfile *wavfile_discard(struct wavfile *file);
 
 /* Turns temporary files that a crash left in DIR into valid files under their
  * final names, and removes those without a single whole frame. Files that a
- * living process is still writing (they are locked with flock) are left alone.
+ * living process is still writing (they are locked with flock) are left alone,
+ * and so are those whose headers another program has written.
  * Returns how many were repaired, or negative errno when DIR cannot be read. */
 int wavfile_repair(const char *dir);

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT
+ * The command lines of server and client: strings with a 0 behind each. The
+ * first byte says whose. What is accepted must be within the limits. */
+#include <assert.h>
+#include <getopt.h>
+#include <stdlib.h>
+
+#include "client-options.h"
+#include "fuzz.h"
+#include "log.h"
+#include "server-options.h"
+#include "util.h"
+
+enum { ARGUMENTS_MAX = 200 };
+
+static void check_listen(const char *text)
+{
+	struct net_endpoint endpoint;
+	char zone[NET_ZONE_SIZE];
+	const char *problem = NULL;
+
+	if (net_parse_listen(&endpoint, zone, text, &problem) < 0) {
+		assert(problem);
+		return;
+	}
+	assert(net_zone_name_valid(zone));
+	assert(strlen(endpoint.host) < sizeof(endpoint.host));
+	assert(*endpoint.port && strlen(endpoint.port) < sizeof(endpoint.port));
+}
+
+static void try_server(int argc, char **argv)
+{
+	struct server_options o;
+	const struct server_config *config = &o.config;
+	int r = server_options_parse(&o, argc, argv);
+
+	if (r <= 0)
+		return;
+	assert(wav_format_valid(&config->recorder.format));
+	assert(config->recorder.device);
+	assert(config->recorder.period_frames > 0);
+	assert(config->seconds >= 0 && config->seconds <= 86400.0 * 365);
+	assert(config->max_clients > 0);
+	assert(config->max_lag_seconds > 0);
+	assert(o.listen_count <= SERVER_OPTIONS_LISTEN_MAX);
+	if (config->seconds > 0)
+		assert(announcement_frames(config->recorder.format.rate,
+					   config->recorder.period_frames,
+					   config->seconds) > 0);
+	for (unsigned i = 0; i < o.listen_count; i++)
+		check_listen(o.listen[i]);
+}
+
+static void try_client(int argc, char **argv)
+{
+	struct client_config config;
+	int r = client_options_parse(&config, argc, argv);
+
+	if (r <= 0)
+		return;
+	assert(config.server_count >= 1);
+	assert(config.server_count <= CLIENT_SERVERS_MAX);
+	for (unsigned i = 0; i < config.server_count; i++)
+		assert(*config.servers[i].endpoint.host &&
+		       *config.servers[i].endpoint.port);
+	assert(config.speaker.device);
+	assert(config.volume >= -1 && config.volume <= 100);
+	assert(config.max_seconds >= 0);
+}
+
+/* Splits TEXT at its zeros. How many arguments there are, with the name. */
+static int split(char *text, size_t size, char *argv[ARGUMENTS_MAX + 1])
+{
+	static char name[] = "fuzz-options";
+	int argc = 0;
+
+	argv[argc++] = name;
+	for (char *p = text; p < text + size && argc < ARGUMENTS_MAX;
+	     p += strlen(p) + 1)
+		argv[argc++] = p;
+	argv[argc] = NULL;
+	return argc;
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	(void)argc;
+	(void)argv;
+	return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct fuzz_input input = {data, size};
+	char *argv[ARGUMENTS_MAX + 1];
+	const unsigned whose = fuzz_byte(&input);
+	_cleanup_free_ char *text = calloc(1, input.size + 1);
+	int argc;
+
+	assert(text);
+	if (input.size > 0)
+		memcpy(text, input.data, input.size);
+	argc = split(text, input.size, argv);
+	log_set_level(LOG_INFO);
+	optind = 0; /* begin anew, getopt(3) */
+	if (whose % 2 == 0)
+		try_server(argc, argv);
+	else
+		try_client(argc, argv);
+	log_set_level(LOG_INFO);
+	return 0;
+}

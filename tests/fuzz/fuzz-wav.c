@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT
+ * The WAV parser: the same bytes at once and in pieces, whose sizes the last
+ * byte chooses. So a WAV file is an input. */
+#include "wav.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "fuzz.h"
+
+/* Bytes consumed, or -EBADMSG. */
+static ssize_t feed_in_pieces(struct wav_parser *parser, const uint8_t *data,
+			      size_t size, uint32_t chance)
+{
+	size_t used = 0;
+
+	while (used < size && !parser->done) {
+		size_t piece = 1 + (chance >> 16) % 16 * (chance >> 28);
+		ssize_t n;
+
+		if (piece > size - used)
+			piece = size - used;
+		n = wav_parser_feed(parser, data + used, piece);
+		if (n < 0)
+			return n;
+		assert((size_t)n == piece || parser->done);
+		used += (size_t)n;
+		chance = chance * 1664525 + 1013904223;
+	}
+	return (ssize_t)used;
+}
+
+static void check_result(const struct wav_parser *parser)
+{
+	const size_t frame_size = wav_frame_size(&parser->format);
+
+	assert(wav_format_valid(&parser->format));
+	assert(frame_size >= 1 && frame_size <= WAV_FRAME_SIZE_MAX);
+	assert(parser->data_size == WAV_ENDLESS ||
+	       parser->data_size % frame_size == 0);
+}
+
+/* What is written of it says the same. */
+static void check_encoding(const struct wav_parser *parser)
+{
+	uint8_t header[WAV_HEADER_SIZE_MAX];
+	const size_t size =
+	    wav_encode(header, &parser->format, parser->data_size);
+	struct wav_parser again;
+
+	assert(size <= sizeof(header));
+	wav_parser_init(&again);
+	assert(wav_parser_feed(&again, header, size) == (ssize_t)size);
+	assert(again.done);
+	assert(wav_format_equal(&again.format, &parser->format));
+	if (parser->data_size <= WAV_DATA_SIZE_MAX)
+		assert(again.data_size == parser->data_size);
+	else
+		assert(again.data_size == WAV_ENDLESS);
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	(void)argc;
+	(void)argv;
+	return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct wav_parser whole, pieces;
+	ssize_t a, b;
+
+	if (size == 0)
+		return 0;
+	wav_parser_init(&whole);
+	wav_parser_init(&pieces);
+	a = wav_parser_feed(&whole, data, size);
+	b = feed_in_pieces(&pieces, data, size, data[size - 1] * 0x01010101U);
+	assert(a == b && whole.done == pieces.done);
+	assert(strcmp(whole.error, pieces.error) == 0);
+	assert((a < 0) == (*whole.error != '\0'));
+	if (a < 0)
+		assert(wav_parser_feed(&whole, data, size) == a);
+	if (a < 0 || !whole.done)
+		return 0;
+	assert((size_t)a <= size);
+	assert(wav_format_equal(&whole.format, &pieces.format));
+	assert(whole.data_size == pieces.data_size);
+	check_result(&whole);
+	check_encoding(&whole);
+	return 0;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT
+ * Runs a fuzz target on files, without libFuzzer: what once failed, and what
+ * must never fail, is a test in every build. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fuzz.h"
+#include "log.h"
+#include "util.h"
+
+enum { INPUT_SIZE_MAX = 1 << 20 };
+
+static int replay_file(const char *path)
+{
+	_cleanup_file_ FILE *file = fopen(path, "re");
+	_cleanup_free_ uint8_t *data = malloc(INPUT_SIZE_MAX);
+	_cleanup_free_ uint8_t *exact = NULL;
+	size_t size;
+
+	if (!file || !data)
+		return -errno;
+	size = fread(data, 1, INPUT_SIZE_MAX, file);
+	if (ferror(file) || !feof(file))
+		return -EFBIG;
+	/* So that AddressSanitizer sees a read behind the end. */
+	exact = malloc(size ? size : 1);
+	if (!exact)
+		return -ENOMEM;
+	memcpy(exact, data, size);
+	printf("%s: %zu bytes\n", path, size);
+	fflush(stdout);
+	return LLVMFuzzerTestOneInput(exact, size);
+}
+
+/* How many files there were, or negative errno. */
+static int replay_folder(const char *folder)
+{
+	struct dirent **entries;
+	int count = scandir(folder, &entries, NULL, alphasort);
+	int r = 0, done = 0;
+
+	if (count < 0)
+		return -errno;
+	for (int i = 0; i < count; i++) {
+		_cleanup_free_ char *path = NULL;
+
+		if (r == 0 && entries[i]->d_name[0] != '.') {
+			if (asprintf(&path, "%s/%s", folder,
+				     entries[i]->d_name) < 0)
+				r = -ENOMEM;
+			else
+				r = replay_file(path);
+			done++;
+		}
+		free(entries[i]);
+	}
+	free(entries);
+	return r < 0 ? r : done;
+}
+
+/* The kept inputs of the target that this program is: "fuzz-wav" is in
+ * corpus/wav. */
+static int replay_corpus(const char *program)
+{
+	const char *top = getenv("SRCDIR"), *name = strstr(program, "replay-");
+	_cleanup_free_ char *folder = NULL;
+
+	if (!name)
+		return -EINVAL;
+	if (asprintf(&folder, "%s/tests/fuzz/corpus/%s", top ? top : ".",
+		     name + strlen("replay-")) < 0)
+		return -ENOMEM;
+	return replay_folder(folder);
+}
+
+int main(int argc, char **argv)
+{
+	int r = 0, count = 0;
+
+	LLVMFuzzerInitialize(&argc, &argv);
+	for (int i = 1; i < argc && r == 0; i++, count++)
+		r = replay_file(argv[i]);
+	if (argc == 1)
+		r = count = replay_corpus(program_invocation_short_name);
+	if (r < 0)
+		fprintf(stderr, "Cannot replay: %s\n", strerror(-r));
+	printf("%d passed, %d failed\n", r < 0 ? 0 : count, r < 0);
+	return r < 0 || count == 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

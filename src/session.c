@@ -384,8 +384,11 @@ static void step_header(struct session *session, uint64_t now_usec)
 		if (session->state != SESSION_HEADER)
 			return;
 	}
-	if (session->state == SESSION_HEADER &&
-	    now_usec >= session->deadline_usec)
+	if (now_usec < session->deadline_usec)
+		return;
+	if (session->state == SESSION_WAITING)
+		settle(session);
+	else
 		fail(session, now_usec, "A header did not end within 10 s");
 }
 

@@ -186,6 +186,21 @@ START_TEST(server_that_returns_is_found)
 }
 END_TEST
 
+START_TEST(connection_that_stands_after_one_that_did_not_is_slept_on)
+{
+	begin();
+	hang_up();
+	step_until(SESSION_PAUSED);
+	now = session_deadline(session);
+	begin();
+	now = session_deadline(session);
+	ck_assert_uint_lt(now, UINT64_MAX);
+	session_step(session, now);
+	ck_assert_int_eq(session_state(session), SESSION_WAITING);
+	ck_assert_uint_eq(session_deadline(session), UINT64_MAX);
+}
+END_TEST
+
 START_TEST(server_that_hangs_up_at_once_is_given_growing_pauses)
 {
 	uint64_t pause = 0;
@@ -467,6 +482,8 @@ static TCase *connecting_case(void)
 	tcase_add_test(tc, name_that_does_not_exist_is_tried_again);
 	tcase_add_test(tc, refusal_is_tried_again_in_growing_pauses);
 	tcase_add_test(tc, server_that_returns_is_found);
+	tcase_add_test(
+	    tc, connection_that_stands_after_one_that_did_not_is_slept_on);
 	tcase_add_test(tc,
 		       server_that_hangs_up_at_once_is_given_growing_pauses);
 	return tc;

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT
+ * The whole client against servers that send the input. It plays on ALSA's
+ * "null"; its connections are socket pairs, and its clock is the target's:
+ * instead of waiting, time passes. So a page of an hour takes a millisecond. */
+#include "client.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "fuzz.h"
+#include "log.h"
+#include "transport.h"
+#include "util.h"
+
+enum {
+	PEERS_MAX = 2,
+	PORT = 2348,
+	MARK_SIZE = 4, /* an order to the servers among what they send */
+	NAP_MS = 50,
+	REST_POLLS = 300, /* after the input's end */
+	BUSY_POLLS_MAX = 100000,
+};
+
+/* What the first two bytes say. */
+enum {
+	FLAG_TWO_SERVERS = 1 << 0,
+	FLAG_ONCE = 1 << 1,
+	FLAG_HOLD = 1 << 2,
+	FLAG_LIMIT = 1 << 3,
+	FLAG_LEAD_IN = 1 << 4,
+	FLAG_DELAY = 1 << 5,
+	FLAG_KEYS = 1 << 6,
+	FLAG_LOW_LATENCY = 1 << 7,
+};
+
+static const size_t piece_sizes[] = {65536, 1, 7, 44, 100, 512, 1000, 4096};
+static const uint64_t piece_usec[] = {0, 1000, 20000, 250000};
+
+static struct {
+	struct fuzz_input input;
+	size_t piece_size;
+	uint64_t piece_usec;
+	uint64_t now_usec, nap_until_usec;
+	int fds[PEERS_MAX]; /* the servers' ends */
+	unsigned target;    /* the server that speaks */
+	bool refusing;
+	int signal_fd; /* the other end of the client's */
+	unsigned rest_polls, busy_polls;
+} world;
+static struct transport_keys *keys;
+
+/* --- what the linker puts in the place of the real ones --- */
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
+int __wrap_net_connect(const struct addrinfo *address, int rcvbuf_size);
+int __wrap_ppoll(struct pollfd *fds, nfds_t count,
+		 const struct timespec *timeout, const sigset_t *mask);
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
+{
+	(void)clock;
+	ret->tv_sec = (time_t)(world.now_usec / USEC_PER_SEC);
+	ret->tv_nsec = (long)(world.now_usec % USEC_PER_SEC * 1000);
+	return 0;
+}
+
+int __wrap_net_connect(const struct addrinfo *address, int rcvbuf_size)
+{
+	const struct sockaddr_in *to = (const void *)address->ai_addr;
+	const unsigned n = ntohs(to->sin_port) - PORT;
+	int fds[2];
+
+	(void)rcvbuf_size;
+	assert(n < PEERS_MAX);
+	if (world.refusing)
+		return -ECONNREFUSED;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
+		       fds) < 0)
+		return -errno;
+	fd_close(world.fds[n]);
+	world.fds[n] = fds[1];
+	return fds[0];
+}
+
+static void raise_signal(uint32_t number)
+{
+	const struct signalfd_siginfo info = {.ssi_signo = number};
+
+	(void)send(world.signal_fd, &info, sizeof(info), MSG_NOSIGNAL);
+}
+
+static void obey(uint8_t order)
+{
+	int *fd = &world.fds[world.target];
+
+	switch (order) {
+	case 'c':
+		*fd = fd_close(*fd);
+		break;
+	case 'h':
+		if (*fd >= 0)
+			(void)shutdown(*fd, SHUT_WR);
+		break;
+	case 'n':
+		world.nap_until_usec =
+		    world.now_usec +
+		    fuzz_byte(&world.input) * NAP_MS * UINT64_C(1000);
+		break;
+	case 't':
+		world.target = (world.target + 1) % PEERS_MAX;
+		break;
+	case 'r':
+		world.refusing = !world.refusing;
+		break;
+	case 'u':
+		raise_signal(SIGUSR1);
+		break;
+	default:
+		break;
+	}
+}
+
+/* How much of the input is to be sent before the next order. */
+static size_t next_piece(void)
+{
+	const uint8_t *mark;
+	size_t size = world.input.size;
+
+	if (size > world.piece_size)
+		size = world.piece_size;
+	mark = memmem(world.input.data, world.input.size, "\xff\xfe\xff",
+		      MARK_SIZE - 1);
+	if (mark && (size_t)(mark - world.input.data) < size)
+		size = (size_t)(mark - world.input.data);
+	return size;
+}
+
+/* The next thing that the servers do. */
+static void act(void)
+{
+	size_t size = next_piece();
+	const uint8_t *data;
+	int fd = world.fds[world.target];
+
+	if (size == 0) {
+		(void)fuzz_bytes(&world.input, MARK_SIZE - 1, &size);
+		obey(fuzz_byte(&world.input));
+		return;
+	}
+	data = fuzz_bytes(&world.input, size, &size);
+	/* What does not fit is lost: it is a bad server. */
+	if (fd >= 0)
+		(void)send(fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+	world.now_usec += world.piece_usec;
+}
+
+static void end_servers(void)
+{
+	for (unsigned i = 0; i < PEERS_MAX; i++)
+		world.fds[i] = fd_close(world.fds[i]);
+	world.refusing = true;
+	if (++world.rest_polls == REST_POLLS)
+		raise_signal(SIGTERM);
+}
+
+/* Nothing is ready: so time passes, or a server does something. */
+static void go_on(const struct timespec *timeout)
+{
+	const uint64_t usec = timeout
+				  ? (uint64_t)timeout->tv_sec * USEC_PER_SEC +
+					(uint64_t)timeout->tv_nsec / 1000
+				  : 3600 * USEC_PER_SEC;
+
+	if (world.now_usec >= world.nap_until_usec && world.input.size > 0) {
+		act();
+		return;
+	}
+	if (world.input.size > 0 &&
+	    world.now_usec + usec > world.nap_until_usec) {
+		world.now_usec = world.nap_until_usec;
+		return;
+	}
+	world.now_usec += usec + 1;
+	if (world.input.size == 0)
+		end_servers();
+}
+
+int __wrap_ppoll(struct pollfd *fds, nfds_t count,
+		 const struct timespec *timeout, const sigset_t *mask)
+{
+	int r = poll(fds, count, 0);
+
+	(void)mask;
+	/* A client that never sleeps again. */
+	assert(++world.busy_polls < BUSY_POLLS_MAX);
+	if (r == 0)
+		go_on(timeout);
+	else
+		world.now_usec++;
+	return r;
+}
+
+/* --- the target --- */
+
+static struct transport_keys *make_keys(void)
+{
+	static const char text[] =
+	    "client lobby 000102030405060708090a0b0c0d0e0f"
+	    "101112131415161718191a1b1c1d1e1f\n";
+	_cleanup_close_ int fd = memfd_create("keys", MFD_CLOEXEC);
+	char path[64], problem[KEYFILE_PROBLEM_SIZE];
+	const char *tls_problem;
+	struct keyfile *file;
+	struct transport_keys *made = NULL;
+
+	assert(fd >= 0 && fchmod(fd, 0600) == 0);
+	assert(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	assert(keyfile_open(&file, path, KEYFILE_CLIENT, problem) == 0);
+	if (transport_keys_new(&made, file, &tls_problem) < 0)
+		return NULL; /* a machine without GnuTLS */
+	return made;
+}
+
+static void configure(struct client_config *config, unsigned flags)
+{
+	static const char *const names[PEERS_MAX] = {"127.0.0.1:2348",
+						     "127.0.0.1:2349"};
+	const char *problem;
+
+	*config = (struct client_config){
+	    .server_count = flags & FLAG_TWO_SERVERS ? 2 : 1,
+	    .speaker = {.device = "null",
+			.latency_ms = flags & FLAG_LOW_LATENCY ? 5 : 100,
+			.delay_ms = flags & FLAG_DELAY ? 200 : 0,
+			.lead_in_ms = flags & FLAG_LEAD_IN ? 150 : 0,
+			.hold = flags & FLAG_HOLD},
+	    .volume = -1,
+	    .max_seconds = flags & FLAG_LIMIT ? 0.5 : 0,
+	    .keys = flags & FLAG_KEYS ? keys : NULL,
+	    .once = flags & FLAG_ONCE,
+	};
+	for (unsigned i = 0; i < config->server_count; i++) {
+		config->servers[i].name = names[i];
+		assert(net_parse_endpoint(&config->servers[i].endpoint,
+					  names[i], &problem) == 0);
+	}
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	(void)argc;
+	(void)argv;
+	keys = make_keys();
+	return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct client_config config;
+	struct client *client;
+	unsigned flags, pieces;
+	int signals[2];
+
+	world = (__typeof__(world)){
+	    .input = {data, size},
+	    .now_usec = 1000 * USEC_PER_SEC,
+	    .fds = {-1, -1},
+	};
+	flags = fuzz_byte(&world.input);
+	pieces = fuzz_byte(&world.input);
+	world.piece_size = piece_sizes[pieces % ARRAY_SIZE(piece_sizes)];
+	world.piece_usec = piece_usec[pieces / 8 % ARRAY_SIZE(piece_usec)];
+	assert(socketpair(AF_UNIX,
+			  SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
+			  signals) == 0);
+	world.signal_fd = signals[1];
+	configure(&config, flags);
+	assert(client_new(&client, &config, signals[0]) == 0);
+	(void)client_run(client);
+	client_free(client);
+	for (unsigned i = 0; i < PEERS_MAX; i++)
+		fd_close(world.fds[i]);
+	fd_close(signals[0]);
+	fd_close(signals[1]);
+	return 0;
+}

@@ -17,15 +17,17 @@
 
 #include "fuzz.h"
 #include "log.h"
+#include "resolver.h"
 #include "transport.h"
 #include "util.h"
 
 enum {
 	PEERS_MAX = 2,
 	PORT = 2348,
-	MARK_SIZE = 4, /* an order to the servers among what they send */
-	NAP_MS = 50,
-	REST_POLLS = 300, /* after the input's end */
+	MARK_SIZE = 4,	   /* an order to the servers among what they send */
+	SMALL_PIECES = 64, /* then they are larger, for speed */
+	LARGE_PIECE_SIZE = 512,
+	REST_POLLS = 60, /* after the input's end */
 	BUSY_POLLS_MAX = 100000,
 };
 
@@ -53,7 +55,7 @@ static struct {
 	unsigned target;    /* the server that speaks */
 	bool refusing;
 	int signal_fd; /* the other end of the client's */
-	unsigned rest_polls, busy_polls;
+	unsigned pieces, rest_polls, busy_polls;
 } world;
 static struct transport_keys *keys;
 
@@ -63,6 +65,8 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
 int __wrap_net_connect(const struct addrinfo *address, int rcvbuf_size);
 int __wrap_ppoll(struct pollfd *fds, nfds_t count,
 		 const struct timespec *timeout, const sigset_t *mask);
+int __wrap_resolver_literal(const struct net_endpoint *endpoint,
+			    struct resolver_result *ret);
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
 {
@@ -90,6 +94,21 @@ int __wrap_net_connect(const struct addrinfo *address, int rcvbuf_size)
 	return fds[0];
 }
 
+/* The real one asks the kernel for its interfaces each time. */
+int __wrap_resolver_literal(const struct net_endpoint *endpoint,
+			    struct resolver_result *ret)
+{
+	const struct sockaddr_in address = {
+	    .sin_family = AF_INET,
+	    .sin_port = htons((uint16_t)atoi(endpoint->port)),
+	};
+
+	*ret = (struct resolver_result){.count = 1};
+	ret->addresses[0].size = sizeof(address);
+	memcpy(&ret->addresses[0].address, &address, sizeof(address));
+	return 0;
+}
+
 static void raise_signal(uint32_t number)
 {
 	const struct signalfd_siginfo info = {.ssi_signo = number};
@@ -100,6 +119,7 @@ static void raise_signal(uint32_t number)
 static void obey(uint8_t order)
 {
 	int *fd = &world.fds[world.target];
+	uint64_t nap_ms;
 
 	switch (order) {
 	case 'c':
@@ -109,10 +129,10 @@ static void obey(uint8_t order)
 		if (*fd >= 0)
 			(void)shutdown(*fd, SHUT_WR);
 		break;
-	case 'n':
-		world.nap_until_usec =
-		    world.now_usec +
-		    fuzz_byte(&world.input) * NAP_MS * UINT64_C(1000);
+	case 'n': /* up to 65 s */
+		nap_ms = fuzz_byte(&world.input);
+		nap_ms *= nap_ms;
+		world.nap_until_usec = world.now_usec + nap_ms * 1000;
 		break;
 	case 't':
 		world.target = (world.target + 1) % PEERS_MAX;
@@ -132,10 +152,12 @@ static void obey(uint8_t order)
 static size_t next_piece(void)
 {
 	const uint8_t *mark;
-	size_t size = world.input.size;
+	size_t size = world.piece_size;
 
-	if (size > world.piece_size)
-		size = world.piece_size;
+	if (++world.pieces > SMALL_PIECES && size < LARGE_PIECE_SIZE)
+		size = LARGE_PIECE_SIZE;
+	if (size > world.input.size)
+		size = world.input.size;
 	mark = memmem(world.input.data, world.input.size, "\xff\xfe\xff",
 		      MARK_SIZE - 1);
 	if (mark && (size_t)(mark - world.input.data) < size)
@@ -188,7 +210,7 @@ static void go_on(const struct timespec *timeout)
 		world.now_usec = world.nap_until_usec;
 		return;
 	}
-	world.now_usec += usec + 1;
+	world.now_usec += usec * (world.input.size == 0 ? 4 : 1) + 1;
 	if (world.input.size == 0)
 		end_servers();
 }

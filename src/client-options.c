@@ -28,7 +28,7 @@ static const char help[] =
     "  -v, --verbose             tell more\n"
     "  -V, --vumeter             show a level meter on a terminal\n"
     "  -L, --list-pcms           list the playback devices\n"
-    "      --latency=MS          buffer so much before a page sounds\n"
+    "      --latency=MS          how long sound waits before it plays\n"
     "                            (default: 100)\n"
     "      --period-size=FRAMES  period of the card (default: a quarter of "
     "the\n"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * How late a page is. Arrivals come in chunks and jitter, so the level rises
- * and falls: its peaks tell how late the page is, and the smallest of several
- * peaks tells what a passing jam does not explain. */
+ * How late a page is. Chunks come at the pace of the capture, of whatever size:
+ * what has not sounded when the next one comes was not needed. Jitter can only
+ * make that less, so the smallest of a while tells what could go. */
 #include "latency.h"
 
 #include <string.h>
@@ -42,53 +42,53 @@ enum latency_kind latency_arrived(struct latency *latency, uint64_t now_usec,
 
 static void next_slot(struct latency *latency, uint64_t slot)
 {
-	/* A slot without a sample: the process was stopped. Begin anew. */
-	if (latency->slot == 0 || slot != latency->slot + 1) {
-		latency->peak_count = 0;
+	/* Long without a sample: the process was stopped. Begin anew. */
+	if (latency->slot == 0 || slot > latency->slot + LATENCY_SLOT_GAP) {
+		latency->spare_count = 0;
 	} else {
-		memmove(&latency->peaks[1], &latency->peaks[0],
-			sizeof(latency->peaks) - sizeof(latency->peaks[0]));
-		latency->peaks[0] = latency->slot_peak;
-		if (latency->peak_count < LATENCY_SLOTS)
-			latency->peak_count++;
+		memmove(&latency->spares[1], &latency->spares[0],
+			sizeof(latency->spares) - sizeof(latency->spares[0]));
+		latency->spares[0] = latency->slot_spare;
+		if (latency->spare_count < LATENCY_SLOTS)
+			latency->spare_count++;
 	}
 	latency->slot = slot;
-	latency->slot_peak = 0;
+	latency->slot_spare = UINT64_MAX;
 }
 
-static uint64_t smallest_peak(const struct latency *latency)
+static uint64_t smallest_spare(const struct latency *latency)
 {
-	uint64_t smallest = latency->peaks[0];
+	uint64_t smallest = latency->spares[0];
 
 	for (unsigned i = 1; i < LATENCY_SLOTS; i++)
-		if (latency->peaks[i] < smallest)
-			smallest = latency->peaks[i];
+		if (latency->spares[i] < smallest)
+			smallest = latency->spares[i];
 	return smallest;
 }
 
 uint64_t latency_excess(struct latency *latency, uint64_t now_usec,
-			uint64_t behind_frames)
+			uint64_t spare_frames)
 {
 	const uint64_t slot = now_usec / (LATENCY_SLOT_MS * UINT64_C(1000));
-	uint64_t late;
+	uint64_t spare;
 
 	if (slot != latency->slot)
 		next_slot(latency, slot);
-	if (behind_frames > latency->slot_peak)
-		latency->slot_peak = behind_frames;
+	if (spare_frames < latency->slot_spare)
+		latency->slot_spare = spare_frames;
 
 	if (latency->kind != LATENCY_LIVE ||
-	    latency->peak_count < LATENCY_SLOTS)
+	    latency->spare_count < LATENCY_SLOTS)
 		return 0;
-	late = smallest_peak(latency);
-	if (late <= latency->target_frames + latency->period_frames)
+	spare = smallest_spare(latency);
+	if (spare <= latency->target_frames + latency->period_frames)
 		return 0;
-	return late - latency->target_frames;
+	return spare - latency->target_frames;
 }
 
 void latency_restart(struct latency *latency)
 {
 	latency->slot = 0;
-	latency->slot_peak = 0;
-	latency->peak_count = 0;
+	latency->slot_spare = UINT64_MAX;
+	latency->spare_count = 0;
 }

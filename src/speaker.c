@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Owns the playback PCM and the frames in hand. The ring of a live page is kept
- * at the target, so that what is late is in hand and can be dropped there. */
+ * Owns the playback PCM and the frames in hand. A live page starts when its
+ * first frames have waited for the target: whatever the chunks that it comes
+ * in, so much is there when the next one is due. */
 #include "speaker.h"
 
 #include <assert.h>
@@ -25,7 +26,7 @@ enum {
 	RECOVER_LIMIT_MS = 5000,
 	OPEN_LIMIT_MS = 5000, /* after its end a page no longer waits */
 	CARDLESS_TICK_MS = 200,
-	TICK_MS = 90, /* below a slot of latency.h */
+	TICK_MS = 90,
 };
 
 /* -50 dBFS: a pause between words in a quiet room. */
@@ -121,8 +122,16 @@ static void forget_ring(struct speaker *speaker)
 static void begin_filling(struct speaker *speaker)
 {
 	speaker->state = SPEAKER_FILLING;
+	speaker->excess_frames = 0;
 	speaker->cut_limit_usec = 0;
 	latency_restart(&speaker->latency);
+}
+
+/* What waited before the interruption does not count. */
+static void fill_anew(struct speaker *speaker)
+{
+	speaker->collecting_usec = 0;
+	begin_filling(speaker);
 }
 
 static void try_card(struct speaker *speaker, uint64_t now_usec)
@@ -169,6 +178,7 @@ static void lose_card(struct speaker *speaker, int error, uint64_t now_usec)
 	stop_starving(speaker, now_usec);
 	speaker->pcm = pcm_close(speaker->pcm);
 	forget_ring(speaker);
+	speaker->collecting_usec = 0;
 	speaker->fade_in = true;
 	speaker->state = SPEAKER_OPENING;
 	speaker->retry_usec = now_usec + backoff_next(&speaker->backoff);
@@ -211,7 +221,7 @@ static void handle_stop(struct speaker *speaker, int error, uint64_t now_usec)
 	}
 	speaker->fade_in = true;
 	if (recover(speaker, now_usec) == 0)
-		begin_filling(speaker);
+		fill_anew(speaker);
 }
 
 /* --- writing --- */
@@ -222,15 +232,17 @@ static void note_written(struct speaker *speaker, size_t frames)
 	speaker->delay_frames += frames;
 }
 
-/* How many frames the ring may take now: of a page that may turn out to be live
- * not more than the target. */
+/* How many frames the ring may take now. A live page is in the ring as it
+ * comes, unless much comes at once; but when some of it should go, that has to
+ * be in hand, where it can be dropped. */
 static size_t ring_allowance(const struct speaker *speaker)
 {
+	const uint64_t target = speaker->target_frames;
+	const uint64_t most = speaker->excess_frames ? target : 2 * target;
 	uint64_t limit = pcm_buffer_frames(speaker->pcm);
 
-	if (speaker->latency.kind != LATENCY_STORED &&
-	    limit > speaker->target_frames)
-		limit = speaker->target_frames;
+	if (speaker->latency.kind != LATENCY_STORED && limit > most)
+		limit = most;
 	return limit > speaker->delay_frames
 		   ? (size_t)(limit - speaker->delay_frames)
 		   : 0;
@@ -316,13 +328,13 @@ static void drop_unheard(struct speaker *speaker)
 		return;
 	note_drop(speaker, frames - speaker->target_frames);
 	hand_drop(&speaker->hand, frames - speaker->target_frames);
+	speaker->collecting_usec = 0;
 	speaker->fade_in = true;
 }
 
 static void drop_excess(struct speaker *speaker, uint64_t now_usec)
 {
-	const uint64_t excess =
-	    latency_excess(&speaker->latency, now_usec, behind_frames(speaker));
+	const uint64_t excess = speaker->excess_frames;
 	size_t count = hand_frames(&speaker->hand);
 	double power;
 	size_t at;
@@ -345,6 +357,7 @@ static void drop_excess(struct speaker *speaker, uint64_t now_usec)
 	hand_cut(&speaker->hand, at, count, fade_frames(speaker));
 	note_drop(speaker, count);
 	speaker->stats.drops++;
+	speaker->excess_frames = 0;
 	speaker->cut_limit_usec = 0;
 	latency_restart(&speaker->latency);
 }
@@ -387,10 +400,34 @@ static void step_draining(struct speaker *speaker, uint64_t now_usec)
 		drain_done(speaker);
 }
 
-static bool enough_to_start(const struct speaker *speaker)
+/* When what has come first will have waited long enough; the silence before a
+ * page is a part of that. */
+static uint64_t start_usec(const struct speaker *speaker)
 {
-	return behind_frames(speaker) >= speaker->target_frames ||
-	       speaker->ended;
+	const uint32_t target = speaker->target_frames;
+	const uint32_t silence = speaker->silence_frames;
+
+	return speaker->collecting_usec +
+	       frames_to_usec(silence < target ? target - silence : 0,
+			      speaker->format.rate);
+}
+
+static void note_collecting(struct speaker *speaker, uint64_t now_usec)
+{
+	if (speaker->collecting_usec == 0 && hand_frames(&speaker->hand) > 0)
+		speaker->collecting_usec = now_usec;
+}
+
+static bool enough_to_start(struct speaker *speaker, uint64_t now_usec)
+{
+	if (speaker->ended)
+		return true;
+	note_collecting(speaker, now_usec);
+	if (behind_frames(speaker) < speaker->target_frames)
+		return false;
+	return speaker->latency.kind == LATENCY_STORED ||
+	       (speaker->collecting_usec > 0 &&
+		now_usec >= start_usec(speaker));
 }
 
 /* The ring may still hold the end of what was before (a starvation). */
@@ -413,7 +450,7 @@ static void step_filling(struct speaker *speaker, uint64_t now_usec)
 {
 	int r;
 
-	if (!enough_to_start(speaker))
+	if (!enough_to_start(speaker, now_usec))
 		return;
 	if (speaker->ended && hand_frames(&speaker->hand) == 0) {
 		/* After a starvation the last frames may still sound. */
@@ -486,7 +523,7 @@ static void step_recovering(struct speaker *speaker, uint64_t now_usec)
 	if (now_usec < speaker->retry_usec)
 		return;
 	if (recover(speaker, now_usec) == 0)
-		begin_filling(speaker);
+		fill_anew(speaker);
 }
 
 void speaker_step(struct speaker *speaker, uint64_t now_usec)
@@ -534,7 +571,7 @@ static void begin_starving(struct speaker *speaker, uint64_t now_usec)
 	    now_usec +
 	    frames_to_usec(speaker->delay_frames, speaker->format.rate);
 	speaker->fade_in = true;
-	begin_filling(speaker);
+	fill_anew(speaker);
 }
 
 static void fade_the_end(struct speaker *speaker)
@@ -607,6 +644,9 @@ void speaker_look(struct speaker *speaker, uint64_t now_usec,
 					 ? speaker->delay_frames
 					 : behind_frames(speaker);
 	speaker->stats.behind_count++;
+	if (queued_bytes > 0)
+		speaker->excess_frames = latency_excess(
+		    &speaker->latency, now_usec, behind_frames(speaker));
 	if (!data_there && !speaker->ended &&
 	    (uint64_t)delay <= guard_frames(speaker)) {
 		fade_the_end(speaker);
@@ -663,6 +703,7 @@ int speaker_begin(struct speaker *speaker, const struct wav_format *format,
 	speaker->starving = false;
 	speaker->fade_in = begin == SPEAKER_RESUMED;
 	speaker->silence_frames = 0;
+	speaker->collecting_usec = 0;
 	speaker->peak = 0;
 	forget_ring(speaker);
 	speaker->state = SPEAKER_WAITING;
@@ -699,6 +740,7 @@ void speaker_arrived(struct speaker *speaker, uint64_t now_usec,
 {
 	latency_arrived(&speaker->latency, now_usec,
 			arrived_bytes / wav_frame_size(&speaker->format));
+	note_collecting(speaker, now_usec);
 }
 
 void speaker_end(struct speaker *speaker, enum speaker_end end,
@@ -765,6 +807,10 @@ uint64_t speaker_deadline(const struct speaker *speaker, uint64_t now_usec)
 	case SPEAKER_RECOVERING:
 		return speaker->retry_usec;
 	case SPEAKER_FILLING:
+		if (speaker->collecting_usec > 0 &&
+		    start_usec(speaker) > now_usec &&
+		    start_usec(speaker) < now_usec + wait_usec)
+			return start_usec(speaker);
 		break;
 	case SPEAKER_PLAYING:
 	case SPEAKER_DRAINING:

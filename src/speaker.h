@@ -11,7 +11,7 @@
 
 struct speaker_config {
 	const char *device;
-	uint32_t latency_ms;	/* buffered before a page sounds */
+	uint32_t latency_ms;	/* how long frames wait before they sound */
 	uint32_t delay_ms;	/* later than that, to be in step with others */
 	uint32_t lead_in_ms;	/* silence before a page */
 	uint32_t period_frames; /* wished; 0: a quarter of the latency */
@@ -63,10 +63,12 @@ struct speaker {
 	uint64_t starved_since_usec;
 	uint64_t retry_usec; /* in OPENING and RECOVERING */
 	uint64_t recover_limit_usec;
-	uint64_t cut_limit_usec; /* until when to wait for a quiet place */
-	uint64_t written;	 /* frames since the ring was last empty */
-	uint64_t last_written;	 /* where in them the page ends */
-	uint64_t played;	 /* how far they had sounded at progress_usec */
+	uint64_t collecting_usec; /* since when frames wait; 0: none has come */
+	uint64_t excess_frames;	  /* of a live page, that should go */
+	uint64_t cut_limit_usec;  /* until when to wait for a quiet place */
+	uint64_t written;	  /* frames since the ring was last empty */
+	uint64_t last_written;	  /* where in them the page ends */
+	uint64_t played; /* how far they had sounded at progress_usec */
 	uint64_t progress_usec;
 	uint64_t delay_frames; /* of the ring, when last asked */
 	double peak; /* of what was written since speaker_take_peak() */

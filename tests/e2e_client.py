@@ -510,6 +510,15 @@ class Network(ClientCase):
         self.assert_clean(client.wait_line("ended"))
         self.assertTrue(card.sound().startswith(data))
 
+    def test_chunks_longer_than_the_latency_are_no_starvation(self):
+        card = Card(self.folder)
+        server = self.server()
+        client = self.client(card, "--latency", "400", server.name)
+        data = noise(RATE * FRAME * 5)
+        Live(server.accept(), data, chunk=RATE)
+        self.assert_clean(client.wait_line("ended"))
+        self.assertTrue(card.sound().startswith(data))
+
     def test_a_longer_gap_is_faded_counted_and_made_up_for(self):
         card = Card(self.folder)
         server = self.server()

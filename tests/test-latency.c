@@ -20,9 +20,9 @@ static void begin(void)
 }
 
 /* A live page of SECONDS whose sender's clock is fast by PPM; returns what
- * latency_excess said last, with the level BEHIND at its peaks. */
+ * latency_excess said last, with SPARE frames there at each arrival. */
 static uint64_t live(uint64_t from_usec, double seconds, double ppm,
-		     uint64_t behind)
+		     uint64_t spare)
 {
 	const double chunk_usec = CHUNK * 1e6 / RATE / (1 + ppm * 1e-6);
 	const uint64_t chunks = (uint64_t)(seconds * 1e6 / chunk_usec);
@@ -35,12 +35,7 @@ static uint64_t live(uint64_t from_usec, double seconds, double ppm,
 		    START + (uint64_t)((double)(first + i) * chunk_usec);
 
 		latency_arrived(&latency, now, (first + i) * CHUNK);
-		excess = latency_excess(&latency, now, behind);
-		if (excess == 0)
-			/* just before the next one it is a chunk lower */
-			excess = latency_excess(
-			    &latency, now + (uint64_t)chunk_usec / 2,
-			    behind > CHUNK / 2 ? behind - CHUNK / 2 : 0);
+		excess = latency_excess(&latency, now, spare);
 	}
 	return excess;
 }
@@ -166,7 +161,7 @@ START_TEST(passing_jam_drops_nothing)
 }
 END_TEST
 
-START_TEST(smallest_of_the_peaks_counts)
+START_TEST(smallest_of_a_while_counts)
 {
 	uint64_t now = START;
 
@@ -191,6 +186,34 @@ START_TEST(process_that_was_stopped_begins_anew)
 	    latency_excess(&latency, START + 9000 * MS, 9 * TARGET), 0);
 	ck_assert_uint_eq(
 	    latency_excess(&latency, START + 9100 * MS, 9 * TARGET), 0);
+}
+END_TEST
+
+START_TEST(chunks_of_a_second_are_no_reason_to_drop)
+{
+	begin();
+	for (uint64_t second = 1; second <= 60; second++) {
+		const uint64_t now = START + second * 1000 * MS;
+
+		latency_arrived(&latency, now, second * RATE);
+		ck_assert_uint_eq(latency_excess(&latency, now, TARGET), 0);
+	}
+	ck_assert_int_eq(latency.kind, LATENCY_LIVE);
+}
+END_TEST
+
+START_TEST(late_page_in_chunks_of_a_second_drops_the_excess)
+{
+	uint64_t excess = 0;
+
+	begin();
+	for (uint64_t second = 1; second <= 6; second++) {
+		const uint64_t now = START + second * 1000 * MS;
+
+		latency_arrived(&latency, now, second * RATE);
+		excess = latency_excess(&latency, now, TARGET + 9000);
+	}
+	ck_assert_uint_eq(excess, 9000);
 }
 END_TEST
 
@@ -262,8 +285,11 @@ int main(void)
 	tcase_add_test(excess, late_live_page_drops_the_whole_excess);
 	tcase_add_test(excess, stored_page_drops_nothing);
 	tcase_add_test(excess, passing_jam_drops_nothing);
-	tcase_add_test(excess, smallest_of_the_peaks_counts);
+	tcase_add_test(excess, smallest_of_a_while_counts);
 	tcase_add_test(excess, process_that_was_stopped_begins_anew);
+	tcase_add_test(excess, chunks_of_a_second_are_no_reason_to_drop);
+	tcase_add_test(excess,
+		       late_page_in_chunks_of_a_second_drops_the_excess);
 	tcase_add_test(excess, drift_is_dropped_piece_by_piece_for_thirty_days);
 	tcase_add_test(excess, longest_formats_do_not_overflow);
 	tcase_set_timeout(excess, 60);

@@ -169,23 +169,27 @@ static int append_constants(sd_bus_message *m, const struct server *server)
 	const struct wav_format *format = &config->recorder.format;
 
 	return sd_bus_message_append(
-	    m, "{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}", "version", "s",
+	    m, "{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}", "version", "s",
 	    PACKAGE_VERSION, "device", "s",
 	    bus_text(config->recorder.device, "?"), "format", "s",
 	    wav_format_name(format), "rate", "u", format->rate, "channels", "u",
 	    (uint32_t)format->channels, "mode", "s",
 	    config->mode == SERVER_LIVE ? "live" : "store", "default_seconds",
-	    "d", config->seconds, "max_clients", "u", config->max_clients);
+	    "d", config->seconds, "max_clients", "u", config->max_clients,
+	    "max_per_address", "u", config->max_per_address);
 }
 
 static int append_stats(sd_bus_message *m, const struct server *server)
 {
 	const struct server_stats *stats = server_stats(server);
+	const struct gate_stats *gate = &stats->gate;
 
 	return sd_bus_message_append(
-	    m, "{sv}{sv}{sv}{sv}{sv}", "accepted", "t", stats->accepted,
-	    "refused", "t", stats->refused, "unproven", "t", stats->unproven,
-	    "abused", "t", stats->abused, "pages_begun", "t", stats->pages);
+	    m, "{sv}{sv}{sv}{sv}{sv}{sv}{sv}", "accepted", "t", gate->accepted,
+	    "refused", "t", gate->refused, "refused_address", "t",
+	    gate->refused_address, "unproven", "t", gate->unproven, "abused",
+	    "t", gate->abused, "stuck", "t", gate->stuck, "pages_begun", "t",
+	    stats->pages);
 }
 
 static int append_list(sd_bus_message *m, const struct server *server,

@@ -25,6 +25,7 @@ enum connection_end {
 	CONNECTION_LEFT,       /* went away while it waited */
 	CONNECTION_LOST,       /* broke or closed during a page */
 	CONNECTION_STUCK,      /* took nothing for too long */
+	CONNECTION_CRAWLED,    /* took too little for too long */
 	CONNECTION_ABUSED,     /* sent data, which no client does */
 	CONNECTION_UNPROVEN,   /* has no key or a wrong one */
 	CONNECTION_TOO_SLOW,   /* the handshake took too long */

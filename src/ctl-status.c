@@ -80,13 +80,16 @@ static void print_status(const struct value *status)
 	       value_string(status, "version"), value_string(status, "device"),
 	       value_string(status, "format"), value_natural(status, "rate"),
 	       value_natural(status, "channels"), value_string(status, "mode"));
-	printf(
-	    "%" PRIu64 " pages so far; %" PRIu64 " clients came, %" PRIu64
-	    " were refused, %" PRIu64 " had not the key, %" PRIu64
-	    " abused it\n",
-	    value_natural(status, "pages_begun"),
-	    value_natural(status, "accepted"), value_natural(status, "refused"),
-	    value_natural(status, "unproven"), value_natural(status, "abused"));
+	printf("%" PRIu64 " pages so far; %" PRIu64 " clients came\n",
+	       value_natural(status, "pages_begun"),
+	       value_natural(status, "accepted"));
+	printf("turned away: %" PRIu64 " too many, %" PRIu64
+	       " too many from one address, %" PRIu64 " without a key, %" PRIu64
+	       " that sent data, %" PRIu64 " that took too little\n",
+	       value_natural(status, "refused"),
+	       value_natural(status, "refused_address"),
+	       value_natural(status, "unproven"),
+	       value_natural(status, "abused"), value_natural(status, "stuck"));
 	for (size_t i = 0; pages && i < pages->count; i++)
 		print_page(&pages->items[i]);
 	if (zones)

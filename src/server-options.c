@@ -43,6 +43,9 @@ static const char help[] =
     "      --archive-limit=LIMIT remove the oldest above a size (500M, 20G)\n"
     "                            or an age (30d, 12h)\n"
     "      --max-clients=N       connections at most (default: 1000)\n"
+    "      --max-per-address=N   of these, from one address (default: a "
+    "quarter,\n"
+    "                            but not less than 64)\n"
     "      --max-lag=SECONDS     a client behind by more skips (default: 2)\n"
     "      --psk-file=FILE       let in only who has a key in this file, with "
     "TLS\n"
@@ -61,6 +64,7 @@ enum {
 	OPTION_ARCHIVE,
 	OPTION_ARCHIVE_LIMIT,
 	OPTION_MAX_CLIENTS,
+	OPTION_MAX_PER_ADDRESS,
 	OPTION_MAX_LAG,
 	OPTION_PSK_FILE,
 	OPTION_IDLE_EXIT,
@@ -87,6 +91,7 @@ static const struct option long_options[] = {
     {"archive", required_argument, NULL, OPTION_ARCHIVE},
     {"archive-limit", required_argument, NULL, OPTION_ARCHIVE_LIMIT},
     {"max-clients", required_argument, NULL, OPTION_MAX_CLIENTS},
+    {"max-per-address", required_argument, NULL, OPTION_MAX_PER_ADDRESS},
     {"max-lag", required_argument, NULL, OPTION_MAX_LAG},
     {"psk-file", required_argument, NULL, OPTION_PSK_FILE},
     {"idle-exit", required_argument, NULL, OPTION_IDLE_EXIT},
@@ -217,6 +222,11 @@ static int parse_number_option(struct server_options *o, int option,
 	case OPTION_MAX_CLIENTS:
 		r = option_integer("--max-clients", text, 1, 1000000, &value);
 		o->config.max_clients = (uint32_t)value;
+		return r;
+	case OPTION_MAX_PER_ADDRESS:
+		r = option_integer("--max-per-address", text, 1, 1000000,
+				   &value);
+		o->config.max_per_address = (uint32_t)value;
 		return r;
 	case OPTION_IDLE_EXIT:
 		r = option_integer("--idle-exit", text, 0, 86400, &value);

@@ -18,9 +18,14 @@
 
 #define TICK_USEC USEC_PER_SEC
 #define STUCK_USEC (10 * USEC_PER_SEC)
+/* Whoever still takes a complete page may be so many times slower than sound,
+ * and so much later. A page that somebody holds is one of SERVER_PAGES_MAX. */
+#define SENDING_SLOWNESS 4
+#define SENDING_SPARE_USEC (15 * USEC_PER_SEC)
 
 enum {
 	OBSERVERS_MAX = 4,
+	PER_ADDRESS_DEFAULT_MIN = 64,
 	/* A forgotten page in store mode must not fill the machine. */
 	STORE_SIZE_MAX = 512 << 20,
 	/* What a disk may be behind before the page goes on without it. */
@@ -44,20 +49,21 @@ struct server_page {
 	enum announcement_end unstarted_end; /* without an announcement */
 	uint32_t clients, reached, lost;
 	uint64_t skips;
+	uint64_t deadline_usec; /* of SENDING */
 };
 TAILQ_HEAD(server_page_list, server_page);
 
 struct server {
 	sd_event *event;
 	struct server_config config;
+	struct gate *gate;
 	struct zone *zones[SERVER_ZONES_MAX];
 	struct server_page *on_air[SERVER_ZONES_MAX];
 	unsigned zone_count;
 	struct server_page_list pages; /* in the order of their ids */
 	uint32_t last_id;
 	bool closed, paused;
-	uint64_t paused_until_usec, refusal_logged_usec, unproven_logged_usec;
-	uint64_t unproven_unlogged;
+	uint64_t paused_until_usec;
 	struct page *last_page;
 	struct server_stats stats;
 	sd_event_source *tick, *settle;
@@ -180,14 +186,21 @@ static void attach_zone(struct server_page *p, unsigned z, uint64_t offset)
 {
 	struct page *page = announcement_page(p->announcement);
 	struct zone *zone = p->server->zones[z];
-	unsigned waiting;
+	unsigned waiting = zone_client_count(zone) - zone_active_count(zone);
 
-	transport_keys_refresh(p->server->config.keys);
-	zone_check_keys(zone);
-	waiting = zone_client_count(zone) - zone_active_count(zone);
 	/* Before attaching: a short page may end for them at once. */
 	p->clients += waiting;
 	zone_attach(zone, p, page, offset, max_lag_bytes(p, page));
+}
+
+static void attach_held_zones(struct server_page *p)
+{
+	transport_keys_refresh(p->server->config.keys);
+	for (unsigned z = 0; z < p->server->zone_count; z++)
+		if (p->held & UINT64_C(1) << z) {
+			zone_check_keys(p->server->zones[z]);
+			attach_zone(p, z, 0);
+		}
 }
 
 static void for_held_zones(struct server_page *p,
@@ -256,11 +269,8 @@ static void on_opened(void *userdata)
 	p->server->stats.pages++;
 	set_state(p, SERVER_PAGE_CHIME);
 	begin_archive(p);
-	if (!is_live(p))
-		return;
-	for (unsigned z = 0; z < p->server->zone_count; z++)
-		if (p->held & UINT64_C(1) << z)
-			attach_zone(p, z, 0);
+	if (is_live(p))
+		attach_held_zones(p);
 }
 
 static void on_speech(void *userdata)
@@ -298,6 +308,20 @@ static void keep_last(struct server_page *p, struct page *page)
 	p->server->last_page = page_ref(page);
 }
 
+/* A live client is at most max_lag behind, one in store mode by all of it. */
+static void set_deadline(struct server_page *p, const struct page *page)
+{
+	const struct wav_format *format = page_format(page);
+	double seconds = (double)page_size(page) /
+			 ((double)wav_frame_size(format) * format->rate);
+
+	if (is_live(p) && seconds > p->server->config.max_lag_seconds)
+		seconds = p->server->config.max_lag_seconds;
+	p->deadline_usec =
+	    now_usec() + SENDING_SPARE_USEC +
+	    (uint64_t)(seconds * SENDING_SLOWNESS * (double)USEC_PER_SEC);
+}
+
 static void on_ended(void *userdata)
 {
 	struct server_page *p = userdata;
@@ -307,14 +331,11 @@ static void on_ended(void *userdata)
 	release_zones(p);
 	if (page) {
 		keep_last(p, page);
-		for (unsigned z = 0; z < p->server->zone_count; z++) {
-			if (!(p->held & UINT64_C(1) << z))
-				continue;
-			if (is_live(p))
-				zone_push(p->server->zones[z], p);
-			else
-				attach_zone(p, z, 0);
-		}
+		set_deadline(p, page);
+		if (is_live(p))
+			for_held_zones(p, zone_push);
+		else
+			attach_held_zones(p);
 	}
 	archive_push(p->archive);
 	set_state(p, SERVER_PAGE_SENDING);
@@ -486,27 +507,36 @@ static void on_exhausted(void *userdata, int error)
 {
 	struct server *server = userdata;
 
-	log_warning("Accepting pauses at %u clients: %s; raise LimitNOFILE= or "
-		    "ulimit -n",
-		    server_client_count(server), strerror(-error));
+	gate_note_pause(server->gate, server_client_count(server), error);
 	pause_accepting(server);
 }
 
-static bool may_accept(void *userdata)
+/* What the gate holds back is told in the end, whether or not more happens. */
+static void tell_later(struct server *server)
+{
+	if (gate_tell(server->gate))
+		tick_later(server);
+}
+
+static int enter(void *userdata, int fd, const struct sockaddr_storage *address,
+		 struct peer **ret_peer)
 {
 	struct server *server = userdata;
-	uint64_t now = now_usec();
+	int r = gate_enter(server->gate, fd, address,
+			   server_client_count(server), ret_peer);
 
-	if (server_client_count(server) < server->config.max_clients)
-		return true;
-	server->stats.refused++;
-	if (now - server->refusal_logged_usec > 60 * USEC_PER_SEC) {
-		server->refusal_logged_usec = now;
-		log_warning("A client was refused: there are %u already "
-			    "(--max-clients)",
-			    server->config.max_clients);
-	}
-	return false;
+	if (r < 0)
+		tell_later(server);
+	return r;
+}
+
+static bool has_room(void *userdata)
+{
+	struct server *server = userdata;
+	bool room = gate_has_room(server->gate, server_client_count(server));
+
+	tell_later(server);
+	return room;
 }
 
 static unsigned zone_number(const struct server *server,
@@ -526,7 +556,7 @@ static void on_accepted(void *userdata, struct zone *zone)
 	unsigned z = zone_number(server, zone);
 	struct server_page *p = server->on_air[z];
 
-	server->stats.accepted++;
+	gate_note_accepted(server->gate);
 	tell_clients(server);
 	if (p && is_live(p) && p->announcement &&
 	    announcement_page(p->announcement))
@@ -543,58 +573,7 @@ static void count_end(struct server_page *p, enum connection_end end,
 		p->reached++;
 	else
 		p->lost++;
-	if (end == CONNECTION_STUCK)
-		log_notice("Client %s took nothing for 10 s and was dropped",
-			   connection_peer(connection));
 	done_if_sent(p);
-}
-
-/* Strangers may come by the thousand: one line in 10 s. */
-static void count_unproven(struct server *server, enum connection_end end,
-			   const struct connection *connection)
-{
-	const char *problem = connection_problem(connection);
-	uint64_t now = now_usec();
-	char others[64] = "";
-
-	server->stats.unproven++;
-	if (now - server->unproven_logged_usec < 10 * USEC_PER_SEC) {
-		server->unproven_unlogged++;
-		return;
-	}
-	if (server->unproven_unlogged)
-		snprintf(others, sizeof(others), " (and %" PRIu64 " others)",
-			 server->unproven_unlogged);
-	log_notice("Client %s was not let in: %s%s",
-		   connection_peer(connection),
-		   end == CONNECTION_TOO_SLOW
-		       ? "no handshake in time (has it a --psk-file?)"
-		       : problem,
-		   others);
-	server->unproven_logged_usec = now;
-	server->unproven_unlogged = 0;
-}
-
-static void count_any_end(struct server *server, enum connection_end end,
-			  const struct connection *connection)
-{
-	switch (end) {
-	case CONNECTION_ABUSED:
-		server->stats.abused++;
-		break;
-	case CONNECTION_UNPROVEN:
-	case CONNECTION_TOO_SLOW:
-		count_unproven(server, end, connection);
-		break;
-	case CONNECTION_LOCKED_OUT:
-		log_notice("Client %s ('%s') was locked out: its key is no "
-			   "more",
-			   connection_peer(connection),
-			   connection_identity(connection));
-		break;
-	default:
-		break;
-	}
 }
 
 static void on_end(void *userdata, struct zone *zone, void *owner,
@@ -603,7 +582,8 @@ static void on_end(void *userdata, struct zone *zone, void *owner,
 	struct server *server = userdata;
 
 	(void)zone;
-	count_any_end(server, end, connection);
+	gate_note_end(server->gate, end, connection);
+	tell_later(server);
 	if (owner)
 		count_end(owner, end, connection);
 	if (server->paused)
@@ -614,7 +594,8 @@ static void on_end(void *userdata, struct zone *zone, void *owner,
 }
 
 static const struct zone_callbacks zone_callbacks = {
-    .may_accept = may_accept,
+    .enter = enter,
+    .has_room = has_room,
     .on_accepted = on_accepted,
     .on_end = on_end,
     .on_exhausted = on_exhausted,
@@ -689,6 +670,13 @@ static void forget_consumed(struct server_page *p)
 		page_forget(page, slowest - PAGE_KEEP_SIZE);
 }
 
+static void end_crawlers(struct server_page *p, uint64_t now)
+{
+	if (p->state == SERVER_PAGE_SENDING && now > p->deadline_usec)
+		for (unsigned z = 0; z < p->server->zone_count; z++)
+			zone_drop(p->server->zones[z], p, CONNECTION_CRAWLED);
+}
+
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct server *server = userdata;
@@ -707,11 +695,13 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 	TAILQ_FOREACH (p, &server->pages, entry) {
 		archive_push(p->archive);
 		forget_consumed(p);
+		end_crawlers(p, now);
 	}
 	if (server->paused && now >= server->paused_until_usec)
 		resume_accepting(server);
 	settle_later(server);
-	if (active > 0 || server->paused || !TAILQ_EMPTY(&server->pages))
+	if (gate_tell(server->gate) || active > 0 || server->paused ||
+	    !TAILQ_EMPTY(&server->pages))
 		tick_later(server);
 	return 0;
 }
@@ -736,6 +726,16 @@ static int add_event_sources(struct server *server)
 	return sd_event_source_set_enabled(server->settle, SD_EVENT_OFF);
 }
 
+/* A building behind one address fits in, and leaves room for others. */
+static void choose_max_per_address(struct server_config *config)
+{
+	if (config->max_per_address > 0)
+		return;
+	config->max_per_address = config->max_clients / 4;
+	if (config->max_per_address < PER_ADDRESS_DEFAULT_MIN)
+		config->max_per_address = PER_ADDRESS_DEFAULT_MIN;
+}
+
 int server_new(struct server **ret, sd_event *event,
 	       const struct server_config *config)
 {
@@ -747,7 +747,11 @@ int server_new(struct server **ret, sd_event *event,
 	server->event = sd_event_ref(event);
 	server->config = *config;
 	TAILQ_INIT(&server->pages);
-	r = add_event_sources(server);
+	choose_max_per_address(&server->config);
+	r = gate_new(&server->gate, server->config.max_clients,
+		     server->config.max_per_address, &server->stats.gate);
+	if (r >= 0)
+		r = add_event_sources(server);
 	if (r < 0) {
 		server_free(server);
 		return r;
@@ -773,6 +777,9 @@ struct server *server_free(struct server *server)
 		free_page(p);
 	}
 	page_unref(server->last_page);
+	if (server->gate)
+		gate_tell_totals(server->gate);
+	gate_free(server->gate);
 	sd_event_source_disable_unref(server->tick);
 	sd_event_source_disable_unref(server->settle);
 	sd_event_unref(server->event);

@@ -10,6 +10,7 @@
 #include "announcement.h"
 #include "archive.h"
 #include "connection.h"
+#include "gate.h"
 
 enum {
 	SERVER_ZONES_MAX = 64,
@@ -29,6 +30,7 @@ struct server_config {
 	double seconds; /* a page's duration, when it names none; 0: no end */
 	enum server_mode mode;
 	uint32_t max_clients;
+	uint32_t max_per_address; /* connections; 0: server_new() chooses */
 	double max_lag_seconds;
 	struct chime *chime; /* before every microphone page, or NULL */
 	struct archive_config archive; /* with dir NULL: none is kept */
@@ -71,10 +73,8 @@ struct server_page_info {
 };
 
 struct server_stats {
-	uint64_t accepted, refused; /* connections */
-	uint64_t abused;	    /* dropped because they sent data */
-	uint64_t unproven;	    /* had no key, or a wrong one */
-	uint64_t pages;		    /* that began */
+	struct gate_stats gate;
+	uint64_t pages; /* that began */
 };
 
 /* What the terminal, the bus and the supervisor are told. */

@@ -262,8 +262,16 @@ static void play_file(struct terminal *t, const char *path)
 
 static void say_status(struct terminal *t)
 {
+	const struct gate_stats *gate = &server_stats(t->server)->gate;
 	struct server_page_info page;
 
+	say(t,
+	    "Clients: %" PRIu64 " came; turned away: %" PRIu64
+	    " too many, %" PRIu64 " too many from one address, %" PRIu64
+	    " without a key, %" PRIu64 " that sent data, %" PRIu64
+	    " that took too little",
+	    gate->accepted, gate->refused, gate->refused_address,
+	    gate->unproven, gate->abused, gate->stuck);
 	for (unsigned z = 0; z < server_zone_count(t->server); z++)
 		say(t, "Zone %s: %u clients", server_zone_name(t->server, z),
 		    server_zone_clients(t->server, z));

@@ -19,6 +19,8 @@ enum {
 	/* Of those that have yet to prove who they are, and cost 10 kB each. In
 	 * a flood the oldest goes: an honest client needs some milliseconds. */
 	SHAKING_MAX = 128,
+	/* Of one address: it drives out its own, and nobody else's. */
+	SHAKING_PER_PEER_MAX = SHAKING_MAX / 2,
 };
 
 struct client {
@@ -26,6 +28,7 @@ struct client {
 	struct zone *zone;
 	struct client_set *set; /* that it is in */
 	struct connection *connection;
+	struct peer *peer; /* NULL when it has ended */
 	void *owner;
 };
 
@@ -72,6 +75,7 @@ static void on_end(struct connection *connection, enum connection_end end,
 	struct zone *zone = client->zone;
 
 	move(&zone->ended, client);
+	peer_leave(TAKE_PTR(client->peer));
 	zone->callbacks->on_end(zone->userdata, zone, client->owner, end,
 				connection);
 }
@@ -83,7 +87,7 @@ static void on_ready(struct connection *connection, void *userdata)
 	struct zone *zone = client->zone;
 
 	move(&zone->waiting, client);
-	if (zone->callbacks->may_accept(zone->userdata))
+	if (zone->callbacks->has_room(zone->userdata))
 		zone->callbacks->on_accepted(zone->userdata, zone);
 	else
 		connection_drop(connection, CONNECTION_REFUSED);
@@ -128,19 +132,41 @@ static int on_shaking_timer(sd_event_source *source, uint64_t usec,
 	return 0;
 }
 
+/* Whom a client from PEER drives out: the oldest of its own address when that
+ * has its share, of all when there are too many, or nobody. */
+static struct client *one_too_many(const struct zone *zone,
+				   const struct peer *peer)
+{
+	struct client *client, *oldest = NULL;
+	unsigned count = 0;
+
+	TAILQ_FOREACH (client, &zone->shaking.list, entry) {
+		if (client->peer != peer)
+			continue;
+		if (count++ == 0)
+			oldest = client;
+	}
+	if (count >= SHAKING_PER_PEER_MAX)
+		return oldest;
+	return zone->shaking.count >= SHAKING_MAX
+		   ? TAILQ_FIRST(&zone->shaking.list)
+		   : NULL;
+}
+
 static void begin_shaking(struct zone *zone, struct client *client)
 {
-	if (zone->shaking.count == SHAKING_MAX)
-		connection_drop(TAILQ_FIRST(&zone->shaking.list)->connection,
-				CONNECTION_TOO_SLOW);
+	struct client *victim = one_too_many(zone, client->peer);
+
+	if (victim)
+		connection_drop(victim->connection, CONNECTION_TOO_SLOW);
 	put_into(&zone->shaking, client);
 	if (zone->shaking.count == 1)
 		set_shaking_timer(zone);
 }
 
-/* Takes over FD. */
+/* Takes over FD, and PEER when it returns 0. */
 static int add_client(struct zone *zone, int fd,
-		      const struct sockaddr_storage *peer)
+		      const struct sockaddr_storage *address, struct peer *peer)
 {
 	struct client *client = calloc(1, sizeof(*client));
 	int r;
@@ -152,11 +178,12 @@ static int add_client(struct zone *zone, int fd,
 	client->zone = zone;
 	transport_keys_refresh(zone->keys);
 	r = connection_new(&client->connection, zone->event, fd, zone->keys,
-			   peer, &connection_callbacks, client);
+			   address, &connection_callbacks, client);
 	if (r < 0) {
 		free(client);
 		return r;
 	}
+	client->peer = peer;
 	if (zone->keys) {
 		begin_shaking(zone, client);
 		return 0;
@@ -172,29 +199,41 @@ static bool exhausted(int error)
 	       error == -ENOMEM || error == -ENOSPC;
 }
 
+/* Takes over FD. 0 or negative errno. */
+static int let_in(struct zone *zone, int fd,
+		  const struct sockaddr_storage *address)
+{
+	struct peer *peer;
+	int r;
+
+	r = zone->callbacks->enter(zone->userdata, fd, address, &peer);
+	if (r < 0) {
+		fd_close(fd);
+		return r;
+	}
+	r = add_client(zone, fd, address, peer);
+	if (r < 0)
+		peer_leave(peer);
+	return r;
+}
+
 /* Accepts one. 1; 0 when there is none (or not now). */
 static int accept_one(struct zone *zone, int listener)
 {
-	struct sockaddr_storage peer = {0};
-	socklen_t size = sizeof(peer);
+	struct sockaddr_storage address = {0};
+	socklen_t size = sizeof(address);
 	int fd, r;
 
-	fd = accept4(listener, (struct sockaddr *)&peer, &size,
+	fd = accept4(listener, (struct sockaddr *)&address, &size,
 		     SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
-	r = fd < 0 ? -errno : 0;
-	if (r == 0 && !zone->callbacks->may_accept(zone->userdata)) {
-		fd_close(fd);
-		return 1;
-	}
-	if (r == 0)
-		r = add_client(zone, fd, &peer);
+	r = fd < 0 ? -errno : let_in(zone, fd, &address);
 	if (exhausted(r)) {
 		zone->callbacks->on_exhausted(zone->userdata, r);
 		return 0;
 	}
-	return 1; /* else the peer had gone already (accept(2)) */
+	return 1; /* or it was refused, or had gone already (accept(2)) */
 }
 
 static int on_listener(sd_event_source *source, int fd, uint32_t revents,
@@ -253,6 +292,7 @@ static void free_clients(struct client_set *set)
 
 	while ((client = TAILQ_FIRST(&set->list))) {
 		take_out(client);
+		peer_leave(client->peer);
 		connection_free(client->connection);
 		free(client);
 	}
@@ -365,6 +405,17 @@ void zone_push(struct zone *zone, const void *owner)
 void zone_finish(struct zone *zone, const void *owner)
 {
 	each_of(zone, owner, connection_finish);
+}
+
+void zone_drop(struct zone *zone, const void *owner, enum connection_end end)
+{
+	struct client *client, *next;
+
+	for (client = TAILQ_FIRST(&zone->active.list); client; client = next) {
+		next = TAILQ_NEXT(client, entry);
+		if (client->owner == owner)
+			connection_drop(client->connection, end);
+	}
 }
 
 uint64_t zone_slowest(const struct zone *zone, const void *owner)

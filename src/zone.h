@@ -6,12 +6,19 @@
 #include <systemd/sd-event.h>
 
 #include "connection.h"
+#include "peers.h"
 
 struct zone;
 
 struct zone_callbacks {
-	/* Whether one more client may come in now. */
-	bool (*may_accept)(void *userdata);
+	/* Whether the connection FD from ADDRESS may come in: 0, and *ret_peer
+	 * is for peer_leave(); or negative errno. -EMFILE, -ENOMEM and the like
+	 * are treated as those of accept(2). */
+	int (*enter)(void *userdata, int fd,
+		     const struct sockaddr_storage *address,
+		     struct peer **ret_peer);
+	/* Whether one that has entered, and proven who it is, finds room. */
+	bool (*has_room)(void *userdata);
 	/* A client came, has proven who it is if there are keys, and waits. */
 	void (*on_accepted)(void *userdata, struct zone *zone);
 	/* A client's page is over, whatever became of it. OWNER is that of
@@ -52,6 +59,8 @@ unsigned zone_attach(struct zone *zone, void *owner, struct page *page,
 /* These concern the clients attached with OWNER. */
 void zone_push(struct zone *zone, const void *owner);
 void zone_finish(struct zone *zone, const void *owner);
+/* Ends those that have not ended yet. */
+void zone_drop(struct zone *zone, const void *owner, enum connection_end end);
 /* The lowest offset that any of them still needs, or UINT64_MAX. */
 uint64_t zone_slowest(const struct zone *zone, const void *owner);
 /* Their skips so far. */

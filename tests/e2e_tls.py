@@ -494,7 +494,7 @@ class Names(BusCase):
         self.assertEqual(status["accepted"], 2)
         self.assertRegex(self.ctl("clients"),
                          r"(?m)^127.0.0.1:\d+ +yard-1 +yard ")
-        self.assertIn(" 1 had not the key,", self.ctl("status"))
+        self.assertIn(" 1 without a key,", self.ctl("status"))
 
     def test_without_keys_there_are_no_names(self):
         self.server()

@@ -12,8 +12,8 @@ void log_set_level(int level);
 int log_get_level(void);
 
 /* Writes "PROGRAM: message\n", or "<LEVEL>message\n" when $JOURNAL_STREAM
- * names stderr. Control characters become '?', since the text may come from
- * a stranger. Keeps errno. */
+ * names stderr. Control characters, those of C1 too, and what is not UTF-8
+ * become '?', since the text may come from a stranger. Keeps errno. */
 void log_msg(int level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT
+ * What reaches stderr: one line, and nothing that a terminal would obey. */
+#include "log.h"
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "util.h"
+
+#define PREFIX "test-log: "
+
+/* Logs TEXT with stderr in memory; OUT (4096 bytes) gets what was written. */
+static size_t log_into(char *out, int level, const char *text)
+{
+	_cleanup_close_ int memory = memfd_create("stderr", MFD_CLOEXEC);
+	_cleanup_close_ int saved = dup(STDERR_FILENO);
+	ssize_t n;
+
+	ck_assert_int_ge(memory, 0);
+	ck_assert_int_ge(saved, 0);
+	ck_assert_int_eq(dup2(memory, STDERR_FILENO), STDERR_FILENO);
+	log_msg(level, "%s", text);
+	ck_assert_int_eq(dup2(saved, STDERR_FILENO), STDERR_FILENO);
+	n = pread(memory, out, 4095, 0);
+	ck_assert_int_ge(n, 0);
+	out[n] = '\0';
+	return (size_t)n;
+}
+
+static void check_text(const char *text, const char *expected)
+{
+	char out[4096], line[4096];
+
+	log_into(out, LOG_NOTICE, text);
+	snprintf(line, sizeof(line), PREFIX "%s\n", expected);
+	ck_assert_str_eq(out, line);
+}
+
+START_TEST(message_is_a_line_with_the_programs_name)
+{
+	check_text("Page 1 begins", "Page 1 begins");
+	check_text("", "");
+}
+END_TEST
+
+START_TEST(control_characters_are_replaced)
+{
+	check_text("a\nb\rc\td", "a?b?c?d");
+	check_text("\x1b[31mred\x7f\a", "?[31mred??");
+	/* Of C1: CSI and NEL, as UTF-8 and as one byte. */
+	check_text("\xc2\x9b"
+		   "31m\xc2\x85",
+		   "??31m??");
+	check_text("\x9b"
+		   "31m\x85",
+		   "?31m?");
+}
+END_TEST
+
+START_TEST(other_characters_stay)
+{
+	static const char *const texts[] = {
+	    "Büro, кухня, 会議室 \xf0\x9f\x94\x8a",
+	    "\xc2\xa0 \xdf\xbf \xe0\xa0\x80 \xed\x9f\xbf \xee\x80\x80 "
+	    "\xef\xbf\xbf \xf0\x90\x80\x80 \xf4\x8f\xbf\xbf",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		check_text(texts[i], texts[i]);
+}
+END_TEST
+
+START_TEST(what_is_not_utf8_is_replaced)
+{
+	static const struct {
+		const char *text, *expected;
+	} cases[] = {
+	    {"\x80 \xbf \xff \xfe", "? ? ? ?"},
+	    {"\xc0\x8a \xc1\xbf", "?? ??"},	      /* too long */
+	    {"\xe0\x80\x8a \xe0\x9f\xbf", "??? ???"}, /* too long */
+	    {"\xf0\x80\x80\x8a \xf0\x8f\xbf\xbf", "???? ????"},
+	    {"\xed\xa0\x80 \xed\xbf\xbf", "??? ???"}, /* surrogates */
+	    {"\xf4\x90\x80\x80 \xf5\x80\x80\x80", "???? ????"},
+	    {"\xc3", "?"}, /* cut off */
+	    {"\xe4\xbc", "??"},
+	    {"\xf0\x9f\x94", "???"},
+	    {"\xc3\n", "??"},
+	    {"\xe4\xbc\x1b", "???"},
+	    {"\xf0\x9f\x94\x1b", "????"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		check_text(cases[i].text, cases[i].expected);
+}
+END_TEST
+
+static void check_printable(const char *out, size_t size)
+{
+	for (size_t i = 0; i + 1 < size; i++) {
+		ck_assert_int_ge((unsigned char)out[i], ' ');
+		ck_assert_int_ne(out[i], 0x7f);
+		ck_assert(out[i] != '\xc2' ||
+			  (unsigned char)out[i + 1] >= 0xa0);
+	}
+	ck_assert_int_eq(out[size - 1], '\n');
+}
+
+/* Whatever follows on first bytes of each kind. */
+START_TEST(no_control_character_gets_through)
+{
+	static const char firsts[] = "\x1b"
+				     "A\x9b\xc2\xdf\xe0\xed\xf0\xf4\xff";
+	char text[3 * 256 + 1], out[4096];
+
+	for (const char *first = firsts; *first; first++)
+		for (int second = 1; second < 256; second += 2) {
+			size_t at = 0, size;
+
+			for (int third = 1; third < 256; third++) {
+				text[at++] = *first;
+				text[at++] = (char)second;
+				text[at++] = (char)third;
+			}
+			text[at] = '\0';
+			size = log_into(out, LOG_NOTICE, text);
+			ck_assert_uint_eq(size, strlen(PREFIX) + at + 1);
+			check_printable(out, size);
+		}
+}
+END_TEST
+
+START_TEST(long_message_is_one_shorter_line)
+{
+	char text[3000], out[4096];
+	size_t size;
+
+	/* Cut in the middle of a character, whatever the prefix is. */
+	for (size_t odd = 0; odd < 2; odd++) {
+		memset(text, 'x', odd);
+		for (size_t i = odd; i + 2 < sizeof(text); i += 2)
+			memcpy(text + i, "\xc3\xbc", 2);
+		text[sizeof(text) - 2 - odd] = '\0';
+		size = log_into(out, LOG_NOTICE, text);
+		ck_assert_uint_le(size, 1024);
+		ck_assert_ptr_eq(strchr(out, '\n'), out + size - 1);
+		ck_assert_int_ne(out[size - 2], '\xc3');
+	}
+}
+END_TEST
+
+START_TEST(level_decides_and_errno_stays)
+{
+	char out[4096];
+
+	ck_assert_int_eq(log_get_level(), LOG_INFO);
+	ck_assert_uint_eq(log_into(out, LOG_DEBUG, "nothing"), 0);
+	log_set_level(LOG_WARNING);
+	ck_assert_uint_eq(log_into(out, LOG_NOTICE, "nothing"), 0);
+	ck_assert_uint_gt(log_into(out, LOG_WARNING, "something"), 0);
+	errno = EXDEV;
+	log_msg(LOG_DEBUG, "nothing");
+	ck_assert_int_eq(errno, EXDEV);
+	log_set_level(LOG_INFO);
+}
+END_TEST
+
+START_TEST(journal_gets_the_level)
+{
+	char out[4096], stream[64];
+	_cleanup_close_ int memory = memfd_create("journal", MFD_CLOEXEC);
+	_cleanup_close_ int saved = dup(STDERR_FILENO);
+	struct stat st;
+	ssize_t n;
+
+	ck_assert_int_eq(fstat(memory, &st), 0);
+	snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)st.st_dev,
+		 (uintmax_t)st.st_ino);
+	ck_assert_int_eq(setenv("JOURNAL_STREAM", stream, 1), 0);
+	ck_assert_int_eq(dup2(memory, STDERR_FILENO), STDERR_FILENO);
+	log_warning("two\nlines");
+	ck_assert_int_eq(dup2(saved, STDERR_FILENO), STDERR_FILENO);
+	n = pread(memory, out, sizeof(out) - 1, 0);
+	ck_assert_int_gt(n, 0);
+	out[n] = '\0';
+	ck_assert_str_eq(out, "<4>two?lines\n");
+	check_text("no journal", "no journal");
+	unsetenv("JOURNAL_STREAM");
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("log");
+	TCase *tcase = tcase_create("log");
+	SRunner *runner;
+	int failed;
+
+	tcase_set_timeout(tcase, 60);
+	tcase_add_test(tcase, message_is_a_line_with_the_programs_name);
+	tcase_add_test(tcase, control_characters_are_replaced);
+	tcase_add_test(tcase, other_characters_stay);
+	tcase_add_test(tcase, what_is_not_utf8_is_replaced);
+	tcase_add_test(tcase, no_control_character_gets_through);
+	tcase_add_test(tcase, long_message_is_one_shorter_line);
+	tcase_add_test(tcase, level_decides_and_errno_stays);
+	tcase_add_test(tcase, journal_gets_the_level);
+	suite_add_tcase(suite, tcase);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

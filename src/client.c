@@ -713,9 +713,10 @@ static uint64_t next_deadline(const struct client *client, uint64_t now)
 	for (unsigned i = 0; i < client->station_count; i++) {
 		const struct station *station = &client->stations[i];
 
-		next = earlier(next, session_deadline(station->session));
-		if (is_discarded(client, station))
-			next = earlier(next, station->discard_usec);
+		/* Only reading notices that a server is silent for too long. */
+		next = earlier(next, is_discarded(client, station)
+					 ? station->discard_usec
+					 : session_deadline(station->session));
 	}
 	next = earlier(next, hook_deadline(&client->hook));
 	if (client->turn.station)

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: MIT
+ * A whole server on a listening socket of the loopback device. The input says
+ * who connects, sends what, closes in which way, and when pages begin and end.
+ */
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "fuzz-clock.h"
+#include "fuzz.h"
+#include "log.h"
+#include "server.h"
+#include "transport.h"
+#include "util.h"
+
+enum {
+	PEERS_MAX = 24,
+	ZONES_MAX = 2,
+	LOOP_TURNS_MAX = 2000, /* a loop that never sleeps again */
+};
+
+/* What the first byte says. */
+enum {
+	FLAG_STORE = 1 << 0,
+	FLAG_KEYS = 1 << 1,
+	FLAG_TWO_ZONES = 1 << 2,
+	FLAG_FEW_CLIENTS = 1 << 3,
+	FLAG_LITTLE_LAG = 1 << 4,
+	FLAG_FEW_PER_ADDRESS = 1 << 5,
+};
+
+static int listeners[ZONES_MAX];
+static struct sockaddr_in addresses[ZONES_MAX];
+static struct transport_keys *keys;
+
+static sd_event *event;
+static struct server *server;
+static unsigned zone_count;
+static int peers[PEERS_MAX];
+
+/* --- the loop --- */
+
+static void run_loop(void)
+{
+	int turns = 0;
+
+	while (sd_event_run(event, 0) > 0)
+		assert(++turns < LOOP_TURNS_MAX);
+}
+
+/* --- the peers --- */
+
+/* Each input has addresses of its own, so that ports never run out. */
+static struct sockaddr_in own_address(unsigned n)
+{
+	static uint32_t inputs;
+
+	if (n == 0)
+		inputs++;
+	return (struct sockaddr_in){
+	    .sin_family = AF_INET,
+	    .sin_addr.s_addr = htonl(UINT32_C(0x7f000000) |
+				     (inputs % 0x3fff) << 8 | (1 + n % 4)),
+	};
+}
+
+static void connect_peer(unsigned choice)
+{
+	const struct linger reset = {.l_onoff = 1, .l_linger = 0};
+	const struct sockaddr_in own = own_address(1 + choice % 4),
+				 *to = &addresses[choice / 4 % zone_count];
+	unsigned n = 0;
+	int fd;
+
+	while (n < PEERS_MAX && peers[n] >= 0)
+		n++;
+	if (n == PEERS_MAX)
+		return;
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	assert(fd >= 0);
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	(void)bind(fd, (const void *)&own, sizeof(own));
+	if (connect(fd, (const void *)to, sizeof(*to)) < 0 &&
+	    errno != EINPROGRESS) {
+		close(fd);
+		return;
+	}
+	peers[n] = fd;
+}
+
+static void send_garbage(int fd, struct fuzz_input *input)
+{
+	size_t size = fuzz_u16(input);
+	const uint8_t *data = fuzz_bytes(input, size, &size);
+
+	if (fd >= 0 && size > 0)
+		(void)send(fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static void receive(int fd)
+{
+	char buffer[4096];
+
+	for (int i = 0; i < 16 && fd >= 0; i++)
+		if (recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT) <= 0)
+			break;
+}
+
+/* Without a reset. */
+static void close_politely(unsigned n)
+{
+	const struct linger linger = {0};
+
+	if (peers[n] < 0)
+		return;
+	(void)setsockopt(peers[n], SOL_SOCKET, SO_LINGER, &linger,
+			 sizeof(linger));
+	peers[n] = fd_close(peers[n]);
+}
+
+/* --- pages --- */
+
+static int make_file(struct fuzz_input *input, unsigned choice)
+{
+	static const struct wav_format format = {WAV_PCM, 16, 2, 44100};
+	const int fd = memfd_create("page", MFD_CLOEXEC);
+	uint8_t header[WAV_HEADER_SIZE_MAX];
+	size_t size = fuzz_u16(input) % 4096;
+	const uint8_t *data;
+
+	assert(fd >= 0);
+	if (choice & 1) {
+		size_t n = wav_encode(header, &format, WAV_ENDLESS);
+
+		assert(write(fd, header, n) == (ssize_t)n);
+		assert(ftruncate(fd, (off_t)(n + size)) == 0);
+	} else {
+		data = fuzz_bytes(input, size, &size);
+		if (size > 0)
+			assert(write(fd, data, size) == (ssize_t)size);
+	}
+	assert(lseek(fd, 0, SEEK_SET) == 0);
+	return fd;
+}
+
+static void begin_page(struct fuzz_input *input)
+{
+	const unsigned choice = fuzz_byte(input);
+	struct server_request request = {
+	    .zones = choice >> 6,
+	    .priority = (choice >> 1) % 8,
+	    .when_busy = choice & 16 ? SERVER_QUEUE : SERVER_REFUSE,
+	    .seconds = 1,
+	    .file_fd = choice & 32 ? -1 : make_file(input, choice),
+	};
+	uint32_t id = 0;
+	int r;
+
+	if (zone_count < ZONES_MAX)
+		request.zones &= 1;
+	r = server_page(server, &request, &id);
+	assert(r < 0 || id > 0);
+}
+
+/* --- the target --- */
+
+static void act(struct fuzz_input *input)
+{
+	const unsigned choice = fuzz_byte(input);
+	const unsigned n = choice / 16 % PEERS_MAX;
+
+	switch (choice % 16) {
+	case 0:
+	case 1:
+	case 2:
+		connect_peer(choice / 16);
+		break;
+	case 3:
+	case 4:
+		send_garbage(peers[n], input);
+		break;
+	case 5:
+		if (peers[n] >= 0)
+			(void)shutdown(peers[n], SHUT_WR);
+		break;
+	case 6:
+		peers[n] = fd_close(peers[n]);
+		break;
+	case 7:
+		close_politely(n);
+		break;
+	case 8:
+	case 9:
+		receive(peers[n]);
+		break;
+	case 10:
+	case 11:
+		begin_page(input);
+		break;
+	case 12:
+		(void)server_stop(server, choice / 16);
+		break;
+	case 13:
+		fuzz_clock_ahead_seconds += choice / 16;
+		break;
+	default:
+		break; /* what follows happens at once */
+	}
+	if (choice % 16 < 14)
+		run_loop();
+}
+
+static void look(const struct server_config *config)
+{
+	struct server_page_info info;
+
+	assert(server_client_count(server) <= config->max_clients);
+	assert(server_page_count(server) <= SERVER_PAGES_MAX);
+	for (unsigned i = 0; server_page_at(server, i, &info); i++)
+		assert(info.id > 0 && info.state <= SERVER_PAGE_DONE);
+}
+
+static void set_up(const struct server_config *config, unsigned flags)
+{
+	static const char *const names[ZONES_MAX] = {"lobby", "yard"};
+
+	zone_count = flags & FLAG_TWO_ZONES ? 2 : 1;
+	for (unsigned i = 0; i < PEERS_MAX; i++)
+		peers[i] = -1;
+	assert(sd_event_new(&event) >= 0);
+	assert(server_new(&server, event, config) == 0);
+	for (unsigned i = 0; i < zone_count; i++) {
+		const int fd = fcntl(listeners[i], F_DUPFD_CLOEXEC, 3);
+
+		assert(fd >= 0);
+		assert(server_add_listener(server, fd, names[i]) == 0);
+	}
+}
+
+/* Nobody may wait there for the next input's server. */
+static void empty_backlog(void)
+{
+	for (unsigned i = 0; i < ZONES_MAX; i++) {
+		int fd;
+
+		while ((fd = accept4(listeners[i], NULL, NULL, SOCK_CLOEXEC)) >=
+		       0)
+			close(fd);
+	}
+}
+
+static void tear_down(void)
+{
+	server = server_free(server);
+	for (unsigned i = 0; i < PEERS_MAX; i++)
+		peers[i] = fd_close(peers[i]);
+	event = sd_event_unref(event);
+	empty_backlog();
+}
+
+/* The lowest descriptor that is free. */
+static int free_fd(void)
+{
+	const int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+
+	close(fd);
+	return fd;
+}
+
+static void open_listener(unsigned n)
+{
+	socklen_t size = sizeof(addresses[n]);
+
+	addresses[n] = (struct sockaddr_in){
+	    .sin_family = AF_INET,
+	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	listeners[n] =
+	    socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	assert(listeners[n] >= 0);
+	assert(bind(listeners[n], (void *)&addresses[n], size) == 0);
+	assert(listen(listeners[n], SOMAXCONN) == 0);
+	assert(getsockname(listeners[n], (void *)&addresses[n], &size) == 0);
+}
+
+static struct transport_keys *make_keys(void)
+{
+	static const char text[] =
+	    "server lobby 000102030405060708090a0b0c0d0e0f"
+	    "101112131415161718191a1b1c1d1e1f\n";
+	const int fd = memfd_create("keys", MFD_CLOEXEC); /* stays open */
+	char path[64], problem[KEYFILE_PROBLEM_SIZE];
+	const char *tls_problem;
+	struct keyfile *file;
+	struct transport_keys *made = NULL;
+
+	assert(fd >= 0 && fchmod(fd, 0600) == 0);
+	assert(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	assert(keyfile_open(&file, path, KEYFILE_SERVER, problem) == 0);
+	if (transport_keys_new(&made, file, &tls_problem) < 0)
+		return NULL; /* a machine without GnuTLS */
+	return made;
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	(void)argc;
+	(void)argv;
+	signal(SIGPIPE, SIG_IGN);
+	keys = make_keys();
+	for (unsigned i = 0; i < ZONES_MAX; i++)
+		open_listener(i);
+	return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct fuzz_input input = {data, size};
+	const unsigned flags = fuzz_byte(&input);
+	const int fd = free_fd();
+	const struct server_config config = {
+	    .recorder = {.device = "no-such-device",
+			 .format = {WAV_PCM, 16, 2, 44100},
+			 .period_frames = 1024},
+	    .seconds = 1,
+	    .mode = flags & FLAG_STORE ? SERVER_STORE : SERVER_LIVE,
+	    .max_clients = flags & FLAG_FEW_CLIENTS ? 3 : 1000,
+	    .max_per_address = flags & FLAG_FEW_PER_ADDRESS ? 2 : 64,
+	    .max_lag_seconds = flags & FLAG_LITTLE_LAG ? 0.05 : 2,
+	    .keys = flags & FLAG_KEYS ? keys : NULL,
+	};
+
+	(void)own_address(0);
+	set_up(&config, flags);
+	while (input.size > 0) {
+		act(&input);
+		look(&config);
+	}
+	run_loop();
+	tear_down();
+	assert(free_fd() == fd);
+	return 0;
+}

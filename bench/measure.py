@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+"""One measurement from mouth to ear."""
+import resource
+import statistics
+import sys
+import time
+
+import clicks
+from cards import CHANNELS, Bench
+from programs import PEERS
+
+# What the options are unless told otherwise.
+DEFAULTS = {
+    "peer": "ours", "seconds": 60.0, "rate": 48000, "period_size": 128,
+    "client_period_size": 0, "latency": 10, "chrt": 0, "drift": 0.0,
+    "trx_frame": 0, "trx_buffer": 0, "trx_jitter": 0, "verbose": False,
+}
+
+
+def percentile(values, percent):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+
+
+def expected_seconds(bench, ended, delays):
+    """The whole seconds that the microphone heard and the end let through."""
+    slack = max(delays.values()) + 0.25
+    first = int(bench.events("mic", "start")[0]) + 1
+    return range(first, int(ended - slack) + 1)
+
+
+def evaluate(bench, ended, cpu_s):
+    o = bench.options
+    timeline = clicks.Timeline(bench.path("out.log"),
+                               o.rate * (1 + o.drift * 1e-6))
+    edges = clicks.rising_edges(bench.path("out.raw"), o.rate, CHANNELS)
+    if not edges:
+        raise SystemExit("No click was played:\n" + bench.messages())
+    delays = clicks.delays_of([timeline.time_of(edge) for edge in edges])
+    expected = expected_seconds(bench, ended, delays)
+    heard = {s: d * 1000 for s, d in delays.items() if s in expected}
+    if not heard:
+        raise SystemExit("No click was heard in time:\n" + bench.messages())
+    ms = list(heard.values())
+    return {
+        "peer": o.peer,
+        "median_ms": round(statistics.median(ms), 3),
+        "best_ms": round(min(ms), 3),
+        "worst_ms": round(max(ms), 3),
+        "p95_p5_ms": round(percentile(ms, 95) - percentile(ms, 5), 3),
+        "stddev_ms": round(statistics.pstdev(ms), 3),
+        "clicks": len(heard),
+        "expected": len(expected),
+        "mic_xruns": len(bench.events("mic", "xrun")),
+        "speaker_xruns": len(bench.events("speaker", "xrun")),
+        "speaker_starts": len(bench.events("speaker", "start")),
+        "cpu_percent": round(100 * cpu_s / o.seconds, 2),
+    }
+
+
+def measure(options, folder):
+    bench = Bench(options, folder)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    try:
+        end_page = PEERS[options.peer](bench)
+        bench.wait_for("speaker", "start")
+        finish = time.monotonic() + options.seconds
+        while time.monotonic() < finish:
+            bench.check_alive()
+            time.sleep(min(0.5, max(0, finish - time.monotonic())))
+        ended = time.monotonic()
+        if end_page:
+            end_page()
+    finally:
+        bench.stop()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = (after.ru_utime + after.ru_stime
+             - before.ru_utime - before.ru_stime)
+    result = evaluate(bench, ended, cpu_s)
+    if options.verbose:
+        print(bench.messages(), file=sys.stderr)
+    return result

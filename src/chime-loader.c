@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 
+#include "thread.h"
 #include "util.h"
 
 struct chime_loader {
@@ -59,7 +60,7 @@ static int start(struct chime_loader *loader, sd_event *event)
 			    on_closed, loader);
 	if (r < 0)
 		return r;
-	return -pthread_create(&loader->thread, NULL, load, loader);
+	return thread_start(&loader->thread, "chime", load, loader);
 }
 
 static struct chime_loader *release(struct chime_loader *loader)

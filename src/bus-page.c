@@ -236,13 +236,17 @@ static int begin(struct bus_page *p, enum bus_request_kind kind,
 		 sd_bus_error *error)
 {
 	sd_bus_message *m = p->message;
+	const char *sender = sd_bus_message_get_sender(m);
 	int r;
 
+	if (!sender) /* no message broker is between */
+		return sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS,
+					"The message does not say from whom "
+					"it is");
 	r = bus_request_read(&p->request, m, kind, p->pages->server, error);
 	if (r >= 0)
-		r = bus_watch_new(&p->watch, sd_bus_message_get_bus(m),
-				  sd_bus_message_get_sender(m), on_caller_gone,
-				  p);
+		r = bus_watch_new(&p->watch, sd_bus_message_get_bus(m), sender,
+				  on_caller_gone, p);
 	if (r < 0)
 		return r;
 	/* dbus-send without --print-reply leaves at once and means it. */

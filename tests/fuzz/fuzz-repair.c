@@ -41,29 +41,33 @@ static void put_file(const char *name, const uint8_t *data, size_t size)
 	_cleanup_close_ int fd = openat(
 	    folder_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
-	if (fd < 0) /* the input may choose an impossible name */
+	if (fd < 0)
 		return;
 	if (size > 0)
 		assert(write(fd, data, size) == (ssize_t)size);
 }
 
+/* The input may choose an impossible name: then there is no such file. */
 static void put(unsigned flags, const char *name, const uint8_t *data,
 		size_t size)
 {
+	int r = 0;
+
 	switch ((flags & FLAG_KIND) >> 3) {
 	case 1:
 		put_file("elsewhere", data, size);
-		(void)symlinkat("elsewhere", folder_fd, name);
-		return;
+		r = symlinkat("elsewhere", folder_fd, name);
+		break;
 	case 2:
-		(void)mkdirat(folder_fd, name, 0700);
-		return;
+		r = mkdirat(folder_fd, name, 0700);
+		break;
 	case 3:
-		(void)mkfifoat(folder_fd, name, 0600);
-		return;
+		r = mkfifoat(folder_fd, name, 0600);
+		break;
 	default:
 		put_file(name, data, size);
 	}
+	assert(r == 0 || errno == ENAMETOOLONG || errno == EEXIST);
 }
 
 static void choose_name(struct fuzz_input *input, unsigned flags, char *name)

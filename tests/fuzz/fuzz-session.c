@@ -67,6 +67,9 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
 int __wrap_net_connect(const struct addrinfo *address, int rcvbuf_size);
 int __wrap_ppoll(struct pollfd *fds, nfds_t count,
 		 const struct timespec *timeout, const sigset_t *mask);
+int __wrap___ppoll_chk(struct pollfd *fds, nfds_t count,
+		       const struct timespec *timeout, const sigset_t *mask,
+		       size_t size);
 int __wrap_resolver_literal(const struct net_endpoint *endpoint,
 			    struct resolver_result *ret);
 
@@ -243,6 +246,15 @@ int __wrap_ppoll(struct pollfd *fds, nfds_t count,
 	else
 		world.now_usec++;
 	return r;
+}
+
+/* With _FORTIFY_SOURCE. */
+int __wrap___ppoll_chk(struct pollfd *fds, nfds_t count,
+		       const struct timespec *timeout, const sigset_t *mask,
+		       size_t size)
+{
+	assert(count <= size / sizeof(*fds));
+	return __wrap_ppoll(fds, count, timeout, mask);
 }
 
 /* --- the target --- */

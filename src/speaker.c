@@ -345,6 +345,9 @@ static void drop_excess(struct speaker *speaker, uint64_t now_usec)
 	double power;
 	size_t at;
 
+	/* Between arrivals there is nothing new to look for. */
+	if (!speaker->arriving)
+		return;
 	if (excess == 0) {
 		speaker->cut_limit_usec = 0;
 		return;
@@ -650,7 +653,8 @@ void speaker_look(struct speaker *speaker, uint64_t now_usec,
 					 ? speaker->delay_frames
 					 : behind_frames(speaker);
 	speaker->stats.behind_count++;
-	if (queued_bytes > 0)
+	speaker->arriving = queued_bytes > 0;
+	if (speaker->arriving)
 		speaker->excess_frames = latency_excess(
 		    &speaker->latency, now_usec, behind_frames(speaker));
 	if (!data_there && !speaker->ended &&

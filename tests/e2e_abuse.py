@@ -117,6 +117,13 @@ class AbuseCase(ServerCase):
             self.addCleanup(s.close)
         return sockets
 
+    def _count(self, server):
+        """How many clients there are now, not when it was last asked."""
+        before = server.count(r"^Zone \S+: \d+ clients")
+        server.write("status\n")
+        line = server.wait_line(r"^Zone \S+: \d+ clients", before + 1)
+        return int(line.split()[-2])
+
     def counters(self, server):
         before = server.count(STATUS.pattern)
         server.write("status\n")
@@ -136,19 +143,18 @@ class AbuseCase(ServerCase):
                    "the honest client")
         return s
 
-    def page(self, server, number, seconds, during=lambda: None):
-        """A page whose every byte an honest client gets."""
-        s = self.honest(server)
-        done = self.collect([s])
+    def page(self, server, number, seconds, s=None, then=lambda: None):
+        """A page whose every byte an honest client gets; then the others do
+        something, and it ends."""
+        done = self.collect([s or self.honest(server)])
         server.write("\n")
-        server.wait_line("Page %d is on the air" % number)
-        during()
         (data,) = done()
         size = page_size(RATE, 1024, seconds)
-        # A late joiner is none: the header is that of all.
         self.assertEqual(len(data), 44 + size)
         self.assertEqual(data[44:], self.sound[:size])
-        return server.wait_line("Page %d: .*reached" % number)
+        then()
+        return server.wait_line("Page %d: .*reached" % number,
+                                patience=3 * PATIENCE)
 
     def check_log(self, server, limit):
         """LIMIT lines of strangers; and nothing that a terminal obeys."""
@@ -267,14 +273,9 @@ class Limits(AbuseCase):
 
         server = self.server("-d", "0.5", preexec_fn=limit)
         s = self.honest(server)
-        done = self.collect([s])
         self.from_("127.0.0.2", 100)
         server.wait_line("Accepting pauses at .* clients: Too many open files")
-        server.write("\n")
-        (data,) = done()
-        self.assertEqual(data[44:], self.sound[:len(data) - 44])
-        self.assertEqual(len(data), 44 + page_size(RATE, 1024, 0.5))
-        server.wait_line("Page 1: .*reached")
+        self.page(server, 1, 0.5, s)
         self.check_log(server, 2)
 
 
@@ -286,8 +287,9 @@ class Floods(AbuseCase):
         server = self.server("-d", "2", *args)
         self.page(server, 1, 2)
         before = self.usage(server)
+        s = self.honest(server)
         with Attack(act, *self.SOURCES) as attack:
-            self.page(server, 2, 2)
+            self.page(server, 2, 2, s)
             attack.wait(count)
         end()
         self.check_usage(server, before)
@@ -332,13 +334,7 @@ class Floods(AbuseCase):
         self.wait_counter(server, "refused", 71)
         self.assertEqual(self._count(server), 50)
         self.assertEqual(self.counters(server)["refused_address"], 0)
-        done = self.collect([s])
-        server.write("\n")
-        (data,) = done()
-        self.assertEqual(data[44:], self.sound[:page_size(RATE, 1024, 1)])
-        for h in held:
-            h.close()
-        server.wait_line("Page 1: .*reached")
+        self.page(server, 1, 1, s, lambda: [h.close() for h in held])
         # The page that is kept is one more.
         self.check_usage(server, (before[0] + 1, before[1]))
         self.check_log(server, 3)
@@ -386,12 +382,7 @@ class Floods(AbuseCase):
         for source in self.SOURCES:
             self.from_(source, 50, rcvbuf=4096)
         self.wait_clients(server, 200)
-        s = self.honest(server)
-        done = self.collect([s])
-        server.write("\n")
-        (data,) = done()
-        self.assertEqual(data[44:], self.sound[:page_size(RATE, 1024, 2)])
-        line = server.wait_line("Page 2: .*reached", patience=3 * PATIENCE)
+        line = self.page(server, 2, 2)
         self.assertIn("1 client reached, 200 lost", line)
         self.assertEqual(self.counters(server)["stuck"], 200)
         self.check_usage(server, before)

@@ -343,17 +343,6 @@ static void tell_gone(const char *name)
 	sd_bus_message_unref(m);
 }
 
-/* Bytes that no library would send; after them the connection is as it is. */
-static void send_garbage(struct fuzz_input *input)
-{
-	size_t size = fuzz_byte(input);
-	const uint8_t *data = fuzz_bytes(input, size, &size);
-
-	if (size > 0)
-		(void)send(sd_bus_get_fd(caller), data, size,
-			   MSG_NOSIGNAL | MSG_DONTWAIT);
-}
-
 static void act(struct fuzz_input *input)
 {
 	const unsigned choice = fuzz_byte(input);
@@ -365,8 +354,8 @@ static void act(struct fuzz_input *input)
 	case 13:
 		fuzz_clock_ahead_seconds += choice / 16;
 		break;
-	case 14:
-		send_garbage(input);
+	case 14: /* the bus is gone; what is still called, is not */
+		sd_bus_close(caller);
 		break;
 	case 15:
 		return; /* what follows comes in one piece with it */

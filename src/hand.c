@@ -13,6 +13,9 @@
 
 /* Quiet places are looked for in steps of so many blocks a second. */
 #define BLOCKS_PER_SECOND 500
+/* Of so many frames each so-manieth is looked at. */
+#define STRIDE_LEAST 2048
+#define STRIDE 8
 
 int hand_init(struct hand *hand, const struct wav_format *format,
 	      size_t capacity_frames)
@@ -121,10 +124,20 @@ static size_t block_frames(const struct hand *hand)
 	return hand->format.rate / BLOCKS_PER_SECOND;
 }
 
+/* The energy of COUNT frames from AT on. A pause is told from speech by a part
+ * of its frames as well. */
+static double energy(const struct hand *hand, size_t at, size_t count,
+		     size_t stride)
+{
+	return level_power(&hand->format, frame_at(hand, at), count, stride) *
+	       (double)count;
+}
+
 size_t hand_quietest(const struct hand *hand, size_t count, double *ret_power)
 {
 	const size_t block = block_frames(hand);
 	const size_t frames = hand_frames(hand);
+	const size_t stride = count >= STRIDE_LEAST ? STRIDE : 1;
 	size_t best_at = 0;
 	double sum = 0, best;
 
@@ -134,15 +147,11 @@ size_t hand_quietest(const struct hand *hand, size_t count, double *ret_power)
 		return 0;
 	}
 	/* A window of COUNT frames that moves on block by block. */
-	sum = level_power(&hand->format, frame_at(hand, 0), count) *
-	      (double)count;
+	sum = energy(hand, 0, count, stride);
 	best = sum;
 	for (size_t at = 0; at + block + count <= frames; at += block) {
-		sum -= level_power(&hand->format, frame_at(hand, at), block) *
-		       (double)block;
-		sum += level_power(&hand->format, frame_at(hand, at + count),
-				   block) *
-		       (double)block;
+		sum -= energy(hand, at, block, stride);
+		sum += energy(hand, at + count, block, stride);
 		if (sum < best) {
 			best = sum;
 			best_at = at + block;

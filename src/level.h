@@ -14,9 +14,10 @@ void level_store(const struct wav_format *format, void *data, double value);
 double level_peak(const struct wav_format *format, const void *data,
 		  size_t count);
 
-/* The mean power of COUNT frames, 0.0 .. 1.0. */
+/* The mean power of COUNT frames, 0.0 .. 1.0, by the first of them and each
+ * STRIDE-th after it. */
 double level_power(const struct wav_format *format, const void *data,
-		   size_t count);
+		   size_t count, size_t stride);
 
 /* PEAK in dBFS, not below -99. */
 double level_dbfs(double peak);

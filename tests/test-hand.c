@@ -151,6 +151,22 @@ START_TEST(quietest_place_is_the_pause_between_words)
 }
 END_TEST
 
+START_TEST(long_pause_is_found_too)
+{
+	double power;
+	size_t at;
+
+	ck_assert_int_eq(hand_init(&hand, &mono, 20000), 0);
+	put_level(9000, 7001);
+	put_level(10, 4000);
+	put_level(5000, 6000);
+	at = hand_quietest(&hand, 3001, &power);
+	ck_assert_uint_ge(at, 7001);
+	ck_assert_uint_le(at, 8000);
+	ck_assert_double_lt(power, 1e-5);
+}
+END_TEST
+
 START_TEST(quietest_place_of_all_frames_is_all_of_them)
 {
 	double power;
@@ -236,6 +252,7 @@ int main(void)
 	tcase_add_test(tc,
 		       fade_in_rises_from_silence_and_is_no_longer_than_asked);
 	tcase_add_test(tc, quietest_place_is_the_pause_between_words);
+	tcase_add_test(tc, long_pause_is_found_too);
 	tcase_add_test(tc, quietest_place_of_all_frames_is_all_of_them);
 	tcase_add_test(tc, cut_removes_what_was_asked_and_softens_the_seam);
 	tcase_add_test(tc, cut_at_either_end_has_no_seam_there);

@@ -52,11 +52,11 @@ static void stated_length(const struct report *report, char *text, size_t size)
 			     report->format.rate);
 }
 
-/* As a line, or with the fields when that is what the log is for. FIELDS begin
- * with the message and have room for two more. */
-static void tell(const char **fields, size_t count)
+/* LINES are fields, the message first: as a line of the log, or with all of
+ * them when that is the journal. */
+static void tell(char (*lines)[FIELD_SIZE], size_t count)
 {
-	const char *message = fields[0] + strlen("MESSAGE=");
+	const char *fields[FIELDS_MAX + 2];
 	char priority[16], identifier[64];
 
 	if (log_get_level() < LOG_INFO)
@@ -64,27 +64,31 @@ static void tell(const char **fields, size_t count)
 	snprintf(priority, sizeof(priority), "PRIORITY=%d", LOG_INFO);
 	snprintf(identifier, sizeof(identifier), "SYSLOG_IDENTIFIER=%s",
 		 program_invocation_short_name);
-	fields[count++] = priority;
-	fields[count++] = identifier;
+	fields[0] = priority;
+	fields[1] = identifier;
+	for (size_t i = 0; i < count; i++)
+		fields[2 + i] = lines[i];
 	if (!log_is_journal() ||
-	    service_journal(SERVICE_JOURNAL, fields, count) < 0)
-		log_info("%s", message);
+	    service_journal(SERVICE_JOURNAL, fields, 2 + count) < 0)
+		log_info("%s", lines[0] + strlen("MESSAGE="));
 }
 
 void report_begin(const struct report *report)
 {
 	char format[REPORT_FORMAT_SIZE], length[64];
-	char lines[3][FIELD_SIZE];
-	const char *fields[FIELDS_MAX] = {lines[0], "INTERCOM_EVENT=page-begin",
-					  lines[1], lines[2]};
+	char lines[FIELDS_MAX][FIELD_SIZE];
+	size_t count = 0;
 
 	report_format(&report->format, format);
 	stated_length(report, length, sizeof(length));
-	snprintf(lines[0], FIELD_SIZE, "MESSAGE=Page from %s begins: %s, %s",
-		 report->server, format, length);
-	snprintf(lines[1], FIELD_SIZE, "INTERCOM_SERVER=%s", report->server);
-	snprintf(lines[2], FIELD_SIZE, "INTERCOM_FORMAT=%s", format);
-	tell(fields, 4);
+	snprintf(lines[count++], FIELD_SIZE,
+		 "MESSAGE=Page from %s begins: %s, %s", report->server, format,
+		 length);
+	snprintf(lines[count++], FIELD_SIZE, "INTERCOM_EVENT=page-begin");
+	snprintf(lines[count++], FIELD_SIZE, "INTERCOM_SERVER=%s",
+		 report->server);
+	snprintf(lines[count++], FIELD_SIZE, "INTERCOM_FORMAT=%s", format);
+	tell(lines, count);
 }
 
 static void end_message(const struct report *report, char *text, size_t size)
@@ -114,7 +118,6 @@ void report_end(const struct report *report)
 	    {"CARD_LOSSES", report->card_losses},
 	};
 	char format[REPORT_FORMAT_SIZE], lines[FIELDS_MAX][FIELD_SIZE];
-	const char *fields[FIELDS_MAX];
 	size_t count = 0;
 
 	report_format(&report->format, format);
@@ -132,7 +135,5 @@ void report_end(const struct report *report)
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
 		snprintf(lines[count++], FIELD_SIZE, "INTERCOM_%s=%" PRIu64,
 			 numbers[i].name, numbers[i].value);
-	for (size_t i = 0; i < count; i++)
-		fields[i] = lines[i];
-	tell(fields, count);
+	tell(lines, count);
 }

@@ -46,7 +46,7 @@ static const char *received(void)
 
 static void setup(void)
 {
-	strcpy(folder + sizeof(folder) - 7, "XXXXXX");
+	memcpy(folder + sizeof(folder) - 7, "XXXXXX", 6);
 	ck_assert_ptr_nonnull(mkdtemp(folder));
 	snprintf(path, sizeof(path), "%s/socket", folder);
 	unsetenv("NOTIFY_SOCKET");

@@ -47,9 +47,9 @@ size_t wav_frame_size(const struct wav_format *format);
 
 /* The ALSA name of the sample format, as in arecord's -f: "S16_LE" etc. */
 const char *wav_format_name(const struct wav_format *format);
-/* Sets encoding and bits from such a name, ignoring case; also takes arecord's
- * "cd" and "dat" and "cd-less" names S16 and so on; 0 or -EINVAL.
- * Rate and channels stay as they are. */
+/* Sets encoding and bits from such a name, or from a shorter one (S16, S24_3,
+ * S32, Float, ALaw, MuLaw), ignoring case; 0 or -EINVAL. Rate and channels
+ * stay as they are. */
 int wav_format_parse_name(struct wav_format *format, const char *name);
 
 /* The byte that is silence in this format (0, 0x80 for U8, 0xd5 for A-law,

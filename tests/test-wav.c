@@ -1,0 +1,858 @@
+/* SPDX-License-Identifier: MIT
+ * Headers of ours, of other programs, and of those who lie. */
+#include "wav.h"
+
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util.h"
+
+enum { MIB = 1 << 20 };
+
+static const struct wav_format cd = {WAV_PCM, 16, 2, 44100};
+
+/* The stream that a test builds. */
+static uint8_t stream[8192];
+static size_t size;
+
+static void add(const void *data, size_t count)
+{
+	ck_assert_uint_le(size + count, sizeof(stream));
+	memcpy(stream + size, data, count);
+	size += count;
+}
+
+static void add_number(uint32_t value, unsigned bytes)
+{
+	for (unsigned i = 0; i < bytes; i++)
+		add(&(uint8_t){(uint8_t)(value >> (8 * i))}, 1);
+}
+
+static void add_chunk_header(const char *id, uint32_t chunk_size)
+{
+	add(id, 4);
+	add_number(chunk_size, 4);
+}
+
+/* A chunk full of 'x', with its pad byte. */
+static void add_chunk(const char *id, uint32_t chunk_size)
+{
+	add_chunk_header(id, chunk_size);
+	for (uint32_t i = 0; i < chunk_size; i++)
+		add("x", 1);
+	if (chunk_size % 2)
+		add("", 1);
+}
+
+static void begin(void)
+{
+	size = 0;
+	add_chunk_header("RIFF", 0xffffffff);
+	add("WAVE", 4);
+}
+
+/* The 16 bytes that every format has. */
+static void add_format_fields(unsigned tag, const struct wav_format *format,
+			      unsigned block_align)
+{
+	add_number(tag, 2);
+	add_number(format->channels, 2);
+	add_number(format->rate, 4);
+	add_number(format->rate * block_align, 4);
+	add_number(block_align, 2);
+	add_number(format->bits, 2);
+}
+
+static void add_format(const struct wav_format *format)
+{
+	add_chunk_header("fmt ", 16);
+	add_format_fields((unsigned)format->encoding, format,
+			  (unsigned)wav_frame_size(format));
+}
+
+static void add_extensible(const struct wav_format *format, unsigned valid_bits,
+			   unsigned tag, const void *guid_tail)
+{
+	add_chunk_header("fmt ", 40);
+	add_format_fields(0xfffe, format, (unsigned)wav_frame_size(format));
+	add_number(22, 2);
+	add_number(valid_bits, 2);
+	add_number(0, 4);
+	add_number(tag, 2);
+	add(guid_tail, 14);
+}
+
+static const uint8_t media_guid[14] = {0x00, 0x00, 0x00, 0x00, 0x10,
+				       0x00, 0x80, 0x00, 0x00, 0xaa,
+				       0x00, 0x38, 0x9b, 0x71};
+
+/* Feeds the stream in pieces of PIECE bytes. What was consumed, or an error. */
+static ssize_t feed(struct wav_parser *parser, size_t piece)
+{
+	size_t used = 0;
+
+	wav_parser_init(parser);
+	while (used < size && !parser->done) {
+		size_t left = size - used;
+		ssize_t n = wav_parser_feed(parser, stream + used,
+					    left < piece ? left : piece);
+
+		if (n < 0)
+			return n;
+		used += (size_t)n;
+	}
+	return (ssize_t)used;
+}
+
+static const size_t pieces[] = {1, 2, 3, 7, 64, sizeof(stream)};
+
+/* The stream is a header and nothing else, however it arrives. */
+static void check_header(const struct wav_format *format, uint64_t data_size)
+{
+	struct wav_parser parser;
+
+	for (size_t i = 0; i < ARRAY_SIZE(pieces); i++) {
+		ck_assert_int_eq(feed(&parser, pieces[i]), (ssize_t)size);
+		ck_assert_str_eq(parser.error, "");
+		ck_assert(parser.done && parser.have_format);
+		ck_assert(wav_format_equal(&parser.format, format));
+		ck_assert_uint_eq(parser.data_size, data_size);
+	}
+}
+
+/* It is refused with WORDS, and from then on. */
+static void check_refused(const char *words)
+{
+	struct wav_parser parser;
+
+	for (size_t i = 0; i < ARRAY_SIZE(pieces); i++) {
+		ck_assert_int_eq(feed(&parser, pieces[i]), -EBADMSG);
+		ck_assert_msg(strstr(parser.error, words) != NULL,
+			      "\"%s\" does not say \"%s\"", parser.error,
+			      words);
+		ck_assert(!parser.done);
+		ck_assert_int_eq(wav_parser_feed(&parser, "data", 4), -EBADMSG);
+		ck_assert_int_eq(wav_parser_feed(&parser, "", 0), -EBADMSG);
+	}
+}
+
+/* --- formats --- */
+
+static const struct {
+	const char *name, *alias;
+	enum wav_encoding encoding;
+	uint16_t bits;
+	uint8_t silence;
+} kinds[] = {
+    {"U8", "u8", WAV_PCM, 8, 0x80},
+    {"S16_LE", "s16", WAV_PCM, 16, 0},
+    {"S24_3LE", "S24_3", WAV_PCM, 24, 0},
+    {"S32_LE", "S32", WAV_PCM, 32, 0},
+    {"FLOAT_LE", "Float", WAV_FLOAT, 32, 0},
+    {"A_LAW", "alaw", WAV_ALAW, 8, 0xd5},
+    {"MU_LAW", "MuLaw", WAV_MULAW, 8, 0xff},
+};
+
+START_TEST(every_format_has_its_name_and_silence)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		struct wav_format format = cd, alias = cd;
+
+		ck_assert_int_eq(wav_format_parse_name(&format, kinds[i].name),
+				 0);
+		ck_assert_int_eq(wav_format_parse_name(&alias, kinds[i].alias),
+				 0);
+		ck_assert(wav_format_equal(&format, &alias));
+		ck_assert_int_eq(format.encoding, kinds[i].encoding);
+		ck_assert_uint_eq(format.bits, kinds[i].bits);
+		ck_assert_uint_eq(format.rate, 44100);
+		ck_assert_uint_eq(format.channels, 2);
+		ck_assert_str_eq(wav_format_name(&format), kinds[i].name);
+		ck_assert_uint_eq(wav_silence(&format), kinds[i].silence);
+		ck_assert_uint_eq(wav_frame_size(&format), kinds[i].bits / 4);
+	}
+}
+END_TEST
+
+START_TEST(other_names_change_nothing)
+{
+	static const char *const names[] = {"", "S16_BE", "S16_LE ", "U16_LE",
+					    "unknown"};
+	struct wav_format format = cd;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		ck_assert_int_eq(wav_format_parse_name(&format, names[i]),
+				 -EINVAL);
+	ck_assert(wav_format_equal(&format, &cd));
+	format.bits = 12;
+	ck_assert_str_eq(wav_format_name(&format), "unknown");
+}
+END_TEST
+
+START_TEST(valid_formats_end_at_the_limits)
+{
+	static const struct {
+		struct wav_format format;
+		bool valid;
+	} cases[] = {
+	    {{WAV_PCM, 16, 1, 4000}, true},
+	    {{WAV_PCM, 16, 1, 3999}, false},
+	    {{WAV_PCM, 16, 32, 384000}, true},
+	    {{WAV_PCM, 16, 32, 384001}, false},
+	    {{WAV_PCM, 16, 33, 44100}, false},
+	    {{WAV_PCM, 16, 0, 44100}, false},
+	    {{WAV_PCM, 0, 2, 44100}, false},
+	    {{WAV_PCM, 20, 2, 44100}, false},
+	    {{WAV_FLOAT, 64, 2, 44100}, false},
+	    {{WAV_ALAW, 16, 2, 44100}, false},
+	    {{(enum wav_encoding)2, 4, 2, 44100}, false},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		ck_assert_int_eq(wav_format_valid(&cases[i].format),
+				 cases[i].valid);
+}
+END_TEST
+
+START_TEST(formats_are_equal_when_all_of_them_is)
+{
+	const struct wav_format others[] = {{WAV_PCM, 16, 2, 44101},
+					    {WAV_PCM, 16, 1, 44100},
+					    {WAV_PCM, 24, 2, 44100},
+					    {WAV_FLOAT, 16, 2, 44100}};
+
+	ck_assert(
+	    wav_format_equal(&cd, &(struct wav_format){WAV_PCM, 16, 2, 44100}));
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		ck_assert(!wav_format_equal(&cd, &others[i]));
+}
+END_TEST
+
+/* --- encode --- */
+
+START_TEST(fixed_page_has_the_canonical_header)
+{
+	static const uint8_t expected[44] = {
+	    'R', 'I', 'F',  'F',  0x24, 0x70, 0x0d, 0,	  'W',	'A',  'V',
+	    'E', 'f', 'm',  't',  ' ',	16,   0,    0,	  0,	1,    0,
+	    2,	 0,   0x44, 0xac, 0,	0,    0x10, 0xb1, 2,	0,    4,
+	    0,	 16,  0,    'd',  'a',	't',  'a',  0,	  0x70, 0x0d, 0};
+	uint8_t header[WAV_HEADER_SIZE_MAX];
+
+	ck_assert_uint_eq(wav_encode(header, &cd, 880640), sizeof(expected));
+	ck_assert_mem_eq(header, expected, sizeof(expected));
+}
+END_TEST
+
+static uint32_t number_at(const uint8_t *p)
+{
+	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
+	       (uint32_t)p[3] << 24;
+}
+
+START_TEST(endless_page_has_sizes_of_all_ones)
+{
+	const struct wav_format law = {WAV_MULAW, 8, 1, 8000};
+	const uint64_t sizes[] = {WAV_ENDLESS, (uint64_t)WAV_DATA_SIZE_MAX + 1};
+	uint8_t header[WAV_HEADER_SIZE_MAX];
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		ck_assert_uint_eq(wav_encode(header, &cd, sizes[i]), 44);
+		ck_assert_uint_eq(number_at(header + 4), 0xffffffff);
+		ck_assert_uint_eq(number_at(header + 40), 0xffffffff);
+		ck_assert_uint_eq(wav_encode(header, &law, sizes[i]), 80);
+		ck_assert_uint_eq(number_at(header + 4), 0xffffffff);
+		ck_assert_mem_eq(header + 60, "fact", 4);
+		ck_assert_uint_eq(number_at(header + 68), 0xffffffff);
+		ck_assert_uint_eq(number_at(header + 76), 0xffffffff);
+	}
+}
+END_TEST
+
+START_TEST(largest_size_is_stated_and_does_not_wrap)
+{
+	uint8_t header[WAV_HEADER_SIZE_MAX];
+	const struct wav_format law = {WAV_MULAW, 8, 1, 8000};
+
+	ck_assert_uint_eq(wav_encode(header, &law, WAV_DATA_SIZE_MAX), 80);
+	ck_assert_uint_eq(number_at(header + 76), WAV_DATA_SIZE_MAX);
+	ck_assert_uint_eq(number_at(header + 4),
+			  72 + (uint64_t)WAV_DATA_SIZE_MAX +
+			      WAV_DATA_SIZE_MAX % 2);
+}
+END_TEST
+
+START_TEST(pad_byte_counts_in_the_riff_size_only)
+{
+	const struct wav_format u8 = {WAV_PCM, 8, 1, 8000};
+	uint8_t header[WAV_HEADER_SIZE_MAX];
+
+	ck_assert_uint_eq(wav_encode(header, &u8, 7), 44);
+	ck_assert_uint_eq(number_at(header + 4), 36 + 8);
+	ck_assert_uint_eq(number_at(header + 40), 7);
+}
+END_TEST
+
+/* What sox and ffmpeg write for these formats, too. */
+START_TEST(what_is_not_canonical_is_extensible)
+{
+	static const uint8_t expected[68] = {
+	    'R',  'I',	'F',  'F', 74,	 0,    0,  0,	 'W',  'A',
+	    'V',  'E',	'f',  'm', 't',	 ' ',  40, 0,	 0,    0,
+	    0xfe, 0xff, 6,    0,   0x44, 0xac, 0,  0,	 0xc8, 0x1c,
+	    0x0c, 0,	18,   0,   24,	 0,    22, 0,	 24,   0,
+	    0x3f, 0,	0,    0,   1,	 0,    0,  0,	 0,    0,
+	    0x10, 0,	0x80, 0,   0,	 0xaa, 0,  0x38, 0x9b, 0x71,
+	    'd',  'a',	't',  'a', 0,	 0,    0,  0};
+	const struct wav_format format = {WAV_PCM, 24, 6, 44100};
+	const struct wav_format floats = {WAV_FLOAT, 32, 2, 48000};
+	uint8_t header[WAV_HEADER_SIZE_MAX];
+
+	ck_assert_uint_eq(wav_encode(header, &format, 18), sizeof(expected));
+	ck_assert_uint_eq(number_at(header + 64), 18);
+	ck_assert_uint_eq(number_at(header + 4), 60 + 18);
+	memset(header + 64, 0, 4);
+	header[4] = 74;
+	ck_assert_mem_eq(header, expected, sizeof(expected));
+
+	ck_assert_uint_eq(wav_encode(header, &floats, 800), 80);
+	ck_assert_uint_eq(number_at(header + 44), 3);
+	ck_assert_mem_eq(header + 60, "fact\4\0\0\0", 8);
+	ck_assert_uint_eq(number_at(header + 68), 100); /* frames */
+}
+END_TEST
+
+static void check_own_header(const struct wav_format *format, uint64_t given,
+			     uint64_t expected)
+{
+	ck_assert(wav_format_valid(format));
+	size = wav_encode(stream, format, given);
+	ck_assert_uint_le(size, WAV_HEADER_SIZE_MAX);
+	ck_assert_uint_eq(size == 44, format->encoding == WAV_PCM &&
+					  format->bits <= 16 &&
+					  format->channels <= 2);
+	check_header(format, expected);
+}
+
+START_TEST(own_header_parses_back_for_every_format)
+{
+	static const uint32_t rates[] = {WAV_RATE_MIN, 44100, WAV_RATE_MAX};
+
+	for (size_t kind = 0; kind < ARRAY_SIZE(kinds); kind++)
+		for (uint16_t c = 1; c <= WAV_CHANNELS_MAX; c++)
+			for (size_t r = 0; r < ARRAY_SIZE(rates); r++) {
+				const struct wav_format f = {
+				    kinds[kind].encoding, kinds[kind].bits, c,
+				    rates[r]};
+				const uint64_t frame = wav_frame_size(&f);
+				const uint64_t most = WAV_DATA_SIZE_MAX -
+						      WAV_DATA_SIZE_MAX % frame;
+
+				check_own_header(&f, 0, 0);
+				check_own_header(&f, 3 * frame, 3 * frame);
+				check_own_header(&f, most, most);
+				check_own_header(&f, most + 4 * frame,
+						 most + 4 * frame >
+							 WAV_DATA_SIZE_MAX
+						     ? WAV_ENDLESS
+						     : most + 4 * frame);
+				check_own_header(&f, WAV_ENDLESS, WAV_ENDLESS);
+			}
+}
+END_TEST
+
+/* --- decode: what others write --- */
+
+START_TEST(streams_of_other_programs_have_no_end)
+{
+	static const struct {
+		struct wav_format format;
+		size_t header_size;
+		const char *bytes; /* header_size + 1 of them at least */
+	} cases[] = {
+	    /* sox -n -r 8000 -c 1 -b 16 -t wav - */
+	    {{WAV_PCM, 16, 1, 8000},
+	     44,
+	     "RIFF\x24\xf0\xff\x7fWAVEfmt \x10\0\0\0\1\0\1\0\x40\x1f\0\0"
+	     "\x80\x3e\0\0\2\0\x10\0data\0\xf0\xff\x7fx"},
+	    /* sox -n -r 48000 -c 2 -b 24 -t wav - */
+	    {{WAV_PCM, 24, 2, 48000},
+	     80,
+	     "RIFF\x44\xf0\xff\x7fWAVEfmt \x28\0\0\0\xfe\xff\2\0\x80\xbb\0\0"
+	     "\0\x65\4\0\6\0\x18\0\x16\0\x18\0\3\0\0\0\1\0\0\0\0\0\x10\0\x80\0"
+	     "\0\xaa\0\x38\x9b\x71"
+	     "fact\4\0\0\0\xaaRU\x15"
+	     "data\xfc\xef\xff\x7fx"},
+	    /* sox -n -r 8000 -c 1 -e a-law -t wav - */
+	    {{WAV_ALAW, 8, 1, 8000},
+	     58,
+	     "RIFF\x32\xf0\xff\x7fWAVEfmt \x12\0\0\0\6\0\1\0\x40\x1f\0\0"
+	     "\x40\x1f\0\0\1\0\x08\0\0\0"
+	     "fact\4\0\0\0\0\xf0\xff\x7f"
+	     "data\0\xf0\xff\x7fx"},
+	    /* arecord -f cd -t wav */
+	    {{WAV_PCM, 16, 2, 44100},
+	     44,
+	     "RIFF\x24\0\0\x80WAVEfmt \x10\0\0\0\1\0\2\0\x44\xac\0\0"
+	     "\x10\xb1\2\0\4\0\x10\0data\0\0\0\x80x"},
+	    /* ffmpeg -c:a pcm_s16le -f wav - */
+	    {{WAV_PCM, 16, 1, 44100},
+	     78,
+	     "RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\1\0\1\0\x44\xac\0\0"
+	     "\x88\x58\1\0\2\0\x10\0"
+	     "LIST\x1a\0\0\0INFOISFT\x0e\0\0\0Lavf59.27.100\0"
+	     "data\xff\xff\xff\xffx"},
+	    /* ffmpeg -c:a pcm_f32le -f wav - */
+	    {{WAV_FLOAT, 32, 1, 44100},
+	     102,
+	     "RIFF\xff\xff\xff\xffWAVEfmt \x28\0\0\0\xfe\xff\1\0\x44\xac\0\0"
+	     "\x10\xb1\2\0\4\0\x20\0\x16\0\x20\0\4\0\0\0\3\0\0\0\0\0\x10\0\x80"
+	     "\0\0\xaa\0\x38\x9b\x71"
+	     "LIST\x1a\0\0\0INFOISFT\x0e\0\0\0Lavf59.27.100\0"
+	     "data\xff\xff\xff\xffx"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		size = 0;
+		add(cases[i].bytes, cases[i].header_size);
+		check_header(&cases[i].format, WAV_ENDLESS);
+	}
+}
+END_TEST
+
+START_TEST(samples_are_not_consumed)
+{
+	struct wav_parser parser;
+
+	size = wav_encode(stream, &cd, 4000);
+	for (size_t cut = 0; cut <= size; cut++) {
+		wav_parser_init(&parser);
+		ck_assert_int_eq(wav_parser_feed(&parser, stream, cut),
+				 (ssize_t)cut);
+		ck_assert(parser.done == (cut == size));
+		memset(stream + size, 'R', 4000);
+		ck_assert_int_eq(
+		    wav_parser_feed(&parser, stream + cut, size + 4000 - cut),
+		    (ssize_t)(size - cut));
+		ck_assert(parser.done);
+		ck_assert_int_eq(wav_parser_feed(&parser, "RIFF", 4), 0);
+		ck_assert_str_eq(parser.error, "");
+	}
+}
+END_TEST
+
+START_TEST(unknown_chunks_are_passed_over)
+{
+	begin();
+	add_chunk("JUNK", 28);
+	add_chunk("bext", 602);
+	add_chunk("data", 0);
+	check_refused("before their format");
+
+	begin();
+	add_chunk("JUNK", 28);
+	add_chunk("bext", 603);
+	add_format(&cd);
+	add_chunk("fact", 4);
+	add_chunk("LIST", 1);
+	add_chunk("PAD ", 0);
+	add_chunk("cue ", 3);
+	add_chunk("Data", 2); /* case counts */
+	add_chunk("id3 ", 1111);
+	add_chunk_header("data", 400);
+	check_header(&cd, 400);
+}
+END_TEST
+
+START_TEST(format_may_have_more_bytes_than_are_known)
+{
+	static const uint32_t sizes[] = {16, 17, 18, 39, 40, 41, 1001, 4096};
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		begin();
+		add_chunk_header("fmt ", sizes[i]);
+		add_format_fields(1, &cd, 4);
+		for (uint32_t n = 16; n < sizes[i] + sizes[i] % 2; n++)
+			add("\xff", 1);
+		add_chunk_header("data", 8);
+		check_header(&cd, 8);
+	}
+}
+END_TEST
+
+START_TEST(format_of_an_impossible_size_is_refused)
+{
+	static const uint32_t sizes[] = {
+	    0, 1, 15, 4097, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff};
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		char words[64];
+
+		begin();
+		add_chunk_header("fmt ", sizes[i]);
+		add_format_fields(1, &cd, 4);
+		snprintf(words, sizeof(words), "format has %u bytes", sizes[i]);
+		check_refused(words);
+	}
+}
+END_TEST
+
+START_TEST(byte_rate_and_riff_size_may_be_wrong)
+{
+	static const uint32_t wrong[] = {0, 1, 0x80000000, 0xffffffff};
+
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		size = wav_encode(stream, &cd, 400);
+		for (unsigned b = 0; b < 4; b++)
+			stream[4 + b] = stream[28 + b] =
+			    (uint8_t)(wrong[i] >> (8 * b));
+		check_header(&cd, 400);
+	}
+}
+END_TEST
+
+START_TEST(fewer_valid_bits_are_in_a_whole_container)
+{
+	const struct wav_format s32 = {WAV_PCM, 32, 2, 48000};
+	const struct wav_format s24 = {WAV_PCM, 24, 2, 48000};
+
+	begin();
+	add_extensible(&s32, 24, WAV_PCM, media_guid);
+	add_chunk_header("data", 80);
+	check_header(&s32, 80);
+
+	begin();
+	add_extensible(&s24, 20, WAV_PCM, media_guid);
+	add_chunk_header("data", 60);
+	check_header(&s24, 60);
+}
+END_TEST
+
+START_TEST(extensible_formats_of_others_are_refused)
+{
+	uint8_t guid[14];
+
+	for (size_t i = 0; i < sizeof(guid); i++) {
+		memcpy(guid, media_guid, sizeof(guid));
+		guid[i] ^= 1;
+		begin();
+		add_extensible(&cd, 16, WAV_PCM, guid);
+		check_refused("extensible");
+	}
+	begin();
+	add_extensible(&cd, 16, 0xfffe, media_guid);
+	check_refused("encoding 65534");
+	begin();
+	add_extensible(&cd, 16, 2, media_guid);
+	check_refused("encoding 2 with 16 bits");
+	/* Nothing but the tag is there. */
+	for (uint32_t n = 16; n < 40; n++) {
+		begin();
+		add_chunk_header("fmt ", n);
+		add_format_fields(0xfffe, &cd, 4);
+		add(media_guid, 14);
+		add(media_guid, 14);
+		check_refused("extensible");
+	}
+}
+END_TEST
+
+START_TEST(data_size_is_whole_frames_or_no_end)
+{
+	static const struct {
+		uint32_t stated;
+		uint64_t expected;
+	} cases[] = {
+	    {0, 0},
+	    {1, 0},
+	    {3, 0},
+	    {4, 4},
+	    {880643, 880640},
+	    {0x7fffdfff, 0x7fffdffc},
+	    {0x7fffe000, WAV_ENDLESS},
+	    {0x7ffff000, WAV_ENDLESS}, /* sox */
+	    {0x7ffff024, WAV_ENDLESS},
+	    {0x7fffffff, WAV_ENDLESS},
+	    {0x80000000, WAV_ENDLESS}, /* arecord */
+	    {0x80000004, 0x80000004},
+	    {0xfffffffe, 0xfffffffc},
+	    {0xffffffff, WAV_ENDLESS}, /* ffmpeg, ours */
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		begin();
+		add_format(&cd);
+		add_chunk_header("data", cases[i].stated);
+		check_header(&cd, cases[i].expected);
+	}
+}
+END_TEST
+
+START_TEST(stream_that_breaks_off_is_neither_done_nor_bad)
+{
+	struct wav_parser parser;
+	size_t whole;
+
+	begin();
+	add_chunk("LIST", 5);
+	add_format(&cd);
+	add_chunk("fact", 4);
+	add_chunk_header("data", 4);
+	whole = size;
+	for (size = 0; size < whole; size++) {
+		ck_assert_int_eq(feed(&parser, sizeof(stream)), (ssize_t)size);
+		ck_assert(!parser.done);
+		ck_assert_str_eq(parser.error, "");
+	}
+}
+END_TEST
+
+/* --- decode: lies --- */
+
+START_TEST(what_is_no_riff_wave_is_refused)
+{
+	static const struct {
+		const char *bytes, *words;
+	} cases[] = {
+	    {"RIFX\0\0\0\0WAVE", "it is RIFX; only RIFF"},
+	    {"RF64\xff\xff\xff\xffWAVE", "it is RF64; only RIFF"},
+	    {"BW64\xff\xff\xff\xffWAVE", "it is BW64; only RIFF"},
+	    {"RIFF\0\0\0\0AVI ", "does not begin with RIFF and WAVE"},
+	    {"riff\0\0\0\0WAVE", "does not begin with RIFF and WAVE"},
+	    {"GET / HTTP/1", "does not begin with RIFF and WAVE"},
+	    {"\0\0\0\0\0\0\0\0\0\0\0\0", "does not begin with RIFF and WAVE"},
+	    {"\x16\3\1\2\0\1\0\1\xfc\3\3x", "does not begin with RIFF"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		size = 0;
+		add(cases[i].bytes, 12);
+		check_refused(cases[i].words);
+	}
+}
+END_TEST
+
+START_TEST(formats_that_lie_are_refused)
+{
+	static const struct {
+		unsigned tag;
+		struct wav_format format;
+		unsigned block_align;
+		const char *words;
+	} cases[] = {
+	    {1, {0, 16, 0, 44100}, 0, "0 channels; 1 to 32 are"},
+	    {1, {0, 16, 0, 44100}, 4, "0 channels; 1 to 32 are"},
+	    {1, {0, 16, 33, 44100}, 66, "33 channels; 1 to 32 are"},
+	    {1, {0, 16, 65535, 44100}, 65534, "65535 channels; 1 to 32 are"},
+	    {1, {0, 16, 2, 0}, 4, "0 Hz; 4000 to 384000 are"},
+	    {1, {0, 16, 2, 3999}, 4, "3999 Hz; 4000 to 384000 are"},
+	    {1, {0, 16, 2, 384001}, 4, "384001 Hz; 4000 to 384000 are"},
+	    {1, {0, 16, 2, 4000000000}, 4, "4000000000 Hz; 4000 to 384000"},
+	    {1, {0, 16, 2, 0xffffffff}, 4, "4294967295 Hz; 4000 to 384000"},
+	    {1, {0, 16, 2, 44100}, 0, "block align is 0"},
+	    {1, {0, 16, 2, 44100}, 3, "block align is 3"},
+	    {1, {0, 16, 2, 44100}, 65535, "block align is 65535"},
+	    {1, {0, 24, 2, 44100}, 8, "block align is 8"},
+	    {1, {0, 0, 2, 44100}, 0, "encoding 1 with 0 bits"},
+	    {1, {0, 12, 2, 44100}, 4, "encoding 1 with 12 bits"},
+	    {1, {0, 64, 2, 44100}, 16, "encoding 1 with 64 bits"},
+	    {1, {0, 65528, 2, 44100}, 16382, "encoding 1 with 65528 bits"},
+	    {3, {0, 16, 2, 44100}, 4, "encoding 3 with 16 bits"},
+	    {3, {0, 64, 2, 44100}, 16, "encoding 3 with 64 bits"},
+	    {6, {0, 16, 1, 8000}, 2, "encoding 6 with 16 bits"},
+	    {7, {0, 0, 1, 8000}, 1, "encoding 7 with 0 bits"},
+	    {0, {0, 8, 1, 8000}, 1, "encoding 0 with 8 bits"},
+	    {2, {0, 4, 1, 8000}, 256, "encoding 2 with 4 bits"},    /* ADPCM */
+	    {17, {0, 4, 1, 8000}, 256, "encoding 17 with 4 bits"},  /* IMA */
+	    {0x55, {0, 0, 2, 44100}, 1, "encoding 85 with 0 bits"}, /* MP3 */
+	    {0xffff, {0, 16, 2, 44100}, 4, "encoding 65535 with 16"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		begin();
+		add_chunk_header("fmt ", 16);
+		add_format_fields(cases[i].tag, &cases[i].format,
+				  cases[i].block_align);
+		check_refused(cases[i].words);
+	}
+}
+END_TEST
+
+START_TEST(samples_before_or_between_formats_are_refused)
+{
+	begin();
+	add_chunk_header("data", 400);
+	check_refused("samples come before their format");
+	begin();
+	add_format(&cd);
+	add_format(&cd);
+	check_refused("two formats");
+}
+END_TEST
+
+START_TEST(huge_chunk_before_the_samples_is_refused_at_once)
+{
+	static const uint32_t sizes[] = {16 * MIB + 1, 0x7fffffff, 0x80000000,
+					 0xfffffffe, 0xffffffff};
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		char words[64];
+
+		begin();
+		add_format(&cd);
+		add_chunk_header("LIST", sizes[i]);
+		snprintf(words, sizeof(words), "a chunk of %u bytes", sizes[i]);
+		check_refused(words);
+	}
+}
+END_TEST
+
+/* Feeds PIECE again and again until the parser has enough: what it took. */
+static uint64_t feed_for_ever(struct wav_parser *parser, const void *piece,
+			      size_t piece_size)
+{
+	uint64_t taken = 0;
+	ssize_t n;
+
+	while ((n = wav_parser_feed(parser, piece, piece_size)) > 0) {
+		taken += (uint64_t)n;
+		ck_assert_uint_le(taken, 17 * MIB);
+	}
+	ck_assert_int_eq(n, -EBADMSG);
+	ck_assert_ptr_nonnull(strstr(parser->error, "do not begin within"));
+	return taken;
+}
+
+START_TEST(endless_run_of_empty_chunks_ends)
+{
+	static uint8_t run[1 << 16];
+	const size_t piece_sizes[] = {1, 8, 24, sizeof(run)};
+
+	for (size_t i = 0; i < sizeof(run); i += 8)
+		memcpy(run + i, "LIST\0\0\0\0", 8);
+	for (size_t i = 1; i < ARRAY_SIZE(piece_sizes); i++) {
+		struct wav_parser parser;
+
+		begin();
+		add_format(&cd);
+		ck_assert_int_eq(feed(&parser, 1), (ssize_t)size);
+		ck_assert_uint_ge(feed_for_ever(&parser, run, piece_sizes[i]),
+				  16 * MIB - size - sizeof(run));
+	}
+}
+END_TEST
+
+/* Zeros are empty chunks without a name. */
+START_TEST(endless_zeros_end)
+{
+	static const uint8_t zeros[4096];
+	struct wav_parser parser;
+
+	begin();
+	ck_assert_int_eq(feed(&parser, 1), (ssize_t)size);
+	feed_for_ever(&parser, zeros, sizeof(zeros));
+}
+END_TEST
+
+/* An odd chunk whose pad byte is missing shifts all that follows. */
+START_TEST(missing_pad_byte_ends_within_bounds)
+{
+	static const uint8_t zeros[4096];
+	struct wav_parser parser;
+
+	begin();
+	add_format(&cd);
+	add_chunk_header("LIST", 3);
+	add("abc", 3);
+	add_chunk_header("data", 880640);
+	ck_assert_int_eq(feed(&parser, 5), (ssize_t)size);
+	ck_assert(!parser.done);
+	feed_for_ever(&parser, zeros, sizeof(zeros));
+}
+END_TEST
+
+/* Feeds a chunk of CHUNK_SIZE bytes and then "data"; whether it is accepted. */
+static bool accepts_chunk_of(uint32_t chunk_size)
+{
+	static const uint8_t filling[65536];
+	struct wav_parser parser;
+	ssize_t n = 0;
+
+	begin();
+	add_format(&cd);
+	add_chunk_header("LIST", chunk_size);
+	ck_assert_int_eq(feed(&parser, sizeof(stream)), (ssize_t)size);
+	while (chunk_size > 0 && n >= 0) {
+		n = wav_parser_feed(&parser, filling,
+				    chunk_size < sizeof(filling)
+					? chunk_size
+					: sizeof(filling));
+		chunk_size -= n > 0 ? (uint32_t)n : 0;
+	}
+	if (n >= 0)
+		n = wav_parser_feed(&parser, "data\4\0\0\0", 8);
+	ck_assert(parser.done == (n == 8));
+	return parser.done;
+}
+
+START_TEST(samples_may_begin_at_16_mib_and_not_later)
+{
+	/* RIFF, the format, and the heads of two chunks. */
+	const uint32_t others = 12 + 24 + 8 + 8;
+
+	ck_assert(accepts_chunk_of(16 * MIB - others));
+	ck_assert(!accepts_chunk_of(16 * MIB - others + 2));
+	ck_assert(!accepts_chunk_of(16 * MIB));
+}
+END_TEST
+
+static void add_tests(TCase *tc)
+{
+	tcase_add_test(tc, every_format_has_its_name_and_silence);
+	tcase_add_test(tc, other_names_change_nothing);
+	tcase_add_test(tc, valid_formats_end_at_the_limits);
+	tcase_add_test(tc, formats_are_equal_when_all_of_them_is);
+	tcase_add_test(tc, fixed_page_has_the_canonical_header);
+	tcase_add_test(tc, endless_page_has_sizes_of_all_ones);
+	tcase_add_test(tc, largest_size_is_stated_and_does_not_wrap);
+	tcase_add_test(tc, pad_byte_counts_in_the_riff_size_only);
+	tcase_add_test(tc, what_is_not_canonical_is_extensible);
+	tcase_add_test(tc, own_header_parses_back_for_every_format);
+	tcase_add_test(tc, streams_of_other_programs_have_no_end);
+	tcase_add_test(tc, samples_are_not_consumed);
+	tcase_add_test(tc, unknown_chunks_are_passed_over);
+	tcase_add_test(tc, format_may_have_more_bytes_than_are_known);
+	tcase_add_test(tc, format_of_an_impossible_size_is_refused);
+	tcase_add_test(tc, byte_rate_and_riff_size_may_be_wrong);
+	tcase_add_test(tc, fewer_valid_bits_are_in_a_whole_container);
+	tcase_add_test(tc, extensible_formats_of_others_are_refused);
+	tcase_add_test(tc, data_size_is_whole_frames_or_no_end);
+	tcase_add_test(tc, stream_that_breaks_off_is_neither_done_nor_bad);
+	tcase_add_test(tc, what_is_no_riff_wave_is_refused);
+	tcase_add_test(tc, formats_that_lie_are_refused);
+	tcase_add_test(tc, samples_before_or_between_formats_are_refused);
+	tcase_add_test(tc, huge_chunk_before_the_samples_is_refused_at_once);
+	tcase_add_test(tc, endless_run_of_empty_chunks_ends);
+	tcase_add_test(tc, endless_zeros_end);
+	tcase_add_test(tc, missing_pad_byte_ends_within_bounds);
+	tcase_add_test(tc, samples_may_begin_at_16_mib_and_not_later);
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("wav");
+	TCase *tc = tcase_create("wav");
+	SRunner *runner;
+	int failed;
+
+	tcase_set_timeout(tc, 60);
+	add_tests(tc);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

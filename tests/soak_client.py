@@ -87,8 +87,9 @@ class Soak(ClientCase):
         return ("limit",)
 
     def with_card_fault(self, fault, seconds=1.0):
-        live = Live(self.remote.accept(), tone(seconds))
+        connection = self.remote.accept()
         opened = len(self.card.events("start"))
+        live = Live(connection, tone(seconds))
         wait_until(lambda: len(self.card.events("start")) > opened, "start",
                    patience=60)
         self.card.set(fault)

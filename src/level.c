@@ -115,7 +115,7 @@ void level_store(const struct wav_format *format, void *data, double value)
 	float single;
 	uint32_t word;
 
-	value = fmax(-1, fmin(1, value));
+	value = isnan(value) ? 0 : fmax(-1, fmin(1, value));
 	switch (format->encoding) {
 	case WAV_FLOAT:
 		single = (float)value;
@@ -127,7 +127,7 @@ void level_store(const struct wav_format *format, void *data, double value)
 		*(uint8_t *)data = to_law(value, from_alaw, 0x80, 0x55);
 		break;
 	case WAV_MULAW:
-		*(uint8_t *)data = to_law(value, from_mulaw, 0, 0xff) ^ 0;
+		*(uint8_t *)data = to_law(value, from_mulaw, 0, 0xff);
 		break;
 	case WAV_PCM:
 		to_pcm(format->bits, data, value);

@@ -7,7 +7,8 @@
 /* The value of one sample of FORMAT at DATA, -1.0 .. 1.0. */
 double level_sample(const struct wav_format *format, const void *data);
 
-/* Writes VALUE (limited to -1.0 .. 1.0) as one sample of FORMAT at DATA. */
+/* Writes VALUE (limited to -1.0 .. 1.0; not a number: 0) as one sample of
+ * FORMAT at DATA. */
 void level_store(const struct wav_format *format, void *data, double value);
 
 /* The highest absolute sample of COUNT frames, 0.0 (silence) .. 1.0. */

@@ -847,7 +847,7 @@ int main(void)
 	SRunner *runner;
 	int failed;
 
-	tcase_set_timeout(tc, 60);
+	tcase_set_timeout(tc, 120);
 	add_tests(tc);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT
+ * Threads that send, and the loop's side that reads and stops them. */
+#include "source.h"
+
+#include <check.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "util.h"
+
+enum {
+	PATIENCE_MS = 30000,
+	SAMPLES_SIZE = 300000, /* more than the socket holds */
+};
+
+static const struct wav_format cd = {WAV_PCM, 16, 2, 44100};
+static uint8_t samples[SAMPLES_SIZE], heard[SAMPLES_SIZE];
+static struct source *source;
+static atomic_int freed;
+
+static void setup(void)
+{
+	for (size_t i = 0; i < sizeof(samples); i++)
+		samples[i] = (uint8_t)(i * 7 + i / 251);
+	atomic_store(&freed, 0);
+}
+
+static void teardown(void)
+{
+	source = source_free(source);
+}
+
+static void note_freed(void *userdata)
+{
+	(void)userdata;
+	atomic_fetch_add(&freed, 1);
+}
+
+static void start(void (*body)(void *userdata, int fd))
+{
+	ck_assert_int_eq(
+	    source_start(&source, "test", body, note_freed, samples), 0);
+}
+
+static void wait_for(short events)
+{
+	struct pollfd fd = {.fd = source_fd(source), .events = events};
+
+	ck_assert_int_eq(poll(&fd, 1, PATIENCE_MS), 1);
+}
+
+static int next_message(struct source_message *message)
+{
+	int r;
+
+	while ((r = source_next(source, message)) == -EAGAIN)
+		wait_for(POLLIN);
+	return r;
+}
+
+static void read_samples(size_t size)
+{
+	size_t have = 0;
+
+	while (have < size) {
+		ssize_t n = source_read_samples(source, heard + have,
+						sizeof(heard) - have);
+
+		if (n == -EAGAIN) {
+			wait_for(POLLIN);
+			continue;
+		}
+		ck_assert_int_gt(n, 0);
+		have += (size_t)n;
+	}
+	ck_assert_uint_eq(have, size);
+}
+
+/* --- bodies --- */
+
+static void send_all_kinds(void *userdata, int fd)
+{
+	const struct source_message opened = {
+	    .type = SOURCE_OPENED,
+	    .u.opened = {cd, 1024, SAMPLES_SIZE},
+	};
+	const struct source_message gap = {
+	    .type = SOURCE_GAP,
+	    .u.gap.frames = 77,
+	};
+
+	if (source_send(fd, &opened) == 0 &&
+	    source_send_samples(fd, userdata, SAMPLES_SIZE) == 0 &&
+	    source_send(fd, &gap) == 0)
+		(void)source_send_ended(fd, -ENODEV, "Card %d is gone", 3);
+}
+
+static void send_for_ever(void *userdata, int fd)
+{
+	while (source_send_samples(fd, userdata, SAMPLES_SIZE) == 0)
+		;
+}
+
+static void wait_until_stopped(void *userdata, int fd)
+{
+	struct pollfd wait = {.fd = fd, .events = POLLRDHUP};
+
+	(void)userdata;
+	while (!source_stopped(fd))
+		(void)poll(&wait, 1, 10);
+}
+
+static void send_nothing(void *userdata, int fd)
+{
+	(void)userdata;
+	(void)fd;
+}
+
+static void tell_blocked_signals(void *userdata, int fd)
+{
+	sigset_t blocked;
+
+	(void)userdata;
+	pthread_sigmask(SIG_SETMASK, NULL, &blocked);
+	(void)source_send_ended(fd, sigismember(&blocked, SIGTERM) ? -EINTR : 0,
+				"%s", "");
+}
+
+/* --- tests --- */
+
+START_TEST(messages_and_samples_come_in_order)
+{
+	struct source_message message;
+
+	start(send_all_kinds);
+	ck_assert_int_eq(next_message(&message), 1);
+	ck_assert_int_eq(message.type, SOURCE_OPENED);
+	ck_assert(wav_format_equal(&message.u.opened.format, &cd));
+	ck_assert_uint_eq(message.u.opened.period_frames, 1024);
+	ck_assert_uint_eq(message.u.opened.size, SAMPLES_SIZE);
+	ck_assert_int_eq(next_message(&message), 1);
+	ck_assert_int_eq(message.type, SOURCE_SAMPLES);
+	ck_assert_uint_eq(message.u.samples.size, SAMPLES_SIZE);
+	read_samples(SAMPLES_SIZE);
+	ck_assert_mem_eq(heard, samples, SAMPLES_SIZE);
+	ck_assert_int_eq(next_message(&message), 1);
+	ck_assert_int_eq(message.type, SOURCE_GAP);
+	ck_assert_uint_eq(message.u.gap.frames, 77);
+	ck_assert_int_eq(next_message(&message), 1);
+	ck_assert_int_eq(message.type, SOURCE_ENDED);
+	ck_assert_int_eq(message.u.ended.error, -ENODEV);
+	ck_assert_str_eq(message.u.ended.reason, "Card 3 is gone");
+	ck_assert_int_eq(next_message(&message), 0);
+}
+END_TEST
+
+START_TEST(no_more_samples_are_read_than_were_announced)
+{
+	struct source_message message;
+
+	start(send_all_kinds);
+	ck_assert_int_eq(next_message(&message), 1);
+	ck_assert_int_eq(source_read_samples(source, heard, sizeof(heard)), 0);
+	ck_assert_int_eq(next_message(&message), 1);
+	read_samples(SAMPLES_SIZE);
+	ck_assert_int_eq(source_read_samples(source, heard, sizeof(heard)), 0);
+	ck_assert_int_eq(next_message(&message), 1);
+	ck_assert_int_eq(message.type, SOURCE_GAP);
+}
+END_TEST
+
+START_TEST(a_thread_that_blocks_in_sending_is_stopped)
+{
+	start(send_for_ever);
+	wait_for(POLLIN);
+	source_stop(source);
+	wait_for(0); /* POLLHUP comes unasked */
+	ck_assert_int_eq(atomic_load(&freed), 1);
+}
+END_TEST
+
+START_TEST(a_thread_that_sends_nothing_sees_that_it_is_stopped)
+{
+	start(wait_until_stopped);
+	source_stop(source);
+	wait_for(0);
+	source = source_free(source);
+	ck_assert_int_eq(atomic_load(&freed), 1);
+}
+END_TEST
+
+START_TEST(freeing_stops_and_waits)
+{
+	start(send_for_ever);
+	source = source_free(source);
+	ck_assert_ptr_null(source);
+	ck_assert_int_eq(atomic_load(&freed), 1);
+}
+END_TEST
+
+START_TEST(a_thread_that_ends_without_a_word_is_the_end)
+{
+	struct source_message message;
+
+	start(send_nothing);
+	ck_assert_int_eq(next_message(&message), 0);
+}
+END_TEST
+
+START_TEST(a_long_reason_is_cut)
+{
+	struct source_message message;
+	char text[400];
+	int fds[2];
+
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	ck_assert_int_eq(source_send_ended(fds[0], -EIO, "%s", text), 0);
+	ck_assert_int_eq(read(fds[1], &message, sizeof(message)),
+			 (ssize_t)sizeof(message));
+	ck_assert_uint_eq(strlen(message.u.ended.reason),
+			  sizeof(message.u.ended.reason) - 1);
+	close(fds[1]);
+	ck_assert_int_eq(source_send_ended(fds[0], -EIO, "%s", text), -EPIPE);
+	close(fds[0]);
+}
+END_TEST
+
+START_TEST(signals_are_for_the_loop)
+{
+	struct source_message message;
+
+	start(tell_blocked_signals);
+	ck_assert_int_eq(next_message(&message), 1);
+	ck_assert_int_eq(message.u.ended.error, -EINTR);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("source");
+	TCase *tests = tcase_create("source");
+	SRunner *runner;
+	int failures;
+
+	tcase_add_checked_fixture(tests, setup, teardown);
+	tcase_set_timeout(tests, 120);
+	tcase_add_test(tests, messages_and_samples_come_in_order);
+	tcase_add_test(tests, no_more_samples_are_read_than_were_announced);
+	tcase_add_test(tests, a_thread_that_blocks_in_sending_is_stopped);
+	tcase_add_test(tests,
+		       a_thread_that_sends_nothing_sees_that_it_is_stopped);
+	tcase_add_test(tests, freeing_stops_and_waits);
+	tcase_add_test(tests, a_thread_that_ends_without_a_word_is_the_end);
+	tcase_add_test(tests, a_long_reason_is_cut);
+	tcase_add_test(tests, signals_are_for_the_loop);
+	suite_add_tcase(suite, tests);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failures = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failures == 0 ? 0 : 1;
+}

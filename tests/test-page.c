@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT
+ * Samples in a memfd: appended, sent, read, given back. Offsets beyond 4 GB are
+ * reached by writing and forgetting, in constant memory. */
+#include "page.h"
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "util.h"
+
+enum { PIECE = 4 << 20 };
+
+static const struct wav_format cd = {WAV_PCM, 16, 2, 44100};
+static struct page *page;
+static uint8_t piece[PIECE], heard[PIECE];
+
+static void setup(void)
+{
+	signal(SIGPIPE, SIG_IGN); /* sendfile has no MSG_NOSIGNAL */
+	for (size_t i = 0; i < sizeof(piece); i++)
+		piece[i] = (uint8_t)(i * 31 + i / 257);
+	ck_assert_int_eq(page_new(&page, &cd, WAV_ENDLESS), 0);
+}
+
+static void teardown(void)
+{
+	page = page_unref(page);
+}
+
+static void make_planned(uint64_t size)
+{
+	page_unref(page);
+	ck_assert_int_eq(page_new(&page, &cd, size), 0);
+}
+
+/* Bytes of memory that the page has. */
+static uint64_t memory(void)
+{
+	_cleanup_close_ int fd = page_dup(page);
+	struct stat st;
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	return (uint64_t)st.st_blocks * 512;
+}
+
+START_TEST(a_new_page_is_empty)
+{
+	ck_assert_uint_eq(page_size(page), 0);
+	ck_assert_uint_eq(page_first(page), 0);
+	ck_assert_uint_eq(page_planned_size(page), WAV_ENDLESS);
+	ck_assert(wav_format_equal(page_format(page), &cd));
+	ck_assert(!page_ended(page));
+	ck_assert_int_eq(page_read(page, 0, heard, sizeof(heard)), 0);
+}
+END_TEST
+
+START_TEST(what_is_appended_is_read_at_any_offset)
+{
+	ck_assert_int_eq(page_append(page, piece, 1000), 0);
+	ck_assert_int_eq(page_append(page, piece + 1000, 3000), 0);
+	ck_assert_uint_eq(page_size(page), 4000);
+	ck_assert_int_eq(page_read(page, 0, heard, sizeof(heard)), 4000);
+	ck_assert_mem_eq(heard, piece, 4000);
+	ck_assert_int_eq(page_read(page, 999, heard, 2), 2);
+	ck_assert_mem_eq(heard, piece + 999, 2);
+	ck_assert_int_eq(page_read(page, 4000, heard, 1), 0);
+}
+END_TEST
+
+START_TEST(nothing_is_no_growth)
+{
+	ck_assert_int_eq(page_append(page, piece, 0), 0);
+	ck_assert_uint_eq(page_size(page), 0);
+}
+END_TEST
+
+START_TEST(a_planned_page_has_its_memory_from_the_start)
+{
+	make_planned(1 << 20);
+	ck_assert_uint_ge(memory(), 1 << 20);
+	ck_assert_uint_eq(page_size(page), 0);
+	ck_assert_int_eq(page_append(page, piece, 1 << 20), 0);
+	ck_assert_uint_eq(page_planned_size(page), 1 << 20);
+}
+END_TEST
+
+START_TEST(a_long_plan_is_no_promise_of_memory)
+{
+	make_planned(PAGE_KEEP_SIZE * 1000);
+	ck_assert_uint_le(memory(), PAGE_KEEP_SIZE);
+}
+END_TEST
+
+START_TEST(the_end_is_told)
+{
+	page_end(page);
+	ck_assert(page_ended(page));
+}
+END_TEST
+
+START_TEST(sending_stops_at_the_edge_and_goes_on_behind_it)
+{
+	uint64_t offset = 0;
+	int fds[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	ck_assert_int_eq(page_append(page, piece, 300), 0);
+	ck_assert_int_eq(page_send(page, fds[0], &offset, SIZE_MAX / 4), 300);
+	ck_assert_uint_eq(offset, 300);
+	ck_assert_int_eq(page_send(page, fds[0], &offset, 100), 0);
+	ck_assert_int_eq(page_append(page, piece + 300, 300), 0);
+	ck_assert_int_eq(page_send(page, fds[0], &offset, 100), 100);
+	ck_assert_uint_eq(offset, 400);
+	ck_assert_int_eq(read(fds[1], heard, sizeof(heard)), 400);
+	ck_assert_mem_eq(heard, piece, 400);
+	close(fds[0]);
+	close(fds[1]);
+}
+END_TEST
+
+START_TEST(a_full_socket_loses_nothing)
+{
+	uint64_t offset = 0, taken = 0;
+	ssize_t n;
+	int fds[2];
+
+	ck_assert_int_eq(
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	ck_assert_int_eq(page_append(page, piece, PIECE), 0);
+	while ((n = page_send(page, fds[0], &offset, PIECE)) > 0)
+		;
+	ck_assert_int_eq(n, -EAGAIN);
+	ck_assert_uint_lt(offset, PIECE);
+	while (taken < PIECE) {
+		n = read(fds[1], heard + taken, sizeof(heard) - taken);
+		ck_assert_int_gt(n, 0);
+		taken += (uint64_t)n;
+		(void)page_send(page, fds[0], &offset, PIECE);
+	}
+	ck_assert_uint_eq(offset, PIECE);
+	ck_assert_mem_eq(heard, piece, PIECE);
+	close(fds[0]);
+	close(fds[1]);
+}
+END_TEST
+
+START_TEST(a_peer_that_is_gone_is_an_error)
+{
+	uint64_t offset = 0;
+	int fds[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	close(fds[1]);
+	ck_assert_int_eq(page_append(page, piece, 300), 0);
+	ck_assert_int_eq(page_send(page, fds[0], &offset, 300), -EPIPE);
+	ck_assert_uint_eq(offset, 0);
+	close(fds[0]);
+}
+END_TEST
+
+START_TEST(a_second_descriptor_reads_without_the_page)
+{
+	_cleanup_close_ int fd = page_dup(page);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	ck_assert_int_eq(page_append(page, piece, 500), 0);
+	page = page_unref(page);
+	ck_assert_int_eq(pread(fd, heard, 500, 0), 500);
+	ck_assert_mem_eq(heard, piece, 500);
+}
+END_TEST
+
+START_TEST(each_reference_keeps_it)
+{
+	struct page *other = page_ref(page);
+
+	ck_assert_int_eq(page_append(page, piece, 500), 0);
+	page_unref(page);
+	page = other;
+	ck_assert_uint_eq(page_size(page), 500);
+}
+END_TEST
+
+START_TEST(a_short_page_forgets_nothing)
+{
+	ck_assert_int_eq(page_append(page, piece, PIECE), 0);
+	page_forget(page, PIECE);
+	ck_assert_uint_eq(page_first(page), 0);
+	ck_assert_int_eq(page_read(page, 0, heard, PIECE), PIECE);
+	ck_assert_mem_eq(heard, piece, PIECE);
+}
+END_TEST
+
+START_TEST(hours_take_constant_memory_beyond_4_gb)
+{
+	const uint64_t end = (UINT64_C(4) << 30) + 4 * PAGE_KEEP_SIZE;
+	uint64_t most = 0;
+
+	for (uint64_t size = 0; size < end; size += PIECE) {
+		memcpy(piece, &size, sizeof(size));
+		ck_assert_int_eq(page_append(page, piece, PIECE), 0);
+		if (size > PAGE_KEEP_SIZE)
+			page_forget(page, size - PAGE_KEEP_SIZE);
+		if (memory() > most)
+			most = memory();
+	}
+	ck_assert_uint_eq(page_size(page), end);
+	ck_assert_uint_le(most, 2 * PAGE_KEEP_SIZE + 4 * PIECE);
+	ck_assert_uint_gt(page_first(page), UINT32_MAX);
+	for (uint64_t offset = end - PAGE_KEEP_SIZE; offset < end;
+	     offset += PIECE) {
+		uint64_t number;
+
+		ck_assert_uint_ge(offset, page_first(page));
+		ck_assert_int_eq(
+		    page_read(page, offset, &number, sizeof(number)),
+		    sizeof(number));
+		ck_assert_uint_eq(number, offset);
+	}
+}
+END_TEST
+
+START_TEST(forgetting_never_goes_back_nor_beyond_the_end)
+{
+	uint64_t first;
+
+	for (int i = 0; i < 20; i++)
+		ck_assert_int_eq(page_append(page, piece, PIECE), 0);
+	page_forget(page, 15 * PIECE);
+	first = page_first(page);
+	ck_assert_uint_le(first, 15 * PIECE);
+	ck_assert_uint_gt(first, 0);
+	page_forget(page, PIECE);
+	ck_assert_uint_eq(page_first(page), first);
+	ck_assert_int_eq(page_read(page, 15 * PIECE, heard, PIECE), PIECE);
+	ck_assert_mem_eq(heard, piece, PIECE);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("page");
+	TCase *tests = tcase_create("page");
+	SRunner *runner;
+	int failures;
+
+	tcase_add_checked_fixture(tests, setup, teardown);
+	tcase_set_timeout(tests, 120);
+	tcase_add_test(tests, a_new_page_is_empty);
+	tcase_add_test(tests, what_is_appended_is_read_at_any_offset);
+	tcase_add_test(tests, nothing_is_no_growth);
+	tcase_add_test(tests, a_planned_page_has_its_memory_from_the_start);
+	tcase_add_test(tests, a_long_plan_is_no_promise_of_memory);
+	tcase_add_test(tests, the_end_is_told);
+	tcase_add_test(tests, sending_stops_at_the_edge_and_goes_on_behind_it);
+	tcase_add_test(tests, a_full_socket_loses_nothing);
+	tcase_add_test(tests, a_peer_that_is_gone_is_an_error);
+	tcase_add_test(tests, a_second_descriptor_reads_without_the_page);
+	tcase_add_test(tests, each_reference_keeps_it);
+	tcase_add_test(tests, a_short_page_forgets_nothing);
+	tcase_add_test(tests, hours_take_constant_memory_beyond_4_gb);
+	tcase_add_test(tests, forgetting_never_goes_back_nor_beyond_the_end);
+	suite_add_tcase(suite, tests);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failures = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failures == 0 ? 0 : 1;
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT
+ * The last page as a file: sealed, whole, and in pieces between other events.
+ */
+#include "page-export.h"
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "util.h"
+
+enum { PIECE = 1 << 20, PATIENCE_STEPS = 100000 };
+
+static const struct wav_format cd = {WAV_PCM, 16, 2, 44100};
+static sd_event *event;
+static struct page *page;
+static struct page_export *copy;
+static uint8_t piece[PIECE];
+static int result_fd, calls;
+
+static void on_done(void *userdata, int fd)
+{
+	ck_assert_ptr_eq(userdata, &calls);
+	calls++;
+	result_fd = fd < 0 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	copy = page_export_free(copy);
+}
+
+static void setup(void)
+{
+	for (size_t i = 0; i < sizeof(piece); i++)
+		piece[i] = (uint8_t)(i * 13 + i / 509);
+	calls = 0;
+	result_fd = -1;
+	ck_assert_int_ge(sd_event_new(&event), 0);
+	ck_assert_int_eq(page_new(&page, &cd, WAV_ENDLESS), 0);
+}
+
+static void teardown(void)
+{
+	copy = page_export_free(copy);
+	page = page_unref(page);
+	fd_close(result_fd);
+	event = sd_event_unref(event);
+}
+
+static unsigned export_page(void)
+{
+	unsigned steps = 0;
+
+	ck_assert_int_eq(page_export_new(&copy, event, page, on_done, &calls),
+			 0);
+	while (calls == 0 && steps < PATIENCE_STEPS) {
+		ck_assert_int_gt(sd_event_run(event, UINT64_MAX), 0);
+		steps++;
+	}
+	ck_assert_int_eq(calls, 1);
+	ck_assert_int_ge(result_fd, 0);
+	return steps;
+}
+
+static void read_at(void *buffer, size_t size, off_t offset)
+{
+	ck_assert_int_eq(pread(result_fd, buffer, size, offset), (ssize_t)size);
+}
+
+/* Size of the header; the stated size of the samples must be SIZE. */
+static off_t check_header(uint64_t size)
+{
+	uint8_t header[WAV_HEADER_SIZE_MAX];
+	struct wav_parser parser;
+	ssize_t n;
+
+	read_at(header, 44, 0);
+	wav_parser_init(&parser);
+	n = wav_parser_feed(&parser, header, 44);
+	ck_assert_int_eq(n, 44);
+	ck_assert(parser.done);
+	ck_assert(wav_format_equal(&parser.format, &cd));
+	ck_assert_uint_eq(parser.data_size, size);
+	return n;
+}
+
+START_TEST(a_page_becomes_a_whole_wav_file)
+{
+	uint8_t heard[1000];
+	struct stat st;
+
+	ck_assert_int_eq(page_append(page, piece, 1000), 0);
+	page_end(page);
+	export_page();
+	ck_assert_int_eq(check_header(1000), 44);
+	ck_assert_int_eq(fstat(result_fd, &st), 0);
+	ck_assert_int_eq(st.st_size, 1044);
+	read_at(heard, sizeof(heard), 44);
+	ck_assert_mem_eq(heard, piece, sizeof(heard));
+}
+END_TEST
+
+START_TEST(nobody_can_change_the_file)
+{
+	ck_assert_int_eq(page_append(page, piece, 1000), 0);
+	page_end(page);
+	export_page();
+	ck_assert_int_eq(pwrite(result_fd, "x", 1, 0), -1);
+	ck_assert_int_eq(ftruncate(result_fd, 0), -1);
+	ck_assert_int_eq(lseek(result_fd, 0, SEEK_CUR), 0);
+}
+END_TEST
+
+START_TEST(a_long_page_leaves_the_loop_time_for_others)
+{
+	for (int i = 0; i < 16; i++)
+		ck_assert_int_eq(page_append(page, piece, PIECE), 0);
+	page_end(page);
+	ck_assert_uint_ge(export_page(), 16);
+	check_header(16 * PIECE);
+}
+END_TEST
+
+START_TEST(of_an_endless_page_the_rest_is_exported)
+{
+	uint64_t left;
+
+	for (int i = 0; i < 80; i++)
+		ck_assert_int_eq(page_append(page, piece, PIECE), 0);
+	page_forget(page, 50 * PIECE);
+	page_end(page);
+	left = page_size(page) - page_first(page);
+	ck_assert_uint_lt(left, page_size(page));
+	export_page();
+	check_header(left / 4 * 4);
+}
+END_TEST
+
+START_TEST(the_page_may_go_meanwhile)
+{
+	ck_assert_int_eq(page_append(page, piece, PIECE), 0);
+	page_end(page);
+	ck_assert_int_eq(page_export_new(&copy, event, page, on_done, &calls),
+			 0);
+	page = page_unref(page);
+	while (calls == 0)
+		ck_assert_int_gt(sd_event_run(event, UINT64_MAX), 0);
+	check_header(PIECE);
+}
+END_TEST
+
+START_TEST(an_empty_page_has_nothing_to_export)
+{
+	page_end(page);
+	ck_assert_int_eq(page_export_new(&copy, event, page, on_done, &calls),
+			 -ENODATA);
+}
+END_TEST
+
+START_TEST(an_export_that_is_given_up_calls_nobody)
+{
+	ck_assert_int_eq(page_append(page, piece, PIECE), 0);
+	page_end(page);
+	ck_assert_int_eq(page_export_new(&copy, event, page, on_done, &calls),
+			 0);
+	copy = page_export_free(copy);
+	ck_assert_int_eq(sd_event_run(event, 0), 0);
+	ck_assert_int_eq(calls, 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("page-export");
+	TCase *tests = tcase_create("page-export");
+	SRunner *runner;
+	int failures;
+
+	tcase_add_checked_fixture(tests, setup, teardown);
+	tcase_set_timeout(tests, 120);
+	tcase_add_test(tests, a_page_becomes_a_whole_wav_file);
+	tcase_add_test(tests, nobody_can_change_the_file);
+	tcase_add_test(tests, a_long_page_leaves_the_loop_time_for_others);
+	tcase_add_test(tests, of_an_endless_page_the_rest_is_exported);
+	tcase_add_test(tests, the_page_may_go_meanwhile);
+	tcase_add_test(tests, an_empty_page_has_nothing_to_export);
+	tcase_add_test(tests, an_export_that_is_given_up_calls_nobody);
+	suite_add_tcase(suite, tests);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failures = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failures == 0 ? 0 : 1;
+}

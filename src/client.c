@@ -291,9 +291,12 @@ static void run_hook(struct client *client, const char *name,
 
 	report_format(format, format_text);
 	/* Empty: nobody knows. */
-	if (size != WAV_ENDLESS)
+	if (size != WAV_ENDLESS) {
+		const uint64_t frames = size / frame_size;
+
 		snprintf(seconds, sizeof(seconds), "%.3f",
-			 (double)(size / frame_size) / format->rate);
+			 (double)frames / format->rate);
+	}
 	hook_start(&client->hook, name, command, &facts, now);
 }
 

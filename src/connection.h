@@ -79,7 +79,7 @@ void connection_check_progress(struct connection *connection,
 			       uint64_t before_usec);
 
 /* Ends it for a reason of the owner's. */
-void connection_drop(struct connection *connection, enum connection_end end);
+void connection_drop(struct connection *connection, enum connection_end how);
 /* Ends it when its key is no more. */
 void connection_check_key(struct connection *connection);
 

@@ -106,24 +106,11 @@ static void print_plain(const char *name, const struct value *event)
 static int read_fields(struct value *ret, sd_bus_message *m,
 		       const char *const *fields)
 {
-	size_t count = 0;
+	for (size_t i = 0; fields[i]; i++) {
+		int r = value_read_item(ret, m, fields[i]);
 
-	while (fields[count])
-		count++;
-	ret->kind = VALUE_DICT;
-	ret->items = calloc(count, sizeof(*ret->items));
-	if (!ret->items)
-		return -ENOMEM;
-	for (; ret->count < count; ret->count++) {
-		struct value *item = &ret->items[ret->count];
-		int r = value_read(item, m);
-
-		if (r >= 0)
-			item->key = strdup(fields[ret->count]);
-		if (r < 0 || !item->key) {
-			value_clear(item);
-			return r < 0 ? r : -ENOMEM;
-		}
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }

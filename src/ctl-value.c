@@ -171,6 +171,17 @@ int value_read(struct value *ret, sd_bus_message *m)
 	return r < 0 ? r : 0;
 }
 
+int value_read_item(struct value *dict, sd_bus_message *m, const char *key)
+{
+	struct value *item = add_item(dict);
+
+	dict->kind = VALUE_DICT;
+	if (!item)
+		return -ENOMEM;
+	item->key = strdup(key);
+	return item->key ? value_read(item, m) : -ENOMEM;
+}
+
 void value_clear(struct value *value)
 {
 	for (size_t i = 0; i < value->count; i++)

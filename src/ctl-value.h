@@ -34,6 +34,9 @@ struct value {
 /* Reads the next value of MESSAGE, variants unwrapped. 0 or negative errno;
  * -EOPNOTSUPP for a type that none of our messages has. */
 int value_read(struct value *ret, sd_bus_message *message);
+/* The same into a new item of DICT, which is one from then on. */
+int value_read_item(struct value *dict, sd_bus_message *message,
+		    const char *key);
 /* Frees what VALUE holds; all zero is fine. */
 void value_clear(struct value *value);
 

@@ -461,7 +461,7 @@ static int load(struct keyfile *file, char problem[KEYFILE_PROBLEM_SIZE])
 		return fd;
 	r = read_file(fd, &text, &size);
 	fd_close(fd);
-	if (r < 0)
+	if (!text)
 		return fail(problem, r, "%s", strerror(-r));
 	r = parse(text, size, file->role, &keys, problem);
 	explicit_bzero(text, size);

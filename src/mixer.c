@@ -8,7 +8,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -214,12 +216,25 @@ static char *next_line(char **rest)
 	return strsep(rest, "\n");
 }
 
+static bool take_number(char **text, long *ret)
+{
+	char *end;
+
+	errno = 0;
+	*ret = strtol(*text, &end, 10);
+	if (errno != 0 || end == *text)
+		return false;
+	*text = end;
+	return true;
+}
+
 /* 0, or -EBADMSG for a note that was not written to its end. */
 static int parse_note(char *text, struct note *ret)
 {
 	struct note note = {0};
 	char *rest = text, *line;
 	char *card, *element, *index;
+	long number, volume;
 
 	line = next_line(&rest);
 	card = next_line(&rest);
@@ -229,17 +244,16 @@ static int parse_note(char *text, struct note *ret)
 		return -EBADMSG;
 	snprintf(note.card, sizeof(note.card), "%s", card);
 	snprintf(note.element, sizeof(note.element), "%s", element);
-	if (sscanf(index, "%u", &note.index) != 1)
+	if (!take_number(&index, &number) || number < 0 || number > INT_MAX)
 		return -EBADMSG;
+	note.index = (unsigned)number;
 	while ((line = next_line(&rest)) && strcmp(line, NOTE_LAST_LINE) != 0) {
-		int channel;
-		long volume;
-
-		if (sscanf(line, "%d %ld", &channel, &volume) != 2 ||
-		    channel < 0 || channel >= CHANNELS)
+		if (!take_number(&line, &number) ||
+		    !take_number(&line, &volume) || number < 0 ||
+		    number >= CHANNELS)
 			return -EBADMSG;
-		note.known[channel] = true;
-		note.volume[channel] = volume;
+		note.known[number] = true;
+		note.volume[number] = volume;
 	}
 	if (!line)
 		return -EBADMSG;

@@ -42,14 +42,14 @@ void report_format(const struct wav_format *format,
 
 static void stated_length(const struct report *report, char *text, size_t size)
 {
-	const size_t frame_size = wav_frame_size(&report->format);
+	const uint64_t frames =
+	    report->data_size / wav_frame_size(&report->format);
 
 	if (report->data_size == WAV_ENDLESS)
 		snprintf(text, size, "no stated end");
 	else
 		snprintf(text, size, "%.2f s",
-			 (double)(report->data_size / frame_size) /
-			     report->format.rate);
+			 (double)frames / report->format.rate);
 }
 
 /* LINES are fields, the message first: as a line of the log, or with all of

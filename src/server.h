@@ -94,9 +94,9 @@ int server_new(struct server **ret, sd_event *event,
 /* Ends what is left at once. Takes NULL; returns NULL. */
 struct server *server_free(struct server *server);
 
-/* Takes over a listening socket (also on error) for a zone, which is made when
- * it is new. 0, -E2BIG beyond SERVER_ZONES_MAX, or negative errno. */
-int server_add_listener(struct server *server, int fd, const char *zone);
+/* Takes over a listening socket (also on error) for the zone NAME, which is
+ * made when it is new. 0, -E2BIG beyond SERVER_ZONES_MAX, or negative errno. */
+int server_add_listener(struct server *server, int fd, const char *name);
 /* At most 4 observers; OBSERVER must outlive the server. 0 or -E2BIG. */
 int server_observe(struct server *server,
 		   const struct server_observer *observer, void *userdata);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 
 #include "util.h"
@@ -55,33 +56,52 @@ static int write_header(struct wavfile *file, uint64_t size)
 }
 
 /* "DIR/.NAME.XXXXXX.part" for "DIR/NAME". */
-static char *part_name(const char *path)
+static int part_name(char **ret, const char *path)
 {
 	const char *slash = strrchr(path, '/');
 	const char *name = slash ? slash + 1 : path;
-	char *part;
 
-	if (!*name || asprintf(&part, "%.*s.%s.XXXXXX" PART_SUFFIX,
-			       (int)(name - path), path, name) < 0)
-		return NULL;
-	return part;
+	if (!*name)
+		return -EISDIR;
+	if (asprintf(ret, "%.*s.%s.XXXXXX" PART_SUFFIX, (int)(name - path),
+		     path, name) < 0) {
+		*ret = NULL;
+		return -ENOMEM;
+	}
+	return 0;
 }
 
-/* mkostemps() makes files 0600; the umask is for the user to decide. */
-static void set_mode(int fd)
+/* Puts letters of chance in the place of the X. */
+static int choose_letters(char *part)
 {
-	mode_t mask = umask(0);
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz012345";
+	char *place =
+	    part + strlen(part) - (sizeof(PART_SUFFIX) - 1) - RANDOM_SIZE;
+	uint8_t chance[RANDOM_SIZE];
 
-	umask(mask);
-	(void)fchmod(fd, 0640 & ~mask);
+	if (getrandom(chance, sizeof(chance), 0) != (ssize_t)sizeof(chance))
+		return -EIO;
+	for (size_t i = 0; i < RANDOM_SIZE; i++)
+		place[i] = letters[chance[i] % (sizeof(letters) - 1)];
+	return 0;
 }
 
+/* mkostemps() makes files 0600, and the umask can only be read by changing it,
+ * for all threads and for what they start: so the kernel has to apply it. */
 static int open_part(struct wavfile *file)
 {
-	file->fd = mkostemps(file->part, sizeof(PART_SUFFIX) - 1, O_CLOEXEC);
+	for (int i = 0; file->fd < 0 && i < NAMES_MAX; i++) {
+		const int r = choose_letters(file->part);
+
+		if (r < 0)
+			return r;
+		file->fd = open(file->part,
+				O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+		if (file->fd < 0 && errno != EEXIST)
+			return -errno;
+	}
 	if (file->fd < 0)
-		return -errno;
-	set_mode(file->fd);
+		return -EEXIST;
 	if (flock(file->fd, LOCK_EX | LOCK_NB) < 0)
 		return -errno;
 	return write_header(file, WAV_ENDLESS);
@@ -98,8 +118,9 @@ int wavfile_create(struct wavfile **ret, const char *path,
 	file->fd = -1;
 	file->format = *format;
 	file->path = strdup(path);
-	file->part = part_name(path);
-	r = file->path && file->part ? open_part(file) : -ENOMEM;
+	r = file->path ? part_name(&file->part, path) : -ENOMEM;
+	if (r == 0)
+		r = open_part(file);
 	if (r < 0) {
 		wavfile_discard(file);
 		return r;
@@ -183,10 +204,14 @@ static char *numbered(const char *path, int number)
 	return name;
 }
 
-/* link() fails where rename() would replace. Some file systems have no hard
- * links: there a look before must do. */
+/* Where the file system cannot do it in one step, a hard link fails where
+ * rename() would replace; and where it has no hard links, a look must do. */
 static int move_without_replacing(const char *from, const char *to)
 {
+	if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -errno;
 	if (link(from, to) == 0)
 		return unlink(from) < 0 ? -errno : 0;
 	if (errno != EPERM && errno != EOPNOTSUPP)
@@ -196,11 +221,29 @@ static int move_without_replacing(const char *from, const char *to)
 	return rename(from, to) < 0 ? -errno : 0;
 }
 
+/* A crash between link() and unlink() leaves one file with two names. */
+static bool is_same_file(const char *a, const char *b)
+{
+	struct stat first, second;
+
+	return lstat(a, &first) == 0 && lstat(b, &second) == 0 &&
+	       first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
+static int move_to_name(const char *from, const char *to)
+{
+	int r = move_without_replacing(from, to);
+
+	if (r == -EEXIST && is_same_file(from, to))
+		r = unlink(from) < 0 ? -errno : 0;
+	return r;
+}
+
 static int move_to_free_name(const char *from, const char *path, char **ret)
 {
 	for (int number = 1; number <= NAMES_MAX; number++) {
 		char *name = numbered(path, number);
-		int r = name ? move_without_replacing(from, name) : -ENOMEM;
+		int r = name ? move_to_name(from, name) : -ENOMEM;
 
 		if (r == 0) {
 			*ret = name;
@@ -213,15 +256,15 @@ static int move_to_free_name(const char *from, const char *path, char **ret)
 	return -EEXIST;
 }
 
-static int publish(const struct wavfile *file, enum wavfile_replace replace,
+static int publish(struct wavfile *file, enum wavfile_replace replace,
 		   char **ret_path)
 {
 	if (replace == WAVFILE_KEEP)
 		return move_to_free_name(file->part, file->path, ret_path);
-	*ret_path = strdup(file->path);
-	if (!*ret_path)
-		return -ENOMEM;
-	return rename(file->part, file->path) < 0 ? -errno : 0;
+	if (rename(file->part, file->path) < 0)
+		return -errno;
+	*ret_path = TAKE_PTR(file->path);
+	return 0;
 }
 
 int wavfile_finish(struct wavfile *file, enum wavfile_replace replace,
@@ -234,7 +277,7 @@ int wavfile_finish(struct wavfile *file, enum wavfile_replace replace,
 		r = complete(file);
 	if (r == 0)
 		r = publish(file, replace, &path);
-	if (r < 0) {
+	if (!path) {
 		wavfile_discard(file);
 		return r;
 	}
@@ -249,7 +292,7 @@ struct wavfile *wavfile_discard(struct wavfile *file)
 {
 	if (!file)
 		return NULL;
-	if (file->fd >= 0)
+	if (file->part && file->fd >= 0)
 		(void)unlink(file->part);
 	wavfile_free(file);
 	return NULL;
@@ -265,7 +308,8 @@ static char *final_path(const char *dir, const char *entry)
 	char *path;
 
 	if (entry[0] != '.' || length < tail + 2 ||
-	    strcmp(entry + length - (sizeof(PART_SUFFIX) - 1), PART_SUFFIX) ||
+	    strcmp(entry + length - (sizeof(PART_SUFFIX) - 1), PART_SUFFIX) !=
+		0 ||
 	    entry[length - tail] != '.')
 		return NULL;
 	if (asprintf(&path, "%s/%.*s", dir, (int)(length - tail - 1),
@@ -274,14 +318,24 @@ static char *final_path(const char *dir, const char *entry)
 	return path;
 }
 
-/* Fills the format and the size from what the file holds. -ENOTSUP: another
- * program's header, for which ours would be too short or too long. */
+/* Whether this is how a file begins that is being written here. */
+static bool is_own_beginning(const uint8_t *data, size_t size)
+{
+	static const char own[] = "RIFF\xff\xff\xff\xffWAVEfmt ";
+	const size_t own_size = sizeof(own) - 1;
+
+	return memcmp(data, own, size < own_size ? size : own_size) == 0;
+}
+
+/* Fills the format and the size from what the file holds. -ENODATA: there is no
+ * whole frame. -ENOTSUP: another program's file, or another's header, for which
+ * ours would be too short or too long. */
 static int read_part(struct wavfile *file)
 {
 	uint8_t header[WAV_HEADER_SIZE_MAX];
 	struct wav_parser parser;
 	struct stat st;
-	ssize_t n;
+	ssize_t n, used;
 
 	if (fstat(file->fd, &st) < 0)
 		return -errno;
@@ -289,15 +343,17 @@ static int read_part(struct wavfile *file)
 	if (n < 0)
 		return -errno;
 	wav_parser_init(&parser);
-	n = wav_parser_feed(&parser, header, (size_t)n);
-	if (n < 0 || !parser.done)
-		return -EBADMSG;
-	file->format = parser.format;
-	file->header_size = (size_t)n;
-	if (wav_encode(header, &parser.format, WAV_ENDLESS) != (size_t)n)
+	used = wav_parser_feed(&parser, header, (size_t)n);
+	if (used >= 0 && !parser.done && n < (ssize_t)sizeof(header))
+		return is_own_beginning(header, (size_t)n) ? -ENODATA
+							   : -ENOTSUP;
+	if (used < 0 || !parser.done ||
+	    wav_encode(header, &parser.format, WAV_ENDLESS) != (size_t)used)
 		return -ENOTSUP;
+	file->format = parser.format;
+	file->header_size = (size_t)used;
 	/* When it was complete but for its name, a pad byte may follow. */
-	file->size = (uint64_t)(st.st_size - n);
+	file->size = (uint64_t)(st.st_size - used);
 	if (file->size > parser.data_size)
 		file->size = parser.data_size;
 	if (file->size < wav_frame_size(&file->format))
@@ -328,7 +384,7 @@ static int repair_one(const char *dir, const char *entry)
 		return 0;
 	}
 	r = read_part(file);
-	if (r == -EBADMSG || r == -ENODATA) {
+	if (r == -ENODATA) {
 		wavfile_discard(file);
 		return 0;
 	}
@@ -339,20 +395,20 @@ static int repair_one(const char *dir, const char *entry)
 	return wavfile_finish(file, WAVFILE_KEEP, NULL) == 0;
 }
 
-int wavfile_repair(const char *path)
+int wavfile_repair(const char *dir)
 {
-	DIR *dir = opendir(path);
+	DIR *entries = opendir(dir);
 	const struct dirent *entry;
 	int count = 0;
 
-	if (!dir)
+	if (!entries)
 		return -errno;
-	while ((entry = readdir(dir))) {
-		int r = repair_one(path, entry->d_name);
+	while ((entry = readdir(entries))) {
+		int r = repair_one(dir, entry->d_name);
 
 		if (r > 0)
 			count++;
 	}
-	closedir(dir);
+	closedir(entries);
 	return count;
 }

@@ -10,7 +10,7 @@ struct wavfile;
 /* Begins a file that will be called PATH. The temporary name is in the same
  * directory: ".NAME.XXXXXX.part". Mode 0640 less umask. The header says
  * "endless" until the end, so that a partial file is readable. Negative errno
- * on failure. */
+ * on failure; -EISDIR when PATH ends with a slash. */
 int wavfile_create(struct wavfile **ret, const char *path,
 		   const struct wav_format *format);
 
@@ -35,6 +35,6 @@ struct wavfile *wavfile_discard(struct wavfile *file);
 /* Turns temporary files that a crash left in DIR into valid files under their
  * final names, and removes those without a single whole frame. Files that a
  * living process is still writing (they are locked with flock) are left alone,
- * and so are those whose headers another program has written.
+ * and so are those that another program has written.
  * Returns how many were repaired, or negative errno when DIR cannot be read. */
 int wavfile_repair(const char *dir);

@@ -95,6 +95,10 @@ int net_parse_endpoint(struct net_endpoint *ret, const char *text,
 		if (r < 0)
 			return r;
 	}
+	if (strspn(endpoint.port, "0") == strlen(endpoint.port)) {
+		*ret_problem = "nobody can connect to port 0";
+		return -EINVAL;
+	}
 	*ret = endpoint;
 	return 0;
 }

@@ -439,6 +439,20 @@ static bool enough_to_start(struct speaker *speaker, uint64_t now_usec)
 		now_usec >= start_usec(speaker));
 }
 
+/* After an interruption of a live page what has come late is dropped while it
+ * is silent: so there is no second seam. Whether it can go on now. */
+static bool rejoin(struct speaker *speaker)
+{
+	const uint64_t target = speaker->target_frames;
+
+	if (speaker->latency.kind != LATENCY_LIVE || !speaker->fade_in ||
+	    !speaker->arriving || speaker->spare_frames < target)
+		return false;
+	note_drop(speaker, speaker->spare_frames - target);
+	hand_drop(&speaker->hand, (size_t)(speaker->spare_frames - target));
+	return true;
+}
+
 /* The ring may still hold the end of what was before (a starvation). */
 static int ready_ring(struct speaker *speaker, uint64_t now_usec)
 {
@@ -459,7 +473,7 @@ static void step_filling(struct speaker *speaker, uint64_t now_usec)
 {
 	int r;
 
-	if (!enough_to_start(speaker, now_usec))
+	if (!rejoin(speaker) && !enough_to_start(speaker, now_usec))
 		return;
 	if (speaker->ended && hand_frames(&speaker->hand) == 0) {
 		/* After a starvation the last frames may still sound. */
@@ -637,6 +651,8 @@ void speaker_look(struct speaker *speaker, uint64_t now_usec,
 				speaker->silence_frames > 0;
 	ssize_t delay;
 
+	speaker->arriving = queued_bytes > 0;
+	speaker->spare_frames = hand_frames(&speaker->hand);
 	if (speaker->state != SPEAKER_PLAYING &&
 	    speaker->state != SPEAKER_DRAINING)
 		return;
@@ -653,7 +669,6 @@ void speaker_look(struct speaker *speaker, uint64_t now_usec,
 					 ? speaker->delay_frames
 					 : behind_frames(speaker);
 	speaker->stats.behind_count++;
-	speaker->arriving = queued_bytes > 0;
 	if (speaker->arriving)
 		speaker->excess_frames = latency_excess(
 		    &speaker->latency, now_usec, behind_frames(speaker));

@@ -65,7 +65,8 @@ struct speaker {
 	uint64_t retry_usec; /* in OPENING and RECOVERING */
 	uint64_t recover_limit_usec;
 	uint64_t collecting_usec; /* since when frames wait; 0: none has come */
-	bool arriving;		  /* when last looked */
+	bool arriving;		  /* when last looked .. */
+	uint64_t spare_frames;	  /* .. and what was in hand then */
 	uint64_t excess_frames;	  /* of a live page, that should go */
 	uint64_t cut_limit_usec;  /* until when to wait for a quiet place */
 	uint64_t written;	  /* frames since the ring was last empty */

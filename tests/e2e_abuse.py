@@ -8,6 +8,7 @@ import os
 import re
 import resource
 import socket
+import stat
 import struct
 import subprocess
 import threading
@@ -491,6 +492,39 @@ class OneByOne(AbuseCase):
             except AssertionError:
                 pass
         return server.wait_line(pattern)
+
+
+class Files(AbuseCase):
+    def test_an_archive_is_not_for_everybody_whatever_the_umask(self):
+        folder = self.path("archive")
+        os.mkdir(folder)
+        server = self.server("-d", "0.2", "--archive", folder,
+                             preexec_fn=lambda: os.umask(0))
+        self.page(server, 1, 0.2)
+        server.wait_line("Archived ")
+        (name,) = os.listdir(folder)
+        self.assertEqual(stat.S_IMODE(os.stat(
+            os.path.join(folder, name)).st_mode), 0o640)
+
+    def test_saving_follows_no_link(self):
+        """Somebody may have put one there, in a directory that is shared."""
+        server = self.server("-d", "0.2")
+        victim, path = self.path("victim"), self.path("page.wav")
+        with open(victim, "w") as f:
+            f.write("precious")
+        os.symlink(victim, path)
+        client = self.start([program("intercom-client"), "-D", "null",
+                             "--once", "--save", path,
+                             "127.0.0.1:%d" % self.port])
+        self.wait_clients(server, 1)
+        server.write("\n")
+        self.assertEqual(client.wait(), 0, client.output())
+        self.assertFalse(os.path.islink(path))
+        with open(victim) as f:
+            self.assertEqual(f.read(), "precious")
+        with open(path, "rb") as f:
+            self.assertEqual(f.read()[44:],
+                             self.sound[:page_size(RATE, 1024, 0.2)])
 
 
 class Tls(TlsCase, AbuseCase):

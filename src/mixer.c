@@ -264,7 +264,8 @@ static int parse_note(char *text, struct note *ret)
 /* Opens and locks. A descriptor; -EWOULDBLOCK when another client has it. */
 static int open_note(const char *path, int flags)
 {
-	_cleanup_close_ int fd = open(path, O_RDWR | O_CLOEXEC | flags, 0600);
+	_cleanup_close_ int fd =
+	    open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
 
 	if (fd < 0)
 		return -errno;

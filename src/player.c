@@ -8,12 +8,14 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "util.h"
 
 enum {
 	POLL_MS = 100, /* how late a stop may be noticed on an idle pipe */
 	CHUNK_MS = 20,
+	LATE_MS = 100, /* beyond that a pipe has paused: no catching up */
 	BUFFER_SIZE = 65536,
 };
 
@@ -88,6 +90,24 @@ static int read_header(struct player *player, int fd)
 	return 0;
 }
 
+/* A file has what it has, whatever its header says; of a pipe nobody knows. */
+static void bound_size(struct player *player)
+{
+	size_t frame_size = wav_frame_size(&player->parser.format);
+	off_t position = lseek(player->fd, 0, SEEK_CUR);
+	struct stat st;
+	uint64_t left;
+
+	if (position < 0 || fstat(player->fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return;
+	left = player->have;
+	if (st.st_size > position)
+		left += (uint64_t)(st.st_size - position);
+	left -= left % frame_size;
+	if (player->parser.data_size > left)
+		player->parser.data_size = left;
+}
+
 static int send_opened(const struct player *player, uint32_t chunk_frames,
 		       int fd)
 {
@@ -109,6 +129,21 @@ static void sleep_until(uint64_t usec)
 	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) ==
 	       EINTR)
 		;
+}
+
+/* Waits until the frames that were sent have sounded. A pipe that was silent
+ * for a while is not made up for: the page's time starts anew. */
+static void keep_pace(const struct player *player, uint64_t sent_frames,
+		      uint64_t *start)
+{
+	uint64_t due =
+	    *start + frames_to_usec(sent_frames, player->parser.format.rate);
+	uint64_t now = now_usec();
+
+	if (now > due + LATE_MS * UINT64_C(1000))
+		*start += now - due;
+	else
+		sleep_until(due);
 }
 
 /* The next piece to send: whole frames, at most WISH bytes, 0 at the end. */
@@ -145,9 +180,7 @@ static int send_samples(struct player *player, uint32_t chunk_frames, int fd)
 		if (n <= 0)
 			return (int)n;
 		if (player->pace == PLAYER_REAL_TIME)
-			sleep_until(start +
-				    frames_to_usec(sent / frame_size,
-						   player->parser.format.rate));
+			keep_pace(player, sent / frame_size, &start);
 		r = source_send_samples(fd, player->buffer, (size_t)n);
 		if (r < 0)
 			return r;
@@ -180,6 +213,7 @@ static void body(void *userdata, int fd)
 		return;
 	}
 	if (r == 0) {
+		bound_size(player);
 		chunk_frames = chunk_frames_of(&player->parser.format);
 		r = send_opened(player, chunk_frames, fd);
 		if (r == 0)

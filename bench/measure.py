@@ -25,7 +25,10 @@ def percentile(values, percent):
 def expected_seconds(bench, ended, delays):
     """The whole seconds that the microphone heard and the end let through."""
     slack = max(delays.values()) + 0.25
-    first = int(bench.events("mic", "start")[0]) + 1
+    # A listener that begins later than the microphone has missed nothing.
+    began = max(bench.events("mic", "start")[0],
+                bench.events("speaker", "start")[0] - min(delays.values()))
+    first = int(began) + 1
     return range(first, int(ended - slack) + 1)
 
 

@@ -6,7 +6,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,77 +35,158 @@ struct archive_writer {
 struct job {
 	int fd, page_fd;
 	struct archive_config config;
+	struct wav_format format;
+	char *path;
 	struct wavfile *file;
 	uint64_t written;
 	int error;
 };
 
-static bool has_suffix(const char *name, const char *suffix)
-{
-	size_t length = strlen(name), end = strlen(suffix);
-
-	return length > end && strcmp(name + length - end, suffix) == 0;
-}
-
 /* --- limits --- */
 
-struct oldest {
-	char name[NAME_MAX + 1];
-	time_t mtime;
+struct kept_file {
+	char *name;
+	struct timespec time;
 	uint64_t size;
 };
 
-/* Looks at every WAV file: the sum of the sizes, and which is the oldest. */
-static int survey(DIR *dir, uint64_t *ret_total, struct oldest *ret_oldest)
+struct kept_files {
+	struct kept_file *files;
+	size_t count, room;
+	uint64_t total_size;
+};
+
+static void free_files(struct kept_files *kept)
+{
+	for (size_t i = 0; i < kept->count; i++)
+		free(kept->files[i].name);
+	free(kept->files);
+}
+
+static int add_file(struct kept_files *kept, const char *name,
+		    const struct stat *st)
+{
+	struct kept_file file = {
+	    .time = st->st_mtim,
+	    .size = (uint64_t)st->st_size,
+	};
+
+	if (kept->count == kept->room) {
+		size_t room = kept->room ? 2 * kept->room : 64;
+		struct kept_file *files =
+		    reallocarray(kept->files, room, sizeof(*files));
+
+		if (!files)
+			return -ENOMEM;
+		kept->files = files;
+		kept->room = room;
+	}
+	file.name = strdup(name);
+	if (!file.name)
+		return -ENOMEM;
+	kept->files[kept->count++] = file;
+	kept->total_size += file.size;
+	return 0;
+}
+
+static size_t digits(const char *text)
+{
+	return strspn(text, "0123456789");
+}
+
+/* YYYYMMDD-HHMMSS-LABEL.wav: whatever else is in the directory is not ours. */
+static bool is_own_name(const char *name)
+{
+	const size_t length = strlen(name);
+
+	return length > strlen("YYYYMMDD-HHMMSS-.wav") && digits(name) == 8 &&
+	       name[8] == '-' && digits(name + 9) == 6 && name[15] == '-' &&
+	       strcmp(name + length - 4, ".wav") == 0;
+}
+
+static int list_files(DIR *dir, struct kept_files *kept)
 {
 	const struct dirent *entry;
 
-	*ret_total = 0;
-	ret_oldest->name[0] = '\0';
-	rewinddir(dir);
 	while ((entry = readdir(dir))) {
 		struct stat st;
+		int r;
 
-		if (entry->d_name[0] == '.' ||
-		    !has_suffix(entry->d_name, ".wav") ||
+		if (!is_own_name(entry->d_name) ||
 		    fstatat(dirfd(dir), entry->d_name, &st,
 			    AT_SYMLINK_NOFOLLOW) < 0 ||
 		    !S_ISREG(st.st_mode))
 			continue;
-		*ret_total += (uint64_t)st.st_size;
-		if (ret_oldest->name[0] && st.st_mtime >= ret_oldest->mtime)
-			continue;
-		snprintf(ret_oldest->name, sizeof(ret_oldest->name), "%s",
-			 entry->d_name);
-		ret_oldest->mtime = st.st_mtime;
+		r = add_file(kept, entry->d_name, &st);
+		if (r < 0)
+			return r;
 	}
-	return ret_oldest->name[0] != '\0';
+	return 0;
+}
+
+static int by_age(const void *a, const void *b)
+{
+	const struct kept_file *first = a, *second = b;
+
+	if (first->time.tv_sec != second->time.tv_sec)
+		return first->time.tv_sec < second->time.tv_sec ? -1 : 1;
+	if (first->time.tv_nsec != second->time.tv_nsec)
+		return first->time.tv_nsec < second->time.tv_nsec ? -1 : 1;
+	return strcmp(first->name, second->name);
+}
+
+static bool must_go(const struct archive_config *config,
+		    const struct kept_file *oldest, uint64_t total_size)
+{
+	const double age = difftime(time(NULL), oldest->time.tv_sec);
+
+	return (config->limit_size > 0 && total_size > config->limit_size) ||
+	       (config->limit_seconds > 0 &&
+		age > (double)config->limit_seconds);
+}
+
+/* The thread of another page may have been faster. */
+static int remove_file(const struct archive_config *config, DIR *dir,
+		       const struct kept_file *file)
+{
+	if (unlinkat(dirfd(dir), file->name, 0) == 0)
+		log_info("Removed %s/%s (--archive-limit)", config->dir,
+			 file->name);
+	else if (errno != ENOENT)
+		return -errno;
+	return 0;
+}
+
+static int remove_oldest(const struct archive_config *config, DIR *dir)
+{
+	struct kept_files kept = {0};
+	int r = list_files(dir, &kept);
+
+	if (r == 0 && kept.count > 0)
+		qsort(kept.files, kept.count, sizeof(kept.files[0]), by_age);
+	for (size_t i = 0; i < kept.count && r == 0; i++) {
+		if (!must_go(config, &kept.files[i], kept.total_size))
+			break;
+		r = remove_file(config, dir, &kept.files[i]);
+		kept.total_size -= kept.files[i].size;
+	}
+	free_files(&kept);
+	return r;
 }
 
 static void apply_limits(const struct archive_config *config)
 {
 	DIR *dir;
-	struct oldest oldest;
-	uint64_t total;
+	int r;
 
 	if (config->limit_size == 0 && config->limit_seconds == 0)
 		return;
 	dir = opendir(config->dir);
-	while (dir && survey(dir, &total, &oldest)) {
-		double age = difftime(time(NULL), oldest.mtime);
-
-		if (!(config->limit_size > 0 && total > config->limit_size) &&
-		    !(config->limit_seconds > 0 &&
-		      age > (double)config->limit_seconds))
-			break;
-		if (unlinkat(dirfd(dir), oldest.name, 0) < 0) {
-			log_warning("Cannot remove %s/%s: %s", config->dir,
-				    oldest.name, strerror(errno));
-			break;
-		}
-		log_info("Removed %s/%s (--archive-limit)", config->dir,
-			 oldest.name);
-	}
+	r = dir ? remove_oldest(config, dir) : -errno;
+	if (r < 0)
+		log_warning("Cannot remove the oldest files in %s "
+			    "(--archive-limit): %s",
+			    config->dir, strerror(-r));
 	if (dir)
 		closedir(dir);
 }
@@ -173,45 +253,51 @@ static int follow(struct job *job)
 	}
 }
 
+static void free_job(struct job *job)
+{
+	wavfile_discard(job->file);
+	fd_close(job->page_fd);
+	fd_close(job->fd);
+	free(job->path);
+	free(job);
+}
+
 static void *job_main(void *userdata)
 {
+	_cleanup_free_ char *path = NULL;
 	struct job *job = userdata;
-	int r = follow(job);
+	int r = wavfile_create(&job->file, job->path, &job->format);
 
-	if (r == 0) {
-		_cleanup_free_ char *path = NULL;
-
+	if (r == 0)
+		r = follow(job);
+	if (r == 0)
 		r = wavfile_finish(TAKE_PTR(job->file), WAVFILE_KEEP, &path);
-		if (r == 0) {
-			log_info("Archived %s", path);
-			apply_limits(&job->config);
-		}
-	}
-	if (r < 0 && r != -ECANCELED)
+	if (r == 0) {
+		log_info("Archived %s", path);
+		apply_limits(&job->config);
+	} else if (r != -ECANCELED) {
 		log_error("A page could not be archived in %s: %s",
 			  job->config.dir, strerror(-r));
-	wavfile_discard(job->file);
-	close(job->page_fd);
-	close(job->fd);
-	free(job);
+	}
+	free_job(job);
 	return NULL;
 }
 
 /* --- the loop's side --- */
 
-static int create_file(struct wavfile **ret, const char *dir, const char *label,
-		       const struct wav_format *format)
+static int name_file(char **ret, const char *dir, const char *label)
 {
-	char path[PATH_MAX], stamp[32];
 	time_t now = time(NULL);
+	char stamp[32];
 	struct tm tm;
 
 	localtime_r(&now, &tm);
 	strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", &tm);
-	if (snprintf(path, sizeof(path), "%s/%s-%s.wav", dir, stamp, label) >=
-	    (int)sizeof(path))
-		return -ENAMETOOLONG;
-	return wavfile_create(ret, path, format);
+	if (asprintf(ret, "%s/%s-%s.wav", dir, stamp, label) < 0) {
+		*ret = NULL;
+		return -ENOMEM;
+	}
+	return 0;
 }
 
 static int open_job(struct job *job, const struct archive_config *config,
@@ -219,14 +305,14 @@ static int open_job(struct job *job, const struct archive_config *config,
 {
 	int fds[2], r;
 
-	r = page_dup(page);
-	if (r < 0)
-		return r;
-	job->page_fd = r;
 	job->config = *config;
-	r = create_file(&job->file, config->dir, label, page_format(page));
+	job->format = *page_format(page);
+	r = name_file(&job->path, config->dir, label);
 	if (r < 0)
 		return r;
+	job->page_fd = page_dup(page);
+	if (job->page_fd < 0)
+		return job->page_fd;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
 		return -errno;
 	job->fd = fds[0];
@@ -253,10 +339,7 @@ int archive_begin(struct archive_writer **ret,
 	if (r == 0)
 		r = thread_start(&writer->thread, "archive", job_main, job);
 	if (r < 0) {
-		wavfile_discard(job->file);
-		fd_close(job->page_fd);
-		fd_close(job->fd);
-		free(job);
+		free_job(job);
 		return r;
 	}
 	writer->fd = TAKE_FD(fd);
@@ -305,6 +388,8 @@ uint64_t archive_offset(struct archive_writer *writer)
 
 void archive_give_up(struct archive_writer *writer)
 {
+	if (writer->sent.ended) /* the thread will not ask again */
+		return;
 	writer->give_up = true;
 	archive_push(writer);
 }

@@ -18,12 +18,13 @@ struct archive_config {
 struct archive_writer;
 
 /* Repairs what a crash left in the directory and removes what is over the
- * limits. Logs both. 0, or negative errno when it is no directory that can be
- * written. */
+ * limits: the oldest of the files that archive_begin() has named. Logs both. 0,
+ * or negative errno when it is no directory that can be written. */
 int archive_check(const struct archive_config *config);
 
 /* Starts a file YYYYMMDD-HHMMSS-LABEL.wav for the page. The strings of CONFIG
- * must outlive the writer. 0 or negative errno. */
+ * must outlive the writer. 0 or negative errno; that the file cannot be made is
+ * found, and logged, by the thread. */
 int archive_begin(struct archive_writer **ret,
 		  const struct archive_config *config, const char *label,
 		  struct page *page);
@@ -35,7 +36,8 @@ void archive_push(struct archive_writer *writer);
  * more is needed (NULL, done or given up). */
 uint64_t archive_offset(struct archive_writer *writer);
 
-/* Stops writing and throws the file away: the disk is too far behind. */
+/* Stops writing and throws the file away: the disk is too far behind. Nothing
+ * when the page's end was told: what is left will be written. */
 void archive_give_up(struct archive_writer *writer);
 
 /* Whether the file is complete under its final name, or given up. True for

@@ -650,7 +650,7 @@ static void forget_consumed(struct server_page *p)
 	if (!page || !is_live(p))
 		return;
 	archived = archive_offset(p->archive);
-	if (archived < page_size(page) &&
+	if (!page_ended(page) && archived < page_size(page) &&
 	    page_size(page) - archived > ARCHIVE_LAG_MAX) {
 		log_error("Page %u is not archived: the disk is too slow",
 			  p->id);

@@ -1,0 +1,620 @@
+/* SPDX-License-Identifier: MIT
+ * Pages that are kept as files, and which of them must go. */
+#include "archive.h"
+
+#include <check.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "log.h"
+#include "util.h"
+
+#define PATIENCE_USEC (60 * USEC_PER_SEC)
+
+static const struct wav_format cd = {WAV_PCM, 16, 2, 44100};
+static char folder[PATH_MAX];
+static struct archive_config config;
+static struct page *page;
+static struct archive_writer *writer;
+static int log_fd = -1; /* what goes to stderr */
+
+static void setup(void)
+{
+	const char *tmp = getenv("TMPDIR");
+	int fds[2];
+
+	signal(SIGXFSZ, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	snprintf(folder, sizeof(folder), "%s/test-archive.XXXXXX",
+		 tmp ? tmp : "/tmp");
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	config = (struct archive_config){.dir = folder};
+	ck_assert_int_eq(page_new(&page, &cd, WAV_ENDLESS), 0);
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+	ck_assert_int_eq(dup2(fds[1], STDERR_FILENO), STDERR_FILENO);
+	close(fds[1]);
+	log_fd = fds[0];
+}
+
+static const char *path_of(const char *name)
+{
+	static char path[PATH_MAX + 1 + NAME_MAX + 1];
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	return path;
+}
+
+/* How many entries the folder has; *ret_name is one of them. */
+static int count_files(char ret_name[NAME_MAX + 1])
+{
+	DIR *dir = opendir(folder);
+	const struct dirent *entry;
+	int count = 0;
+
+	ck_assert_ptr_nonnull(dir);
+	while ((entry = readdir(dir))) {
+		if (strcmp(entry->d_name, ".") == 0 ||
+		    strcmp(entry->d_name, "..") == 0)
+			continue;
+		count++;
+		if (ret_name)
+			snprintf(ret_name, NAME_MAX + 1, "%s", entry->d_name);
+	}
+	closedir(dir);
+	return count;
+}
+
+static void teardown(void)
+{
+	char name[NAME_MAX + 1];
+
+	writer = archive_free(writer);
+	page = page_unref(page);
+	while (count_files(name) > 0)
+		ck_assert(unlink(path_of(name)) == 0 ||
+			  rmdir(path_of(name)) == 0);
+	ck_assert_int_eq(rmdir(folder), 0);
+	close(log_fd);
+}
+
+static bool exists(const char *name)
+{
+	struct stat st;
+
+	return lstat(path_of(name), &st) == 0;
+}
+
+/* What was logged since the last time. */
+static const char *logged(void)
+{
+	static char text[16384];
+	const ssize_t n = read(log_fd, text, sizeof(text) - 1);
+
+	text[n > 0 ? n : 0] = '\0';
+	return text;
+}
+
+static int count_of(const char *text, const char *part)
+{
+	int count = 0;
+
+	for (text = strstr(text, part); text; text = strstr(text + 1, part))
+		count++;
+	return count;
+}
+
+/* The file NAME is a header with these sizes and DATA. */
+static void check_file(const char *name, const void *data, size_t size)
+{
+	_cleanup_free_ uint8_t *back = malloc(size + WAV_HEADER_SIZE_MAX);
+	_cleanup_close_ int fd = open(path_of(name), O_RDONLY | O_CLOEXEC);
+	uint8_t header[WAV_HEADER_SIZE_MAX];
+	const size_t header_size = wav_encode(header, &cd, size);
+
+	ck_assert_ptr_nonnull(back);
+	ck_assert_int_eq(read(fd, back, size + WAV_HEADER_SIZE_MAX),
+			 (ssize_t)(header_size + size));
+	ck_assert_mem_eq(back, header, header_size);
+	ck_assert_mem_eq(back + header_size, data, size);
+}
+
+/* "20300102-030405-LABEL.wav" */
+static void check_name(const char *name, const char *end)
+{
+	ck_assert_uint_eq(strlen(name), 15 + strlen(end));
+	ck_assert_uint_eq(strspn(name, "0123456789"), 8);
+	ck_assert_int_eq(name[8], '-');
+	ck_assert_uint_eq(strspn(name + 9, "0123456789"), 6);
+	ck_assert_str_eq(name + 15, end);
+}
+
+static void begin(const char *label)
+{
+	ck_assert_int_eq(archive_begin(&writer, &config, label, page), 0);
+}
+
+static void grow(const void *data, size_t size)
+{
+	ck_assert_int_eq(page_append(page, data, size), 0);
+	archive_push(writer);
+}
+
+static void wait_until(bool (*condition)(void))
+{
+	const uint64_t end = now_usec() + PATIENCE_USEC;
+
+	while (!condition()) {
+		ck_assert_msg(now_usec() < end, "waited in vain");
+		usleep(1000);
+	}
+}
+
+static bool is_done(void)
+{
+	return archive_done(writer);
+}
+
+static bool is_written(void)
+{
+	return archive_offset(writer) == page_size(page);
+}
+
+static void end_and_wait(void)
+{
+	page_end(page);
+	archive_push(writer);
+	wait_until(is_done);
+	ck_assert_uint_eq(archive_offset(writer), UINT64_MAX);
+	writer = archive_free(writer);
+}
+
+/* --- writing --- */
+
+START_TEST(page_becomes_a_file_while_it_grows)
+{
+	char name[NAME_MAX + 1];
+
+	begin("lobby+yard");
+	grow("abcd", 4);
+	wait_until(is_written);
+	ck_assert(!archive_done(writer));
+	ck_assert_int_eq(count_files(name), 1);
+	ck_assert_int_eq(name[0], '.');
+	grow("efghijkl", 8);
+	wait_until(is_written);
+	end_and_wait();
+	ck_assert_int_eq(count_files(name), 1);
+	check_name(name, "-lobby+yard.wav");
+	check_file(name, "abcdefghijkl", 12);
+	ck_assert_int_eq(count_of(logged(), "Archived "), 1);
+}
+END_TEST
+
+START_TEST(page_that_was_there_before_is_written_whole)
+{
+	char name[NAME_MAX + 1];
+
+	grow("abcdefgh", 8);
+	begin("all");
+	end_and_wait();
+	ck_assert_int_eq(count_files(name), 1);
+	check_file(name, "abcdefgh", 8);
+}
+END_TEST
+
+START_TEST(page_without_samples_is_a_file)
+{
+	char name[NAME_MAX + 1];
+
+	begin("all");
+	end_and_wait();
+	ck_assert_int_eq(count_files(name), 1);
+	check_file(name, "", 0);
+}
+END_TEST
+
+/* Far more orders than the socket holds, and no answer is read. */
+START_TEST(nothing_is_lost_when_the_queue_is_full)
+{
+	enum { PIECES = 20000, PIECE = 404 };
+	_cleanup_free_ uint8_t *data = malloc(PIECES * PIECE);
+	char name[NAME_MAX + 1];
+
+	ck_assert_ptr_nonnull(data);
+	for (size_t i = 0; i < PIECES * PIECE; i++)
+		data[i] = (uint8_t)(i * 31 + i / 251);
+	begin("all");
+	for (size_t i = 0; i < PIECES; i++)
+		grow(data + i * PIECE, PIECE);
+	page_end(page);
+	archive_push(writer);
+	writer = archive_free(writer);
+	ck_assert_int_eq(count_files(name), 1);
+	check_file(name, data, PIECES * PIECE);
+}
+END_TEST
+
+START_TEST(page_that_is_freed_early_is_kept_so_far)
+{
+	char name[NAME_MAX + 1];
+
+	begin("all");
+	ck_assert_int_eq(page_append(page, "abcdefgh", 8), 0);
+	writer = archive_free(writer);
+	ck_assert_int_eq(count_files(name), 1);
+	check_file(name, "abcdefgh", 8);
+}
+END_TEST
+
+START_TEST(no_writer_needs_nothing)
+{
+	archive_push(NULL);
+	ck_assert(archive_done(NULL));
+	ck_assert_uint_eq(archive_offset(NULL), UINT64_MAX);
+	ck_assert_ptr_null(archive_free(NULL));
+}
+END_TEST
+
+/* All within a second or two, under one name. */
+START_TEST(pages_of_the_same_second_get_a_file_each)
+{
+	enum { PAGES = 10 };
+	struct archive_writer *writers[PAGES];
+
+	grow("abcd", 4);
+	for (int i = 0; i < PAGES; i++)
+		ck_assert_int_eq(
+		    archive_begin(&writers[i], &config, "all", page), 0);
+	for (int i = 0; i < PAGES; i++)
+		archive_free(writers[i]);
+	ck_assert_int_eq(count_files(NULL), PAGES);
+	ck_assert_int_eq(count_of(logged(), "Archived "), PAGES);
+}
+END_TEST
+
+START_TEST(what_is_given_up_leaves_nothing)
+{
+	begin("all");
+	grow("abcd", 4);
+	wait_until(is_written);
+	archive_give_up(writer);
+	ck_assert_uint_eq(archive_offset(writer), UINT64_MAX);
+	wait_until(is_done);
+	archive_push(writer);
+	writer = archive_free(writer);
+	ck_assert_int_eq(count_files(NULL), 0);
+	ck_assert_str_eq(logged(), ""); /* whoever gave up has said why */
+}
+END_TEST
+
+START_TEST(giving_up_after_the_end_keeps_the_file)
+{
+	char name[NAME_MAX + 1];
+
+	begin("all");
+	page_append(page, "abcd", 4);
+	page_end(page);
+	archive_push(writer);
+	archive_give_up(writer);
+	wait_until(is_done);
+	writer = archive_free(writer);
+	ck_assert_int_eq(count_files(name), 1);
+	check_file(name, "abcd", 4);
+}
+END_TEST
+
+/* --- disks that do not do it --- */
+
+static void limit_file_size(rlim_t size)
+{
+	struct rlimit limit;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = size;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+START_TEST(full_disk_costs_the_file_and_is_logged_once)
+{
+	static uint8_t samples[200000];
+	struct rlimit before;
+	const char *text;
+	uint8_t back[4];
+
+	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+	begin("all");
+	ck_assert_int_eq(page_append(page, samples, sizeof(samples)), 0);
+	/* It counts for the page's memory, too. */
+	limit_file_size(100000);
+	archive_push(writer);
+	wait_until(is_done);
+	ck_assert_uint_eq(archive_offset(writer), UINT64_MAX);
+	limit_file_size(before.rlim_cur);
+	for (int i = 0; i < 10; i++)
+		grow("abcd", 4);
+	end_and_wait();
+	text = logged();
+	ck_assert_int_eq(count_of(text, "could not be archived"), 1);
+	ck_assert_int_eq(count_of(text, "\n"), 1);
+	ck_assert_ptr_nonnull(strstr(text, strerror(EFBIG)));
+	ck_assert_ptr_nonnull(strstr(text, folder));
+	ck_assert_int_eq(count_files(NULL), 0);
+	ck_assert_int_eq(page_read(page, sizeof(samples), back, 4), 4);
+	ck_assert_mem_eq(back, "abcd", 4);
+}
+END_TEST
+
+START_TEST(folder_that_is_gone_costs_the_file_and_is_logged_once)
+{
+	const char *text;
+
+	config.dir = path_of("none");
+	begin("all");
+	grow("abcd", 4);
+	wait_until(is_done);
+	end_and_wait();
+	text = logged();
+	ck_assert_int_eq(count_of(text, "could not be archived"), 1);
+	ck_assert_int_eq(count_of(text, "\n"), 1);
+	ck_assert_ptr_nonnull(strstr(text, strerror(ENOENT)));
+}
+END_TEST
+
+START_TEST(name_that_is_too_long_costs_the_file)
+{
+	char label[NAME_MAX + 1];
+
+	memset(label, 'x', NAME_MAX);
+	label[NAME_MAX] = '\0';
+	begin(label);
+	end_and_wait();
+	ck_assert_ptr_nonnull(strstr(logged(), strerror(ENAMETOOLONG)));
+	ck_assert_int_eq(count_files(NULL), 0);
+}
+END_TEST
+
+/* --- limits --- */
+
+/* A file of SIZE bytes that is AGE_SECONDS old. */
+static void put(const char *name, off_t size, time_t age_seconds)
+{
+	_cleanup_close_ int fd =
+	    open(path_of(name), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	const time_t then = time(NULL) - age_seconds;
+	const struct timespec times[2] = {{.tv_sec = then}, {.tv_sec = then}};
+
+	ck_assert_int_eq(ftruncate(fd, size), 0);
+	ck_assert_int_eq(futimens(fd, times), 0);
+}
+
+#define FIRST "20010101-000000-all.wav"
+#define SECOND "20020101-000000-lobby+yard.wav"
+#define THIRD "20030101-000000-all-2.wav"
+
+static void check(void)
+{
+	ck_assert_int_eq(archive_check(&config), 0);
+}
+
+START_TEST(without_limits_all_stay)
+{
+	put(FIRST, 1 << 30, 1000000000);
+	check();
+	ck_assert(exists(FIRST));
+	ck_assert_str_eq(logged(), "");
+}
+END_TEST
+
+START_TEST(oldest_go_above_a_size)
+{
+	/* In the order of time, not of names. */
+	put(THIRD, 1000, 3000);
+	put(FIRST, 1000, 2000);
+	put(SECOND, 1000, 1000);
+	config.limit_size = 3000;
+	check();
+	ck_assert_int_eq(count_files(NULL), 3);
+	config.limit_size = 2999;
+	check();
+	ck_assert(!exists(THIRD));
+	ck_assert_int_eq(count_files(NULL), 2);
+	config.limit_size = 999;
+	check();
+	ck_assert_int_eq(count_files(NULL), 0);
+	ck_assert_int_eq(count_of(logged(), "Removed "), 3);
+}
+END_TEST
+
+START_TEST(files_go_above_an_age)
+{
+	put(FIRST, 10, 7200);
+	put(SECOND, 10, 4000);
+	put(THIRD, 10, 3000);
+	config.limit_seconds = 3600;
+	check();
+	ck_assert(exists(THIRD));
+	ck_assert_int_eq(count_files(NULL), 1);
+	ck_assert_int_eq(count_of(logged(), "Removed "), 2);
+}
+END_TEST
+
+START_TEST(file_from_the_future_is_not_old)
+{
+	put(FIRST, 10, -86400);
+	config.limit_seconds = 1;
+	check();
+	ck_assert(exists(FIRST));
+}
+END_TEST
+
+START_TEST(both_limits_hold)
+{
+	put(FIRST, 10, 7200);
+	put(SECOND, 5000, 1000);
+	put(THIRD, 10, 10);
+	config.limit_seconds = 3600;
+	config.limit_size = 4000;
+	check();
+	ck_assert(exists(THIRD));
+	ck_assert_int_eq(count_files(NULL), 1);
+}
+END_TEST
+
+START_TEST(files_of_others_are_neither_counted_nor_removed)
+{
+	static const char *const others[] = {
+	    "chime.wav",
+	    "20010101-000000-all.mp3",
+	    "20010101-000000-.wav",
+	    "20010101-000000.wav",
+	    "2001010-000000-all.wav",
+	    "200101010-000000-all.wav",
+	    "20010101-00000-all.wav",
+	    "20010101_000000-all.wav",
+	    "x20010101-000000-all.wav",
+	    ".20010101-000000-all.wav",
+	    "20010101-000000-all.wav.bak",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		put(others[i], 5000, 100000);
+	ck_assert_int_eq(mkdir(path_of(FIRST), 0700), 0);
+	ck_assert_int_eq(symlink("chime.wav", path_of(SECOND)), 0);
+	put(THIRD, 1000, 1000);
+	config.limit_size = 1000;
+	config.limit_seconds = 2000;
+	check();
+	ck_assert_int_eq(count_files(NULL), (int)ARRAY_SIZE(others) + 3);
+	config.limit_size = 999;
+	check();
+	ck_assert(!exists(THIRD));
+	ck_assert_int_eq(count_files(NULL), (int)ARRAY_SIZE(others) + 2);
+}
+END_TEST
+
+START_TEST(limits_hold_for_a_thousand_files)
+{
+	char name[64];
+
+	for (int i = 0; i < 1000; i++) {
+		snprintf(name, sizeof(name), "20010101-%06d-all.wav", i);
+		put(name, 100, 2000 - i);
+	}
+	config.limit_size = 30000;
+	check();
+	ck_assert_int_eq(count_files(NULL), 300);
+	ck_assert(exists("20010101-000999-all.wav"));
+	ck_assert(exists("20010101-000700-all.wav"));
+	ck_assert(!exists("20010101-000699-all.wav"));
+}
+END_TEST
+
+START_TEST(page_that_was_kept_makes_older_ones_go)
+{
+	char name[NAME_MAX + 1];
+
+	put(FIRST, 5000, 1000);
+	config.limit_size = 2000;
+	begin("all");
+	grow("abcd", 4);
+	ck_assert(exists(FIRST));
+	end_and_wait();
+	ck_assert(!exists(FIRST));
+	ck_assert_int_eq(count_files(name), 1);
+	check_file(name, "abcd", 4);
+}
+END_TEST
+
+/* --- at the start --- */
+
+START_TEST(partial_files_are_repaired_and_that_is_said)
+{
+	uint8_t whole[WAV_HEADER_SIZE_MAX + 8];
+	const size_t size = wav_encode(whole, &cd, WAV_ENDLESS);
+	const char *parts[] = {".20010101-000000-all.wav.abcdef.part",
+			       ".20010101-000000-all.wav.ghijkl.part"};
+
+	memcpy(whole + size, "abcdefg", 7);
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		_cleanup_close_ int fd = open(
+		    path_of(parts[i]), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+		ck_assert_int_eq(write(fd, whole, size + 7), (ssize_t)size + 7);
+	}
+	check();
+	check_file("20010101-000000-all.wav", "abcd", 4);
+	check_file("20010101-000000-all-2.wav", "abcd", 4);
+	ck_assert_ptr_nonnull(strstr(logged(), "Repaired 2 files that"));
+	ck_assert_int_eq(count_files(NULL), 2);
+	check();
+	ck_assert_str_eq(logged(), "");
+}
+END_TEST
+
+START_TEST(what_is_no_folder_that_can_be_written_is_refused)
+{
+	put("file", 10, 0);
+	config.dir = path_of("none");
+	ck_assert_int_eq(archive_check(&config), -ENOENT);
+	ck_assert_int_eq(chmod(path_of("file"), 0700), 0);
+	config.dir = path_of("file");
+	ck_assert_int_eq(archive_check(&config), -ENOTDIR);
+	config.dir = folder;
+	ck_assert_int_eq(chmod(folder, 0500), 0);
+	ck_assert_int_eq(archive_check(&config), geteuid() ? -EACCES : 0);
+	ck_assert_int_eq(chmod(folder, 0700), 0);
+}
+END_TEST
+
+static void add_tests(TCase *tc)
+{
+	tcase_add_test(tc, page_becomes_a_file_while_it_grows);
+	tcase_add_test(tc, page_that_was_there_before_is_written_whole);
+	tcase_add_test(tc, page_without_samples_is_a_file);
+	tcase_add_test(tc, nothing_is_lost_when_the_queue_is_full);
+	tcase_add_test(tc, page_that_is_freed_early_is_kept_so_far);
+	tcase_add_test(tc, no_writer_needs_nothing);
+	tcase_add_test(tc, pages_of_the_same_second_get_a_file_each);
+	tcase_add_test(tc, what_is_given_up_leaves_nothing);
+	tcase_add_test(tc, giving_up_after_the_end_keeps_the_file);
+	tcase_add_test(tc, full_disk_costs_the_file_and_is_logged_once);
+	tcase_add_test(tc,
+		       folder_that_is_gone_costs_the_file_and_is_logged_once);
+	tcase_add_test(tc, name_that_is_too_long_costs_the_file);
+	tcase_add_test(tc, without_limits_all_stay);
+	tcase_add_test(tc, oldest_go_above_a_size);
+	tcase_add_test(tc, files_go_above_an_age);
+	tcase_add_test(tc, file_from_the_future_is_not_old);
+	tcase_add_test(tc, both_limits_hold);
+	tcase_add_test(tc, files_of_others_are_neither_counted_nor_removed);
+	tcase_add_test(tc, limits_hold_for_a_thousand_files);
+	tcase_add_test(tc, page_that_was_kept_makes_older_ones_go);
+	tcase_add_test(tc, partial_files_are_repaired_and_that_is_said);
+	tcase_add_test(tc, what_is_no_folder_that_can_be_written_is_refused);
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("archive");
+	TCase *tc = tcase_create("archive");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_set_timeout(tc, 120);
+	add_tests(tc);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

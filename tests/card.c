@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+#include "card.h"
+
+#include <check.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char folder[PATH_MAX - 64];
+
+static const char *path_of(const char *directory, const char *name)
+{
+	static char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s%s", folder, directory, name);
+	return path;
+}
+
+static void write_input(uint32_t frames)
+{
+	FILE *f = fopen(path_of("", "in.raw"), "we");
+
+	ck_assert_ptr_nonnull(f);
+	for (uint32_t i = 0; i < frames; i++)
+		ck_assert_uint_eq(fwrite(&i, sizeof(i), 1, f), 1);
+	ck_assert_int_eq(fclose(f), 0);
+}
+
+static void write_conf(void)
+{
+	FILE *f = fopen(path_of("", "asound.conf"), "we");
+
+	ck_assert_ptr_nonnull(f);
+	fprintf(f,
+		"pcm_type.vcard { lib \"%s\" }\n"
+		"pcm.card { type vcard control \"%s/control\"\n"
+		"capture { file \"%s/in.raw\" } }\n",
+		getenv("VCARD_SO"), folder, folder);
+	ck_assert_int_eq(fclose(f), 0);
+}
+
+void card_setup(uint32_t frames)
+{
+	const char *tmp = getenv("TMPDIR");
+	char value[PATH_MAX + 64];
+
+	snprintf(folder, sizeof(folder), "%s/test-card-XXXXXX",
+		 tmp ? tmp : "/tmp");
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	ck_assert_int_eq(mkdir(path_of("", "control"), 0777), 0);
+	write_input(frames);
+	write_conf();
+	snprintf(value, sizeof(value), "/usr/share/alsa/alsa.conf:%s",
+		 path_of("", "asound.conf"));
+	setenv("ALSA_CONFIG_PATH", value, 1);
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type,
+			struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+void card_teardown(void)
+{
+	nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+void card_command(const char *name)
+{
+	int fd = open(path_of("control/", name), O_WRONLY | O_CREAT | O_CLOEXEC,
+		      0666);
+
+	ck_assert_int_ge(fd, 0);
+	close(fd);
+}
+
+void card_revoke(const char *name)
+{
+	ck_assert_int_eq(unlink(path_of("control/", name)), 0);
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT
+ * A virtual card (vcard.h) for the tests of one module, as "card". */
+#pragma once
+
+#include <stdint.h>
+
+/* Makes a folder with an asound.conf and points ALSA at it. Frame n of the
+ * microphone (S16_LE, stereo) is the number n; it ends after FRAMES. */
+void card_setup(uint32_t frames);
+/* Removes the folder. */
+void card_teardown(void);
+
+/* Makes or removes a file in the card's control directory. */
+void card_command(const char *name);
+void card_revoke(const char *name);

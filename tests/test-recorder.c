@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT
+ * The microphone of the virtual card as a source. */
+#include "recorder.h"
+
+#include <check.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+
+#include "card.h"
+#include "util.h"
+
+enum { PATIENCE_MS = 30000, CHUNK = 256, FRAMES = 1 << 20 };
+
+static const struct recorder_config config = {
+    .device = "card",
+    .format = {WAV_PCM, 16, 2, 48000},
+    .period_frames = CHUNK,
+};
+static struct source *source;
+static uint8_t heard[1 << 16];
+
+static void setup(void)
+{
+	signal(SIGPIPE, SIG_IGN);
+	card_setup(FRAMES);
+}
+
+static void teardown(void)
+{
+	source = source_free(source);
+	card_teardown();
+}
+
+static void wait_readable(void)
+{
+	struct pollfd fd = {.fd = source_fd(source), .events = POLLIN};
+
+	ck_assert_int_eq(poll(&fd, 1, PATIENCE_MS), 1);
+}
+
+/* The next message, and its samples in heard. 0 at the end. */
+static int next_message(struct source_message *message)
+{
+	size_t have = 0;
+	int r;
+
+	while ((r = source_next(source, message)) == -EAGAIN)
+		wait_readable();
+	while (r == 1 && message->type == SOURCE_SAMPLES &&
+	       have < message->u.samples.size) {
+		ssize_t n = source_read_samples(source, heard + have,
+						sizeof(heard) - have);
+
+		if (n == -EAGAIN)
+			wait_readable();
+		else
+			have += (size_t)n;
+	}
+	return r;
+}
+
+static void start(const struct recorder_config *wish,
+		  struct source_message *first)
+{
+	ck_assert_int_eq(recorder_start(&source, wish), 0);
+	ck_assert_int_eq(next_message(first), 1);
+}
+
+START_TEST(every_chunk_comes_once_and_in_order)
+{
+	struct source_message message;
+	uint32_t expected = 0, count;
+
+	start(&config, &message);
+	ck_assert_int_eq(message.type, SOURCE_OPENED);
+	ck_assert(wav_format_equal(&message.u.opened.format, &config.format));
+	ck_assert_uint_eq(message.u.opened.period_frames, CHUNK);
+	ck_assert_uint_eq(message.u.opened.size, WAV_ENDLESS);
+	for (int i = 0; i < 20; i++) {
+		const uint32_t *frames = (const uint32_t *)(void *)heard;
+
+		ck_assert_int_eq(next_message(&message), 1);
+		if (message.type == SOURCE_GAP) { /* the machine was busy */
+			expected += (uint32_t)message.u.gap.frames;
+			continue;
+		}
+		ck_assert_int_eq(message.type, SOURCE_SAMPLES);
+		/* A gap cuts the chunk before it. */
+		count = message.u.samples.size / 4;
+		ck_assert_uint_le(count, CHUNK);
+		ck_assert_uint_eq(frames[0], expected);
+		ck_assert_uint_eq(frames[count - 1], expected + count - 1);
+		expected += count;
+	}
+}
+END_TEST
+
+START_TEST(an_overrun_is_a_gap_of_its_length)
+{
+	struct source_message message;
+	const uint32_t *frames = (const uint32_t *)(void *)heard;
+	uint64_t next = 0;
+	int gaps = 0;
+
+	start(&config, &message);
+	ck_assert_int_eq(next_message(&message), 1);
+	card_command("xrun");
+	while (gaps == 0) {
+		next = frames[0] + message.u.samples.size / 4;
+		ck_assert_int_eq(next_message(&message), 1);
+		if (message.type == SOURCE_GAP) {
+			gaps++;
+			next += message.u.gap.frames;
+		}
+	}
+	ck_assert_int_eq(next_message(&message), 1);
+	ck_assert_int_eq(message.type, SOURCE_SAMPLES);
+	/* The gap is what the card's clock did meanwhile, to a period. */
+	ck_assert_uint_le(frames[0], next + CHUNK);
+	ck_assert_uint_ge(frames[0] + CHUNK, next);
+}
+END_TEST
+
+START_TEST(a_missing_card_is_named_with_a_reason)
+{
+	struct source_message message;
+
+	card_command("unplugged");
+	start(&config, &message);
+	ck_assert_int_eq(message.type, SOURCE_ENDED);
+	ck_assert_int_eq(message.u.ended.error, -ENODEV);
+	ck_assert_ptr_nonnull(strstr(message.u.ended.reason, "'card'"));
+	ck_assert_ptr_nonnull(strstr(message.u.ended.reason, strerror(ENODEV)));
+	ck_assert_int_eq(next_message(&message), 0);
+}
+END_TEST
+
+START_TEST(a_busy_card_is_named_with_a_reason)
+{
+	struct source_message message;
+
+	card_command("busy");
+	start(&config, &message);
+	ck_assert_int_eq(message.type, SOURCE_ENDED);
+	ck_assert_int_eq(message.u.ended.error, -EBUSY);
+}
+END_TEST
+
+START_TEST(a_card_that_is_unplugged_ends_it)
+{
+	struct source_message message;
+
+	start(&config, &message);
+	ck_assert_int_eq(next_message(&message), 1);
+	card_command("unplugged");
+	do
+		ck_assert_int_eq(next_message(&message), 1);
+	while (message.type != SOURCE_ENDED);
+	ck_assert_int_lt(message.u.ended.error, 0);
+	ck_assert_ptr_nonnull(strstr(message.u.ended.reason, "'card'"));
+}
+END_TEST
+
+START_TEST(a_card_that_stands_still_is_left)
+{
+	struct source_message message;
+
+	start(&config, &message);
+	ck_assert_int_eq(next_message(&message), 1);
+	card_command("stalled");
+	do
+		ck_assert_int_eq(next_message(&message), 1);
+	while (message.type != SOURCE_ENDED);
+	ck_assert_int_lt(message.u.ended.error, 0);
+}
+END_TEST
+
+START_TEST(stopping_closes_the_card)
+{
+	struct source_message message;
+
+	start(&config, &message);
+	source = source_free(source);
+	/* It can be had again: like hardware, it opens once. */
+	start(&config, &message);
+	ck_assert_int_eq(message.type, SOURCE_OPENED);
+}
+END_TEST
+
+START_TEST(the_name_of_the_device_may_go_meanwhile)
+{
+	struct source_message message;
+	struct recorder_config wish = config;
+	char name[] = "card";
+
+	wish.device = name;
+	ck_assert_int_eq(recorder_start(&source, &wish), 0);
+	memset(name, 'x', sizeof(name) - 1);
+	ck_assert_int_eq(next_message(&message), 1);
+	ck_assert_int_eq(message.type, SOURCE_OPENED);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("recorder");
+	TCase *tests = tcase_create("recorder");
+	SRunner *runner;
+	int failures;
+
+	tcase_add_checked_fixture(tests, setup, teardown);
+	tcase_set_timeout(tests, 120);
+	tcase_add_test(tests, every_chunk_comes_once_and_in_order);
+	tcase_add_test(tests, an_overrun_is_a_gap_of_its_length);
+	tcase_add_test(tests, a_missing_card_is_named_with_a_reason);
+	tcase_add_test(tests, a_busy_card_is_named_with_a_reason);
+	tcase_add_test(tests, a_card_that_is_unplugged_ends_it);
+	tcase_add_test(tests, a_card_that_stands_still_is_left);
+	tcase_add_test(tests, stopping_closes_the_card);
+	tcase_add_test(tests, the_name_of_the_device_may_go_meanwhile);
+	suite_add_tcase(suite, tests);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failures = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failures == 0 ? 0 : 1;
+}

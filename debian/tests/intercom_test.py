@@ -18,7 +18,7 @@ import traceback
 import wave
 
 CARDS = ["Mic", "Left", "Right"]
-PATIENCE = 120
+PATIENCE = 300
 SERVER = "intercom-server.service"
 SOCKET = "intercom-server.socket"
 SCRATCH = pathlib.Path(os.environ.get("AUTOPKGTEST_TMP") or tempfile.mkdtemp())

@@ -255,7 +255,6 @@ static int follow(struct job *job)
 
 static void free_job(struct job *job)
 {
-	wavfile_discard(job->file);
 	fd_close(job->page_fd);
 	fd_close(job->fd);
 	free(job->path);
@@ -272,6 +271,7 @@ static void *job_main(void *userdata)
 		r = follow(job);
 	if (r == 0)
 		r = wavfile_finish(TAKE_PTR(job->file), WAVFILE_KEEP, &path);
+	job->file = wavfile_discard(job->file);
 	if (r == 0) {
 		log_info("Archived %s", path);
 		apply_limits(&job->config);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The thread writes the results, then closes its end of a pipe; the loop reads
- * them after that, so nothing needs a lock. */
+ * The thread writes the results, then closes its end of a pipe; then the loop
+ * joins it and reads them, so nothing needs a lock. */
 #include "chime-loader.h"
 
 #include <errno.h>
@@ -16,7 +16,8 @@ struct chime_loader {
 	sd_event_source *io;
 	chime_loader_on_done on_done;
 	void *userdata;
-	/* The thread's, until it has closed write_fd. */
+	bool joined;
+	/* The thread's, until it is joined. */
 	int fd, write_fd;
 	struct wav_format format;
 	int result;
@@ -35,6 +36,14 @@ static void *load(void *userdata)
 	return NULL;
 }
 
+/* That it has closed its end says that this does not wait. */
+static void join(struct chime_loader *loader)
+{
+	if (!loader->joined)
+		pthread_join(loader->thread, NULL);
+	loader->joined = true;
+}
+
 static int on_closed(sd_event_source *io, int fd, uint32_t revents,
 		     void *userdata)
 {
@@ -43,6 +52,7 @@ static int on_closed(sd_event_source *io, int fd, uint32_t revents,
 	(void)fd;
 	(void)revents;
 	(void)sd_event_source_set_enabled(io, SD_EVENT_OFF);
+	join(loader);
 	loader->on_done(loader->userdata, loader->result, loader->chime,
 			loader->problem);
 	return 0;
@@ -103,6 +113,6 @@ struct chime_loader *chime_loader_free(struct chime_loader *loader)
 {
 	if (!loader)
 		return NULL;
-	pthread_join(loader->thread, NULL);
+	join(loader);
 	return release(loader);
 }

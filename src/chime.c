@@ -13,7 +13,9 @@
 #include "level.h"
 #include "util.h"
 
-#define PLAIN_SIZE_MAX (UINT32_C(64) << 20)
+#define MIB (UINT64_C(1) << 20)
+
+enum { SIZE_MAX_MIB = 64 };
 
 struct chime {
 	unsigned refs;
@@ -218,10 +220,16 @@ static int read_samples(int fd, const struct wav_parser *parser, off_t offset,
 
 	if (parser->data_size < size)
 		size = parser->data_size;
-	if (size > most || size > PLAIN_SIZE_MAX) {
+	if (size > most) {
 		snprintf(problem, CHIME_PROBLEM_SIZE,
 			 "it is longer than %d s; play it as a page instead",
 			 CHIME_SECONDS_MAX);
+		return -EFBIG;
+	}
+	if (size > SIZE_MAX_MIB * MIB) {
+		snprintf(problem, CHIME_PROBLEM_SIZE,
+			 "it is larger than %d MiB; play it as a page instead",
+			 SIZE_MAX_MIB);
 		return -EFBIG;
 	}
 	data = malloc((size_t)size + 1);

@@ -14,8 +14,8 @@ struct chime;
 
 /* Reads the WAV file of FD (which stays the caller's; a regular file) and
  * converts it to FORMAT. One reference. 0; -EBADMSG when it is no WAV file,
- * -EFBIG when longer than CHIME_SECONDS_MAX, -EINVAL when no regular file, or
- * another negative errno; PROBLEM then says why, for a person. */
+ * -EFBIG when longer than CHIME_SECONDS_MAX or 64 MiB, -EINVAL when no regular
+ * file, or another negative errno; PROBLEM then says why, for a person. */
 enum { CHIME_PROBLEM_SIZE = 160 };
 int chime_load(struct chime **ret, int fd, const struct wav_format *format,
 	       char problem[CHIME_PROBLEM_SIZE]);

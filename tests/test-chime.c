@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: MIT
+ * Chimes of every kind become samples in the page's format. */
+#include "chime.h"
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "level.h"
+#include "util.h"
+
+static const struct wav_format cd = {WAV_PCM, 16, 2, 44100};
+static const struct wav_format mono = {WAV_PCM, 16, 1, 44100};
+
+static struct chime *chime;
+static char problem[CHIME_PROBLEM_SIZE];
+
+static void teardown(void)
+{
+	chime = chime_unref(chime);
+}
+
+static int memory_file(const void *data, size_t size)
+{
+	int fd = memfd_create("chime", MFD_CLOEXEC);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, data, size), (ssize_t)size);
+	return fd;
+}
+
+/* A file with a header that states STATED bytes, and SIZE bytes of DATA. */
+static int chime_file(const struct wav_format *format, uint64_t stated,
+		      const void *data, size_t size)
+{
+	uint8_t header[WAV_HEADER_SIZE_MAX];
+	int fd = memory_file(header, wav_encode(header, format, stated));
+
+	ck_assert_int_eq(write(fd, data, size), (ssize_t)size);
+	return fd;
+}
+
+/* What FD holds in the format WANTED. */
+static void load(int fd, const struct wav_format *wanted)
+{
+	chime = chime_unref(chime);
+	memset(problem, 'x', sizeof(problem));
+	ck_assert_int_eq(chime_load(&chime, fd, wanted, problem), 0);
+	ck_assert_str_eq(problem, "");
+	ck_assert_uint_eq(chime_size(chime) % wav_frame_size(wanted), 0);
+	close(fd);
+}
+
+/* It is refused with this error and these words. */
+static void check_refused(int fd, int error, const char *words)
+{
+	memset(problem, 'x', sizeof(problem));
+	ck_assert_int_eq(chime_load(&chime, fd, &cd, problem), error);
+	ck_assert_ptr_null(chime);
+	ck_assert_msg(strstr(problem, words) != NULL,
+		      "\"%s\" does not say \"%s\"", problem, words);
+	close(fd);
+}
+
+static void check_samples(const void *expected, size_t size)
+{
+	ck_assert_uint_eq(chime_size(chime), size);
+	ck_assert_mem_eq(chime_data(chime), expected, size);
+}
+
+/* --- what is read --- */
+
+START_TEST(chime_in_the_pages_format_is_taken_as_it_is)
+{
+	load(chime_file(&cd, 12, "abcdefghijkl", 12), &cd);
+	check_samples("abcdefghijkl", 12);
+}
+END_TEST
+
+START_TEST(what_follows_the_samples_is_not_heard)
+{
+	load(chime_file(&cd, 8, "abcdefghLIST\4\0\0\0INFO", 20), &cd);
+	check_samples("abcdefgh", 8);
+}
+END_TEST
+
+START_TEST(endless_or_broken_off_file_is_heard_to_its_end)
+{
+	load(chime_file(&cd, WAV_ENDLESS, "abcdefghi", 9), &cd);
+	check_samples("abcdefgh", 8);
+	load(chime_file(&cd, 4000, "abcdefghi", 9), &cd);
+	check_samples("abcdefgh", 8);
+}
+END_TEST
+
+START_TEST(long_header_is_read_in_pieces)
+{
+	static uint8_t bytes[44 + 20000];
+	uint8_t header[WAV_HEADER_SIZE_MAX];
+	const size_t size = wav_encode(header, &cd, 4);
+
+	/* A chunk of 9999 bytes and its pad between "fmt " and "data". */
+	memcpy(bytes, header, 36);
+	memcpy(bytes + 36, "LIST\x0f\x27\0\0", 8);
+	memcpy(bytes + 44 + 10000, header + 36, size - 36);
+	memcpy(bytes + 52 + 10000, "abcd", 4);
+	load(memory_file(bytes, 56 + 10000), &cd);
+	check_samples("abcd", 4);
+}
+END_TEST
+
+START_TEST(chime_without_samples_is_silent)
+{
+	static const struct wav_format other = {WAV_ALAW, 8, 1, 8000};
+
+	load(chime_file(&cd, 0, "", 0), &cd);
+	ck_assert_uint_eq(chime_size(chime), 0);
+	load(chime_file(&other, 0, "", 0), &cd);
+	ck_assert_uint_eq(chime_size(chime), 0);
+}
+END_TEST
+
+START_TEST(descriptor_stays_the_callers)
+{
+	int fd = chime_file(&cd, 4, "abcd", 4);
+
+	ck_assert_int_eq(lseek(fd, 7, SEEK_SET), 7);
+	for (int i = 0; i < 2; i++) {
+		chime = chime_unref(chime);
+		ck_assert_int_eq(chime_load(&chime, fd, &cd, problem), 0);
+		check_samples("abcd", 4);
+		ck_assert_int_eq(lseek(fd, 0, SEEK_CUR), 7);
+	}
+	ck_assert_int_eq(close(fd), 0);
+}
+END_TEST
+
+START_TEST(chime_lives_as_long_as_its_last_reference)
+{
+	struct chime *second;
+
+	load(chime_file(&cd, 4, "abcd", 4), &cd);
+	second = chime_ref(chime);
+	chime = chime_unref(chime);
+	ck_assert_ptr_null(chime);
+	ck_assert_mem_eq(chime_data(second), "abcd", 4);
+	ck_assert_ptr_null(chime_unref(second));
+	ck_assert_ptr_null(chime_ref(NULL));
+	ck_assert_ptr_null(chime_unref(NULL));
+}
+END_TEST
+
+/* --- what is refused --- */
+
+START_TEST(what_is_no_wav_file_is_refused)
+{
+	check_refused(memory_file("", 0), -EBADMSG,
+		      "it ends before its samples begin");
+	check_refused(memory_file("RIFF\0\0\0\0WAVE", 12), -EBADMSG,
+		      "it ends before its samples begin");
+	check_refused(memory_file("OggS and so on", 14), -EBADMSG,
+		      "does not begin with RIFF");
+}
+END_TEST
+
+START_TEST(what_is_no_regular_file_is_refused_at_once)
+{
+	int fds[2];
+
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+	check_refused(fds[0], -EINVAL, "no regular file");
+	close(fds[1]);
+	check_refused(open("/", O_RDONLY | O_CLOEXEC), -EINVAL,
+		      "no regular file");
+	check_refused(open("/dev/zero", O_RDONLY | O_CLOEXEC), -EINVAL,
+		      "no regular file");
+}
+END_TEST
+
+START_TEST(paths_are_refused_in_words)
+{
+	const char *tmp = getenv("TMPDIR");
+	char fifo[PATH_MAX];
+
+	ck_assert_int_eq(
+	    chime_load_path(&chime, "/nonexistent/chime.wav", &cd, problem),
+	    -ENOENT);
+	ck_assert_str_eq(problem, strerror(ENOENT));
+	ck_assert_int_eq(chime_load_path(&chime, "/", &cd, problem), -EINVAL);
+	ck_assert_str_eq(problem, "it is no regular file");
+	/* Nobody has the other end: opening it must not wait. */
+	snprintf(fifo, sizeof(fifo), "%s/test-chime.%d", tmp ? tmp : "/tmp",
+		 (int)getpid());
+	ck_assert_int_eq(mkfifo(fifo, 0600), 0);
+	ck_assert_int_eq(chime_load_path(&chime, fifo, &cd, problem), -EINVAL);
+	ck_assert_int_eq(unlink(fifo), 0);
+	ck_assert_ptr_null(chime);
+}
+END_TEST
+
+/* A file of SIZE bytes of silence, which takes no room. */
+static int silent_file(const struct wav_format *format, uint64_t stated,
+		       uint64_t size)
+{
+	int fd = chime_file(format, stated, "", 0);
+	const off_t header_size = lseek(fd, 0, SEEK_CUR);
+
+	ck_assert_int_eq(ftruncate(fd, header_size + (off_t)size), 0);
+	return fd;
+}
+
+START_TEST(chime_of_more_than_30_seconds_is_refused)
+{
+	const uint64_t most = UINT64_C(44100) * 4 * CHIME_SECONDS_MAX;
+
+	load(silent_file(&cd, most, most), &cd);
+	ck_assert_uint_eq(chime_size(chime), most);
+	chime = chime_unref(chime);
+	check_refused(silent_file(&cd, most + 4, most + 4), -EFBIG,
+		      "longer than 30 s");
+	check_refused(silent_file(&cd, WAV_ENDLESS, most + 4), -EFBIG,
+		      "longer than 30 s");
+	check_refused(silent_file(&cd, WAV_ENDLESS, UINT64_C(5) << 30), -EFBIG,
+		      "longer than 30 s");
+}
+END_TEST
+
+START_TEST(short_chime_of_many_bytes_is_refused_as_what_it_is)
+{
+	static const struct wav_format wide = {WAV_FLOAT, 32, 32, 384000};
+	const uint64_t size = UINT64_C(65) << 20; /* 1.4 s */
+
+	check_refused(silent_file(&wide, size, size), -EFBIG,
+		      "larger than 64 MiB");
+}
+END_TEST
+
+/* --- conversion --- */
+
+START_TEST(one_channel_goes_to_all)
+{
+	static const struct wav_format six = {WAV_PCM, 16, 6, 44100};
+
+	load(chime_file(&mono, 4, "abcd", 4), &cd);
+	check_samples("ababcdcd", 8);
+	load(chime_file(&mono, 4, "abcd", 4), &six);
+	check_samples("ababababababcdcdcdcdcdcd", 24);
+}
+END_TEST
+
+START_TEST(many_channels_become_their_mean)
+{
+	static const int16_t pairs[] = {1000,  3000,   -32768, -32768,
+					32767, -32767, 8,      8};
+	static const int16_t means[] = {2000, -32768, 0, 8};
+
+	load(chime_file(&cd, sizeof(pairs), pairs, sizeof(pairs)), &mono);
+	check_samples(means, sizeof(means));
+}
+END_TEST
+
+START_TEST(channels_beyond_are_dropped_or_silent)
+{
+	static const struct wav_format three = {WAV_PCM, 16, 3, 44100};
+
+	load(chime_file(&three, 12, "aabbccddeeff", 12), &cd);
+	check_samples("aabbddee", 8);
+	load(chime_file(&cd, 8, "aabbccdd", 8), &three);
+	check_samples("aabb\0\0ccdd\0\0", 12);
+}
+END_TEST
+
+START_TEST(encodings_are_converted_by_value)
+{
+	static const struct wav_format u8 = {WAV_PCM, 8, 1, 44100};
+	static const struct wav_format law = {WAV_MULAW, 8, 1, 44100};
+	static const struct wav_format floats = {WAV_FLOAT, 32, 1, 44100};
+	static const float values[] = {0, 0.5F, -1, 2, NAN};
+	static const int16_t expected[] = {0, 16384, -32768, 32767, 0};
+
+	load(chime_file(&u8, 4, "\x80\xff\0\xc0", 4), &mono);
+	check_samples("\0\0\0\x7f\0\x80\0\x40", 8);
+	load(chime_file(&floats, sizeof(values), values, sizeof(values)),
+	     &mono);
+	check_samples(expected, sizeof(expected));
+	load(chime_file(&mono, 4, "\0\0\0\x80", 4), &law);
+	check_samples("\xff\0", 2);
+}
+END_TEST
+
+/* A tone of 441 Hz and half of full scale, a second long. */
+static int tone_file(const struct wav_format *format)
+{
+	uint8_t *data = malloc(format->rate * wav_frame_size(format));
+	int fd;
+
+	ck_assert_ptr_nonnull(data);
+	for (uint32_t i = 0; i < format->rate; i++)
+		level_store(format, data + i * wav_frame_size(format),
+			    0.5 * sin(2 * M_PI * 441 * i / format->rate));
+	fd = chime_file(format, format->rate * wav_frame_size(format), data,
+			format->rate * wav_frame_size(format));
+	free(data);
+	return fd;
+}
+
+/* How often the first channel goes from below zero to above. */
+static unsigned count_waves(const struct wav_format *format)
+{
+	const size_t frame_size = wav_frame_size(format);
+	const uint8_t *data = chime_data(chime);
+	unsigned count = 0;
+
+	for (size_t at = frame_size; at < chime_size(chime); at += frame_size)
+		if (level_sample(format, data + at) >= 0.01 &&
+		    level_sample(format, data + at - frame_size) < 0.01)
+			count++;
+	return count;
+}
+
+START_TEST(rates_are_converted_and_the_tone_stays)
+{
+	static const uint32_t rates[] = {4000, 8000, 44100, 48000, 384000};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rates) * ARRAY_SIZE(rates); i++) {
+		const struct wav_format from = {WAV_FLOAT, 32, 1,
+						rates[i / ARRAY_SIZE(rates)]};
+		const struct wav_format to = {WAV_PCM, 16, 2,
+					      rates[i % ARRAY_SIZE(rates)]};
+		size_t frames;
+
+		load(tone_file(&from), &to);
+		frames = chime_size(chime) / wav_frame_size(&to);
+		ck_assert_uint_ge(frames, to.rate - to.rate / 100);
+		ck_assert_uint_le(frames, to.rate + to.rate / 100);
+		ck_assert_uint_ge(count_waves(&to), 436);
+		ck_assert_uint_le(count_waves(&to), 446);
+		ck_assert_double_eq_tol(
+		    level_peak(&to, chime_data(chime), frames), 0.5, 0.03);
+	}
+}
+END_TEST
+
+static void add_tests(TCase *tc)
+{
+	tcase_add_test(tc, chime_in_the_pages_format_is_taken_as_it_is);
+	tcase_add_test(tc, what_follows_the_samples_is_not_heard);
+	tcase_add_test(tc, endless_or_broken_off_file_is_heard_to_its_end);
+	tcase_add_test(tc, long_header_is_read_in_pieces);
+	tcase_add_test(tc, chime_without_samples_is_silent);
+	tcase_add_test(tc, descriptor_stays_the_callers);
+	tcase_add_test(tc, chime_lives_as_long_as_its_last_reference);
+	tcase_add_test(tc, what_is_no_wav_file_is_refused);
+	tcase_add_test(tc, what_is_no_regular_file_is_refused_at_once);
+	tcase_add_test(tc, paths_are_refused_in_words);
+	tcase_add_test(tc, chime_of_more_than_30_seconds_is_refused);
+	tcase_add_test(tc, short_chime_of_many_bytes_is_refused_as_what_it_is);
+	tcase_add_test(tc, one_channel_goes_to_all);
+	tcase_add_test(tc, many_channels_become_their_mean);
+	tcase_add_test(tc, channels_beyond_are_dropped_or_silent);
+	tcase_add_test(tc, encodings_are_converted_by_value);
+	tcase_add_test(tc, rates_are_converted_and_the_tone_stays);
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("chime");
+	TCase *tc = tcase_create("chime");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(tc, NULL, teardown);
+	tcase_set_timeout(tc, 120);
+	add_tests(tc);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -17,6 +17,13 @@ static bool starts_like_a_number(const char *text)
 	return (*text >= '0' && *text <= '9') || *text == '.';
 }
 
+/* strtod() takes hexadecimal numbers, too. */
+static bool is_decimal(const char *text)
+{
+	return starts_like_a_number(text) &&
+	       text[strspn(text, "0123456789.eE+-")] == '\0';
+}
+
 int option_integer(const char *option, const char *text, uint64_t min,
 		   uint64_t max, uint64_t *ret)
 {
@@ -44,10 +51,10 @@ int option_number(const char *option, const char *text, double min, double max,
 
 	errno = 0;
 	value = strtod(text, &end);
-	if (!starts_like_a_number(text) || *end || errno || !isfinite(value) ||
+	if (!is_decimal(text) || *end || errno || !isfinite(value) ||
 	    value < min || value > max) {
-		log_error("%s '%s': a number from %g to %g is needed", option,
-			  text, min, max);
+		log_error("%s '%s': a number from %.10g to %.10g is needed",
+			  option, text, min, max);
 		return -EINVAL;
 	}
 	*ret = value;

@@ -9,6 +9,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -137,8 +138,9 @@ static int parse_archive_limit(const char *text, struct archive_config *ret)
 			return 0;
 		}
 	}
-	log_error("--archive-limit '%s': a size (500M, 20G; K, M, G, T) or an "
-		  "age (30d; m, h, d, w) is needed",
+	log_error("--archive-limit '%s': a size (500M, 20G; 1 to 1000000 K, M, "
+		  "G or T) or an age (30d; 1 to 1000000 m, h, d or w) is "
+		  "needed",
 		  text);
 	return -EINVAL;
 }
@@ -146,8 +148,10 @@ static int parse_archive_limit(const char *text, struct archive_config *ret)
 /* As arecord has it: "cd" is S16_LE, 44100 Hz, stereo, "dat" with 48000 Hz. */
 static int parse_format(const char *text, struct wav_format *format)
 {
-	if (strcmp(text, "cd") == 0 || strcmp(text, "dat") == 0) {
-		format->rate = *text == 'c' ? 44100 : 48000;
+	const bool is_cd = strcasecmp(text, "cd") == 0;
+
+	if (is_cd || strcasecmp(text, "dat") == 0) {
+		format->rate = is_cd ? 44100 : 48000;
 		format->channels = 2;
 		text = "S16_LE";
 	}

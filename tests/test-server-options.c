@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: MIT
+ * The server's command line: every option, its edges, and what is said of a
+ * value beyond them. */
+#include "server-options.h"
+
+#include <check.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "capture.h"
+#include "log.h"
+#include "util.h"
+
+enum { ARGUMENTS_MAX = 160 };
+
+static struct server_options o;
+static const struct server_config *const config = &o.config;
+static char out[16384], err[16384];
+
+/* The strings stay until the next time, since O has pointers to them. */
+static int parse(const char *const *arguments)
+{
+	static char *strings[ARGUMENTS_MAX];
+	static char name[] = "intercom-server";
+	char *argv[ARGUMENTS_MAX + 2] = {name};
+	struct capture standard = capture_begin(STDOUT_FILENO);
+	struct capture error = capture_begin(STDERR_FILENO);
+	int argc = 1, r;
+
+	for (int i = 0; arguments[i]; i++) {
+		ck_assert_int_lt(i, ARGUMENTS_MAX);
+		free(strings[i]);
+		strings[i] = strdup(arguments[i]);
+		ck_assert_ptr_nonnull(strings[i]);
+		argv[argc++] = strings[i];
+	}
+	optind = 0; /* begin anew, getopt(3) */
+	log_set_level(LOG_INFO);
+	r = server_options_parse(&o, argc, argv);
+	capture_end(error, err, sizeof(err));
+	capture_end(standard, out, sizeof(out));
+	return r;
+}
+
+#define PARSE(...) parse((const char *const[]){__VA_ARGS__, NULL})
+
+static void check_taken(const char *option, const char *value)
+{
+	ck_assert_msg(PARSE(option, value) == 1, "%s %s: %s", option, value,
+		      err);
+	ck_assert_str_eq(err, "");
+	ck_assert_str_eq(out, "");
+}
+
+/* Refused with the option, the value and what is accepted. */
+static void check_refused(const char *option, const char *value,
+			  const char *accepted)
+{
+	char quoted[512];
+
+	snprintf(quoted, sizeof(quoted), "%s '%s': ", option, value);
+	ck_assert_int_eq(PARSE(option, value), -EINVAL);
+	check_line(err, (const char *const[]){quoted, accepted, NULL});
+	ck_assert_str_eq(out, "");
+}
+
+START_TEST(defaults_are_those_of_the_help)
+{
+	ck_assert_int_eq(parse((const char *const[]){NULL}), 1);
+	ck_assert_str_eq(config->recorder.device, "default");
+	ck_assert(
+	    wav_format_equal(&config->recorder.format,
+			     &(struct wav_format){WAV_PCM, 16, 2, 44100}));
+	ck_assert_uint_eq(config->recorder.period_frames, 1024);
+	ck_assert_uint_eq(config->recorder.buffer_frames, 0);
+	ck_assert_double_eq_tol(config->seconds, 5, 1e-9);
+	ck_assert_int_eq(config->mode, SERVER_LIVE);
+	ck_assert_uint_eq(config->max_clients, 1000);
+	ck_assert_uint_eq(config->max_per_address, 0);
+	ck_assert_double_eq_tol(config->max_lag_seconds, 2, 1e-9);
+	ck_assert_ptr_null(config->archive.dir);
+	ck_assert_uint_eq(config->archive.limit_size, 0);
+	ck_assert_uint_eq(config->archive.limit_seconds, 0);
+	ck_assert_uint_eq(o.listen_count, 0);
+	ck_assert_ptr_null(o.chime_path);
+	ck_assert_ptr_null(o.psk_path);
+	ck_assert_int_eq(o.bus, SERVER_BUS_NONE);
+	ck_assert_uint_eq(o.idle_exit_seconds, 0);
+	ck_assert(!o.meter && !o.quiet);
+	ck_assert_int_eq(log_get_level(), LOG_INFO);
+}
+END_TEST
+
+START_TEST(every_option_reaches_its_place)
+{
+	ck_assert_int_eq(
+	    PARSE("--device=hw:1", "--format=S24_3LE", "--rate=48000",
+		  "--channels=1", "--duration=2.5", "--period-size=512",
+		  "--buffer-size=4096", "--vumeter", "--interactive",
+		  "--listen=lobby=2349", "--listen=yard=127.0.0.1:2350",
+		  "--mode=store", "--chime=gong.wav", "--archive=pages",
+		  "--archive-limit=2G", "--archive-limit=30d",
+		  "--max-clients=7", "--max-per-address=3", "--max-lag=0.5",
+		  "--psk-file=keys", "--idle-exit=60", "--bus=user"),
+	    1);
+	ck_assert_str_eq(err, "");
+	ck_assert_str_eq(config->recorder.device, "hw:1");
+	ck_assert(
+	    wav_format_equal(&config->recorder.format,
+			     &(struct wav_format){WAV_PCM, 24, 1, 48000}));
+	ck_assert_uint_eq(config->recorder.period_frames, 512);
+	ck_assert_uint_eq(config->recorder.buffer_frames, 4096);
+	ck_assert_double_eq_tol(config->seconds, 2.5, 1e-9);
+	ck_assert_int_eq(config->mode, SERVER_STORE);
+	ck_assert_uint_eq(config->max_clients, 7);
+	ck_assert_uint_eq(config->max_per_address, 3);
+	ck_assert_double_eq_tol(config->max_lag_seconds, 0.5, 1e-9);
+	ck_assert_str_eq(config->archive.dir, "pages");
+	ck_assert_uint_eq(config->archive.limit_size, UINT64_C(2) << 30);
+	ck_assert_uint_eq(config->archive.limit_seconds, 30 * 86400);
+	ck_assert_uint_eq(o.listen_count, 2);
+	ck_assert_str_eq(o.listen[0], "lobby=2349");
+	ck_assert_str_eq(o.listen[1], "yard=127.0.0.1:2350");
+	ck_assert_str_eq(o.chime_path, "gong.wav");
+	ck_assert_str_eq(o.psk_path, "keys");
+	ck_assert_int_eq(o.bus, SERVER_BUS_USER);
+	ck_assert_uint_eq(o.idle_exit_seconds, 60);
+	ck_assert(o.meter && o.interactive && !o.quiet);
+}
+END_TEST
+
+START_TEST(short_options_are_those_of_arecord)
+{
+	ck_assert_int_eq(PARSE("-Dhw:1", "-f", "u8", "-r8000", "-c1", "-d0",
+			       "-Vi", "-l", "2349"),
+			 1);
+	ck_assert_str_eq(config->recorder.device, "hw:1");
+	ck_assert(wav_format_equal(&config->recorder.format,
+				   &(struct wav_format){WAV_PCM, 8, 1, 8000}));
+	ck_assert_double_eq_tol(config->seconds, 0, 1e-9);
+	ck_assert(o.meter && o.interactive);
+	ck_assert_uint_eq(o.listen_count, 1);
+}
+END_TEST
+
+START_TEST(last_value_counts)
+{
+	ck_assert_int_eq(PARSE("-r", "8000", "-r", "16000", "--bus=user",
+			       "--bus=none", "--archive-limit=1M",
+			       "--archive-limit=1K", "--archive=a",
+			       "--archive=b"),
+			 1);
+	ck_assert_uint_eq(config->recorder.format.rate, 16000);
+	ck_assert_int_eq(o.bus, SERVER_BUS_NONE);
+	ck_assert_uint_eq(config->archive.limit_size, 1024);
+	ck_assert_str_eq(config->archive.dir, "b");
+}
+END_TEST
+
+START_TEST(how_much_is_told_can_be_chosen)
+{
+	ck_assert_int_eq(PARSE("-q"), 1);
+	ck_assert(o.quiet);
+	ck_assert_int_eq(log_get_level(), LOG_WARNING);
+	ck_assert_int_eq(PARSE("--verbose"), 1);
+	ck_assert(!o.quiet);
+	ck_assert_int_eq(log_get_level(), LOG_DEBUG);
+	log_set_level(LOG_INFO);
+}
+END_TEST
+
+START_TEST(cd_and_dat_are_formats_with_rate_and_channels)
+{
+	static const struct wav_format cd = {WAV_PCM, 16, 2, 44100};
+	static const struct wav_format dat = {WAV_PCM, 16, 2, 48000};
+	static const struct wav_format other = {WAV_PCM, 16, 1, 48000};
+
+	ck_assert_int_eq(PARSE("-r8000", "-c1", "-f", "cd"), 1);
+	ck_assert(wav_format_equal(&config->recorder.format, &cd));
+	ck_assert_int_eq(PARSE("-r8000", "-c1", "-f", "DAT"), 1);
+	ck_assert(wav_format_equal(&config->recorder.format, &dat));
+	ck_assert_int_eq(PARSE("-f", "CD", "-r48000", "-c1"), 1);
+	ck_assert(wav_format_equal(&config->recorder.format, &other));
+}
+END_TEST
+
+START_TEST(every_format_has_a_name)
+{
+	static const char *const names[] = {
+	    "U8", "S16_LE", "S24_3LE", "S32_LE", "FLOAT_LE", "A_LAW", "MU_LAW"};
+	static const char *const others[] = {"", "S16_BE", "S24_LE", "mp3",
+					     "cdr"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		check_taken("-f", names[i]);
+		ck_assert_str_eq(wav_format_name(&config->recorder.format),
+				 names[i]);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		check_refused("-f", others[i],
+			      "U8, S16_LE, S24_3LE, S32_LE, FLOAT_LE, A_LAW, "
+			      "MU_LAW, cd or dat is needed");
+}
+END_TEST
+
+static const struct {
+	const char *option, *below, *least, *most, *beyond, *accepted;
+} numbers[] = {
+    {"-r", "3999", "4000", "384000", "384001",
+     "a whole number from 4000 to 384000 is needed"},
+    {"-c", "0", "1", "32", "33", "a whole number from 1 to 32 is needed"},
+    {"-d", "-0.1", "0", "31536000", "31536000.1",
+     "a number from 0 to 31536000 is needed"},
+    {"--period-size", "7", "8", "65536", "65537",
+     "a whole number from 8 to 65536 is needed"},
+    {"--buffer-size", "15", "2048", "4194304", "4194305",
+     "a whole number from 16 to 4194304 is needed"},
+    {"--max-clients", "0", "1", "1000000", "1000001",
+     "a whole number from 1 to 1000000 is needed"},
+    {"--max-per-address", "0", "1", "1000000", "1000001",
+     "a whole number from 1 to 1000000 is needed"},
+    {"--max-lag", "0.049", "0.05", "3600", "3600.1",
+     "a number from 0.05 to 3600 is needed"},
+    {"--idle-exit", "-1", "0", "86400", "86401",
+     "a whole number from 0 to 86400 is needed"},
+};
+
+START_TEST(numbers_end_at_their_edges)
+{
+	static const char *const never[] = {
+	    "",	     "x",   "5x",  " 5",  "-5",
+	    "0x100", "nan", "inf", "5,0", "99999999999999999999999",
+	    "1e999"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+		check_taken(numbers[i].option, numbers[i].least);
+		check_taken(numbers[i].option, numbers[i].most);
+		check_refused(numbers[i].option, numbers[i].below,
+			      numbers[i].accepted);
+		check_refused(numbers[i].option, numbers[i].beyond,
+			      numbers[i].accepted);
+		for (size_t n = 0; n < ARRAY_SIZE(never); n++)
+			check_refused(numbers[i].option, never[n],
+				      numbers[i].accepted);
+	}
+}
+END_TEST
+
+START_TEST(choices_are_named_when_the_value_is_none)
+{
+	check_taken("--mode", "live");
+	check_taken("--mode", "store");
+	check_refused("--mode", "", "live or store is needed");
+	check_refused("--mode", "Live", "live or store is needed");
+	check_taken("--bus", "none");
+	check_taken("--bus", "system");
+	ck_assert_int_eq(o.bus, SERVER_BUS_SYSTEM);
+	check_taken("--bus", "user");
+	check_refused("--bus", "session", "none, system or user is needed");
+}
+END_TEST
+
+START_TEST(archive_limit_is_a_size_or_an_age)
+{
+	static const struct {
+		const char *text;
+		uint64_t size, seconds;
+	} cases[] = {
+	    {"1K", 1024, 0},
+	    {"500M", UINT64_C(500) << 20, 0},
+	    {"20G", UINT64_C(20) << 30, 0},
+	    {"1000000T", UINT64_C(1000000) << 40, 0},
+	    {"1m", 0, 60},
+	    {"12h", 0, 43200},
+	    {"30d", 0, 2592000},
+	    {"1000000w", 0, UINT64_C(604800000000)},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		ck_assert_int_eq(PARSE("--archive", "pages", "--archive-limit",
+				       cases[i].text),
+				 1);
+		ck_assert_uint_eq(config->archive.limit_size, cases[i].size);
+		ck_assert_uint_eq(config->archive.limit_seconds,
+				  cases[i].seconds);
+	}
+}
+END_TEST
+
+START_TEST(other_archive_limits_are_refused)
+{
+	static const char *const others[] = {
+	    "",	   "5",	  "M",	  "0M",	      "05M",
+	    "-5M", "+5M", " 5M",  "5 M",      "5MM",
+	    "5X",  "5k",  "1.5G", "1000001K", "99999999999999999999999G"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		check_refused("--archive-limit", others[i],
+			      "a size (500M, 20G; 1 to 1000000 K, M, G or T) "
+			      "or an age (30d; 1 to 1000000 m, h, d or w) is "
+			      "needed");
+	ck_assert_int_eq(PARSE("--archive-limit", "5M"), -EINVAL);
+	check_line(err, (const char *const[]){
+			    "--archive-limit goes with --archive DIR", NULL});
+}
+END_TEST
+
+START_TEST(page_has_one_chunk_at_least)
+{
+	/* 1024 frames are 23.2 ms. */
+	check_taken("-d", "0.0233");
+	check_refused("-d", "0.0232",
+		      "shorter than one chunk of 1024 frames (--period-size)");
+	ck_assert_int_eq(PARSE("-d", "0.0232", "--period-size", "512"), 1);
+	ck_assert_int_eq(PARSE("-d", "1", "--period-size", "65536"), -EINVAL);
+	check_line(err, (const char *const[]){
+			    "-d '1': shorter than one chunk of 65536", NULL});
+}
+END_TEST
+
+START_TEST(buffer_has_two_chunks_at_least)
+{
+	check_taken("--buffer-size", "2048");
+	check_refused("--buffer-size", "2047",
+		      "at least two chunks of 1024 frames (--period-size) are "
+		      "needed");
+	ck_assert_int_eq(PARSE("--buffer-size=16", "--period-size=8"), 1);
+	ck_assert_int_eq(PARSE("--buffer-size=16", "--period-size=9"), -EINVAL);
+}
+END_TEST
+
+START_TEST(as_many_zones_as_there_is_room_for)
+{
+	const char *arguments[2 * (SERVER_OPTIONS_LISTEN_MAX + 1) + 1] = {0};
+
+	for (size_t i = 0; i < SERVER_OPTIONS_LISTEN_MAX; i++) {
+		arguments[2 * i] = "-l";
+		arguments[2 * i + 1] = "2348";
+	}
+	ck_assert_int_eq(parse(arguments), 1);
+	ck_assert_uint_eq(o.listen_count, SERVER_OPTIONS_LISTEN_MAX);
+	arguments[2 * SERVER_OPTIONS_LISTEN_MAX] = "-l";
+	arguments[2 * SERVER_OPTIONS_LISTEN_MAX + 1] = "one-more=2348";
+	ck_assert_int_eq(parse(arguments), -EINVAL);
+	check_line(err,
+		   (const char *const[]){
+		       "-l 'one-more=2348': at most 64 are possible", NULL});
+}
+END_TEST
+
+START_TEST(default_chime_is_the_one_that_was_installed)
+{
+	check_taken("--chime", "default");
+	ck_assert_int_eq(o.chime_path[0], '/');
+	ck_assert_ptr_nonnull(strstr(o.chime_path, "/chime.wav"));
+}
+END_TEST
+
+START_TEST(what_is_no_option_is_named)
+{
+	ck_assert_int_eq(PARSE("hw:0"), -EINVAL);
+	check_line(
+	    err, (const char *const[]){"'hw:0' is no option", "--help", NULL});
+	ck_assert_int_eq(PARSE("--nothing"), -EINVAL);
+	check_line(err, (const char *const[]){"--nothing", NULL});
+	ck_assert_int_eq(PARSE("-x"), -EINVAL);
+	check_line(err, (const char *const[]){"'x'", NULL});
+	ck_assert_int_eq(PARSE("--max", "5"), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(err, "'--max' is ambiguous"));
+	ck_assert_int_eq(PARSE("--rate"), -EINVAL);
+	check_line(err, (const char *const[]){"--rate", "argument", NULL});
+	ck_assert_int_eq(PARSE("--quiet=yes"), -EINVAL);
+	check_line(err, (const char *const[]){"--quiet", "argument", NULL});
+}
+END_TEST
+
+START_TEST(help_and_version_are_all_that_is_done)
+{
+	ck_assert_int_eq(PARSE("--help", "-r", "0"), 0);
+	ck_assert(strncmp(out, "Usage: intercom-server ", 23) == 0);
+	ck_assert_str_eq(err, "");
+	ck_assert_int_eq(PARSE("-h"), 0);
+	ck_assert(strncmp(out, "Usage: intercom-server ", 23) == 0);
+	ck_assert_int_eq(PARSE("--version"), 0);
+	ck_assert(strncmp(out, "intercom-server (", 17) == 0);
+	ck_assert_ptr_eq(strchr(out, '\n'), out + strlen(out) - 1);
+	/* What was wrong before is said first. */
+	ck_assert_int_eq(PARSE("-r", "0", "--help"), -EINVAL);
+	ck_assert_str_eq(out, "");
+}
+END_TEST
+
+static void add_tests(TCase *tc)
+{
+	tcase_add_test(tc, defaults_are_those_of_the_help);
+	tcase_add_test(tc, every_option_reaches_its_place);
+	tcase_add_test(tc, short_options_are_those_of_arecord);
+	tcase_add_test(tc, last_value_counts);
+	tcase_add_test(tc, how_much_is_told_can_be_chosen);
+	tcase_add_test(tc, cd_and_dat_are_formats_with_rate_and_channels);
+	tcase_add_test(tc, every_format_has_a_name);
+	tcase_add_test(tc, numbers_end_at_their_edges);
+	tcase_add_test(tc, choices_are_named_when_the_value_is_none);
+	tcase_add_test(tc, archive_limit_is_a_size_or_an_age);
+	tcase_add_test(tc, other_archive_limits_are_refused);
+	tcase_add_test(tc, page_has_one_chunk_at_least);
+	tcase_add_test(tc, buffer_has_two_chunks_at_least);
+	tcase_add_test(tc, as_many_zones_as_there_is_room_for);
+	tcase_add_test(tc, default_chime_is_the_one_that_was_installed);
+	tcase_add_test(tc, what_is_no_option_is_named);
+	tcase_add_test(tc, help_and_version_are_all_that_is_done);
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("server-options");
+	TCase *tc = tcase_create("server-options");
+	SRunner *runner;
+	int failed;
+
+	tcase_set_timeout(tc, 120);
+	add_tests(tc);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -100,15 +100,13 @@ START_TEST(what_is_not_utf8_is_replaced)
 }
 END_TEST
 
-static void check_printable(const char *out, size_t size)
+static bool is_printable(const char *out, size_t size)
 {
-	for (size_t i = 0; i + 1 < size; i++) {
-		ck_assert_int_ge((unsigned char)out[i], ' ');
-		ck_assert_int_ne(out[i], 0x7f);
-		ck_assert(out[i] != '\xc2' ||
-			  (unsigned char)out[i + 1] >= 0xa0);
-	}
-	ck_assert_int_eq(out[size - 1], '\n');
+	for (size_t i = 0; i + 1 < size; i++)
+		if ((unsigned char)out[i] < ' ' || out[i] == 0x7f ||
+		    (out[i] == '\xc2' && (unsigned char)out[i + 1] < 0xa0))
+			return false;
+	return out[size - 1] == '\n';
 }
 
 /* Whatever follows on first bytes of each kind. */
@@ -130,7 +128,8 @@ START_TEST(no_control_character_gets_through)
 			text[at] = '\0';
 			size = log_into(out, LOG_NOTICE, text);
 			ck_assert_uint_eq(size, strlen(PREFIX) + at + 1);
-			check_printable(out, size);
+			/* libcheck writes a file for each assertion. */
+			ck_assert(is_printable(out, size));
 		}
 }
 END_TEST

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT
+ * The client's command line: every option, its edges, and what is said of a
+ * value beyond them. */
+#include "client-options.h"
+
+#include <check.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "capture.h"
+#include "log.h"
+#include "util.h"
+
+enum { ARGUMENTS_MAX = 160 };
+
+static struct client_config config;
+static char out[16384], err[16384];
+
+/* The strings stay until the next time, since CONFIG has pointers to them. */
+static int parse(const char *const *arguments)
+{
+	static char *strings[ARGUMENTS_MAX];
+	static char name[] = "intercom-client";
+	char *argv[ARGUMENTS_MAX + 2] = {name};
+	struct capture standard = capture_begin(STDOUT_FILENO);
+	struct capture error = capture_begin(STDERR_FILENO);
+	int argc = 1, r;
+
+	for (int i = 0; arguments[i]; i++) {
+		ck_assert_int_lt(i, ARGUMENTS_MAX);
+		free(strings[i]);
+		strings[i] = strdup(arguments[i]);
+		ck_assert_ptr_nonnull(strings[i]);
+		argv[argc++] = strings[i];
+	}
+	optind = 0; /* begin anew, getopt(3) */
+	log_set_level(LOG_INFO);
+	r = client_options_parse(&config, argc, argv);
+	capture_end(error, err, sizeof(err));
+	capture_end(standard, out, sizeof(out));
+	return r;
+}
+
+#define PARSE(...) parse((const char *const[]){__VA_ARGS__, NULL})
+
+static void check_taken(const char *option, const char *value)
+{
+	ck_assert_msg(PARSE(option, value) == 1, "%s %s: %s", option, value,
+		      err);
+	ck_assert_str_eq(err, "");
+	ck_assert_str_eq(out, "");
+}
+
+/* Refused with the option, the value and what is accepted. */
+static void check_refused(const char *option, const char *value,
+			  const char *accepted)
+{
+	char quoted[512];
+
+	snprintf(quoted, sizeof(quoted), "%s '%s': ", option, value);
+	ck_assert_int_eq(PARSE(option, value), -EINVAL);
+	check_line(err, (const char *const[]){quoted, accepted, NULL});
+	ck_assert_str_eq(out, "");
+}
+
+static void check_server(unsigned i, const char *name, const char *host,
+			 const char *port)
+{
+	ck_assert_uint_lt(i, config.server_count);
+	ck_assert_str_eq(config.servers[i].name, name);
+	ck_assert_str_eq(config.servers[i].endpoint.host, host);
+	ck_assert_str_eq(config.servers[i].endpoint.port, port);
+}
+
+START_TEST(defaults_are_those_of_the_help)
+{
+	ck_assert_int_eq(parse((const char *const[]){NULL}), 1);
+	ck_assert_uint_eq(config.server_count, 1);
+	check_server(0, "localhost", "localhost", "2348");
+	ck_assert_str_eq(config.speaker.device, "default");
+	ck_assert_uint_eq(config.speaker.latency_ms, 100);
+	ck_assert_uint_eq(config.speaker.period_frames, 0);
+	ck_assert_uint_eq(config.speaker.lead_in_ms, 0);
+	ck_assert_uint_eq(config.speaker.delay_ms, 0);
+	ck_assert(!config.speaker.hold);
+	ck_assert_ptr_null(config.save);
+	ck_assert_ptr_null(config.before);
+	ck_assert_ptr_null(config.after);
+	ck_assert_ptr_null(config.mixer);
+	ck_assert_int_eq(config.volume, -1);
+	ck_assert_double_eq_tol(config.max_seconds, 0, 1e-9);
+	ck_assert_ptr_null(config.psk_path);
+	ck_assert_ptr_null(config.keys);
+	ck_assert(!config.once && !config.meter);
+	ck_assert_int_eq(log_get_level(), LOG_INFO);
+}
+END_TEST
+
+START_TEST(every_option_reaches_its_place)
+{
+	ck_assert_int_eq(PARSE("--device=hw:1", "--latency=50",
+			       "--period-size=256", "--save=pages", "--once",
+			       "--volume=70", "--mixer=PCM", "--before=amp on",
+			       "--after=amp off", "--max-duration=600.5",
+			       "--hold", "--lead-in=300", "--delay=20",
+			       "--psk-file=key", "pa.example"),
+			 1);
+	ck_assert_str_eq(err, "");
+	ck_assert_str_eq(config.speaker.device, "hw:1");
+	ck_assert_uint_eq(config.speaker.latency_ms, 50);
+	ck_assert_uint_eq(config.speaker.period_frames, 256);
+	ck_assert_uint_eq(config.speaker.lead_in_ms, 300);
+	ck_assert_uint_eq(config.speaker.delay_ms, 20);
+	ck_assert(config.speaker.hold);
+	ck_assert_str_eq(config.save, "pages");
+	ck_assert(config.once);
+	ck_assert_int_eq(config.volume, 70);
+	ck_assert_str_eq(config.mixer, "PCM");
+	ck_assert_str_eq(config.before, "amp on");
+	ck_assert_str_eq(config.after, "amp off");
+	ck_assert_double_eq_tol(config.max_seconds, 600.5, 1e-9);
+	ck_assert_str_eq(config.psk_path, "key");
+	check_server(0, "pa.example", "pa.example", "2348");
+}
+END_TEST
+
+START_TEST(options_and_servers_may_be_mixed)
+{
+	ck_assert_int_eq(PARSE("first", "-Dhw:1", "second:1", "--once",
+			       "[::1]:2", "2001:db8::1", "--", "-last"),
+			 1);
+	ck_assert_str_eq(config.speaker.device, "hw:1");
+	ck_assert(config.once);
+	ck_assert_uint_eq(config.server_count, 5);
+	check_server(0, "first", "first", "2348");
+	check_server(1, "second:1", "second", "1");
+	check_server(2, "[::1]:2", "::1", "2");
+	check_server(3, "2001:db8::1", "2001:db8::1", "2348");
+	check_server(4, "-last", "-last", "2348");
+}
+END_TEST
+
+START_TEST(how_much_is_told_can_be_chosen)
+{
+	ck_assert_int_eq(PARSE("-q"), 1);
+	ck_assert_int_eq(log_get_level(), LOG_WARNING);
+	ck_assert_int_eq(PARSE("--verbose"), 1);
+	ck_assert_int_eq(log_get_level(), LOG_DEBUG);
+	/* A meter is for terminals, which this is none. */
+	ck_assert_int_eq(PARSE("-V"), 1);
+	ck_assert(!config.meter);
+	log_set_level(LOG_INFO);
+}
+END_TEST
+
+static const struct {
+	const char *option, *below, *least, *most, *beyond, *accepted;
+} numbers[] = {
+    {"--latency", "0", "1", "5000", "5001",
+     "a whole number from 1 to 5000 is needed"},
+    {"--period-size", "7", "8", "65536", "65537",
+     "a whole number from 8 to 65536 is needed"},
+    {"--volume", "-1", "0", "100", "101",
+     "a whole number from 0 to 100 is needed"},
+    {"--max-duration", "-0.1", "0", "31536000", "31536000.1",
+     "a number from 0 to 31536000 is needed"},
+    {"--lead-in", "-1", "0", "10000", "10001",
+     "a whole number from 0 to 10000 is needed"},
+    {"--delay", "-1", "0", "1000", "1001",
+     "a whole number from 0 to 1000 is needed"},
+};
+
+START_TEST(numbers_end_at_their_edges)
+{
+	static const char *const never[] = {"",
+					    "x",
+					    "5x",
+					    " 5",
+					    "-5",
+					    "0x10",
+					    "nan",
+					    "inf",
+					    "5,0",
+					    "50%",
+					    "99999999999999999999999",
+					    "4294967346",
+					    "1e999"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+		check_taken(numbers[i].option, numbers[i].least);
+		check_taken(numbers[i].option, numbers[i].most);
+		check_refused(numbers[i].option, numbers[i].below,
+			      numbers[i].accepted);
+		check_refused(numbers[i].option, numbers[i].beyond,
+			      numbers[i].accepted);
+		for (size_t n = 0; n < ARRAY_SIZE(never); n++)
+			check_refused(numbers[i].option, never[n],
+				      numbers[i].accepted);
+	}
+}
+END_TEST
+
+START_TEST(servers_that_are_none_are_refused)
+{
+	static const struct {
+		const char *name, *problem;
+	} cases[] = {
+	    {"", "the host name is missing"},
+	    {":2348", "the host name is missing"},
+	    {"host:", "port"},
+	    {"host:0", "port"},
+	    {"host:65536", "port"},
+	    {"[::1", "HOST, HOST:PORT or [V6]:PORT is needed"},
+	    {"[::1]2348", "HOST, HOST:PORT or [V6]:PORT is needed"},
+	    {"[]:2348", "HOST, HOST:PORT or [V6]:PORT is needed"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char quoted[64];
+
+		ck_assert_msg(PARSE("good", cases[i].name) == -EINVAL,
+			      "'%s' was taken", cases[i].name);
+		snprintf(quoted, sizeof(quoted), "'%s': ", cases[i].name);
+		check_line(err, (const char *const[]){quoted, cases[i].problem,
+						      "is needed", NULL});
+	}
+}
+END_TEST
+
+START_TEST(host_name_that_is_too_long_is_refused)
+{
+	char name[NET_HOST_SIZE + 1];
+
+	memset(name, 'h', sizeof(name));
+	name[NET_HOST_SIZE - 1] = '\0';
+	ck_assert_int_eq(PARSE(name), 1);
+	check_server(0, name, name, "2348");
+	name[NET_HOST_SIZE - 1] = 'h';
+	name[NET_HOST_SIZE] = '\0';
+	ck_assert_int_eq(PARSE(name), -EINVAL);
+	check_line(err,
+		   (const char *const[]){"the host name is too long", NULL});
+}
+END_TEST
+
+START_TEST(as_many_servers_as_there_is_room_for)
+{
+	const char *arguments[CLIENT_SERVERS_MAX + 2] = {0};
+
+	for (size_t i = 0; i < CLIENT_SERVERS_MAX; i++)
+		arguments[i] = "server";
+	ck_assert_int_eq(parse(arguments), 1);
+	ck_assert_uint_eq(config.server_count, CLIENT_SERVERS_MAX);
+	arguments[CLIENT_SERVERS_MAX] = "one-more";
+	ck_assert_int_eq(parse(arguments), -EINVAL);
+	check_line(err,
+		   (const char *const[]){
+		       "'one-more': at most 64 servers are possible", NULL});
+}
+END_TEST
+
+START_TEST(mixer_goes_with_a_volume)
+{
+	ck_assert_int_eq(PARSE("--mixer=PCM"), -EINVAL);
+	check_line(err, (const char *const[]){
+			    "--mixer goes with --volume PERCENT", NULL});
+	ck_assert_int_eq(PARSE("--mixer=PCM", "--volume=0"), 1);
+	ck_assert_int_eq(config.volume, 0);
+}
+END_TEST
+
+START_TEST(what_is_no_option_is_named)
+{
+	ck_assert_int_eq(PARSE("--nothing"), -EINVAL);
+	check_line(err, (const char *const[]){"--nothing", NULL});
+	ck_assert_int_eq(PARSE("-x"), -EINVAL);
+	check_line(err, (const char *const[]){"'x'", NULL});
+	ck_assert_int_eq(PARSE("--ve"), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(err, "'--ve' is ambiguous"));
+	ck_assert_int_eq(PARSE("--volume"), -EINVAL);
+	check_line(err, (const char *const[]){"--volume", "argument", NULL});
+	ck_assert_int_eq(PARSE("--once=twice"), -EINVAL);
+	check_line(err, (const char *const[]){"--once", "argument", NULL});
+}
+END_TEST
+
+START_TEST(help_and_version_are_all_that_is_done)
+{
+	ck_assert_int_eq(PARSE("--help", "--volume", "101"), 0);
+	ck_assert(strncmp(out, "Usage: intercom-client ", 23) == 0);
+	ck_assert_str_eq(err, "");
+	ck_assert_int_eq(PARSE("-h"), 0);
+	ck_assert(strncmp(out, "Usage: intercom-client ", 23) == 0);
+	ck_assert_int_eq(PARSE("--version"), 0);
+	ck_assert(strncmp(out, "intercom-client (", 17) == 0);
+	ck_assert_ptr_eq(strchr(out, '\n'), out + strlen(out) - 1);
+	/* What was wrong before is said first. */
+	ck_assert_int_eq(PARSE("--volume", "101", "--help"), -EINVAL);
+	ck_assert_str_eq(out, "");
+}
+END_TEST
+
+static void add_tests(TCase *tc)
+{
+	tcase_add_test(tc, defaults_are_those_of_the_help);
+	tcase_add_test(tc, every_option_reaches_its_place);
+	tcase_add_test(tc, options_and_servers_may_be_mixed);
+	tcase_add_test(tc, how_much_is_told_can_be_chosen);
+	tcase_add_test(tc, numbers_end_at_their_edges);
+	tcase_add_test(tc, servers_that_are_none_are_refused);
+	tcase_add_test(tc, host_name_that_is_too_long_is_refused);
+	tcase_add_test(tc, as_many_servers_as_there_is_room_for);
+	tcase_add_test(tc, mixer_goes_with_a_volume);
+	tcase_add_test(tc, what_is_no_option_is_named);
+	tcase_add_test(tc, help_and_version_are_all_that_is_done);
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("client-options");
+	TCase *tc = tcase_create("client-options");
+	SRunner *runner;
+	int failed;
+
+	tcase_set_timeout(tc, 120);
+	add_tests(tc);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -35,6 +35,8 @@ struct announcement {
 	int error;
 	char reason[160];
 	uint64_t overruns, overrun_frames;
+	uint64_t chunk_usec;
+	bool slow, told_slow;
 	double peak;
 	uint8_t *buffer; /* BUFFER_SIZE; a message's samples, as they come */
 	size_t have;	 /* bytes in buffer: less than a frame between calls */
@@ -179,6 +181,8 @@ static void on_source_opened(struct announcement *a,
 	int r;
 
 	a->planned_size = plan_size(a, message);
+	a->chunk_usec = frames_to_usec(message->u.opened.period_frames,
+				       message->u.opened.format.rate);
 	r = page_new(&a->page, &message->u.opened.format, a->planned_size);
 	if (r < 0) {
 		fail(
@@ -279,6 +283,33 @@ static void release(struct announcement *a)
 		a->callbacks.on_released(a->userdata);
 }
 
+/* Sound goes before all else in the loop. But when serving the clients takes
+ * longer than a chunk, it would be all that the loop does: then it waits for
+ * its turn, and whoever has waited for room in a socket is served meanwhile. */
+static void yield_if_slow(struct announcement *a, uint64_t took_usec)
+{
+	bool slow = took_usec > a->chunk_usec;
+
+	if (slow != a->slow)
+		(void)sd_event_source_set_priority(
+		    a->io, slow ? SD_EVENT_PRIORITY_NORMAL
+				: SD_EVENT_PRIORITY_IMPORTANT);
+	a->slow = slow;
+	if (slow && !a->told_slow && a->callbacks.on_slow) {
+		a->told_slow = true;
+		a->callbacks.on_slow(a->userdata, took_usec);
+	}
+}
+
+static void tell_grown(struct announcement *a)
+{
+	uint64_t begin = now_usec();
+
+	a->callbacks.on_grown(a->userdata);
+	if (a->state != ANNOUNCEMENT_ENDED)
+		yield_if_slow(a, now_usec() - begin);
+}
+
 static int on_source(sd_event_source *io, int fd, uint32_t revents,
 		     void *userdata)
 {
@@ -291,7 +322,7 @@ static int on_source(sd_event_source *io, int fd, uint32_t revents,
 	       size - before < TURN_SIZE_MAX && read_one(a) > 0)
 		size = a->page ? page_size(a->page) : 0;
 	if (size > before && a->state != ANNOUNCEMENT_ENDED)
-		a->callbacks.on_grown(a->userdata);
+		tell_grown(a);
 	if (!(revents & EPOLLHUP))
 		return 0;
 	if (a->state != ANNOUNCEMENT_ENDED && size == before)

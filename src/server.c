@@ -293,6 +293,15 @@ static void on_grown(void *userdata)
 	}
 }
 
+static void on_slow(void *userdata, uint64_t took_usec)
+{
+	const struct server_page *p = userdata;
+
+	log_notice("Page %u: %u clients take %" PRIu64 " ms, longer than a "
+		   "chunk: they get larger pieces, less often",
+		   p->id, p->clients, took_usec / 1000);
+}
+
 static void log_failure(const struct server_page *p)
 {
 	struct announcement_info info;
@@ -353,6 +362,7 @@ static const struct announcement_callbacks announcement_callbacks = {
     .on_opened = on_opened,
     .on_speech = on_speech,
     .on_grown = on_grown,
+    .on_slow = on_slow,
     .on_ended = on_ended,
     .on_released = on_released,
 };

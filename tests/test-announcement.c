@@ -5,6 +5,7 @@
 #include <check.h>
 #include <errno.h>
 #include <math.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -31,6 +32,8 @@ static struct announcement_info info;
 static unsigned opened, spoken, grown, ended, released;
 static uint64_t speech_began_at;
 static unsigned stop_in; /* calls of on_grown; 0: never */
+static unsigned slow, others;
+static int slow_ms; /* what on_grown takes */
 static uint32_t frames[FRAMES];
 
 /* --- what is called --- */
@@ -55,8 +58,24 @@ static void on_grown(void *userdata)
 {
 	(void)userdata;
 	grown++;
+	(void)poll(NULL, 0, slow_ms);
 	if (stop_in && --stop_in == 0)
 		announcement_stop(page, ANNOUNCEMENT_STOPPED);
+}
+
+static void on_slow(void *userdata, uint64_t took_usec)
+{
+	(void)userdata;
+	ck_assert_uint_eq(slow++, 0);
+	ck_assert_uint_ge(took_usec, CHUNK * 1000000 / 48000);
+}
+
+static int on_other(sd_event_source *source, void *userdata)
+{
+	(void)source;
+	(void)userdata;
+	others++;
+	return 0;
 }
 
 static void on_ended(void *userdata)
@@ -78,6 +97,7 @@ static const struct announcement_callbacks callbacks = {
     .on_opened = on_opened,
     .on_speech = on_speech,
     .on_grown = on_grown,
+    .on_slow = on_slow,
     .on_ended = on_ended,
     .on_released = on_released,
 };
@@ -87,7 +107,8 @@ static void setup(void)
 	signal(SIGPIPE, SIG_IGN);
 	card_setup(FRAMES);
 	ck_assert_int_ge(sd_event_new(&event), 0);
-	opened = spoken = grown = ended = released = stop_in = 0;
+	opened = spoken = grown = ended = released = stop_in = slow = 0;
+	slow_ms = 0;
 }
 
 static void teardown(void)
@@ -261,6 +282,24 @@ START_TEST(an_overrun_leaves_the_page_in_time)
 }
 END_TEST
 
+START_TEST(slow_serving_is_told_once_and_leaves_the_loop_to_others)
+{
+	sd_event_source *other;
+
+	talk(0, NULL);
+	slow_ms = 4 * CHUNK * 1000 / 48000;
+	run_until(&slow);
+	ck_assert_int_ge(sd_event_add_defer(event, &other, on_other, NULL), 0);
+	ck_assert_int_ge(sd_event_source_set_enabled(other, SD_EVENT_ON), 0);
+	others = 0;
+	grown = 0;
+	while (grown < 5)
+		ck_assert_int_ge(sd_event_run(event, PATIENCE_USEC), 0);
+	ck_assert_uint_ge(others, 4);
+	sd_event_source_unref(other);
+}
+END_TEST
+
 START_TEST(a_missing_microphone_is_no_device)
 {
 	card_command("unplugged");
@@ -391,6 +430,8 @@ int main(void)
 	tcase_add_test(tests, a_page_without_an_end_is_stopped);
 	tcase_add_test(tests, a_page_is_stopped_while_the_card_opens);
 	tcase_add_test(tests, an_overrun_leaves_the_page_in_time);
+	tcase_add_test(tests,
+		       slow_serving_is_told_once_and_leaves_the_loop_to_others);
 	tcase_add_test(tests, a_missing_microphone_is_no_device);
 	tcase_add_test(tests,
 		       a_microphone_that_is_unplugged_keeps_what_it_heard);

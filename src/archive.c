@@ -63,29 +63,36 @@ static void free_files(struct kept_files *kept)
 	free(kept->files);
 }
 
+static int make_room(struct kept_files *kept)
+{
+	const size_t room = kept->room ? 2 * kept->room : 64;
+	struct kept_file *files;
+
+	if (kept->count < kept->room)
+		return 0;
+	files = reallocarray(kept->files, room, sizeof(*files));
+	if (!files)
+		return -ENOMEM;
+	kept->files = files;
+	kept->room = room;
+	return 0;
+}
+
 static int add_file(struct kept_files *kept, const char *name,
 		    const struct stat *st)
 {
-	struct kept_file file = {
-	    .time = st->st_mtim,
-	    .size = (uint64_t)st->st_size,
-	};
+	struct kept_file *file;
 
-	if (kept->count == kept->room) {
-		size_t room = kept->room ? 2 * kept->room : 64;
-		struct kept_file *files =
-		    reallocarray(kept->files, room, sizeof(*files));
-
-		if (!files)
-			return -ENOMEM;
-		kept->files = files;
-		kept->room = room;
-	}
-	file.name = strdup(name);
-	if (!file.name)
+	if (make_room(kept) < 0)
 		return -ENOMEM;
-	kept->files[kept->count++] = file;
-	kept->total_size += file.size;
+	file = &kept->files[kept->count];
+	file->name = strdup(name);
+	if (!file->name)
+		return -ENOMEM;
+	file->time = st->st_mtim;
+	file->size = (uint64_t)st->st_size;
+	kept->count++;
+	kept->total_size += file->size;
 	return 0;
 }
 

@@ -225,10 +225,9 @@ END_TEST
 START_TEST(nothing_is_lost_when_the_queue_is_full)
 {
 	enum { PIECES = 20000, PIECE = 404 };
-	_cleanup_free_ uint8_t *data = malloc(PIECES * PIECE);
+	static uint8_t data[PIECES * PIECE];
 	char name[NAME_MAX + 1];
 
-	ck_assert_ptr_nonnull(data);
 	for (size_t i = 0; i < PIECES * PIECE; i++)
 		data[i] = (uint8_t)(i * 31 + i / 251);
 	begin("all");
@@ -298,14 +297,12 @@ END_TEST
 /* Until the thread is done the page's memory is needed. */
 START_TEST(giving_up_after_the_end_keeps_the_file)
 {
-	enum { SIZE = 16 << 20 };
-	_cleanup_free_ uint8_t *data = malloc(SIZE);
+	static uint8_t data[16 << 20];
 	char name[NAME_MAX + 1];
 	uint64_t offset;
 
-	ck_assert_ptr_nonnull(data);
-	memset(data, 'x', SIZE);
-	ck_assert_int_eq(page_append(page, data, SIZE), 0);
+	memset(data, 'x', sizeof(data));
+	ck_assert_int_eq(page_append(page, data, sizeof(data)), 0);
 	page_end(page);
 	begin("all");
 	archive_push(writer);
@@ -315,7 +312,7 @@ START_TEST(giving_up_after_the_end_keeps_the_file)
 	wait_until(is_done);
 	writer = archive_free(writer);
 	ck_assert_int_eq(count_files(name), 1);
-	check_file(name, data, SIZE);
+	check_file(name, data, sizeof(data));
 }
 END_TEST
 

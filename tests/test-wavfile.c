@@ -493,6 +493,7 @@ START_TEST(file_with_both_names_is_one_file)
 {
 	_cleanup_free_ char *name = strdup(path_of("page.wav"));
 
+	ck_assert_ptr_nonnull(name);
 	put_partial(".page.wav.abcdef.part", "abcd");
 	ck_assert_int_eq(repair(), 1);
 	ck_assert_int_eq(link(name, path_of(".page.wav.abcdef.part")), 0);

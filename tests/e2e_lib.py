@@ -49,7 +49,7 @@ class Card:
     """A virtual sound card: an asound.conf, a control directory, files."""
 
     def __init__(self, folder, name="card", capture=None, playback=True,
-                 options=""):
+                 options="", patient=True):
         self.folder = os.path.join(folder, name)
         self.control = os.path.join(self.folder, "control")
         os.makedirs(self.control)
@@ -69,11 +69,12 @@ class Card:
         self.conf = os.path.join(self.folder, "asound.conf")
         with open(self.conf, "w") as f:
             f.write('pcm_type.vcard { lib "%s" }\n'
-                    "pcm.card { type vcard control \"%s\" %s\n%s }\n"
+                    "pcm.card { type vcard control \"%s\" patient %d %s\n"
+                    "%s }\n"
                     'pcm.plugcard { type plug slave.pcm card }\n'
                     'pcm.!default { type plug slave.pcm card }\n'
                     % (os.environ.get("VCARD_SO", program("vcard.so")),
-                       self.control, options, "\n".join(parts)))
+                       self.control, patient, options, "\n".join(parts)))
 
     def env(self):
         env = dict(os.environ)

@@ -34,6 +34,8 @@ enum {
 	PERIOD_BYTES_MAX = 1 << 20,
 	BUFFER_BYTES_MAX = 4 << 20,
 	PERIODS_MAX = 1024,
+	PATIENT_LOOKS = 16, /* one turn of a program's loop is a few */
+	PATIENT_NS = 20 * 1000 * 1000,
 };
 
 /* What the configuration says; strings belong to the configuration tree and
@@ -41,7 +43,7 @@ enum {
 struct vcard_config {
 	const char *control, *file, *log, *format;
 	double drift_ppm, tone_hz;
-	long clicks, loop, open_delay_ms, can_resume, rate, channels;
+	long clicks, loop, open_delay_ms, can_resume, patient, rate, channels;
 	long period_bytes_min, period_bytes_max;
 	long buffer_bytes_min, buffer_bytes_max;
 };
@@ -51,7 +53,7 @@ struct vcard {
 	char *control;
 	int control_fd, lock_fd, inotify_fd, timer_fd, file_fd, log_fd;
 	double drift_ppm, tone_hz;
-	bool clicks, loop, can_resume;
+	bool clicks, loop, can_resume, patient;
 	const uint8_t *input; /* mmap of the file to capture */
 	size_t input_size;
 	uint8_t *ring; /* playback: transferred and not yet played */
@@ -64,6 +66,8 @@ struct vcard {
 	uint64_t content_base; /* frame of the file that is frame 0 */
 	uint64_t file_base;    /* frames in the playback file before start */
 	uint64_t halted_ns;    /* since when the clock stands; 0: it runs */
+	uint64_t waiting_ns;   /* since when it waits for the program */
+	unsigned looks;	       /* that the program has had since then */
 };
 
 static uint64_t now_ns(void)
@@ -387,6 +391,28 @@ static bool control_changed(const struct vcard *card)
 
 /* --- the position --- */
 
+/* The position is that of now. */
+static void wait_for_program(struct vcard *card)
+{
+	uint64_t now = now_ns();
+
+	if (card->looks++ == 0)
+		card->waiting_ns = now;
+	card->start_ns += now - time_of(card, card->position);
+}
+
+/* All but the last frame is played while the program may still write. */
+static bool wait_for_frames(struct vcard *card, uint64_t ready)
+{
+	if (!card->patient || ready == 0 ||
+	    (card->looks > PATIENT_LOOKS &&
+	     now_ns() > card->waiting_ns + PATIENT_NS))
+		return false;
+	play(card, ready - 1);
+	wait_for_program(card);
+	return true;
+}
+
 static void advance_playback(struct vcard *card, uint64_t passed)
 {
 	uint64_t ready = snd_pcm_ioplug_hw_avail(
@@ -395,8 +421,11 @@ static void advance_playback(struct vcard *card, uint64_t passed)
 
 	if (passed < ready || card->stop_threshold > card->io.buffer_size) {
 		play(card, passed < ready ? passed : ready);
+		card->looks = 0;
 		return;
 	}
+	if (!draining && wait_for_frames(card, ready))
+		return;
 	play(card, ready);
 	if (!draining)
 		enter_fault(card, SND_PCM_STATE_XRUN, "xrun");
@@ -408,10 +437,14 @@ static void advance_capture(struct vcard *card, uint64_t passed)
 	    &card->io, card->position % card->boundary, card->io.appl_ptr);
 
 	if (pending + passed < card->stop_threshold ||
-	    card->stop_threshold > card->io.buffer_size)
+	    card->stop_threshold > card->io.buffer_size) {
 		card->position += passed;
-	else
+	} else if (card->patient) {
+		card->position += card->stop_threshold - 1 - pending;
+		wait_for_program(card);
+	} else {
 		enter_fault(card, SND_PCM_STATE_XRUN, "xrun");
+	}
 }
 
 /* Brings the position up to the clock. */
@@ -548,6 +581,7 @@ static int on_prepare(snd_pcm_ioplug_t *io)
 		card->file_base += card->position;
 	card->position = 0;
 	card->halted_ns = 0;
+	card->looks = 0;
 	/* An empty ring can be written to. */
 	arm_timer(card, io->stream == SND_PCM_STREAM_PLAYBACK ? 1 : 0);
 	return 0;
@@ -703,6 +737,7 @@ static int read_field(struct vcard_config *config, const char *id,
 	    {.name = "clicks", .integer = &config->clicks},
 	    {.name = "loop", .integer = &config->loop},
 	    {.name = "open_delay", .integer = &config->open_delay_ms},
+	    {.name = "patient", .integer = &config->patient},
 	    {.name = "resume", .integer = &config->can_resume},
 	    {.name = "rate", .integer = &config->rate},
 	    {.name = "channels", .integer = &config->channels},
@@ -827,6 +862,7 @@ static int vcard_new(struct vcard **ret, const struct vcard_config *config,
 	card->clicks = config->clicks;
 	card->loop = config->loop;
 	card->can_resume = config->can_resume;
+	card->patient = config->patient;
 	card->boundary = LONG_MAX;
 	card->timer_fd =
 	    timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);

@@ -13,6 +13,7 @@
  *		control "/path/to/directory"	# optional, must exist
  *		drift 50	# ppm by which the card is fast
  *		open_delay 400	# ms that opening takes
+ *		patient 1	# no xrun only because the machine is busy
  *		resume 1	# a suspend is resumed in place, else prepared
  *		format "S16_LE" rate 48000 channels 2	# the only ones
  *		period_bytes_min 64 period_bytes_max 4096
@@ -45,6 +46,10 @@
  * It writes there "log", lines of "TIME EVENT DIRECTION" (open, hw_params ..,
  * start, stop, xrun, suspend, resume, unplug, close), and holds
  * "lock-DIRECTION" while it is open: like hardware, it opens once.
+ *
+ * The clock of a patient card waits when a ring is full or about to be empty: a
+ * capture goes on when the program has read, and a playback gives it time to
+ * look and to write. Then a busy machine delays a test and does not fail it.
  *
  * After an xrun the capture goes on where the clock is, not where it was.
  */

@@ -103,9 +103,22 @@ def settings(name, **variables):
     path.write_text("\n".join(lines) + "\n")
 
 
+RUN_UNITS = pathlib.Path("/run/systemd/system")
+
+
+def clean_up():
+    """Removes the drop-ins, and what cards have for settings of their own."""
+    for path in RUN_UNITS.glob("intercom*.d/test.conf"):
+        path.unlink()
+        path.parent.rmdir()
+    run("systemctl", "daemon-reload")
+    for path in pathlib.Path("/etc/default").glob("intercom-client.*"):
+        path.unlink()
+
+
 def drop_in(name, text):
-    """A drop-in that a reboot removes."""
-    folder = pathlib.Path("/run/systemd/system", name + ".d")
+    """A drop-in of the running system."""
+    folder = RUN_UNITS / (name + ".d")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "test.conf").write_text(text)
     run("systemctl", "daemon-reload")
@@ -156,6 +169,7 @@ def make_users():
 
 def set_up(server_options="-D hw:Mic,0", client_options="--latency 1000"):
     """The server's socket is open, no client runs."""
+    clean_up()
     load_cards()
     make_users()
     settings("intercom-server", INTERCOM_SERVER_OPTIONS=server_options)
@@ -292,3 +306,4 @@ def main(*steps):
             sys.exit(1)
         print("ok: %s (%.1f s)" % (step.__doc__, time.monotonic() - begin),
               flush=True)
+    clean_up()

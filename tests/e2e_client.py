@@ -14,7 +14,7 @@ import time
 
 from e2e_lib import (BUILDDIR, PATIENCE, SRCDIR, Card, Case, free_port, main,
                      noise, program, wait_until, wav_bytes,
-                     helped_options, manual_options)
+                     helped_options, in_time, manual_options)
 
 RATE = 44100
 FRAME = 4
@@ -351,6 +351,7 @@ class Pages(ClientCase):
             silence = bytes(RATE * lead_in // 1000 * FRAME)
             self.assertTrue(card.sound().startswith(silence + data))
 
+    @in_time
     def test_delay_sounds_later_and_loses_nothing(self):
         card = Card(self.folder)
         server = self.server()
@@ -365,6 +366,7 @@ class Pages(ClientCase):
         self.assertGreaterEqual(self.counters(line)["latency"], 500)
         self.assertTrue(card.sound().startswith(data))
 
+    @in_time
     def test_nothing_is_clipped_by_a_card_that_opens_slowly(self):
         card = Card(self.folder, options="open_delay 600")
         server = self.server()
@@ -443,6 +445,7 @@ class Saving(ClientCase):
         self.assert_clean(client.wait_line("ended"))
         self.assertTrue(card.sound().startswith(data))
 
+    @in_time
     def test_a_stopped_client_leaves_a_correct_file(self):
         card = Card(self.folder)
         server = self.server()
@@ -487,6 +490,7 @@ class Network(ClientCase):
         self.assertEqual(client.count("connected, waiting"), 1)
         self.assertEqual(client.count("ended before a page"), 1)
 
+    @in_time
     def test_a_gap_shorter_than_the_latency_is_inaudible(self):
         card = Card(self.folder)
         server = self.server()
@@ -501,6 +505,7 @@ class Network(ClientCase):
         self.assert_clean(client.wait_line("ended"))
         self.assertTrue(card.sound().startswith(data))
 
+    @in_time
     def test_jitter_below_the_latency_is_inaudible(self):
         card = Card(self.folder)
         server = self.server()
@@ -510,6 +515,7 @@ class Network(ClientCase):
         self.assert_clean(client.wait_line("ended"))
         self.assertTrue(card.sound().startswith(data))
 
+    @in_time
     def test_chunks_longer_than_the_latency_are_no_starvation(self):
         card = Card(self.folder)
         server = self.server()
@@ -519,6 +525,7 @@ class Network(ClientCase):
         self.assert_clean(client.wait_line("ended"))
         self.assertTrue(card.sound().startswith(data))
 
+    @in_time
     def test_a_longer_gap_is_faded_counted_and_made_up_for(self):
         card = Card(self.folder)
         server = self.server()
@@ -560,6 +567,7 @@ class Network(ClientCase):
         half = data[RATE * FRAME + 2000:]
         self.assertGreater(sound.find(half), 0, "the rest is bit-exact")
 
+    @in_time
     def test_a_connection_that_breaks_is_faded_and_taken_up_again(self):
         card = Card(self.folder)
         server = self.server()
@@ -577,6 +585,7 @@ class Network(ClientCase):
         server.page(wav_bytes(noise(4000)))
         self.assert_clean(client.wait_line("ended \\(", 2))
 
+    @in_time
     def test_max_duration_ends_a_page_and_the_next_one_sounds(self):
         card = Card(self.folder)
         server = self.server()
@@ -594,6 +603,7 @@ class Network(ClientCase):
 
 
 class Several(ClientCase):
+    @in_time
     def test_the_first_listed_takes_over_and_the_other_is_resumed(self):
         card = Card(self.folder)
         first, second = self.server(), self.server()
@@ -616,6 +626,7 @@ class Several(ClientCase):
         self.assertGreater(max(values), 19000, "the first was heard")
         self.assertGreater(card.sound().find(tone(0.9, amplitude=20000)), 0)
 
+    @in_time
     def test_a_later_one_does_not_disturb(self):
         card = Card(self.folder)
         first, second = self.server(), self.server()
@@ -655,6 +666,7 @@ class Faults(ClientCase):
         live.stop()
         return self.counters(client.wait_line("ended \\("))
 
+    @in_time
     def test_a_card_that_is_missing_at_start_is_found_later(self):
         for fault in ("unplugged", "busy"):
             card = Card(self.folder, fault)
@@ -672,6 +684,7 @@ class Faults(ClientCase):
             self.assertLess(counters["latency"], 200)
             self.assertEqual(client.count("Cannot open"), 1)
 
+    @in_time
     def test_a_card_that_is_unplugged_and_returns(self):
         card = Card(self.folder)
         client, live = self.live_client(card)
@@ -686,6 +699,7 @@ class Faults(ClientCase):
         self.assertEqual(counters["result"], "complete")
         self.assertEqual(counters["losses"], 1)
 
+    @in_time
     def test_a_card_that_stalls_is_lost_after_two_seconds(self):
         card = Card(self.folder)
         client, live = self.live_client(card)
@@ -696,6 +710,7 @@ class Faults(ClientCase):
         self.sounding(card)
         self.assertGreaterEqual(self.ended(client, live)["losses"], 1)
 
+    @in_time
     def test_an_xrun_is_recovered_and_counted(self):
         card = Card(self.folder)
         client, live = self.live_client(card)
@@ -708,6 +723,7 @@ class Faults(ClientCase):
         self.assertEqual(counters["xruns"] + counters["starvations"], 1)
         self.assertEqual(counters["losses"], 0)
 
+    @in_time
     def test_a_suspend_is_resumed(self):
         for resume in (0, 1):
             card = Card(self.folder, "suspend%d" % resume,
@@ -724,6 +740,7 @@ class Faults(ClientCase):
             client.signal(signal.SIGUSR1)
             self.assertIn(", 1 suspends", client.wait_line("Counters"))
 
+    @in_time
     def test_a_card_that_is_gone_costs_no_time(self):
         card = Card(self.folder)
         client, live = self.live_client(card)

@@ -10,7 +10,7 @@ import threading
 import wave
 
 from e2e_bus import BusCase
-from e2e_lib import (Card, PATIENCE, free_port, main, noise, program,
+from e2e_lib import (Card, PATIENCE, free_port, in_time, main, noise, program,
                      receive_all, wait_until, wav_bytes)
 from e2e_server import FRAME, ServerCase
 
@@ -248,6 +248,7 @@ class Pages(TlsCase):
         self.assertIn("2 clients reached, 0 lost, 0 skips",
                       server.wait_line("Page 1: "))
 
+    @in_time
     def test_a_loudspeaker_plays_every_frame(self):
         self.keygen("yard")
         server = self.tls_server("-d", "1")

@@ -121,7 +121,7 @@ START_TEST(one_that_hangs_is_killed_with_its_children)
 }
 END_TEST
 
-START_TEST(signals_that_the_loop_blocks_work_in_a_hook)
+START_TEST(signals_that_the_client_does_not_want_work_in_a_hook)
 {
 	sigset_t mask;
 	char text[64];
@@ -130,10 +130,13 @@ START_TEST(signals_that_the_loop_blocks_work_in_a_hook)
 	sigaddset(&mask, SIGTERM);
 	sigprocmask(SIG_BLOCK, &mask, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	start("sh -c 'kill -TERM $$; echo lives >&9'; echo $? >&9; "
-	      "sh -c 'kill -PIPE $$; echo lives >&9'; echo $? >&9");
+	signal(SIGXFSZ, SIG_IGN);
+	start(
+	    "sh -c 'kill -TERM $$; echo lives >&9'; echo $? >&9; "
+	    "sh -c 'kill -PIPE $$; echo lives >&9'; echo $? >&9; "
+	    "ulimit -c 0; sh -c 'kill -XFSZ $$; echo lives >&9'; echo $? >&9");
 	read_all(text, sizeof(text));
-	ck_assert_str_eq(text, "143\n141\n");
+	ck_assert_str_eq(text, "143\n141\n153\n");
 }
 END_TEST
 
@@ -157,7 +160,8 @@ int main(void)
 	tcase_add_test(tc, text_of_a_fact_is_no_command);
 	tcase_add_test(tc, end_is_seen);
 	tcase_add_test(tc, one_that_hangs_is_killed_with_its_children);
-	tcase_add_test(tc, signals_that_the_loop_blocks_work_in_a_hook);
+	tcase_add_test(tc,
+		       signals_that_the_client_does_not_want_work_in_a_hook);
 	tcase_add_test(tc, killing_nothing_is_fine);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);

@@ -17,9 +17,10 @@
 #include "util.h"
 #include "wavfile.h"
 
+/* Without padding, of which send() would read what nobody has written. */
 struct order {
 	uint64_t size; /* the page's, in bytes */
-	bool ended, give_up;
+	uint32_t ended, give_up;
 };
 
 struct archive_writer {

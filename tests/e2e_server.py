@@ -95,7 +95,7 @@ class FixedPages(ServerCase):
                           params.framerate, params.nframes),
                          (2, 2, 44100, 220160))
         self.assertEqual(frames, self.sound[:220160 * FRAME])
-        line = server.wait_line(r"Page 1: ")
+        line = server.wait_line("Page 1: .*reached")
         self.assertIn("220160 frames (4.99 s), 2 clients reached, 0 lost, "
                       "0 skips, 0 overruns", line)
         wait_until(lambda: self.card.events("close"), "the card to be closed")
@@ -142,7 +142,7 @@ class FixedPages(ServerCase):
         self.assertEqual(len(set(results)), 1)
         self.assertEqual(len(results[0]), 44 + page_size(44100, CHUNK, 1))
         self.assertIn("200 clients reached, 0 lost",
-                      server.wait_line("Page 1: "))
+                      server.wait_line("Page 1: .*reached"))
 
     def test_a_page_after_a_page(self):
         server = self.server("-d", "0.1")
@@ -152,7 +152,7 @@ class FixedPages(ServerCase):
             server.write("\n")
             self.assertEqual(len(receive_all(s)),
                              44 + page_size(44100, CHUNK, 0.1))
-            server.wait_line("Page %d: " % n)
+            server.wait_line("Page %d: .*reached" % n)
         self.assertEqual(len(self.card.events("open")), 5)
         wait_until(lambda: len(self.card.events("close")) == 5, "closing")
 
@@ -172,7 +172,8 @@ class OpenEndedPages(ServerCase):
         samples = begin + rest
         self.assertEqual(samples, self.sound[:len(samples)])
         self.assertEqual(len(samples) % FRAME, 0)
-        self.assertIn("1 client reached, 0 lost", server.wait_line("Page 1: "))
+        self.assertIn("1 client reached, 0 lost",
+                      server.wait_line("Page 1: .*reached"))
 
     def test_sigterm_ends_a_page_cleanly(self):
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -211,7 +212,8 @@ class OpenEndedPages(ServerCase):
         receive(s, 20044)
         server.write("\n")
         self.assertEqual(len(receive_all(s)) % FRAME, 0)
-        self.assertIn("1 client reached", server.wait_line("Page 1: "))
+        self.assertIn("1 client reached",
+                      server.wait_line("Page 1: .*reached"))
 
 
 class JoiningAndLagging(ServerCase):
@@ -261,7 +263,7 @@ class JoiningAndLagging(ServerCase):
         late = receive_all(slow)
         self.assertLess(len(late), 44 + total)
         self.assertEqual((len(late) - 44) % FRAME, 0)
-        line = server.wait_line("Page 1: ")
+        line = server.wait_line("Page 1: .*reached")
         self.assertIn("2 clients reached, 0 lost", line)
         self.assertGreater(int(re.search(r"(\d+) skip", line).group(1)), 0)
         # What it got is made of whole pieces of the page, in order.
@@ -275,7 +277,8 @@ class JoiningAndLagging(ServerCase):
         server.write("\n")
         server.wait_line("took nothing for 10 s", patience=60)
         server.write("\n")
-        self.assertIn("0 clients reached, 1 lost", server.wait_line("Page 1: "))
+        self.assertIn("0 clients reached, 1 lost",
+                      server.wait_line("Page 1: .*reached"))
 
     def test_a_vanished_client_is_counted_as_lost(self):
         server = self.server("-d", "0")
@@ -289,7 +292,8 @@ class JoiningAndLagging(ServerCase):
         receive(stays, 100000)
         server.write("\n")
         receive_all(stays)
-        self.assertIn("1 client reached, 1 lost", server.wait_line("Page 1: "))
+        self.assertIn("1 client reached, 1 lost",
+                      server.wait_line("Page 1: .*reached"))
 
     def test_a_half_closed_client_still_gets_its_page(self):
         server = self.server("-d", "0.3")
@@ -309,7 +313,8 @@ class JoiningAndLagging(ServerCase):
         wait_until(lambda: self._count(server) == 1, "one client")
         server.write("\n")
         receive_all(stays)
-        self.assertIn("1 client reached, 0 lost", server.wait_line("Page 1: "))
+        self.assertIn("1 client reached, 0 lost",
+                      server.wait_line("Page 1: .*reached"))
 
     def test_a_client_that_talks_is_dropped(self):
         server = self.server()
@@ -358,7 +363,7 @@ class Faults(ServerCase):
         self.assertEqual(data, self.sound[:len(data)])
         server.wait_line("The capture device 'card' failed: No such device")
         self.card.clear("unplugged")
-        server.wait_line("Page 1: ")
+        server.wait_line("Page 1: .*reached")
         (s,) = self.clients(1)
         self.wait_clients(server, 1)
         server.write("\n")
@@ -387,7 +392,7 @@ class Faults(ServerCase):
         data += receive(s, 200000)
         server.write("\n")
         data += receive_all(s)
-        line = server.wait_line("Page 1: ")
+        line = server.wait_line("Page 1: .*reached")
         self.assertIn("1 overrun", line)
         # The microphone's file shows by position how much time was lost: what
         # follows the silence must be as far into the file as into the page

@@ -19,6 +19,8 @@ enum {
 	TURN_SIZE_MAX = 1 << 20,
 	/* The longest silence that stands in for an overrun. */
 	GAP_SECONDS_MAX = 10,
+	/* One may be the machine's; these are the clients'. */
+	SLOW_TURNS = 5,
 };
 
 struct announcement {
@@ -36,7 +38,8 @@ struct announcement {
 	char reason[160];
 	uint64_t overruns, overrun_frames;
 	uint64_t chunk_usec;
-	bool slow, told_slow;
+	unsigned slow_turns; /* in a row */
+	bool told_slow;
 	double peak;
 	uint8_t *buffer; /* BUFFER_SIZE; a message's samples, as they come */
 	size_t have;	 /* bytes in buffer: less than a frame between calls */
@@ -290,12 +293,13 @@ static void yield_if_slow(struct announcement *a, uint64_t took_usec)
 {
 	bool slow = took_usec > a->chunk_usec;
 
-	if (slow != a->slow)
+	if (slow != (a->slow_turns > 0))
 		(void)sd_event_source_set_priority(
 		    a->io, slow ? SD_EVENT_PRIORITY_NORMAL
 				: SD_EVENT_PRIORITY_IMPORTANT);
-	a->slow = slow;
-	if (slow && !a->told_slow && a->callbacks.on_slow) {
+	a->slow_turns = slow ? a->slow_turns + 1 : 0;
+	if (a->slow_turns >= SLOW_TURNS && !a->told_slow &&
+	    a->callbacks.on_slow) {
 		a->told_slow = true;
 		a->callbacks.on_slow(a->userdata, took_usec);
 	}

@@ -47,8 +47,9 @@ struct announcement_callbacks {
 	void (*on_opened)(void *userdata); /* the page exists and is empty */
 	void (*on_speech)(void *userdata); /* from now on speech goes out */
 	void (*on_grown)(void *userdata);  /* samples were appended */
-	/* For the first time on_grown took longer than a chunk lasts: from now
-	 * on it is called less often, for more samples. May be NULL. */
+	/* For the first time on_grown took longer than a chunk lasts for some
+	 * turns in a row; meanwhile it is called less often, for more samples.
+	 * May be NULL. */
 	void (*on_slow)(void *userdata, uint64_t took_usec);
 	void (*on_ended)(void *userdata);    /* state is ENDED */
 	void (*on_released)(void *userdata); /* the device is closed too */

@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 
 #include "net.h"
+#include "poller.h"
 #include "transport.h"
 #include "util.h"
 
@@ -19,12 +20,13 @@ enum {
 	GARBAGE_SIZE_MAX = 4096,
 	USER_TIMEOUT_MS = 20000,
 	/* One turn of one connection, so that nobody waits for a fast one. */
-	SEND_SIZE_MAX = 1 << 20,
+	SEND_SIZE_MAX = 256 << 10,
 };
 
 struct connection {
 	struct transport *transport;
-	sd_event_source *io;
+	struct poller *poller;
+	struct poller_watch watch;
 	enum connection_state state;
 	bool blocked;	  /* the socket was full: waits for EPOLLOUT */
 	bool read_closed; /* the peer will send no more */
@@ -43,12 +45,19 @@ struct connection {
 	char peer[NET_ADDRESS_SIZE];
 };
 
+static void stop_watching(struct connection *c)
+{
+	if (c->poller)
+		poller_remove(c->poller, &c->watch);
+	c->poller = NULL;
+}
+
 static void end(struct connection *c, enum connection_end how)
 {
 	if (c->ended)
 		return;
 	c->ended = true;
-	c->io = sd_event_source_disable_unref(c->io);
+	stop_watching(c);
 	c->callbacks->on_end(c, how, c->userdata);
 }
 
@@ -63,7 +72,8 @@ static void update_events(struct connection *c)
 	if (c->blocked)
 		events |= EPOLLOUT;
 	/* Fails only for want of kernel memory; the progress check ends it. */
-	(void)sd_event_source_set_io_events(c->io, events);
+	if (c->poller)
+		(void)poller_change(c->poller, &c->watch, events);
 }
 
 static void set_blocked(struct connection *c, bool blocked)
@@ -237,29 +247,36 @@ static void on_writable(struct connection *c)
 		say_end(c);
 }
 
-static int on_io(sd_event_source *source, int fd, uint32_t revents,
-		 void *userdata)
+static void on_ready(void *userdata, uint32_t revents)
 {
 	struct connection *c = userdata;
 
-	(void)source;
-	(void)fd;
 	if (c->state == CONNECTION_HANDSHAKE) {
 		go_on_shaking(c);
-		return 0;
+		return;
 	}
 	if (revents & (EPOLLHUP | EPOLLERR)) {
 		end(c, end_of_broken(c));
-		return 0;
+		return;
 	}
 	if (revents & EPOLLIN)
 		on_readable(c);
 	if (!c->ended && (revents & EPOLLOUT))
 		on_writable(c);
-	return 0;
 }
 
-int connection_new(struct connection **ret, sd_event *event, int fd,
+static int watch(struct connection *c, struct poller *poller, int fd)
+{
+	int r;
+
+	c->watch = (struct poller_watch){fd, on_ready, c};
+	r = poller_add(poller, &c->watch, EPOLLIN);
+	if (r == 0)
+		c->poller = poller;
+	return r;
+}
+
+int connection_new(struct connection **ret, struct poller *poller, int fd,
 		   struct transport_keys *keys,
 		   const struct sockaddr_storage *peer,
 		   const struct connection_callbacks *callbacks, void *userdata)
@@ -280,7 +297,7 @@ int connection_new(struct connection **ret, sd_event *event, int fd,
 	r = keys ? transport_new_server(&c->transport, fd, keys)
 		 : transport_new_plain(&c->transport, fd);
 	if (r == 0)
-		r = sd_event_add_io(event, &c->io, fd, EPOLLIN, on_io, c);
+		r = watch(c, poller, fd);
 	if (r < 0) {
 		connection_free(c);
 		return r;
@@ -293,7 +310,7 @@ struct connection *connection_free(struct connection *c)
 {
 	if (!c)
 		return NULL;
-	sd_event_source_disable_unref(c->io);
+	stop_watching(c);
 	page_unref(c->page);
 	transport_free(c->transport);
 	free(c);
@@ -308,6 +325,8 @@ void connection_attach(struct connection *c, struct page *page, uint64_t offset,
 
 	assert(c->state == CONNECTION_WAITING);
 	c->state = CONNECTION_ON_AIR;
+	if (page_ended(page))
+		net_setup_bulk(transport_fd(c->transport));
 	c->page = page_ref(page);
 	c->offset = offset;
 	c->max_lag = max_lag;

@@ -6,10 +6,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
-#include <systemd/sd-event.h>
 
 #include "page.h"
 
+struct poller;
 struct transport_keys;
 
 enum connection_state {
@@ -51,9 +51,9 @@ struct connection_callbacks {
 		       void *userdata);
 };
 
-/* Takes over FD (non-blocking; also on error). With KEYS (which outlive it)
- * there is TLS around it. 0 or negative errno. */
-int connection_new(struct connection **ret, sd_event *event, int fd,
+/* Takes over FD (non-blocking; also on error). With KEYS there is TLS around
+ * it; they and POLLER outlive it. 0 or negative errno. */
+int connection_new(struct connection **ret, struct poller *poller, int fd,
 		   struct transport_keys *keys,
 		   const struct sockaddr_storage *peer,
 		   const struct connection_callbacks *callbacks,

@@ -304,6 +304,11 @@ void net_setup_sender(int fd, unsigned user_timeout_ms)
 	set_keepalive(fd, 10, 5, 3);
 }
 
+void net_setup_bulk(int fd)
+{
+	set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, -1); /* no limit */
+}
+
 void net_setup_receiver(int fd)
 {
 	set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);

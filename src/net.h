@@ -62,6 +62,9 @@ int net_connect_result(int fd);
  * Sender: TCP_NODELAY, TCP_NOTSENT_LOWAT, keep-alive and TCP_USER_TIMEOUT so
  * that a dead peer is noticed within USER_TIMEOUT_MS. */
 void net_setup_sender(int fd, unsigned user_timeout_ms);
+/* A sender of what is there already, whom it does not hurt that a stalled peer
+ * has swallowed some of it: fewer, larger writes. */
+void net_setup_bulk(int fd);
 /* Receiver: keep-alive so that a dead peer is noticed within 25 s. */
 void net_setup_receiver(int fd);
 

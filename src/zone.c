@@ -7,6 +7,7 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 
+#include "poller.h"
 #include "transport.h"
 #include "util.h"
 
@@ -39,6 +40,7 @@ struct client_set {
 
 struct zone {
 	sd_event *event;
+	struct poller *poller; /* of the clients */
 	char *name;
 	struct transport_keys *keys;
 	sd_event_source *listeners[LISTENERS_MAX];
@@ -177,7 +179,7 @@ static int add_client(struct zone *zone, int fd,
 	}
 	client->zone = zone;
 	transport_keys_refresh(zone->keys);
-	r = connection_new(&client->connection, zone->event, fd, zone->keys,
+	r = connection_new(&client->connection, zone->poller, fd, zone->keys,
 			   address, &connection_callbacks, client);
 	if (r < 0) {
 		free(client);
@@ -277,7 +279,9 @@ int zone_new(struct zone **ret, sd_event *event, const char *name,
 	TAILQ_INIT(&zone->active.list);
 	TAILQ_INIT(&zone->ended.list);
 	zone->name = strdup(name);
-	r = zone->name ? add_shaking_timer(zone) : -ENOMEM;
+	r = zone->name ? poller_new(&zone->poller, event) : -ENOMEM;
+	if (r == 0)
+		r = add_shaking_timer(zone);
 	if (r < 0) {
 		zone_free(zone);
 		return r;
@@ -314,6 +318,7 @@ struct zone *zone_free(struct zone *zone)
 	for (unsigned i = 0; i < zone->listener_count; i++)
 		sd_event_source_disable_unref(zone->listeners[i]);
 	sd_event_source_disable_unref(zone->shaking_timer);
+	poller_free(zone->poller);
 	free(zone->name);
 	free(zone);
 	return NULL;

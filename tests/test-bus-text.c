@@ -14,8 +14,7 @@ START_TEST(text_of_every_length_is_valid)
 	    "hw:1,0",
 	    "\x7f",
 	    "\xc2\x80",
-	    "K\xc3\xbc"
-	    "che",
+	    "b\xc3\xbcro",
 	    "\xe0\xa0\x80",
 	    "\xed\x9f\xbf",
 	    "\xee\x80\x80",

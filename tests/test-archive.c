@@ -14,13 +14,13 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "folder.h"
 #include "log.h"
 #include "util.h"
 
 #define PATIENCE_USEC (60 * USEC_PER_SEC)
 
 static const struct wav_format cd = {WAV_PCM, 16, 2, 44100};
-static char folder[PATH_MAX];
 static struct archive_config config;
 static struct page *page;
 static struct archive_writer *writer;
@@ -28,14 +28,11 @@ static int log_fd = -1; /* what goes to stderr */
 
 static void setup(void)
 {
-	const char *tmp = getenv("TMPDIR");
 	int fds[2];
 
 	signal(SIGXFSZ, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
-	snprintf(folder, sizeof(folder), "%s/test-archive.XXXXXX",
-		 tmp ? tmp : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(folder));
+	folder_setup("archive");
 	config = (struct archive_config){.dir = folder};
 	ck_assert_int_eq(page_new(&page, &cd, WAV_ENDLESS), 0);
 	ck_assert_int_eq(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
@@ -44,44 +41,11 @@ static void setup(void)
 	log_fd = fds[0];
 }
 
-static const char *path_of(const char *name)
-{
-	static char path[PATH_MAX + 1 + NAME_MAX + 1];
-
-	snprintf(path, sizeof(path), "%s/%s", folder, name);
-	return path;
-}
-
-/* How many entries the folder has; *ret_name is one of them. */
-static int count_files(char ret_name[NAME_MAX + 1])
-{
-	DIR *dir = opendir(folder);
-	const struct dirent *entry;
-	int count = 0;
-
-	ck_assert_ptr_nonnull(dir);
-	while ((entry = readdir(dir))) {
-		if (strcmp(entry->d_name, ".") == 0 ||
-		    strcmp(entry->d_name, "..") == 0)
-			continue;
-		count++;
-		if (ret_name)
-			snprintf(ret_name, NAME_MAX + 1, "%s", entry->d_name);
-	}
-	closedir(dir);
-	return count;
-}
-
 static void teardown(void)
 {
-	char name[NAME_MAX + 1];
-
 	writer = archive_free(writer);
 	page = page_unref(page);
-	while (count_files(name) > 0)
-		ck_assert(unlink(path_of(name)) == 0 ||
-			  rmdir(path_of(name)) == 0);
-	ck_assert_int_eq(rmdir(folder), 0);
+	folder_teardown();
 	close(log_fd);
 }
 

@@ -14,62 +14,26 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "folder.h"
 #include "log.h"
 #include "util.h"
 
 enum { PATIENCE_MS = 20000 };
 
 static const struct wav_format format = {WAV_PCM, 16, 2, 44100};
-static char folder[PATH_MAX];
 static struct saver *saver;
 
 static void setup(void)
 {
-	const char *tmp = getenv("TMPDIR");
-
 	log_set_level(LOG_EMERG);
 	signal(SIGPIPE, SIG_IGN);
-	snprintf(folder, sizeof(folder), "%s/test-saver.XXXXXX",
-		 tmp ? tmp : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(folder));
-}
-
-static const char *path_of(const char *name)
-{
-	static char path[PATH_MAX + 1 + NAME_MAX + 1];
-
-	snprintf(path, sizeof(path), "%s/%s", folder, name);
-	return path;
-}
-
-/* How many entries the folder has; *ret_name is one of them. */
-static int count_files(char ret_name[NAME_MAX + 1])
-{
-	DIR *dir = opendir(folder);
-	const struct dirent *entry;
-	int count = 0;
-
-	ck_assert_ptr_nonnull(dir);
-	while ((entry = readdir(dir))) {
-		if (strcmp(entry->d_name, ".") == 0 ||
-		    strcmp(entry->d_name, "..") == 0)
-			continue;
-		count++;
-		if (ret_name)
-			snprintf(ret_name, NAME_MAX + 1, "%s", entry->d_name);
-	}
-	closedir(dir);
-	return count;
+	folder_setup("saver");
 }
 
 static void teardown(void)
 {
-	char name[NAME_MAX + 1];
-
 	saver = saver_free(saver, PATIENCE_MS);
-	while (count_files(name) > 0)
-		ck_assert_int_eq(unlink(path_of(name)), 0);
-	ck_assert_int_eq(rmdir(folder), 0);
+	folder_teardown();
 }
 
 static void wait_done(void)

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "folder.h"
 #include "util.h"
 
 #define GIB (UINT64_C(1) << 30)
@@ -26,61 +27,18 @@ static const struct wav_format mulaw = {WAV_MULAW, 8, 1, 8000};
 static const struct wav_format wide = {WAV_PCM, 24, 6, 48000};
 static const struct wav_format *const formats[] = {&cd, &u8, &mulaw, &wide};
 
-static char folder[PATH_MAX];
 static struct wavfile *file;
 
 static void setup(void)
 {
-	const char *tmp = getenv("TMPDIR");
-
 	signal(SIGXFSZ, SIG_IGN);
-	snprintf(folder, sizeof(folder), "%s/test-wavfile.XXXXXX",
-		 tmp ? tmp : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(folder));
-}
-
-static const char *path_of(const char *name)
-{
-	static char path[PATH_MAX + 1 + NAME_MAX + 1];
-
-	snprintf(path, sizeof(path), "%s/%s", folder, name);
-	return path;
-}
-
-/* How many entries the folder has; *ret_name is one of them. */
-static int count_files(char ret_name[NAME_MAX + 1])
-{
-	DIR *dir = opendir(folder);
-	const struct dirent *entry;
-	int count = 0;
-
-	ck_assert_ptr_nonnull(dir);
-	while ((entry = readdir(dir))) {
-		if (strcmp(entry->d_name, ".") == 0 ||
-		    strcmp(entry->d_name, "..") == 0)
-			continue;
-		count++;
-		if (ret_name)
-			snprintf(ret_name, NAME_MAX + 1, "%s", entry->d_name);
-	}
-	closedir(dir);
-	return count;
-}
-
-static void clear_folder(void)
-{
-	char name[NAME_MAX + 1];
-
-	while (count_files(name) > 0)
-		ck_assert(unlink(path_of(name)) == 0 ||
-			  rmdir(path_of(name)) == 0);
+	folder_setup("wavfile");
 }
 
 static void teardown(void)
 {
 	file = wavfile_discard(file);
-	clear_folder();
-	ck_assert_int_eq(rmdir(folder), 0);
+	folder_teardown();
 }
 
 static bool exists(const char *name)
@@ -258,7 +216,7 @@ START_TEST(dot_in_the_directory_is_no_extension)
 	snprintf(folder + length, sizeof(folder) - length, "/d.d");
 	check_next_name("plain", "plain");
 	check_next_name("plain", "plain-2");
-	clear_folder();
+	folder_clear();
 	folder[length] = '\0';
 }
 END_TEST
@@ -444,7 +402,7 @@ START_TEST(partial_file_is_repaired_wherever_it_was_cut)
 			if (size > 0)
 				check_file("page.wav", formats[f], samples,
 					   size);
-			clear_folder();
+			folder_clear();
 		}
 	}
 }
@@ -542,7 +500,7 @@ START_TEST(what_others_have_written_is_left_alone)
 		ck_assert_int_eq(repair(), 0);
 		check_bytes(".movie.abcdef.part", others[i].bytes,
 			    others[i].size);
-		clear_folder();
+		folder_clear();
 	}
 }
 END_TEST

@@ -124,6 +124,39 @@ START_TEST(sending_stops_at_the_edge_and_goes_on_behind_it)
 }
 END_TEST
 
+/* Up to 1000 bytes from OFFSET on are what was appended there. */
+static void expect_sent(const int fds[2], uint64_t offset)
+{
+	uint64_t after = offset, left = page_size(page) - offset;
+	size_t size = left < 1000 ? (size_t)left : 1000;
+
+	ck_assert_int_eq(page_send(page, fds[0], &after, 1000), (ssize_t)size);
+	ck_assert_uint_eq(after, offset + size);
+	ck_assert_int_eq(read(fds[1], heard, sizeof(heard)), (ssize_t)size);
+	ck_assert_mem_eq(heard, piece + offset, size);
+}
+
+START_TEST(old_and_new_samples_are_sent_as_appended)
+{
+	static const size_t sizes[] = {1, 3528, 16383, 16384, 16385, 70000, 7};
+	static const uint64_t behind[] = {1,	 2,	4,     3529,
+					  16383, 16384, 16385, 20000};
+	int fds[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		ck_assert_int_eq(
+		    page_append(page, piece + page_size(page), sizes[i]), 0);
+		expect_sent(fds, 0);
+		for (size_t b = 0; b < ARRAY_SIZE(behind); b++)
+			if (behind[b] <= page_size(page))
+				expect_sent(fds, page_size(page) - behind[b]);
+	}
+	close(fds[0]);
+	close(fds[1]);
+}
+END_TEST
+
 START_TEST(a_full_socket_loses_nothing)
 {
 	uint64_t offset = 0, taken = 0;
@@ -260,6 +293,7 @@ int main(void)
 	tcase_add_test(tests, a_long_plan_is_no_promise_of_memory);
 	tcase_add_test(tests, the_end_is_told);
 	tcase_add_test(tests, sending_stops_at_the_edge_and_goes_on_behind_it);
+	tcase_add_test(tests, old_and_new_samples_are_sent_as_appended);
 	tcase_add_test(tests, a_full_socket_loses_nothing);
 	tcase_add_test(tests, a_peer_that_is_gone_is_an_error);
 	tcase_add_test(tests, a_second_descriptor_reads_without_the_page);

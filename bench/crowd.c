@@ -123,7 +123,7 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void report(const struct client *clients, unsigned count)
+static void report(const struct client *clients, unsigned count, double cpu)
 {
 	uint64_t *gaps = calloc(count, sizeof(*gaps));
 	uint64_t least = UINT64_MAX, most = 0, total = 0;
@@ -144,12 +144,12 @@ static void report(const struct client *clients, unsigned count)
 	qsort(gaps, count, sizeof(*gaps), compare);
 	printf("clients %u\nbytes_least %ju\nbytes_most %ju\nbytes %ju\n"
 	       "gap_median_ms %.1f\ngap_p99_ms %.1f\ngap_largest_ms %.1f\n"
-	       "seconds %.4f\n",
+	       "seconds %.4f\ncpu %.6f\n",
 	       count, (uintmax_t)least, (uintmax_t)most, (uintmax_t)total,
 	       (double)gaps[count / 2] / 1e6,
 	       (double)gaps[count - 1 - count / 100] / 1e6,
 	       (double)gaps[count - 1] / 1e6,
-	       total ? (double)(last - first) / 1e9 : 0);
+	       total ? (double)(last - first) / 1e9 : 0, cpu);
 	free(gaps);
 }
 
@@ -177,6 +177,7 @@ static void run_crowd(uint16_t port, unsigned count, const char *path)
 	uint8_t *scratch = malloc(SCRATCH_SIZE);
 	int epoll = epoll_create1(EPOLL_CLOEXEC);
 	unsigned open = count;
+	double cpu;
 
 	if (!clients || !scratch || epoll < 0)
 		die("memory");
@@ -190,6 +191,7 @@ static void run_crowd(uint16_t port, unsigned count, const char *path)
 	}
 	printf("connected\n");
 	fflush(stdout);
+	cpu = cpu_seconds();
 	while (open > 0) {
 		struct epoll_event events[EVENTS];
 		int n = epoll_wait(epoll, events, EVENTS, -1);
@@ -203,7 +205,7 @@ static void run_crowd(uint16_t port, unsigned count, const char *path)
 			}
 		}
 	}
-	report(clients, count);
+	report(clients, count, cpu_seconds() - cpu);
 	free(clients);
 	free(scratch);
 }

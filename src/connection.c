@@ -342,11 +342,11 @@ void connection_push(struct connection *c)
 {
 	if (c->ended || c->state != CONNECTION_ON_AIR)
 		return;
-	if (c->blocked) {
-		skip_if_lagging(c);
-		return; /* EPOLLOUT will call */
-	}
+	/* Also when EPOLLOUT would call: a server that is late must not take
+	 * its own delay for the client's. */
 	push(c);
+	if (!c->ended && c->state == CONNECTION_ON_AIR && c->blocked)
+		skip_if_lagging(c);
 }
 
 void connection_finish(struct connection *c)

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT
+ * One client's socket and cursor: header and samples, lag, the end. The loop
+ * does not run unless a test says so. */
+#include "connection.h"
+
+#include <check.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <systemd/sd-event.h>
+#include <unistd.h>
+
+#include "poller.h"
+#include "util.h"
+
+enum {
+	PIECE = 16384,
+	MAX_LAG = 4 * PIECE,
+	HEARD_SIZE_MAX = 4 << 20,
+	HEADER_SIZE = 44, /* 16 bits, two channels */
+};
+
+static const struct wav_format cd = {WAV_PCM, 16, 2, 44100};
+static sd_event *event;
+static struct poller *poller;
+static struct page *page;
+static struct connection *connection;
+static int peer, ends;
+static enum connection_end end;
+static uint8_t piece[PIECE], heard[HEARD_SIZE_MAX];
+static size_t heard_size;
+
+static void on_ready(struct connection *c, void *userdata)
+{
+	(void)c;
+	(void)userdata;
+	ck_abort_msg("it was ready from the beginning");
+}
+
+static void on_end(struct connection *c, enum connection_end how,
+		   void *userdata)
+{
+	(void)c;
+	(void)userdata;
+	end = how;
+	ends++;
+}
+
+static const struct connection_callbacks callbacks = {on_ready, on_end};
+
+static void setup(void)
+{
+	const struct sockaddr_storage nobody = {.ss_family = AF_UNIX};
+	int fds[2];
+
+	for (size_t i = 0; i < sizeof(piece); i++)
+		piece[i] = (uint8_t)(i * 31 + i / 257);
+	heard_size = 0;
+	ends = 0;
+	ck_assert_int_ge(sd_event_new(&event), 0);
+	ck_assert_int_eq(poller_new(&poller, event), 0);
+	ck_assert_int_eq(page_new(&page, &cd, WAV_ENDLESS), 0);
+	ck_assert_int_eq(
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	peer = fds[1];
+	ck_assert_int_eq(connection_new(&connection, poller, fds[0], NULL,
+					&nobody, &callbacks, NULL),
+			 0);
+}
+
+static void teardown(void)
+{
+	connection_free(connection);
+	page_unref(page);
+	poller_free(poller);
+	sd_event_unref(event);
+	fd_close(peer);
+}
+
+static void append_piece(void)
+{
+	ck_assert_int_eq(page_append(page, piece, sizeof(piece)), 0);
+}
+
+/* What has been sent so far. */
+static void hear(void)
+{
+	ssize_t n;
+
+	while ((n = recv(peer, heard + heard_size, HEARD_SIZE_MAX - heard_size,
+			 0)) > 0)
+		heard_size += (size_t)n;
+}
+
+static void run_until_ended(void)
+{
+	while (ends == 0)
+		ck_assert_int_ge(sd_event_run(event, UINT64_MAX), 0);
+}
+
+static bool caught_up(void)
+{
+	return connection_offset(connection) == page_size(page);
+}
+
+/* Until its socket takes no more. */
+static void fill_socket(void)
+{
+	while (caught_up()) {
+		append_piece();
+		connection_push(connection);
+	}
+}
+
+static void expect_all_heard(void)
+{
+	size_t samples = heard_size - HEADER_SIZE;
+
+	ck_assert_uint_gt(heard_size, HEADER_SIZE);
+	ck_assert_uint_eq(samples, page_size(page));
+	for (size_t at = 0; at < samples; at += PIECE)
+		ck_assert_mem_eq(heard + HEADER_SIZE + at, piece, PIECE);
+}
+
+START_TEST(a_page_is_a_header_and_its_samples)
+{
+	append_piece();
+	connection_attach(connection, page, 0, MAX_LAG);
+	append_piece();
+	connection_push(connection);
+	page_end(page);
+	connection_push(connection);
+	ck_assert_int_eq(connection_state(connection), CONNECTION_CLOSING);
+	hear();
+	expect_all_heard();
+	ck_assert_mem_eq(heard, "RIFF", 4);
+	ck_assert_int_eq(ends, 0);
+	peer = fd_close(peer);
+	run_until_ended();
+	ck_assert_int_eq(end, CONNECTION_DONE);
+}
+END_TEST
+
+START_TEST(a_client_that_reads_again_gets_what_it_missed)
+{
+	connection_attach(connection, page, 0, MAX_LAG);
+	fill_socket();
+	while (!caught_up()) {
+		hear();
+		ck_assert_int_ge(sd_event_run(event, UINT64_MAX), 0);
+	}
+	hear();
+	expect_all_heard();
+	ck_assert_uint_eq(connection_stats(connection)->skips, 0);
+}
+END_TEST
+
+START_TEST(a_client_that_lags_skips_whole_frames)
+{
+	const struct connection_stats *stats = connection_stats(connection);
+
+	connection_attach(connection, page, 0, MAX_LAG);
+	fill_socket();
+	while (stats->skips == 0) {
+		ck_assert_uint_le(
+		    page_size(page) - connection_offset(connection), MAX_LAG);
+		append_piece();
+		connection_push(connection);
+	}
+	ck_assert_uint_gt(stats->skipped, MAX_LAG);
+	ck_assert_uint_eq(stats->skipped % 4, 0);
+	ck_assert_uint_lt(page_size(page) - connection_offset(connection), 4);
+}
+END_TEST
+
+/* With many clients the loop may be so late that it does not know yet. */
+START_TEST(a_client_that_has_room_again_skips_nothing)
+{
+	connection_attach(connection, page, 0, MAX_LAG);
+	fill_socket();
+	while (page_size(page) - connection_offset(connection) <= MAX_LAG)
+		append_piece();
+	hear();
+	connection_push(connection);
+	ck_assert_uint_eq(connection_stats(connection)->skips, 0);
+	ck_assert(caught_up());
+	hear();
+	expect_all_heard();
+}
+END_TEST
+
+START_TEST(finishing_ends_at_a_whole_frame)
+{
+	connection_attach(connection, page, 0, MAX_LAG);
+	fill_socket();
+	connection_finish(connection);
+	while (connection_state(connection) == CONNECTION_ON_AIR) {
+		hear();
+		ck_assert_int_ge(sd_event_run(event, UINT64_MAX), 0);
+	}
+	hear();
+	ck_assert_uint_eq((heard_size - HEADER_SIZE) % 4, 0);
+	ck_assert_uint_lt(heard_size - HEADER_SIZE, page_size(page));
+}
+END_TEST
+
+START_TEST(a_peer_that_leaves_during_a_page_is_lost)
+{
+	connection_attach(connection, page, 0, MAX_LAG);
+	peer = fd_close(peer);
+	run_until_ended();
+	ck_assert_int_eq(end, CONNECTION_LOST);
+	append_piece();
+	connection_push(connection);
+	ck_assert_int_eq(ends, 1);
+}
+END_TEST
+
+START_TEST(a_peer_that_talks_is_no_client)
+{
+	ck_assert_int_eq(send(peer, piece, 8192, 0), 8192);
+	run_until_ended();
+	ck_assert_int_eq(end, CONNECTION_ABUSED);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("connection");
+	TCase *tests = tcase_create("connection");
+	SRunner *runner;
+	int failures;
+
+	tcase_add_checked_fixture(tests, setup, teardown);
+	tcase_add_test(tests, a_page_is_a_header_and_its_samples);
+	tcase_add_test(tests, a_client_that_reads_again_gets_what_it_missed);
+	tcase_add_test(tests, a_client_that_lags_skips_whole_frames);
+	tcase_add_test(tests, a_client_that_has_room_again_skips_nothing);
+	tcase_add_test(tests, finishing_ends_at_a_whole_frame);
+	tcase_add_test(tests, a_peer_that_leaves_during_a_page_is_lost);
+	tcase_add_test(tests, a_peer_that_talks_is_no_client);
+	suite_add_tcase(suite, tests);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failures = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failures == 0 ? 0 : 1;
+}

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include "thread.h"
 #include "util.h"
@@ -130,34 +131,43 @@ struct source *source_free(struct source *source)
 	return NULL;
 }
 
-static int send_all(int fd, const void *data, size_t size)
+/* Sends PARTS, which it alters, in one piece if the socket has room. */
+static int send_all(int fd, struct iovec *parts, size_t count)
 {
-	while (size > 0) {
-		ssize_t n = send(fd, data, size, MSG_NOSIGNAL);
+	while (count > 0) {
+		const struct msghdr message = {.msg_iov = parts,
+					       .msg_iovlen = count};
+		ssize_t n = sendmsg(fd, &message, MSG_NOSIGNAL);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return -EPIPE;
-		data = (const char *)data + n;
-		size -= (size_t)n;
+		for (; count > 0 && (size_t)n >= parts->iov_len; count--)
+			n -= (ssize_t)parts++->iov_len;
+		if (count == 0)
+			return 0;
+		parts->iov_base = (char *)parts->iov_base + n;
+		parts->iov_len -= (size_t)n;
 	}
 	return 0;
 }
 
 int source_send(int fd, const struct source_message *message)
 {
-	return send_all(fd, message, sizeof(*message));
+	struct iovec part = {(void *)message, sizeof(*message)};
+
+	return send_all(fd, &part, 1);
 }
 
 int source_send_samples(int fd, const void *data, size_t size)
 {
 	struct source_message message = {.type = SOURCE_SAMPLES};
-	int r;
+	struct iovec parts[] = {{&message, sizeof(message)},
+				{(void *)data, size}};
 
 	message.u.samples.size = (uint32_t)size;
-	r = source_send(fd, &message);
-	return r < 0 ? r : send_all(fd, data, size);
+	return send_all(fd, parts, 2);
 }
 
 int source_send_ended(int fd, int error, const char *format, ...)

@@ -223,6 +223,128 @@ START_TEST(a_peer_that_talks_is_no_client)
 }
 END_TEST
 
+START_TEST(a_late_joiner_hears_the_rest)
+{
+	append_piece();
+	append_piece();
+	connection_attach(connection, page, PIECE, MAX_LAG);
+	page_end(page);
+	connection_push(connection);
+	hear();
+	ck_assert_uint_eq(heard_size, HEADER_SIZE + PIECE);
+	ck_assert_mem_eq(heard + HEADER_SIZE, piece, PIECE);
+	ck_assert_uint_eq(connection_stats(connection)->sent, PIECE);
+}
+END_TEST
+
+START_TEST(a_late_joiner_is_told_what_is_still_to_come)
+{
+	const uint8_t one_piece[] = {0, PIECE >> 8, 0, 0};
+	struct page *fixed;
+
+	ck_assert_int_eq(page_new(&fixed, &cd, 2 * PIECE), 0);
+	ck_assert_int_eq(page_append(fixed, piece, PIECE), 0);
+	connection_attach(connection, fixed, PIECE, MAX_LAG);
+	hear();
+	ck_assert_uint_eq(heard_size, HEADER_SIZE);
+	ck_assert_mem_eq(heard + HEADER_SIZE - 4, one_piece, 4);
+	page_unref(fixed);
+}
+END_TEST
+
+START_TEST(a_client_of_a_stored_page_never_skips)
+{
+	const struct connection_stats *stats = connection_stats(connection);
+
+	for (int i = 0; i < 100; i++)
+		append_piece();
+	page_end(page);
+	connection_attach(connection, page, 0, 0);
+	for (int i = 0; i < 10; i++)
+		connection_push(connection);
+	while (connection_state(connection) == CONNECTION_ON_AIR) {
+		hear();
+		ck_assert_int_ge(sd_event_run(event, UINT64_MAX), 0);
+	}
+	hear();
+	expect_all_heard();
+	ck_assert_uint_eq(stats->skips, 0);
+}
+END_TEST
+
+START_TEST(a_client_that_takes_nothing_is_stuck)
+{
+	connection_attach(connection, page, 0, MAX_LAG);
+	fill_socket();
+	connection_check_progress(connection, 1);
+	ck_assert_int_eq(ends, 0);
+	connection_check_progress(connection, UINT64_MAX);
+	ck_assert_int_eq(ends, 1);
+	ck_assert_int_eq(end, CONNECTION_STUCK);
+}
+END_TEST
+
+START_TEST(a_client_that_waits_is_never_stuck)
+{
+	connection_check_progress(connection, UINT64_MAX);
+	connection_attach(connection, page, 0, MAX_LAG);
+	append_piece();
+	connection_push(connection);
+	connection_check_progress(connection, UINT64_MAX);
+	ck_assert_int_eq(ends, 0);
+}
+END_TEST
+
+START_TEST(a_peer_that_leaves_while_it_waits_has_left)
+{
+	peer = fd_close(peer);
+	run_until_ended();
+	ck_assert_int_eq(end, CONNECTION_LEFT);
+}
+END_TEST
+
+START_TEST(a_peer_that_says_no_more_still_listens)
+{
+	connection_attach(connection, page, 0, MAX_LAG);
+	ck_assert_int_eq(shutdown(peer, SHUT_WR), 0);
+	while (sd_event_run(event, 0) > 0)
+		continue;
+	append_piece();
+	connection_push(connection);
+	page_end(page);
+	connection_push(connection);
+	hear();
+	expect_all_heard();
+	ck_assert_int_eq(ends, 1);
+	ck_assert_int_eq(end, CONNECTION_DONE);
+}
+END_TEST
+
+START_TEST(a_reset_during_a_page_is_a_loss)
+{
+	/* Unread input makes close() a reset. */
+	connection_attach(connection, page, 0, MAX_LAG);
+	fill_socket();
+	peer = fd_close(peer);
+	run_until_ended();
+	ck_assert_int_eq(end, CONNECTION_LOST);
+	connection_finish(connection);
+	connection_check_progress(connection, UINT64_MAX);
+	ck_assert_int_eq(ends, 1);
+}
+END_TEST
+
+START_TEST(dropping_has_the_reason_of_the_owner)
+{
+	connection_attach(connection, page, 0, MAX_LAG);
+	connection_drop(connection, CONNECTION_CRAWLED);
+	ck_assert_int_eq(end, CONNECTION_CRAWLED);
+	connection_drop(connection, CONNECTION_REFUSED);
+	ck_assert_int_eq(ends, 1);
+	ck_assert_int_eq(end, CONNECTION_CRAWLED);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("connection");
@@ -238,6 +360,15 @@ int main(void)
 	tcase_add_test(tests, finishing_ends_at_a_whole_frame);
 	tcase_add_test(tests, a_peer_that_leaves_during_a_page_is_lost);
 	tcase_add_test(tests, a_peer_that_talks_is_no_client);
+	tcase_add_test(tests, a_late_joiner_hears_the_rest);
+	tcase_add_test(tests, a_late_joiner_is_told_what_is_still_to_come);
+	tcase_add_test(tests, a_client_of_a_stored_page_never_skips);
+	tcase_add_test(tests, a_client_that_takes_nothing_is_stuck);
+	tcase_add_test(tests, a_client_that_waits_is_never_stuck);
+	tcase_add_test(tests, a_peer_that_leaves_while_it_waits_has_left);
+	tcase_add_test(tests, a_peer_that_says_no_more_still_listens);
+	tcase_add_test(tests, a_reset_during_a_page_is_a_loss);
+	tcase_add_test(tests, dropping_has_the_reason_of_the_owner);
 	suite_add_tcase(suite, tests);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: MIT
+ * Clients come through a zone's socket, are attached, served and reaped. Real
+ * sockets on loopback; the loop runs only for as long as a test waits. */
+#include "zone.h"
+
+#include <arpa/inet.h>
+#include <check.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "net.h"
+#include "util.h"
+
+enum {
+	PIECE = 4096,
+	CLIENTS = 5,
+	HEADER_SIZE = 44,
+};
+
+static const struct wav_format cd = {WAV_PCM, 16, 2, 44100};
+static sd_event *event;
+static struct peers *peers;
+static struct zone *zone;
+static struct page *page;
+static struct sockaddr_storage address;
+static int clients[CLIENTS];
+static unsigned accepted, ended, exhausted;
+static void *last_owner;
+static enum connection_end last_end;
+static int enter_error;
+static uint8_t piece[PIECE];
+static int alice, bob; /* owners: their addresses only */
+
+static int on_enter(void *userdata, int fd, const struct sockaddr_storage *from,
+		    struct peer **ret)
+{
+	(void)userdata;
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(from->ss_family, AF_INET);
+	return enter_error ? enter_error : peers_enter(peers, from, ret);
+}
+
+static bool has_room(void *userdata)
+{
+	(void)userdata;
+	return true;
+}
+
+static void on_accepted(void *userdata, struct zone *z)
+{
+	(void)userdata;
+	ck_assert_str_eq(zone_name(z), "lobby");
+	accepted++;
+}
+
+static void on_end(void *userdata, struct zone *z, void *owner,
+		   enum connection_end end, const struct connection *connection)
+{
+	(void)userdata;
+	ck_assert_str_eq(zone_name(z), "lobby");
+	ck_assert_ptr_nonnull(connection);
+	last_owner = owner;
+	last_end = end;
+	ended++;
+}
+
+static void on_exhausted(void *userdata, int error)
+{
+	(void)userdata;
+	ck_assert_int_eq(error, -EMFILE);
+	exhausted++;
+	zone_pause(zone);
+}
+
+static const struct zone_callbacks callbacks = {
+    .enter = on_enter,
+    .has_room = has_room,
+    .on_accepted = on_accepted,
+    .on_end = on_end,
+    .on_exhausted = on_exhausted,
+};
+
+static void listen_on_loopback(void)
+{
+	struct net_endpoint endpoint = {"127.0.0.1", "0"};
+	int fds[NET_LISTENERS_MAX];
+	socklen_t size = sizeof(address);
+
+	ck_assert_int_eq(net_listen(&endpoint, fds), 1);
+	ck_assert_int_eq(
+	    getsockname(fds[0], (struct sockaddr *)&address, &size), 0);
+	ck_assert_int_eq(zone_add_listener(zone, fds[0]), 0);
+}
+
+static void setup(void)
+{
+	memset(clients, -1, sizeof(clients));
+	for (size_t i = 0; i < sizeof(piece); i++)
+		piece[i] = (uint8_t)(i * 7);
+	ck_assert_int_ge(sd_event_new(&event), 0);
+	ck_assert_int_eq(peers_new(&peers, 100), 0);
+	ck_assert_int_eq(
+	    zone_new(&zone, event, "lobby", NULL, &callbacks, NULL), 0);
+	ck_assert_int_eq(page_new(&page, &cd, WAV_ENDLESS), 0);
+	listen_on_loopback();
+}
+
+static void teardown(void)
+{
+	zone_free(zone);
+	peers_free(peers);
+	page_unref(page);
+	sd_event_unref(event);
+	for (int i = 0; i < CLIENTS; i++)
+		fd_close(clients[i]);
+}
+
+static int connect_client(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&address,
+				 sizeof(struct sockaddr_in)),
+			 0);
+	return fd;
+}
+
+static void wait_for(const unsigned *counter, unsigned value)
+{
+	while (*counter < value)
+		ck_assert_int_ge(sd_event_run(event, UINT64_MAX), 0);
+}
+
+static void come(int first, int count)
+{
+	for (int i = first; i < first + count; i++)
+		clients[i] = connect_client();
+	wait_for(&accepted, accepted + (unsigned)count);
+}
+
+static void append_piece(void)
+{
+	ck_assert_int_eq(page_append(page, piece, sizeof(piece)), 0);
+}
+
+/* Reads until the end; the size, and that the samples are PIECEs. */
+static size_t hear_all(int fd)
+{
+	uint8_t heard[HEADER_SIZE + 4 * PIECE];
+	size_t size = 0;
+	ssize_t n;
+
+	while ((n = recv(fd, heard + size, sizeof(heard) - size, 0)) > 0)
+		size += (size_t)n;
+	ck_assert_uint_ge(size, HEADER_SIZE);
+	ck_assert_mem_eq(heard, "RIFF", 4);
+	for (size_t at = HEADER_SIZE; at < size; at += PIECE)
+		ck_assert_mem_eq(heard + at, piece, PIECE);
+	return size;
+}
+
+START_TEST(those_that_came_wait_at_no_cost)
+{
+	come(0, CLIENTS);
+	ck_assert_uint_eq(zone_client_count(zone), CLIENTS);
+	ck_assert_uint_eq(zone_active_count(zone), 0);
+	ck_assert_int_eq(sd_event_run(event, 0), 0);
+}
+END_TEST
+
+START_TEST(a_page_goes_to_all_that_wait)
+{
+	come(0, 3);
+	append_piece();
+	ck_assert_uint_eq(zone_attach(zone, &alice, page, 0, 0), 3);
+	ck_assert_uint_eq(zone_active_count(zone), 3);
+	append_piece();
+	zone_push(zone, &alice);
+	ck_assert_uint_eq(zone_slowest(zone, &alice), 2 * PIECE);
+	page_end(page);
+	zone_push(zone, &alice);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_uint_eq(hear_all(clients[i]),
+				  HEADER_SIZE + 2 * PIECE);
+		clients[i] = fd_close(clients[i]);
+	}
+	wait_for(&ended, 3);
+	ck_assert_ptr_eq(last_owner, &alice);
+	ck_assert_int_eq(last_end, CONNECTION_DONE);
+	ck_assert_uint_eq(zone_client_count(zone), 0);
+	zone_reap(zone);
+}
+END_TEST
+
+START_TEST(who_comes_later_hears_the_rest)
+{
+	come(0, 1);
+	zone_attach(zone, &alice, page, 0, 0);
+	append_piece();
+	zone_push(zone, &alice);
+	come(1, 1);
+	ck_assert_uint_eq(zone_attach(zone, &alice, page, page_size(page), 0),
+			  1);
+	append_piece();
+	page_end(page);
+	zone_push(zone, &alice);
+	ck_assert_uint_eq(hear_all(clients[0]), HEADER_SIZE + 2 * PIECE);
+	ck_assert_uint_eq(hear_all(clients[1]), HEADER_SIZE + PIECE);
+}
+END_TEST
+
+START_TEST(owners_do_not_disturb_each_other)
+{
+	struct page *other;
+
+	ck_assert_int_eq(page_new(&other, &cd, WAV_ENDLESS), 0);
+	come(0, 1);
+	zone_attach(zone, &alice, page, 0, 0);
+	come(1, 1);
+	zone_attach(zone, &bob, other, 0, 0);
+	append_piece();
+	zone_push(zone, &bob);
+	ck_assert_uint_eq(zone_slowest(zone, &alice), 0);
+	zone_finish(zone, &bob);
+	ck_assert_uint_eq(hear_all(clients[1]), HEADER_SIZE);
+	zone_push(zone, &alice);
+	zone_drop(zone, &bob, CONNECTION_CRAWLED);
+	ck_assert_uint_eq(ended, 1);
+	ck_assert_ptr_eq(last_owner, &bob);
+	ck_assert_int_eq(last_end, CONNECTION_CRAWLED);
+	ck_assert_uint_eq(zone_active_count(zone), 1);
+	ck_assert_uint_eq(zone_slowest(zone, &bob), UINT64_MAX);
+	ck_assert_uint_eq(zone_skips(zone, &alice), 0);
+	page_end(page);
+	zone_push(zone, &alice);
+	ck_assert_uint_eq(hear_all(clients[0]), HEADER_SIZE + PIECE);
+	page_unref(other);
+}
+END_TEST
+
+START_TEST(who_leaves_while_waiting_has_no_owner)
+{
+	come(0, 2);
+	clients[0] = fd_close(clients[0]);
+	wait_for(&ended, 1);
+	ck_assert_ptr_null(last_owner);
+	ck_assert_int_eq(last_end, CONNECTION_LEFT);
+	ck_assert_uint_eq(zone_client_count(zone), 1);
+	zone_reap(zone);
+	ck_assert_uint_eq(zone_attach(zone, &alice, page, 0, 0), 1);
+}
+END_TEST
+
+START_TEST(who_may_not_enter_is_closed)
+{
+	char byte;
+
+	enter_error = -EUSERS;
+	clients[0] = connect_client();
+	while (recv(clients[0], &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN)
+		ck_assert_int_ge(sd_event_run(event, 1000), 0);
+	ck_assert_uint_eq(accepted, 0);
+	ck_assert_uint_eq(zone_client_count(zone), 0);
+	enter_error = 0;
+	come(1, 1);
+	ck_assert_uint_eq(zone_client_count(zone), 1);
+}
+END_TEST
+
+START_TEST(without_descriptors_accepting_pauses_and_resumes)
+{
+	enter_error = -EMFILE;
+	clients[0] = connect_client();
+	wait_for(&exhausted, 1);
+	clients[1] = connect_client();
+	/* It neither spins nor accepts. */
+	ck_assert_int_eq(sd_event_run(event, 100000), 0);
+	ck_assert_uint_eq(exhausted, 1);
+	enter_error = 0;
+	zone_resume(zone);
+	wait_for(&accepted, 1);
+	ck_assert_uint_eq(zone_client_count(zone), 1);
+}
+END_TEST
+
+START_TEST(the_stuck_are_ended_and_the_others_are_not)
+{
+	come(0, 2);
+	zone_attach(zone, &alice, page, 0, 0);
+	/* More than a socket and its peer hold. */
+	for (int i = 0;
+	     i < 16384 && zone_slowest(zone, &alice) == page_size(page); i++) {
+		uint8_t drain[65536];
+
+		append_piece();
+		zone_push(zone, &alice);
+		while (recv(clients[0], drain, sizeof(drain), MSG_DONTWAIT) > 0)
+			continue;
+	}
+	ck_assert_uint_lt(zone_slowest(zone, &alice), page_size(page));
+	zone_check_progress(zone, UINT64_MAX);
+	ck_assert_uint_eq(ended, 1);
+	ck_assert_int_eq(last_end, CONNECTION_STUCK);
+	ck_assert_uint_eq(zone_active_count(zone), 1);
+}
+END_TEST
+
+START_TEST(freeing_closes_all)
+{
+	char byte;
+
+	come(0, 2);
+	zone_attach(zone, &alice, page, 0, 0);
+	come(2, 1);
+	zone = zone_free(zone);
+	ck_assert_int_eq(recv(clients[2], &byte, 1, 0), 0);
+	clients[3] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(connect(clients[3], (struct sockaddr *)&address,
+				 sizeof(struct sockaddr_in)),
+			 -1);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("zone");
+	TCase *tests = tcase_create("zone");
+	SRunner *runner;
+	int failures;
+
+	tcase_add_checked_fixture(tests, setup, teardown);
+	tcase_add_test(tests, those_that_came_wait_at_no_cost);
+	tcase_add_test(tests, a_page_goes_to_all_that_wait);
+	tcase_add_test(tests, who_comes_later_hears_the_rest);
+	tcase_add_test(tests, owners_do_not_disturb_each_other);
+	tcase_add_test(tests, who_leaves_while_waiting_has_no_owner);
+	tcase_add_test(tests, who_may_not_enter_is_closed);
+	tcase_add_test(tests, without_descriptors_accepting_pauses_and_resumes);
+	tcase_add_test(tests, the_stuck_are_ended_and_the_others_are_not);
+	tcase_add_test(tests, freeing_closes_all);
+	suite_add_tcase(suite, tests);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failures = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failures == 0 ? 0 : 1;
+}

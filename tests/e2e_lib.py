@@ -124,10 +124,11 @@ class Process:
         self.reader.start()
 
     def _read(self):
-        for line in io.TextIOWrapper(self.child.stdout, errors="replace"):
-            with self.condition:
-                self.lines.append(line.rstrip("\n"))
-                self.condition.notify_all()
+        with io.TextIOWrapper(self.child.stdout, errors="replace") as output:
+            for line in output:
+                with self.condition:
+                    self.lines.append(line.rstrip("\n"))
+                    self.condition.notify_all()
         with self.condition:
             self.condition.notify_all()
 

@@ -1,0 +1,582 @@
+/* SPDX-License-Identifier: MIT
+ * The volume on the virtual mixer of vctl.c: files are its cards, and the notes
+ * are looked at as the next client finds them. */
+#include "mixer.h"
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "capture.h"
+#include "folder.h"
+#include "log.h"
+#include "util.h"
+
+#define OLD "30 70\n"
+#define NOTE                                                                   \
+	"alsa-intercom volume 1\ndefault\nMaster\n0\n"                         \
+	"0 30\n1 70\nend\n"
+
+enum { TEXT_SIZE = 4096 };
+
+static struct mixer *mixer;
+
+/* --- files --- */
+
+static void write_file(const char *name, const char *text)
+{
+	FILE *f = fopen(path_of(name), "we");
+
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_ge(fputs(text, f), 0);
+	ck_assert_int_eq(fclose(f), 0);
+}
+
+static const char *read_file(const char *name)
+{
+	static char text[TEXT_SIZE];
+	FILE *f = fopen(path_of(name), "re");
+	size_t size;
+
+	ck_assert_msg(f != NULL, "%s is missing", name);
+	size = fread(text, 1, sizeof(text) - 1, f);
+	text[size] = '\0';
+	fclose(f);
+	return text;
+}
+
+static bool exists(const char *name)
+{
+	return access(path_of(name), F_OK) == 0;
+}
+
+static void check_volume(const char *volume)
+{
+	ck_assert_str_eq(read_file("card-default"), volume);
+}
+
+/* A card is a file: "hw:X" is card-X. */
+static void write_conf(void)
+{
+	FILE *f = fopen(path_of("asound.conf"), "we");
+
+	ck_assert_ptr_nonnull(f);
+	fprintf(f,
+		"ctl_type.vctl { lib \"%s/vctl.so\" }\n"
+		"ctl.!default { type vctl file \"%s/card-default\" }\n"
+		"ctl.!hw { @args [ CARD ] @args.CARD { type string }\n"
+		"type vctl file { @func concat strings [ \"%s/card-\" $CARD ] "
+		"} }\n",
+		getenv("BUILDDIR"), folder, folder);
+	ck_assert_int_eq(fclose(f), 0);
+}
+
+static void setup(void)
+{
+	char value[PATH_MAX + 64];
+
+	log_set_level(LOG_EMERG);
+	folder_setup("mixer");
+	write_conf();
+	snprintf(value, sizeof(value), "/usr/share/alsa/alsa.conf:%s",
+		 path_of("asound.conf"));
+	setenv("ALSA_CONFIG_PATH", value, 1);
+	setenv("STATE_DIRECTORY", path_of("state"), 1);
+	write_file("card-default", OLD);
+	ck_assert_int_eq(mixer_new(&mixer, "default", NULL), 0);
+}
+
+static void remove_folder(const char *name)
+{
+	char outer[PATH_MAX];
+
+	if (!exists(name))
+		return;
+	memcpy(outer, folder, sizeof(outer));
+	snprintf(folder, sizeof(folder), "%s", path_of(name));
+	folder_clear();
+	memcpy(folder, outer, sizeof(folder));
+}
+
+static void teardown(void)
+{
+	mixer = mixer_free(mixer);
+	remove_folder("state");
+	folder_teardown();
+}
+
+static void new_mixer(const char *device, const char *element)
+{
+	mixer = mixer_free(mixer);
+	ck_assert_int_eq(mixer_new(&mixer, device, element), 0);
+}
+
+static void write_note(const char *name, const char *text)
+{
+	if (mkdir(path_of("state"), 0700) < 0)
+		ck_assert_int_eq(errno, EEXIST);
+	write_file(name, text);
+}
+
+/* A client that dies while its page sounds. */
+static void crash_while_it_is(unsigned percent)
+{
+	int status;
+	pid_t child = fork();
+
+	ck_assert_int_ge(child, 0);
+	if (child == 0) {
+		mixer_set(mixer, percent);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_int_eq(status, 0);
+}
+
+/* --- a page --- */
+
+START_TEST(volume_is_set_and_put_back)
+{
+	mixer_set(mixer, 50);
+	check_volume("100 100\n");
+	mixer_restore(mixer);
+	check_volume(OLD);
+	/* And again: a client plays more than one page. */
+	mixer_set(mixer, 25);
+	check_volume("50 50\n");
+	mixer_restore(mixer);
+	check_volume(OLD);
+	ck_assert(!exists("state/volume-default-Master-0"));
+}
+END_TEST
+
+START_TEST(percent_is_of_the_whole_range)
+{
+	static const struct {
+		unsigned percent;
+		const char *volume;
+	} cases[] = {
+	    {0, "0 0\n"},      {1, "2 2\n"},	   {33, "66 66\n"},
+	    {99, "198 198\n"}, {100, "200 200\n"},
+	};
+
+	mixer_set(mixer, cases[_i].percent);
+	check_volume(cases[_i].volume);
+	mixer_restore(mixer);
+	check_volume(OLD);
+}
+END_TEST
+
+START_TEST(note_is_private_locked_and_complete)
+{
+	const char *name = "state/volume-default-Master-0";
+	struct stat st;
+	int fd;
+
+	mixer_set(mixer, 50);
+	ck_assert_str_eq(read_file(name), NOTE);
+	ck_assert_int_eq(stat(path_of(name), &st), 0);
+	ck_assert_uint_eq(st.st_mode & 0777, 0600);
+	fd = open(path_of(name), O_RDWR | O_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(flock(fd, LOCK_EX | LOCK_NB), -1);
+	ck_assert_int_eq(errno, EWOULDBLOCK);
+	close(fd);
+}
+END_TEST
+
+START_TEST(volume_of_a_page_is_set_once)
+{
+	mixer_set(mixer, 50);
+	/* Somebody turned it down meanwhile. */
+	write_file("card-default", "10 10\n");
+	mixer_set(mixer, 80);
+	check_volume("10 10\n");
+	mixer_restore(mixer);
+	check_volume(OLD);
+}
+END_TEST
+
+START_TEST(what_was_not_set_is_not_put_back)
+{
+	mixer_restore(mixer);
+	check_volume(OLD);
+	mixer_set(mixer, 50);
+	mixer_restore(mixer);
+	write_file("card-default", "10 20\n");
+	mixer_restore(mixer);
+	mixer = mixer_free(mixer);
+	check_volume("10 20\n");
+}
+END_TEST
+
+START_TEST(free_puts_the_volume_back)
+{
+	mixer_set(mixer, 100);
+	check_volume("200 200\n");
+	mixer = mixer_free(mixer);
+	ck_assert_ptr_null(mixer);
+	check_volume(OLD);
+	ck_assert(!exists("state/volume-default-Master-0"));
+	ck_assert_ptr_null(mixer_free(NULL));
+}
+END_TEST
+
+/* --- which card, which control --- */
+
+START_TEST(card_is_that_of_the_device)
+{
+	static const struct {
+		const char *device, *file;
+	} cases[] = {
+	    {"default", "card-default"},
+	    {"card", "card-default"},
+	    {"hw:PCH", "card-PCH"},
+	    {"hw:1,0", "card-1"},
+	    {"plughw:CARD=PCH,DEV=0", "card-PCH"},
+	    {"sysdefault:DEV=0,CARD=Two", "card-Two"},
+	};
+
+	write_file(cases[_i].file, "1 2\n");
+	new_mixer(cases[_i].device, NULL);
+	mixer_set(mixer, 50);
+	ck_assert_str_eq(read_file(cases[_i].file), "100 100\n");
+	mixer_restore(mixer);
+	ck_assert_str_eq(read_file(cases[_i].file), "1 2\n");
+}
+END_TEST
+
+START_TEST(names_of_any_length_are_harmless)
+{
+	char name[1000];
+
+	memset(name, 'x', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	name[2] = ':';
+	new_mixer(name, name);
+	mixer_set(mixer, 50);
+	mixer_restore(mixer);
+	check_volume(OLD);
+}
+END_TEST
+
+START_TEST(control_that_was_named_is_taken)
+{
+	new_mixer("default", "Master");
+	mixer_set(mixer, 50);
+	check_volume("100 100\n");
+}
+END_TEST
+
+START_TEST(control_that_is_missing_is_told_of_once)
+{
+	char text[TEXT_SIZE];
+	struct capture capture;
+
+	new_mixer("default", "Nonsense");
+	log_set_level(LOG_INFO);
+	capture = capture_begin(STDERR_FILENO);
+	mixer_set(mixer, 50);
+	mixer_restore(mixer);
+	mixer_set(mixer, 50);
+	capture_end(capture, text, sizeof(text));
+	check_line(text, (const char *const[]){
+			     "find a playback volume", "amixer", "'default'",
+			     "No such file or directory", NULL});
+	check_volume(OLD);
+	ck_assert(!exists("state"));
+}
+END_TEST
+
+/* --- what can go wrong --- */
+
+START_TEST(missing_card_is_told_of_once_until_it_works)
+{
+	char text[TEXT_SIZE];
+	struct capture capture;
+
+	log_set_level(LOG_INFO);
+	ck_assert_int_eq(unlink(path_of("card-default")), 0);
+	for (int i = 0; i < 2; i++) {
+		capture = capture_begin(STDERR_FILENO);
+		mixer_set(mixer, 50);
+		mixer_set(mixer, 50);
+		capture_end(capture, text, sizeof(text));
+		check_line(text, (const char *const[]){"open the mixer",
+						       "No such device", NULL});
+		write_file("card-default", OLD);
+		mixer_set(mixer, 50);
+		check_volume("100 100\n");
+		mixer_restore(mixer);
+		ck_assert_int_eq(unlink(path_of("card-default")), 0);
+	}
+}
+END_TEST
+
+START_TEST(volume_that_cannot_be_noted_is_not_touched)
+{
+	char text[TEXT_SIZE];
+	struct capture capture;
+
+	write_file("state", "a file is in the way");
+	log_set_level(LOG_INFO);
+	capture = capture_begin(STDERR_FILENO);
+	mixer_set(mixer, 50);
+	capture_end(capture, text, sizeof(text));
+	check_line(text, (const char *const[]){"note the old volume", NULL});
+	check_volume(OLD);
+	ck_assert_int_eq(unlink(path_of("state")), 0);
+	mixer_set(mixer, 50);
+	check_volume("100 100\n");
+}
+END_TEST
+
+START_TEST(another_client_keeps_its_volume)
+{
+	struct mixer *other;
+
+	ck_assert_int_eq(mixer_new(&other, "default", NULL), 0);
+	mixer_set(other, 50);
+	mixer_restore_left_over();
+	mixer_set(mixer, 80);
+	check_volume("100 100\n");
+	mixer_restore(mixer);
+	check_volume("100 100\n");
+	mixer_free(other);
+	check_volume(OLD);
+}
+END_TEST
+
+START_TEST(card_that_went_gets_its_volume_when_it_is_back)
+{
+	mixer_set(mixer, 50);
+	ck_assert_int_eq(unlink(path_of("card-default")), 0);
+	mixer_restore(mixer);
+	mixer_restore_left_over();
+	ck_assert_str_eq(read_file("state/volume-default-Master-0"), NOTE);
+	write_file("card-default", "100 100\n");
+	mixer_restore_left_over();
+	check_volume(OLD);
+	ck_assert(!exists("state/volume-default-Master-0"));
+}
+END_TEST
+
+/* --- after a crash --- */
+
+START_TEST(next_client_puts_back_what_a_crash_left)
+{
+	char text[TEXT_SIZE];
+	struct capture capture;
+
+	crash_while_it_is(50);
+	check_volume("100 100\n");
+	log_set_level(LOG_INFO);
+	capture = capture_begin(STDERR_FILENO);
+	mixer_restore_left_over();
+	mixer_restore_left_over();
+	capture_end(capture, text, sizeof(text));
+	check_line(text, (const char *const[]){"'Master'", "'default'", NULL});
+	check_volume(OLD);
+	ck_assert(!exists("state/volume-default-Master-0"));
+}
+END_TEST
+
+START_TEST(page_after_a_crash_goes_back_to_the_first_volume)
+{
+	crash_while_it_is(50);
+	mixer_set(mixer, 10);
+	check_volume("20 20\n");
+	mixer_restore(mixer);
+	check_volume(OLD);
+}
+END_TEST
+
+START_TEST(note_of_any_length_but_its_own_is_no_note)
+{
+	char text[] = NOTE;
+
+	/* Without its last line break it is complete too. */
+	for (size_t size = 0; size < strlen(NOTE) - 1; size++) {
+		memcpy(text, NOTE, size);
+		text[size] = '\0';
+		write_note("state/volume-x", text);
+		write_file("card-default", "1 2\n");
+		mixer_restore_left_over();
+		check_volume("1 2\n");
+		ck_assert(!exists("state/volume-x"));
+	}
+	write_note("state/volume-x", NOTE);
+	mixer_restore_left_over();
+	check_volume(OLD);
+}
+END_TEST
+
+START_TEST(nonsense_in_a_note_is_removed)
+{
+	static const char first[] = "alsa-intercom volume 1\ndefault\nMaster\n";
+	static const char *const rests[] = {
+	    "0\n32 5\nend\n",
+	    "0\n-1 5\nend\n",
+	    "0\n0\nend\n",
+	    "0\n0 99999999999999999999\nend\n",
+	    "0\nleft 5\nend\n",
+	    "-1\n0 5\nend\n",
+	    "2147483648\n0 5\nend\n",
+	    "x\n0 5\nend\n",
+	    "0\n\nend\n",
+	    "0\n0 5\nEND\n",
+	};
+	char text[256];
+
+	snprintf(text, sizeof(text), "%s%s", first, rests[_i]);
+	write_note("state/volume-x", text);
+	mixer_restore_left_over();
+	check_volume(OLD);
+	ck_assert(!exists("state/volume-x"));
+}
+END_TEST
+
+START_TEST(only_notes_are_looked_at)
+{
+	write_note("state/notes", NOTE);
+	write_file("card-default", "1 2\n");
+	ck_assert_int_eq(symlink("notes", path_of("state/volume-link")), 0);
+	mixer_restore_left_over();
+	check_volume("1 2\n");
+	ck_assert(exists("state/notes"));
+	ck_assert(exists("state/volume-link"));
+	/* Without a folder there is nothing to do. */
+	setenv("STATE_DIRECTORY", path_of("nowhere"), 1);
+	mixer_restore_left_over();
+	check_volume("1 2\n");
+}
+END_TEST
+
+/* --- where notes are --- */
+
+/* DIRECTORY and all that it is in are made, and are empty afterwards. */
+static void check_note_in(const char *directory)
+{
+	char name[PATH_MAX];
+	char *slash;
+
+	mixer_set(mixer, 50);
+	snprintf(name, sizeof(name), "%s/volume-default-Master-0", directory);
+	ck_assert_str_eq(read_file(name), NOTE);
+	mixer_restore(mixer);
+	ck_assert(!exists(name));
+	while ((slash = strrchr(name, '/'))) {
+		*slash = '\0';
+		ck_assert_int_eq(rmdir(path_of(name)), 0);
+	}
+}
+
+START_TEST(notes_are_in_the_first_state_directory)
+{
+	char list[2 * PATH_MAX];
+
+	snprintf(list, sizeof(list), "%s:/nowhere", path_of("a/b"));
+	setenv("STATE_DIRECTORY", list, 1);
+	setenv("XDG_STATE_HOME", path_of("xdg"), 1);
+	check_note_in("a/b");
+}
+END_TEST
+
+START_TEST(notes_are_in_the_state_home)
+{
+	setenv("STATE_DIRECTORY", "", 1);
+	setenv("XDG_STATE_HOME", path_of("xdg"), 1);
+	setenv("HOME", path_of("home"), 1);
+	check_note_in("xdg/alsa-intercom");
+}
+END_TEST
+
+START_TEST(notes_are_at_home)
+{
+	unsetenv("STATE_DIRECTORY");
+	/* One that is not absolute does not count. */
+	setenv("XDG_STATE_HOME", "xdg", 1);
+	setenv("HOME", path_of("home"), 1);
+	check_note_in("home/.local/state/alsa-intercom");
+}
+END_TEST
+
+START_TEST(without_a_home_the_volume_is_not_touched)
+{
+	unsetenv("STATE_DIRECTORY");
+	unsetenv("XDG_STATE_HOME");
+	setenv("HOME", "", 1);
+	mixer_set(mixer, 50);
+	check_volume(OLD);
+	mixer_restore_left_over();
+	check_volume(OLD);
+}
+END_TEST
+
+static TCase *page_case(void)
+{
+	TCase *tc = tcase_create("page");
+
+	tcase_add_test(tc, volume_is_set_and_put_back);
+	tcase_add_loop_test(tc, percent_is_of_the_whole_range, 0, 5);
+	tcase_add_test(tc, note_is_private_locked_and_complete);
+	tcase_add_test(tc, volume_of_a_page_is_set_once);
+	tcase_add_test(tc, what_was_not_set_is_not_put_back);
+	tcase_add_test(tc, free_puts_the_volume_back);
+	tcase_add_loop_test(tc, card_is_that_of_the_device, 0, 6);
+	tcase_add_test(tc, names_of_any_length_are_harmless);
+	tcase_add_test(tc, control_that_was_named_is_taken);
+	tcase_add_test(tc, control_that_is_missing_is_told_of_once);
+	return tc;
+}
+
+static TCase *fault_case(void)
+{
+	TCase *tc = tcase_create("fault");
+
+	tcase_add_test(tc, missing_card_is_told_of_once_until_it_works);
+	tcase_add_test(tc, volume_that_cannot_be_noted_is_not_touched);
+	tcase_add_test(tc, another_client_keeps_its_volume);
+	tcase_add_test(tc, card_that_went_gets_its_volume_when_it_is_back);
+	tcase_add_test(tc, next_client_puts_back_what_a_crash_left);
+	tcase_add_test(tc, page_after_a_crash_goes_back_to_the_first_volume);
+	tcase_add_test(tc, note_of_any_length_but_its_own_is_no_note);
+	tcase_add_loop_test(tc, nonsense_in_a_note_is_removed, 0, 10);
+	tcase_add_test(tc, only_notes_are_looked_at);
+	tcase_add_test(tc, notes_are_in_the_first_state_directory);
+	tcase_add_test(tc, notes_are_in_the_state_home);
+	tcase_add_test(tc, notes_are_at_home);
+	tcase_add_test(tc, without_a_home_the_volume_is_not_touched);
+	return tc;
+}
+
+static void add_case(Suite *suite, TCase *tc)
+{
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_set_timeout(tc, 60);
+	suite_add_tcase(suite, tc);
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("mixer");
+	SRunner *runner;
+	int failed;
+
+	if (!getenv("BUILDDIR")) {
+		fprintf(stderr, "BUILDDIR must be where vctl.so is\n");
+		return EXIT_FAILURE;
+	}
+	add_case(suite, page_case());
+	add_case(suite, fault_case());
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: MIT
+ * What a client tells of its pages, on stderr and to a journal whose socket the
+ * test holds. */
+#include "report.h"
+
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "capture.h"
+#include "log.h"
+#include "service.h"
+
+enum { TEXT_SIZE = 8192 };
+
+static int journal[2]; /* to write to, to read from; -1: no journal runs */
+static char text[TEXT_SIZE];
+
+static const struct report page = {
+    .server = "lobby:2348",
+    .format = {WAV_PCM, 16, 2, 44100},
+    .data_size = 44100 * 4 * 5 / 2,
+    .result = REPORT_CUT_SHORT,
+    .received_frames = 66150,
+    .xruns = 1,
+    .starvations = 2,
+    .starved_ms = 3,
+    .dropped_ms = 4,
+    .card_losses = 5,
+    .latency_ms = 99.96,
+};
+
+/* In place of libc's: what is for the journal of the machine, whether it has
+ * one or not, is for the test's. */
+ssize_t sendto(int fd, const void *data, size_t size, int flags,
+	       const struct sockaddr *address, socklen_t address_size)
+{
+	const struct sockaddr_un *to = (const void *)address;
+
+	(void)fd;
+	(void)address_size;
+	ck_assert_int_eq(to->sun_family, AF_UNIX);
+	ck_assert_str_eq(to->sun_path, SERVICE_JOURNAL);
+	if (journal[0] < 0) {
+		errno = ENOENT;
+		return -1;
+	}
+	return send(journal[0], data, size, flags);
+}
+
+static void setup(void)
+{
+	journal[0] = journal[1] = -1;
+	unsetenv("JOURNAL_STREAM");
+	log_set_level(LOG_INFO);
+}
+
+static void teardown(void)
+{
+	journal[0] = fd_close(journal[0]);
+	journal[1] = fd_close(journal[1]);
+}
+
+static void start_journal(void)
+{
+	ck_assert_int_eq(socketpair(AF_UNIX,
+				    SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+				    0, journal),
+			 0);
+}
+
+/* The next event, its fields a line each; NULL when there is none. */
+static const char *received(void)
+{
+	const ssize_t n = recv(journal[1], text, sizeof(text) - 1, 0);
+
+	if (n < 0)
+		return NULL;
+	text[n] = '\0';
+	return text;
+}
+
+/* What TELL writes to stderr. */
+static const char *told(void (*tell)(const struct report *report),
+			const struct report *report)
+{
+	struct capture capture = capture_begin(STDERR_FILENO);
+
+	tell(report);
+	capture_end(capture, text, sizeof(text));
+	return text;
+}
+
+/* The same when stderr is a stream of the journal. */
+static const char *told_journal(void (*tell)(const struct report *report),
+				const struct report *report)
+{
+	struct capture capture = capture_begin(STDERR_FILENO);
+	struct stat st;
+	char stream[64];
+
+	ck_assert_int_eq(fstat(STDERR_FILENO, &st), 0);
+	snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)st.st_dev,
+		 (uintmax_t)st.st_ino);
+	setenv("JOURNAL_STREAM", stream, 1);
+	tell(report);
+	capture_end(capture, text, sizeof(text));
+	return text;
+}
+
+/* --- words --- */
+
+START_TEST(results_have_the_names_that_hooks_get)
+{
+	static const char *const names[] = {
+	    [REPORT_COMPLETE] = "complete",
+	    [REPORT_CUT_SHORT] = "cut-short",
+	    [REPORT_TAKEN_OVER] = "taken-over",
+	    [REPORT_LIMIT] = "limit",
+	    [REPORT_UNHEARD] = "unheard",
+	    [REPORT_STOPPED] = "stopped",
+	};
+
+	for (int i = 0; i <= REPORT_STOPPED; i++)
+		ck_assert_str_eq(report_result_name(i), names[i]);
+}
+END_TEST
+
+START_TEST(format_is_in_words)
+{
+	static const struct {
+		struct wav_format format;
+		const char *words;
+	} cases[] = {
+	    {{WAV_PCM, 16, 2, 44100}, "S16_LE 44100 Hz 2 channels"},
+	    {{WAV_PCM, 8, 1, WAV_RATE_MIN}, "U8 4000 Hz 1 channel"},
+	    {{WAV_PCM, 24, WAV_CHANNELS_MAX, WAV_RATE_MAX},
+	     "S24_3LE 384000 Hz 32 channels"},
+	    {{WAV_FLOAT, 32, 1, 48000}, "FLOAT_LE 48000 Hz 1 channel"},
+	    {{WAV_MULAW, 8, 3, 8000}, "MU_LAW 8000 Hz 3 channels"},
+	};
+	char words[REPORT_FORMAT_SIZE];
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		report_format(&cases[i].format, words);
+		ck_assert_str_eq(words, cases[i].words);
+	}
+}
+END_TEST
+
+START_TEST(seconds_are_those_received)
+{
+	struct report report = page;
+
+	ck_assert_double_eq(report_seconds(&report), 1.5);
+	report.received_frames = 0;
+	ck_assert_double_eq(report_seconds(&report), 0);
+	/* A week, to the frame. */
+	report.received_frames = UINT64_C(7) * 24 * 3600 * 44100 + 1;
+	ck_assert_double_eq_tol(report_seconds(&report),
+				7 * 24 * 3600 + 1 / 44100.0, 1e-9);
+}
+END_TEST
+
+/* --- stderr --- */
+
+START_TEST(beginning_states_the_length)
+{
+	static const struct {
+		uint64_t data_size;
+		const char *length;
+	} cases[] = {
+	    {0, "0.00 s"},
+	    {44100 * 4 * 5 / 2, "2.50 s"},
+	    {WAV_DATA_SIZE_MAX, "24347.89 s"},
+	    {WAV_ENDLESS, "no stated end"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct report report = page;
+		char line[256];
+
+		report.data_size = cases[i].data_size;
+		snprintf(line, sizeof(line),
+			 "%s: Page from lobby:2348 begins: "
+			 "S16_LE 44100 Hz 2 channels, %s\n",
+			 program_invocation_short_name, cases[i].length);
+		ck_assert_str_eq(told(report_begin, &report), line);
+	}
+}
+END_TEST
+
+START_TEST(end_tells_what_there_was)
+{
+	char line[512];
+
+	snprintf(line, sizeof(line),
+		 "%s: Page from lobby:2348 ended (cut-short): 66150 frames "
+		 "(1.50 s), latency 100.0 ms, 1 xruns, 2 starvations (3 ms), "
+		 "4 ms dropped, 5 card losses\n",
+		 program_invocation_short_name);
+	ck_assert_str_eq(told(report_end, &page), line);
+}
+END_TEST
+
+START_TEST(largest_numbers_fit)
+{
+	const struct report report = {
+	    .server = "s",
+	    .format = {WAV_FLOAT, 32, WAV_CHANNELS_MAX, WAV_RATE_MIN},
+	    .data_size = WAV_ENDLESS - 1,
+	    .result = REPORT_TAKEN_OVER,
+	    .received_frames = UINT64_MAX,
+	    .xruns = UINT64_MAX,
+	    .starvations = UINT64_MAX,
+	    .starved_ms = UINT64_MAX,
+	    .dropped_ms = UINT64_MAX,
+	    .card_losses = UINT64_MAX,
+	    .latency_ms = 1e15,
+	};
+
+	check_line(told(report_begin, &report),
+		   (const char *const[]){" s begins: ", " s\n", NULL});
+	check_line(told(report_end, &report),
+		   (const char *const[]){"18446744073709551615 ms dropped, "
+					 "18446744073709551615 card losses\n",
+					 NULL});
+}
+END_TEST
+
+START_TEST(quiet_clients_tell_nothing)
+{
+	log_set_level(LOG_NOTICE);
+	ck_assert_str_eq(told(report_begin, &page), "");
+	ck_assert_str_eq(told(report_end, &page), "");
+	start_journal();
+	ck_assert_str_eq(told_journal(report_begin, &page), "");
+	ck_assert_str_eq(told_journal(report_end, &page), "");
+	ck_assert_ptr_null(received());
+}
+END_TEST
+
+START_TEST(name_of_a_server_is_no_second_line)
+{
+	struct report report = page;
+	char name[2000];
+
+	report.server = "a\nb\033c";
+	check_line(told(report_begin, &report),
+		   (const char *const[]){"Page from a?b?c begins", NULL});
+	memset(name, 'n', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	report.server = name;
+	check_line(told(report_begin, &report),
+		   (const char *const[]){"Page from nnn", NULL});
+	check_line(told(report_end, &report),
+		   (const char *const[]){"Page from nnn", NULL});
+}
+END_TEST
+
+/* --- the journal --- */
+
+START_TEST(journal_gets_the_fields_of_a_beginning)
+{
+	char event[1024];
+
+	start_journal();
+	ck_assert_str_eq(told_journal(report_begin, &page), "");
+	snprintf(event, sizeof(event),
+		 "PRIORITY=6\n"
+		 "SYSLOG_IDENTIFIER=%s\n"
+		 "MESSAGE=Page from lobby:2348 begins: "
+		 "S16_LE 44100 Hz 2 channels, 2.50 s\n"
+		 "INTERCOM_EVENT=page-begin\n"
+		 "INTERCOM_SERVER=lobby:2348\n"
+		 "INTERCOM_FORMAT=S16_LE 44100 Hz 2 channels\n",
+		 program_invocation_short_name);
+	ck_assert_str_eq(received(), event);
+	ck_assert_ptr_null(received());
+}
+END_TEST
+
+START_TEST(journal_gets_the_fields_of_an_end)
+{
+	static const char fields[] = "INTERCOM_EVENT=page-end\n"
+				     "INTERCOM_SERVER=lobby:2348\n"
+				     "INTERCOM_FORMAT=S16_LE 44100 Hz "
+				     "2 channels\n"
+				     "INTERCOM_RESULT=cut-short\n"
+				     "INTERCOM_SECONDS=1.500\n"
+				     "INTERCOM_LATENCY_MS=100.0\n"
+				     "INTERCOM_FRAMES=66150\n"
+				     "INTERCOM_XRUNS=1\n"
+				     "INTERCOM_STARVATIONS=2\n"
+				     "INTERCOM_STARVED_MS=3\n"
+				     "INTERCOM_DROPPED_MS=4\n"
+				     "INTERCOM_CARD_LOSSES=5\n";
+	const char *event, *rest;
+
+	start_journal();
+	ck_assert_str_eq(told_journal(report_end, &page), "");
+	event = received();
+	ck_assert_ptr_nonnull(event);
+	ck_assert_ptr_nonnull(
+	    strstr(event, "\nMESSAGE=Page from lobby:2348 ended (cut-short)"));
+	rest = strstr(event, "INTERCOM_");
+	ck_assert_ptr_nonnull(rest);
+	ck_assert_str_eq(rest, fields);
+	ck_assert_ptr_null(received());
+}
+END_TEST
+
+START_TEST(stderr_that_is_not_the_journals_gets_the_line)
+{
+	start_journal();
+	setenv("JOURNAL_STREAM", "1:1", 1);
+	check_line(told(report_begin, &page),
+		   (const char *const[]){": Page from lobby:2348", NULL});
+	ck_assert_ptr_null(received());
+}
+END_TEST
+
+START_TEST(journal_that_does_not_answer_loses_no_line)
+{
+	ck_assert_str_eq(told_journal(report_begin, &page),
+			 "<6>Page from lobby:2348 begins: "
+			 "S16_LE 44100 Hz 2 channels, 2.50 s\n");
+	check_line(told_journal(report_end, &page),
+		   (const char *const[]){"<6>Page from lobby:2348 ended",
+					 "5 card losses\n", NULL});
+}
+END_TEST
+
+static void add_words(TCase *tc)
+{
+	tcase_add_test(tc, results_have_the_names_that_hooks_get);
+	tcase_add_test(tc, format_is_in_words);
+	tcase_add_test(tc, seconds_are_those_received);
+	tcase_add_test(tc, beginning_states_the_length);
+	tcase_add_test(tc, end_tells_what_there_was);
+	tcase_add_test(tc, largest_numbers_fit);
+	tcase_add_test(tc, quiet_clients_tell_nothing);
+	tcase_add_test(tc, name_of_a_server_is_no_second_line);
+}
+
+static void add_journal(TCase *tc)
+{
+	tcase_add_test(tc, journal_gets_the_fields_of_a_beginning);
+	tcase_add_test(tc, journal_gets_the_fields_of_an_end);
+	tcase_add_test(tc, stderr_that_is_not_the_journals_gets_the_line);
+	tcase_add_test(tc, journal_that_does_not_answer_loses_no_line);
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("report");
+	TCase *tc = tcase_create("report");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	add_words(tc);
+	add_journal(tc);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

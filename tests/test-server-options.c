@@ -3,67 +3,15 @@
  * value beyond them. */
 #include "server-options.h"
 
-#include <check.h>
-#include <errno.h>
-#include <getopt.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "capture.h"
-#include "log.h"
+#include "arguments.h"
 #include "util.h"
-
-enum { ARGUMENTS_MAX = 160 };
 
 static struct server_options o;
 static const struct server_config *const config = &o.config;
-static char out[16384], err[16384];
 
-/* The strings stay until the next time, since O has pointers to them. */
-static int parse(const char *const *arguments)
+static int parse_arguments(int argc, char **argv)
 {
-	static char *strings[ARGUMENTS_MAX];
-	static char name[] = "intercom-server";
-	char *argv[ARGUMENTS_MAX + 2] = {name};
-	struct capture standard = capture_begin(STDOUT_FILENO);
-	struct capture error = capture_begin(STDERR_FILENO);
-	int argc = 1, r;
-
-	for (int i = 0; arguments[i]; i++) {
-		ck_assert_int_lt(i, ARGUMENTS_MAX);
-		free(strings[i]);
-		strings[i] = strdup(arguments[i]);
-		ck_assert_ptr_nonnull(strings[i]);
-		argv[argc++] = strings[i];
-	}
-	optind = 0; /* begin anew, getopt(3) */
-	log_set_level(LOG_INFO);
-	r = server_options_parse(&o, argc, argv);
-	capture_end(error, err, sizeof(err));
-	capture_end(standard, out, sizeof(out));
-	return r;
-}
-
-#define PARSE(...) parse((const char *const[]){__VA_ARGS__, NULL})
-
-static void check_taken(const char *option, const char *value)
-{
-	ck_assert_msg(PARSE(option, value) == 1, "%s %s: %s", option, value,
-		      err);
-	ck_assert_str_eq(err, "");
-	ck_assert_str_eq(out, "");
-}
-
-/* Refused with the option, the value and what is accepted. */
-static void check_refused(const char *option, const char *value,
-			  const char *accepted)
-{
-	char quoted[512];
-
-	snprintf(quoted, sizeof(quoted), "%s '%s': ", option, value);
-	ck_assert_int_eq(PARSE(option, value), -EINVAL);
-	check_line(err, (const char *const[]){quoted, accepted, NULL});
-	ck_assert_str_eq(out, "");
+	return server_options_parse(&o, argc, argv);
 }
 
 START_TEST(defaults_are_those_of_the_help)

@@ -12,8 +12,8 @@ import subprocess
 import threading
 import time
 
-from e2e_lib import (BUILDDIR, PATIENCE, SRCDIR, Card, Case, free_port, main,
-                     noise, program, wait_until, wav_bytes,
+from e2e_lib import (BUILDDIR, PATIENCE, SLOWNESS, SRCDIR, Card, Case,
+                     free_port, main, noise, program, wait_until, wav_bytes,
                      helped_options, in_time, manual_options)
 
 RATE = 44100
@@ -543,7 +543,8 @@ class Network(ClientCase):
         self.assertGreater(counters["starved_ms"], 0)
         # What came late was dropped, and nearly as much as that.
         self.assertGreater(counters["dropped_ms"], 300, counters)
-        self.assertLess(counters["dropped_ms"], 700, counters)
+        # A client in a debugger drops what it was late itself, too.
+        self.assertLess(counters["dropped_ms"], 700 * SLOWNESS, counters)
         self.assertLess(biggest_step(card.sound()), 1500, "seams are faded")
 
     def test_a_stored_page_never_loses_a_frame(self):

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -37,11 +38,14 @@ static void write_conf(void)
 	FILE *f = fopen(path_of("", "asound.conf"), "we");
 
 	ck_assert_ptr_nonnull(f);
-	fprintf(f,
-		"pcm_type.vcard { lib \"%s\" }\n"
-		"pcm.card { type vcard control \"%s/control\"\n"
-		"capture { file \"%s/in.raw\" } }\n",
-		getenv("VCARD_SO"), folder, folder);
+	fprintf(f, "pcm_type.vcard { lib \"%s\" }\n", getenv("VCARD_SO"));
+	for (int i = 0; i < 2; i++)
+		fprintf(f,
+			"pcm.%s { type vcard patient %d control "
+			"\"%s/control\"\n"
+			"capture { file \"%s/in.raw\" }\n"
+			"playback { file \"%s/out.raw\" } }\n",
+			i ? "patient" : "card", i, folder, folder, folder);
 	ck_assert_int_eq(fclose(f), 0);
 }
 
@@ -87,4 +91,33 @@ void card_command(const char *name)
 void card_revoke(const char *name)
 {
 	ck_assert_int_eq(unlink(path_of("control/", name)), 0);
+}
+
+size_t card_played(void *buffer, size_t size)
+{
+	FILE *f = fopen(path_of("", "out.raw"), "re");
+	size_t count;
+
+	/* Nothing was played yet. */
+	if (!f)
+		return 0;
+	count = fread(buffer, 1, size, f);
+	ck_assert_int_eq(ferror(f), 0);
+	fclose(f);
+	return count;
+}
+
+unsigned card_count(const char *event)
+{
+	FILE *f = fopen(path_of("control/", "log"), "re");
+	char line[256], name[64];
+	unsigned count = 0;
+
+	if (!f)
+		return 0;
+	while (fgets(line, sizeof(line), f))
+		count += sscanf(line, "%*s %63s", name) == 1 &&
+			 strcmp(name, event) == 0;
+	fclose(f);
+	return count;
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * A virtual card (vcard.h) for the tests of one module, as "card". */
+ * A virtual card (vcard.h) for the tests of one module, as "card", and as
+ * "patient". */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* Makes a folder with an asound.conf and points ALSA at it. Frame n of the
@@ -13,3 +15,8 @@ void card_teardown(void);
 /* Makes or removes a file in the card's control directory. */
 void card_command(const char *name);
 void card_revoke(const char *name);
+
+/* Reads what the loudspeaker has played so far, up to SIZE bytes. */
+size_t card_played(void *buffer, size_t size);
+/* How often the card has seen that: "open", "start", "xrun" .. */
+unsigned card_count(const char *event);

@@ -1,0 +1,926 @@
+/* SPDX-License-Identifier: MIT
+ * The loudspeaker on the virtual card. Either its clock is stopped and time is
+ * what the test says, or it plays and the test waits as a client does. */
+#include "speaker.h"
+
+#include <check.h>
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+#include "capture.h"
+#include "card.h"
+#include "log.h"
+#include "util.h"
+
+enum {
+	RATE = 48000,
+	MS = RATE / 1000, /* frames */
+	FADE = 5 * MS,
+	TARGET = 100 * MS,
+	LOUD = 12000,
+	FRAMES = 4 * RATE,
+	PATIENCE_USEC = 30 * 1000000,
+};
+
+static const struct wav_format cd48 = {WAV_PCM, 16, 2, RATE};
+static const struct wav_format mono = {WAV_PCM, 16, 1, RATE};
+static struct speaker_config config;
+static struct speaker speaker;
+static uint64_t now, put_bytes;
+static uint32_t numbers[FRAMES], played[2 * FRAMES];
+
+static void setup(void)
+{
+	log_set_level(LOG_EMERG);
+	card_setup(0);
+	for (uint32_t i = 0; i < FRAMES; i++)
+		numbers[i] = i + 1;
+	config = (struct speaker_config){.device = "card", .latency_ms = 100};
+	speaker_init(&speaker, &config);
+	now = now_usec();
+	put_bytes = 0;
+}
+
+static void teardown(void)
+{
+	speaker_close(&speaker);
+	card_teardown();
+}
+
+/* --- a client --- */
+
+static void configure(const struct speaker_config *wanted)
+{
+	speaker_close(&speaker);
+	speaker_init(&speaker, wanted);
+}
+
+static void begin(const struct wav_format *format, enum speaker_begin how)
+{
+	put_bytes = 0;
+	ck_assert_int_eq(speaker_begin(&speaker, format, how, now), 0);
+	ck_assert_int_eq(speaker.state, SPEAKER_WAITING);
+}
+
+/* Puts what there is room for; how many bytes that were. */
+static size_t put(const void *data, size_t size)
+{
+	const uint8_t *bytes = data;
+	size_t done = 0, space;
+
+	while (done < size) {
+		void *to = speaker_space(&speaker, &space);
+
+		if (space == 0)
+			break;
+		if (space > size - done)
+			space = size - done;
+		memcpy(to, bytes + done, space);
+		speaker_put(&speaker, space);
+		done += space;
+	}
+	put_bytes += done;
+	speaker_arrived(&speaker, now, put_bytes);
+	return done;
+}
+
+static void put_all(const void *data, size_t size)
+{
+	ck_assert_uint_eq(put(data, size), size);
+}
+
+static void put_constant(int16_t value, size_t frames)
+{
+	static int16_t samples[2 * FRAMES];
+
+	for (size_t i = 0; i < 2 * frames; i++)
+		samples[i] = value;
+	put_all(samples, frames * 4);
+}
+
+/* A turn of a client's loop; QUEUED bytes wait in the kernel. */
+static void turn(size_t queued)
+{
+	speaker_look(&speaker, now, queued);
+	speaker_step(&speaker, now);
+}
+
+static void turn_at(uint64_t then, size_t queued)
+{
+	now = then;
+	turn(queued);
+}
+
+/* Until STATE, by the real clock. */
+static void run_until(enum speaker_state state)
+{
+	const uint64_t limit = now_usec() + PATIENCE_USEC;
+
+	for (;;) {
+		uint64_t deadline;
+
+		turn_at(now_usec(), 0);
+		if (speaker.state == state)
+			return;
+		ck_assert_msg(now < limit, "still '%s', not %d",
+			      speaker_state_name(&speaker), state);
+		deadline = speaker_deadline(&speaker, now);
+		ck_assert_uint_ne(deadline, UINT64_MAX);
+		if (deadline > now)
+			(void)poll(NULL, 0, (int)((deadline - now) / 1000 + 1));
+	}
+}
+
+/* A page of the numbers 1 .. COUNT that all come at once, and its end. */
+static void play_numbers(size_t count)
+{
+	begin(&cd48, SPEAKER_FRESH);
+	put_all(numbers, count * 4);
+	speaker_end(&speaker, SPEAKER_COMPLETE, now);
+	speaker_allow(&speaker, now);
+	run_until(SPEAKER_DONE);
+}
+
+/* Where the numbers are in what was played; there is nothing but silence
+ * before and after them. */
+static size_t find_numbers(size_t count)
+{
+	const size_t total = card_played(played, sizeof(played)) / 4;
+	size_t first = 0, end;
+
+	while (first < total && played[first] == 0)
+		first++;
+	ck_assert_uint_le(first + count, total);
+	ck_assert_mem_eq(&played[first], numbers, count * 4);
+	for (end = first + count; end < total; end++)
+		if (played[end] != 0)
+			break;
+	ck_assert_uint_eq(end, total);
+	return first;
+}
+
+/* The left sample of a frame that was played. */
+static int left(size_t frame)
+{
+	int16_t sample;
+
+	memcpy(&sample, &played[frame], sizeof(sample));
+	return sample;
+}
+
+/* --- before it sounds --- */
+
+START_TEST(idle_speaker_wants_nothing)
+{
+	turn(0);
+	speaker_allow(&speaker, now);
+	speaker_end(&speaker, SPEAKER_TAKEN_OVER, now);
+	ck_assert_int_eq(speaker.state, SPEAKER_IDLE);
+	ck_assert_uint_eq(speaker_deadline(&speaker, now), UINT64_MAX);
+	ck_assert_double_eq(speaker_fill_ms(&speaker), 0);
+	ck_assert_double_eq(speaker_behind_ms(&speaker), 0);
+	ck_assert_double_eq(speaker_take_peak(&speaker), 0);
+	ck_assert_str_eq(speaker_state_name(&speaker), "idle");
+	ck_assert_uint_eq(card_count("open"), 0);
+}
+END_TEST
+
+START_TEST(page_is_collected_until_it_is_allowed)
+{
+	size_t space;
+
+	begin(&cd48, SPEAKER_FRESH);
+	speaker_space(&speaker, &space);
+	ck_assert_uint_ge(space, TARGET * 4);
+	put_all(numbers, TARGET * 4);
+	turn_at(now + 10 * USEC_PER_SEC, 1);
+	ck_assert_int_eq(speaker.state, SPEAKER_WAITING);
+	ck_assert_uint_eq(speaker_deadline(&speaker, now), UINT64_MAX);
+	ck_assert_str_eq(speaker_state_name(&speaker), "waiting for the hook");
+	ck_assert_double_eq(speaker_fill_ms(&speaker), 100);
+	ck_assert_uint_eq(card_count("open"), 0);
+	speaker_allow(&speaker, now);
+	ck_assert_uint_eq(card_count("open"), 1);
+}
+END_TEST
+
+/* However long the latency and large the frames: what has to wait fits. */
+START_TEST(room_is_for_more_than_the_latency)
+{
+	static const struct wav_format widest = {
+	    WAV_FLOAT, 32, WAV_CHANNELS_MAX, WAV_RATE_MAX};
+	const struct speaker_config longest = {
+	    .device = "card", .latency_ms = 5000, .delay_ms = 1000};
+	size_t space;
+
+	configure(&longest);
+	begin(&widest, SPEAKER_FRESH);
+	speaker_space(&speaker, &space);
+	ck_assert_uint_ge(space / WAV_FRAME_SIZE_MAX, 6 * WAV_RATE_MAX);
+}
+END_TEST
+
+START_TEST(live_page_waits_for_its_latency)
+{
+	card_command("stalled");
+	begin(&cd48, SPEAKER_FRESH);
+	speaker_allow(&speaker, now);
+	ck_assert_int_eq(speaker.state, SPEAKER_FILLING);
+	turn(0);
+	put_all(numbers, TARGET * 4 - 4);
+	turn_at(now + 99999, 0);
+	ck_assert_int_eq(speaker.state, SPEAKER_FILLING);
+	/* All frames but one; and then the first has not waited so long. */
+	ck_assert_uint_eq(speaker_deadline(&speaker, now), now + 1);
+	turn_at(now + 1, 0);
+	ck_assert_int_eq(speaker.state, SPEAKER_FILLING);
+	put_all(numbers, 4);
+	turn(0);
+	ck_assert_int_eq(speaker.state, SPEAKER_PLAYING);
+	ck_assert_double_eq(speaker_fill_ms(&speaker), 100);
+}
+END_TEST
+
+START_TEST(delay_is_added_to_the_latency)
+{
+	const struct speaker_config later = {
+	    .device = "card", .latency_ms = 100, .delay_ms = 50};
+
+	configure(&later);
+	card_command("stalled");
+	begin(&cd48, SPEAKER_FRESH);
+	put_all(numbers, 150 * MS * 4);
+	speaker_allow(&speaker, now);
+	turn_at(now + 149999, 0);
+	ck_assert_int_eq(speaker.state, SPEAKER_FILLING);
+	turn_at(now + 1, 0);
+	ck_assert_int_eq(speaker.state, SPEAKER_PLAYING);
+}
+END_TEST
+
+START_TEST(no_latency_at_all_is_one_frame)
+{
+	const struct speaker_config none = {.device = "card"};
+
+	configure(&none);
+	card_command("stalled");
+	begin(&cd48, SPEAKER_FRESH);
+	speaker_allow(&speaker, now);
+	turn(0);
+	ck_assert_int_eq(speaker.state, SPEAKER_FILLING);
+	put_all(numbers, 4);
+	turn_at(now + 1000, 0);
+	ck_assert_int_eq(speaker.state, SPEAKER_PLAYING);
+}
+END_TEST
+
+/* --- it sounds --- */
+
+START_TEST(page_sounds_bit_by_bit)
+{
+	const size_t count = 300 * MS + 7;
+
+	config.device = "patient";
+	configure(&config);
+	play_numbers(count);
+	ck_assert_uint_eq(find_numbers(count), 0);
+	ck_assert_uint_eq(speaker.stats.written_frames, count);
+	ck_assert_uint_eq(speaker.stats.dropped_frames, 0);
+	ck_assert_uint_eq(speaker.stats.xruns, 0);
+	ck_assert_uint_eq(speaker.stats.starvations, 0);
+	ck_assert_uint_eq(speaker.stats.card_losses, 0);
+	ck_assert(speaker.stats.heard);
+	ck_assert_double_gt(speaker_behind_ms(&speaker), 0);
+	ck_assert_str_eq(speaker_state_name(&speaker), "done");
+	speaker_finish(&speaker);
+	ck_assert_int_eq(speaker.state, SPEAKER_IDLE);
+	ck_assert_uint_eq(card_count("close"), 1);
+}
+END_TEST
+
+START_TEST(short_pages_sound)
+{
+	static const size_t counts[] = {1, 2, FADE, TARGET - 1, TARGET + 1};
+
+	config.device = "patient";
+	configure(&config);
+	play_numbers(counts[_i]);
+	find_numbers(counts[_i]);
+	ck_assert(speaker.stats.heard);
+}
+END_TEST
+
+START_TEST(page_without_a_frame_is_done_at_once)
+{
+	begin(&cd48, SPEAKER_FRESH);
+	speaker_allow(&speaker, now);
+	put_all(numbers, 3); /* a torn one is none */
+	speaker_end(&speaker, SPEAKER_COMPLETE, now);
+	turn(0);
+	ck_assert_int_eq(speaker.state, SPEAKER_DONE);
+	ck_assert_uint_eq(speaker_deadline(&speaker, now), now);
+	ck_assert(!speaker.stats.heard);
+	ck_assert_uint_eq(card_count("start"), 0);
+}
+END_TEST
+
+START_TEST(frames_may_come_in_pieces)
+{
+	const uint8_t *bytes = (const uint8_t *)numbers;
+	const size_t size = 50 * MS * 4;
+
+	config.device = "patient";
+	configure(&config);
+	begin(&cd48, SPEAKER_FRESH);
+	for (size_t done = 0, n; done < size; done += n) {
+		n = done % 11 + 1;
+		if (n > size - done)
+			n = size - done;
+		put_all(bytes + done, n);
+	}
+	speaker_allow(&speaker, now);
+	speaker_end(&speaker, SPEAKER_COMPLETE, now);
+	run_until(SPEAKER_DONE);
+	find_numbers(50 * MS);
+}
+END_TEST
+
+START_TEST(silence_goes_before_a_page)
+{
+	config.device = "patient";
+	config.lead_in_ms = 250;
+	configure(&config);
+	play_numbers(50 * MS);
+	ck_assert_uint_eq(find_numbers(50 * MS), 250 * MS);
+	ck_assert_uint_eq(speaker.stats.written_frames, 50 * MS);
+}
+END_TEST
+
+START_TEST(page_that_breaks_off_is_faded)
+{
+	size_t total;
+
+	config.device = "patient";
+	configure(&config);
+	begin(&cd48, SPEAKER_FRESH);
+	put_constant(LOUD, 50 * MS);
+	put_all(numbers, 3); /* a torn frame */
+	speaker_end(&speaker, SPEAKER_BROKEN_OFF, now);
+	/* What is said later does not count. */
+	speaker_end(&speaker, SPEAKER_TAKEN_OVER, now);
+	speaker_allow(&speaker, now);
+	run_until(SPEAKER_DONE);
+	total = card_played(played, sizeof(played)) / 4;
+	ck_assert_uint_ge(total, 50 * MS + FADE);
+	for (size_t i = 0; i < 50 * MS; i++)
+		if (left(i) != LOUD)
+			ck_abort_msg("frame %zu is %d", i, left(i));
+	for (size_t i = 50 * MS; i < total; i++)
+		if (left(i) > left(i - 1) || left(i) < 0 ||
+		    left(i - 1) - left(i) > 2 * LOUD / FADE)
+			ck_abort_msg("%d comes after %d", left(i), left(i - 1));
+	ck_assert_int_eq(left(total - 1), 0);
+}
+END_TEST
+
+START_TEST(page_that_is_joined_is_faded_in)
+{
+	config.device = "patient";
+	configure(&config);
+	begin(&cd48, SPEAKER_RESUMED);
+	put_constant(LOUD, 50 * MS);
+	speaker_end(&speaker, SPEAKER_COMPLETE, now);
+	speaker_allow(&speaker, now);
+	run_until(SPEAKER_DONE);
+	ck_assert_uint_ge(card_played(played, sizeof(played)) / 4, 50 * MS);
+	ck_assert_int_lt(left(0), 2 * LOUD / FADE);
+	for (size_t i = 1; i < FADE; i++)
+		if (left(i) < left(i - 1) ||
+		    left(i) - left(i - 1) > 2 * LOUD / FADE)
+			ck_abort_msg("%d comes after %d", left(i), left(i - 1));
+	for (size_t i = FADE; i < 50 * MS; i++)
+		if (left(i) != LOUD)
+			ck_abort_msg("frame %zu is %d", i, left(i));
+}
+END_TEST
+
+START_TEST(page_that_is_taken_over_ends_with_its_ring)
+{
+	const size_t ring = TARGET + 250 * MS; /* what is asked for */
+	uint64_t written;
+
+	config.device = "patient";
+	configure(&config);
+	begin(&cd48, SPEAKER_FRESH);
+	put_all(numbers, 2 * RATE * 4);
+	speaker_allow(&speaker, now);
+	turn(1);
+	ck_assert_int_eq(speaker.state, SPEAKER_PLAYING);
+	written = speaker.stats.written_frames;
+	ck_assert_uint_ge(written, ring);
+	ck_assert_uint_lt(written, 2 * RATE);
+	speaker_end(&speaker, SPEAKER_TAKEN_OVER, now);
+	run_until(SPEAKER_DONE);
+	/* The fade is written too. */
+	ck_assert_uint_eq(speaker.stats.written_frames, written + FADE);
+	card_played(played, sizeof(played));
+	ck_assert_mem_eq(played, numbers, written * 4);
+}
+END_TEST
+
+START_TEST(page_that_is_taken_over_unheard_is_done)
+{
+	if (_i)
+		card_command("unplugged");
+	begin(&cd48, SPEAKER_FRESH);
+	put_all(numbers, RATE * 4);
+	if (_i)
+		speaker_allow(&speaker, now);
+	ck_assert_int_eq(speaker.state, _i ? SPEAKER_OPENING : SPEAKER_WAITING);
+	speaker_end(&speaker, SPEAKER_TAKEN_OVER, now);
+	ck_assert_int_eq(speaker.state, SPEAKER_DONE);
+	ck_assert(!speaker.stats.heard);
+	ck_assert_uint_eq(card_count("start"), 0);
+}
+END_TEST
+
+START_TEST(peak_is_of_what_was_written_since)
+{
+	config.meter = _i;
+	configure(&config);
+	card_command("stalled");
+	begin(&cd48, SPEAKER_FRESH);
+	put_constant(-16384, 10 * MS);
+	speaker_end(&speaker, SPEAKER_COMPLETE, now);
+	speaker_allow(&speaker, now);
+	ck_assert_double_eq(speaker_take_peak(&speaker), 0);
+	turn(0);
+	ck_assert_double_eq_tol(speaker_take_peak(&speaker), _i ? 0.5 : 0,
+				1e-4);
+	ck_assert_double_eq(speaker_take_peak(&speaker), 0);
+}
+END_TEST
+
+START_TEST(peak_of_a_page_is_not_that_of_the_next)
+{
+	config.device = "patient";
+	config.meter = true;
+	configure(&config);
+	play_numbers(10 * MS);
+	speaker_finish(&speaker);
+	begin(&cd48, SPEAKER_FRESH);
+	ck_assert_double_eq(speaker_take_peak(&speaker), 0);
+}
+END_TEST
+
+/* --- one page after the other --- */
+
+START_TEST(card_is_closed_between_pages_unless_held)
+{
+	config.device = "patient";
+	config.hold = _i;
+	configure(&config);
+	for (unsigned i = 1; i <= 3; i++) {
+		play_numbers(10 * MS);
+		ck_assert_uint_eq(speaker.stats.written_frames, 10 * MS);
+		speaker_finish(&speaker);
+		ck_assert_uint_eq(card_count("close"), _i ? 0 : i);
+	}
+	ck_assert_uint_eq(card_count("open"), _i ? 1 : 3);
+	/* Another format needs the card anew. */
+	begin(&mono, SPEAKER_FRESH);
+	speaker_allow(&speaker, now);
+	ck_assert_uint_eq(card_count("open"), _i ? 2 : 4);
+	ck_assert_uint_eq(card_count("close"), _i ? 1 : 3);
+}
+END_TEST
+
+START_TEST(closing_silences_at_once)
+{
+	begin(&cd48, SPEAKER_FRESH);
+	put_all(numbers, 2 * RATE * 4);
+	speaker_allow(&speaker, now);
+	turn(1);
+	ck_assert_int_eq(speaker.state, SPEAKER_PLAYING);
+	speaker_close(&speaker);
+	ck_assert_int_eq(speaker.state, SPEAKER_IDLE);
+	ck_assert_uint_eq(card_count("close"), 1);
+	speaker_close(&speaker);
+	/* It can be used again. */
+	begin(&cd48, SPEAKER_FRESH);
+	speaker_allow(&speaker, now);
+	ck_assert_int_eq(speaker.state, SPEAKER_FILLING);
+}
+END_TEST
+
+/* --- no card --- */
+
+START_TEST(missing_card_is_told_of_once)
+{
+	char text[4096];
+	struct capture capture;
+
+	card_command("unplugged");
+	log_set_level(LOG_NOTICE);
+	capture = capture_begin(STDERR_FILENO);
+	begin(&cd48, SPEAKER_FRESH);
+	speaker_allow(&speaker, now);
+	for (int i = 0; i < 20; i++) {
+		ck_assert_int_eq(speaker.state, SPEAKER_OPENING);
+		ck_assert_uint_le(speaker_deadline(&speaker, now),
+				  now + 200000);
+		turn_at(speaker_deadline(&speaker, now), 0);
+	}
+	capture_end(capture, text, sizeof(text));
+	check_line(text, (const char *const[]){"'card'", "No such device",
+					       "trying again", NULL});
+	ck_assert_str_eq(speaker_state_name(&speaker), "waiting for the card");
+	/* It comes. */
+	card_revoke("unplugged");
+	capture = capture_begin(STDERR_FILENO);
+	turn_at(speaker.retry_usec - 1, 0);
+	ck_assert_int_eq(speaker.state, SPEAKER_OPENING);
+	turn_at(speaker.retry_usec, 0);
+	ck_assert_int_eq(speaker.state, SPEAKER_FILLING);
+	capture_end(capture, text, sizeof(text));
+	check_line(text, (const char *const[]){"'card' is back", NULL});
+}
+END_TEST
+
+START_TEST(stored_page_waits_five_seconds_for_a_card)
+{
+	card_command("unplugged");
+	begin(&cd48, SPEAKER_FRESH);
+	put_all(numbers, RATE * 4);
+	speaker_allow(&speaker, now);
+	now += USEC_PER_SEC;
+	speaker_end(&speaker, SPEAKER_COMPLETE, now);
+	turn_at(now + 5 * USEC_PER_SEC - 1, 0);
+	ck_assert_int_eq(speaker.state, SPEAKER_OPENING);
+	turn_at(now + 1, 0);
+	ck_assert_int_eq(speaker.state, SPEAKER_DONE);
+	ck_assert_uint_eq(speaker.stats.dropped_frames, RATE);
+	ck_assert(!speaker.stats.heard);
+}
+END_TEST
+
+/* A page of VALUE, as it is spoken, for MSEC. */
+static void speak(int16_t value, unsigned msec)
+{
+	for (unsigned i = 0; i < msec / 100; i++) {
+		now += 100000;
+		put_constant(value, 100 * MS);
+		turn(1);
+	}
+}
+
+START_TEST(live_page_without_a_card_is_not_collected)
+{
+	const struct wav_format format = cd48;
+
+	card_command("unplugged");
+	begin(&format, SPEAKER_FRESH);
+	speaker_allow(&speaker, now);
+	speak(LOUD, 2500);
+	ck_assert_int_eq(speaker.latency.kind, LATENCY_LIVE);
+	ck_assert_double_eq(speaker_fill_ms(&speaker), 100);
+	ck_assert_uint_eq(speaker.stats.dropped_frames, 2400 * MS);
+	speaker_end(&speaker, SPEAKER_COMPLETE, now);
+	turn(0);
+	ck_assert_int_eq(speaker.state, SPEAKER_DONE);
+	ck_assert_uint_eq(speaker.stats.dropped_frames, 2500 * MS);
+}
+END_TEST
+
+/* --- a card that fails --- */
+
+/* A stored page, of which the ring is full and some is in hand. */
+static void play_on_a_stopped_clock(void)
+{
+	card_command("stalled");
+	begin(&cd48, SPEAKER_FRESH);
+	put_all(numbers, RATE * 4);
+	speaker_allow(&speaker, now);
+	turn(1);
+	ck_assert_int_eq(speaker.state, SPEAKER_PLAYING);
+	ck_assert_uint_gt(speaker.stats.written_frames, TARGET);
+	ck_assert_uint_gt(hand_frames(&speaker.hand), 0);
+}
+
+START_TEST(card_without_progress_for_two_seconds_is_lost)
+{
+	uint64_t written;
+
+	play_on_a_stopped_clock();
+	written = speaker.stats.written_frames;
+	turn_at(now + 2 * USEC_PER_SEC - 1, 1);
+	ck_assert_int_eq(speaker.state, SPEAKER_PLAYING);
+	turn_at(now + 1, 1);
+	ck_assert_int_eq(speaker.state, SPEAKER_OPENING);
+	ck_assert_uint_eq(speaker.stats.card_losses, 1);
+	ck_assert_uint_eq(speaker.stats.dropped_frames, written);
+	ck_assert_uint_eq(card_count("close"), 1);
+}
+END_TEST
+
+START_TEST(unplugged_card_is_taken_again)
+{
+	uint64_t written, lost;
+
+	play_on_a_stopped_clock();
+	written = speaker.stats.written_frames;
+	card_command("unplugged");
+	turn(1);
+	ck_assert_int_eq(speaker.state, SPEAKER_OPENING);
+	ck_assert_uint_eq(speaker.stats.card_losses, 1);
+	ck_assert_uint_eq(speaker.stats.dropped_frames, written);
+	lost = hand_frames(&speaker.hand);
+	card_revoke("unplugged");
+	card_revoke("stalled");
+	speaker_end(&speaker, SPEAKER_COMPLETE, now_usec());
+	run_until(SPEAKER_DONE);
+	ck_assert_uint_eq(speaker.stats.written_frames, written + lost);
+	ck_assert_uint_eq(written + lost, RATE);
+	ck_assert_uint_eq(speaker.stats.card_losses, 1);
+}
+END_TEST
+
+START_TEST(xrun_is_counted_and_the_page_goes_on)
+{
+	play_on_a_stopped_clock();
+	card_command("xrun");
+	turn(1);
+	ck_assert_uint_eq(speaker.stats.xruns, 1);
+	ck_assert_uint_eq(speaker.stats.starvations, 0);
+	ck_assert_uint_eq(speaker.stats.card_losses, 0);
+	ck_assert_int_eq(speaker.state, SPEAKER_PLAYING);
+	ck_assert_uint_eq(card_count("start"), 2);
+}
+END_TEST
+
+START_TEST(suspended_card_is_waited_for)
+{
+	uint64_t written;
+
+	play_on_a_stopped_clock();
+	written = speaker.stats.written_frames;
+	card_command("asleep");
+	card_command("suspend");
+	turn(1);
+	ck_assert_int_eq(speaker.state, SPEAKER_RECOVERING);
+	ck_assert_str_eq(speaker_state_name(&speaker), "card resuming");
+	ck_assert_uint_eq(speaker.stats.suspends, 1);
+	ck_assert_uint_eq(speaker.stats.dropped_frames, written);
+	ck_assert_uint_eq(speaker_deadline(&speaker, now), now + 50000);
+	for (int i = 0; i < 10; i++)
+		turn_at(speaker_deadline(&speaker, now), 1);
+	ck_assert_int_eq(speaker.state, SPEAKER_RECOVERING);
+	card_revoke("asleep");
+	turn_at(speaker_deadline(&speaker, now), 1);
+	ck_assert_int_eq(speaker.state, SPEAKER_FILLING);
+	turn(1);
+	ck_assert_int_eq(speaker.state, SPEAKER_PLAYING);
+	ck_assert_uint_eq(speaker.stats.suspends, 1);
+	ck_assert_uint_eq(speaker.stats.card_losses, 0);
+}
+END_TEST
+
+START_TEST(card_that_does_not_wake_up_is_lost)
+{
+	uint64_t suspended;
+
+	play_on_a_stopped_clock();
+	card_command("asleep");
+	card_command("suspend");
+	turn(1);
+	suspended = now;
+	turn_at(suspended + 5 * USEC_PER_SEC - 1, 1);
+	ck_assert_int_eq(speaker.state, SPEAKER_RECOVERING);
+	turn_at(suspended + 5 * USEC_PER_SEC + 49999, 1);
+	ck_assert_int_eq(speaker.state, SPEAKER_OPENING);
+	ck_assert_uint_eq(speaker.stats.card_losses, 1);
+}
+END_TEST
+
+/* --- late, and too late --- */
+
+START_TEST(page_that_stops_coming_starves_and_goes_on)
+{
+	const uint64_t began = now;
+
+	config.device = "patient";
+	configure(&config);
+	begin(&cd48, SPEAKER_FRESH);
+	speaker_allow(&speaker, now);
+	put_constant(LOUD, TARGET);
+	run_until(SPEAKER_PLAYING);
+	run_until(SPEAKER_FILLING);
+	ck_assert_uint_eq(speaker.stats.starvations, 1);
+	ck_assert_uint_eq(speaker.stats.xruns, 0);
+	now = now_usec();
+	put_constant(LOUD, TARGET);
+	run_until(SPEAKER_PLAYING);
+	speaker_end(&speaker, SPEAKER_COMPLETE, now_usec());
+	run_until(SPEAKER_DONE);
+	ck_assert_uint_eq(speaker.stats.starvations, 1);
+	ck_assert_uint_gt(speaker.stats.starved_usec, 0);
+	ck_assert_uint_le(speaker.stats.starved_usec, now - began);
+	ck_assert_uint_eq(speaker.stats.dropped_frames, 0);
+}
+END_TEST
+
+START_TEST(card_that_goes_while_a_page_starves_is_taken_again)
+{
+	const uint64_t began = now;
+
+	config.device = "patient";
+	configure(&config);
+	begin(&cd48, SPEAKER_FRESH);
+	speaker_allow(&speaker, now);
+	put_constant(LOUD, TARGET);
+	run_until(SPEAKER_PLAYING);
+	run_until(SPEAKER_FILLING);
+	card_command("unplugged");
+	now = now_usec();
+	put_constant(LOUD, 10 * MS);
+	speaker_end(&speaker, SPEAKER_COMPLETE, now);
+	run_until(SPEAKER_OPENING);
+	/* From then on it is the card that is to blame. */
+	ck_assert_uint_le(speaker.stats.starved_usec, now - began);
+	ck_assert(!speaker.starving);
+	ck_assert_uint_eq(speaker.stats.card_losses, 1);
+	card_revoke("unplugged");
+	run_until(SPEAKER_DONE);
+	ck_assert_uint_eq(speaker.stats.written_frames, TARGET + 10 * MS);
+	ck_assert_uint_eq(speaker.stats.starvations, 1);
+}
+END_TEST
+
+START_TEST(page_that_ends_while_it_starves_is_done)
+{
+	config.device = "patient";
+	configure(&config);
+	begin(&cd48, SPEAKER_FRESH);
+	speaker_allow(&speaker, now);
+	put_constant(LOUD, TARGET);
+	run_until(SPEAKER_PLAYING);
+	run_until(SPEAKER_FILLING);
+	speaker_end(&speaker, SPEAKER_BROKEN_OFF, now_usec());
+	run_until(SPEAKER_DONE);
+	ck_assert_uint_eq(speaker.stats.starvations, 1);
+	ck_assert_uint_eq(speaker.stats.written_frames, TARGET);
+}
+END_TEST
+
+/* Speech that was held up comes all at once and is late from then on, until
+ * that is noticed. */
+static void be_late(int16_t value)
+{
+	card_command("stalled");
+	begin(&cd48, SPEAKER_FRESH);
+	speak(value, 2100);
+	ck_assert_int_eq(speaker.latency.kind, LATENCY_LIVE);
+	speaker_allow(&speaker, now);
+	for (int i = 0; i < 50; i++) {
+		now += 20000;
+		put_constant(value, MS);
+		turn(1);
+		if (speaker.excess_frames > 0)
+			break;
+	}
+	ck_assert_uint_gt(speaker.excess_frames, 1500 * MS);
+	/* What is in the ring cannot go, but as much of what comes. */
+	ck_assert_uint_eq(speaker.stats.drops, 0);
+	put_constant(value, TARGET + 10 * MS);
+}
+
+static void check_caught_up(void)
+{
+	ck_assert_uint_eq(speaker.stats.drops, 1);
+	ck_assert_uint_gt(speaker.stats.dropped_frames, 1500 * MS);
+	ck_assert_double_lt(speaker_fill_ms(&speaker), 400);
+	ck_assert_double_ge(speaker_fill_ms(&speaker), 100);
+}
+
+START_TEST(late_page_catches_up_in_a_pause)
+{
+	be_late(0);
+	turn(1);
+	check_caught_up();
+}
+END_TEST
+
+START_TEST(late_page_without_a_pause_catches_up_after_a_while)
+{
+	uint64_t noticed;
+
+	be_late(LOUD);
+	noticed = now;
+	turn(1);
+	turn_at(noticed + 499999, 1);
+	ck_assert_uint_eq(speaker.stats.drops, 0);
+	ck_assert_uint_eq(speaker.stats.dropped_frames, 0);
+	turn_at(noticed + 500000, 1);
+	check_caught_up();
+}
+END_TEST
+
+START_TEST(stored_page_is_never_late)
+{
+	play_on_a_stopped_clock();
+	for (int i = 0; i < 30; i++)
+		turn_at(now + 50000, 1);
+	ck_assert_uint_eq(speaker.stats.drops, 0);
+	ck_assert_uint_eq(speaker.stats.dropped_frames, 0);
+}
+END_TEST
+
+static TCase *before_case(void)
+{
+	TCase *tc = tcase_create("before");
+
+	tcase_add_test(tc, idle_speaker_wants_nothing);
+	tcase_add_test(tc, page_is_collected_until_it_is_allowed);
+	tcase_add_test(tc, room_is_for_more_than_the_latency);
+	tcase_add_test(tc, live_page_waits_for_its_latency);
+	tcase_add_test(tc, delay_is_added_to_the_latency);
+	tcase_add_test(tc, no_latency_at_all_is_one_frame);
+	return tc;
+}
+
+static TCase *sound_case(void)
+{
+	TCase *tc = tcase_create("sound");
+
+	tcase_add_test(tc, page_sounds_bit_by_bit);
+	tcase_add_loop_test(tc, short_pages_sound, 0, 5);
+	tcase_add_test(tc, page_without_a_frame_is_done_at_once);
+	tcase_add_test(tc, frames_may_come_in_pieces);
+	tcase_add_test(tc, silence_goes_before_a_page);
+	tcase_add_test(tc, page_that_breaks_off_is_faded);
+	tcase_add_test(tc, page_that_is_joined_is_faded_in);
+	tcase_add_test(tc, page_that_is_taken_over_ends_with_its_ring);
+	tcase_add_loop_test(tc, page_that_is_taken_over_unheard_is_done, 0, 2);
+	tcase_add_loop_test(tc, peak_is_of_what_was_written_since, 0, 2);
+	tcase_add_test(tc, peak_of_a_page_is_not_that_of_the_next);
+	tcase_add_loop_test(tc, card_is_closed_between_pages_unless_held, 0, 2);
+	tcase_add_test(tc, closing_silences_at_once);
+	return tc;
+}
+
+static TCase *fault_case(void)
+{
+	TCase *tc = tcase_create("fault");
+
+	tcase_add_test(tc, missing_card_is_told_of_once);
+	tcase_add_test(tc, stored_page_waits_five_seconds_for_a_card);
+	tcase_add_test(tc, live_page_without_a_card_is_not_collected);
+	tcase_add_test(tc, card_without_progress_for_two_seconds_is_lost);
+	tcase_add_test(tc, unplugged_card_is_taken_again);
+	tcase_add_test(tc, xrun_is_counted_and_the_page_goes_on);
+	tcase_add_test(tc, suspended_card_is_waited_for);
+	tcase_add_test(tc, card_that_does_not_wake_up_is_lost);
+	return tc;
+}
+
+static TCase *late_case(void)
+{
+	TCase *tc = tcase_create("late");
+
+	tcase_add_test(tc, page_that_stops_coming_starves_and_goes_on);
+	tcase_add_test(tc, page_that_ends_while_it_starves_is_done);
+	tcase_add_test(tc, card_that_goes_while_a_page_starves_is_taken_again);
+	tcase_add_test(tc, late_page_catches_up_in_a_pause);
+	tcase_add_test(tc, late_page_without_a_pause_catches_up_after_a_while);
+	tcase_add_test(tc, stored_page_is_never_late);
+	return tc;
+}
+
+static void add_case(Suite *suite, TCase *tc)
+{
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_set_timeout(tc, 120);
+	suite_add_tcase(suite, tc);
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("speaker");
+	SRunner *runner;
+	int failed;
+
+	if (!getenv("VCARD_SO") || access(getenv("VCARD_SO"), R_OK) < 0) {
+		fprintf(stderr, "VCARD_SO must name the virtual card\n");
+		return EXIT_FAILURE;
+	}
+	add_case(suite, before_case());
+	add_case(suite, sound_case());
+	add_case(suite, fault_case());
+	add_case(suite, late_case());
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

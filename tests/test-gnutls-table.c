@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT
+ * GnuTLS is found at run time, or what is missing is told: a copy of this
+ * program looks for it where the test has put something else. */
+#include "gnutls-table.h"
+
+#include <check.h>
+#include <dlfcn.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "folder.h"
+#include "util.h"
+
+#define SONAME "libgnutls.so.30"
+
+enum { TEXT_SIZE = 1024 };
+
+static bool is_there(void)
+{
+	void *library = dlopen(SONAME, RTLD_NOW | RTLD_NOLOAD);
+
+	if (library)
+		dlclose(library);
+	return library != NULL;
+}
+
+/* --- the copy: a line of what comes of it --- */
+
+static int load_and_tell(void)
+{
+	const char *problem = "";
+	const bool before = is_there();
+	const struct gnutls_table *table = gnutls_table_load(&problem);
+
+	/* At once: the words are good until the loader is asked again. */
+	printf("%s, %s", before ? "there" : "absent",
+	       table ? "found" : problem);
+	printf(", then %s", is_there() ? "there" : "absent");
+	/* Once more: it is as it was. */
+	printf(", %s\n",
+	       gnutls_table_load(&problem) == table ? "again" : "otherwise");
+	return EXIT_SUCCESS;
+}
+
+static void redirect(int fd)
+{
+	const char *path = getenv("LD_LIBRARY_PATH");
+	char value[2 * PATH_MAX];
+
+	snprintf(value, sizeof(value), "%s%s%s", folder, path ? ":" : "",
+		 path ? path : "");
+	setenv("LD_LIBRARY_PATH", value, 1);
+	dup2(fd, STDOUT_FILENO);
+}
+
+/* What the copy says that looks into the folder first. */
+static const char *told(void)
+{
+	static char text[TEXT_SIZE];
+	size_t size = 0;
+	int fds[2], status;
+	ssize_t n;
+	pid_t child;
+
+	ck_assert_int_eq(pipe(fds), 0);
+	child = fork();
+	ck_assert_int_ge(child, 0);
+	if (child == 0) {
+		redirect(fds[1]);
+		execl("/proc/self/exe", "test-gnutls-table", "load",
+		      (char *)NULL);
+		_exit(127);
+	}
+	close(fds[1]);
+	while ((n = read(fds[0], text + size, TEXT_SIZE - 1 - size)) > 0)
+		size += (size_t)n;
+	text[size] = '\0';
+	close(fds[0]);
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_int_eq(status, 0);
+	return text;
+}
+
+static void setup(void)
+{
+	folder_setup("gnutls-table");
+}
+
+static void check_says(const char *text, const char *words)
+{
+	ck_assert_msg(strstr(text, words) != NULL, "\"%s\" does not say \"%s\"",
+		      text, words);
+}
+
+/* --- it is there --- */
+
+START_TEST(every_function_is_the_librarys_own)
+{
+	const char *problem = NULL;
+	const struct gnutls_table *table = gnutls_table_load(&problem);
+	void *library = dlopen(SONAME, RTLD_NOW | RTLD_NOLOAD);
+	unsigned count = 0;
+
+	ck_assert_msg(table != NULL, "%s", problem);
+	ck_assert_ptr_null(problem);
+	ck_assert_ptr_nonnull(library);
+#define CHECK_MEMBER(name)                                                     \
+	ck_assert_ptr_nonnull(table->name);                                    \
+	ck_assert_ptr_eq((void *)table->name,                                  \
+			 dlsym(library, "gnutls_" #name));                     \
+	count++;
+	GNUTLS_TABLE(CHECK_MEMBER)
+#undef CHECK_MEMBER
+	ck_assert_uint_eq(count * sizeof(void *), sizeof(*table));
+	dlclose(library);
+}
+END_TEST
+
+START_TEST(table_is_the_same_each_time)
+{
+	const char *problem = NULL;
+	const struct gnutls_table *table = gnutls_table_load(&problem);
+
+	ck_assert_ptr_nonnull(table);
+	for (int i = 0; i < 3; i++)
+		ck_assert_ptr_eq(gnutls_table_load(&problem), table);
+	ck_assert_ptr_null(problem);
+}
+END_TEST
+
+START_TEST(functions_can_be_called)
+{
+	const char *problem = NULL;
+	const struct gnutls_table *gnutls = gnutls_table_load(&problem);
+	unsigned char bytes[2][32] = {{0}};
+	gnutls_session_t session = NULL;
+
+	ck_assert_ptr_nonnull(gnutls);
+	ck_assert_ptr_nonnull(gnutls->strerror(GNUTLS_E_AGAIN));
+	ck_assert_int_eq(gnutls->error_is_fatal(GNUTLS_E_AGAIN), 0);
+	ck_assert_int_ne(gnutls->error_is_fatal(GNUTLS_E_PUSH_ERROR), 0);
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(
+		    gnutls->rnd(GNUTLS_RND_NONCE, bytes[i], sizeof(bytes[i])),
+		    0);
+	ck_assert_int_ne(memcmp(bytes[0], bytes[1], sizeof(bytes[0])), 0);
+	ck_assert_int_eq(gnutls->init(&session, GNUTLS_CLIENT), 0);
+	gnutls->session_set_ptr(session, bytes);
+	ck_assert_ptr_eq(gnutls->session_get_ptr(session), bytes);
+	gnutls->deinit(session);
+}
+END_TEST
+
+START_TEST(library_is_loaded_when_it_is_asked_for)
+{
+	ck_assert_str_eq(told(), "absent, found, then there, again\n");
+}
+END_TEST
+
+/* --- it is not --- */
+
+START_TEST(library_that_is_none_is_named)
+{
+	FILE *f = fopen(path_of(SONAME), "we");
+
+	ck_assert_ptr_nonnull(f);
+	/* It is as long as an ELF header at least. */
+	for (int i = 0; i < 100; i++)
+		ck_assert_int_ge(fputs("no library\n", f), 0);
+	ck_assert_int_eq(fclose(f), 0);
+	check_says(told(), SONAME ": invalid ELF header");
+	check_says(told(), "absent, ");
+	check_says(told(), ", then absent, again\n");
+}
+END_TEST
+
+/* Another library stands for one that is too old. */
+START_TEST(function_that_is_missing_is_named)
+{
+	ck_assert_int_eq(symlink(getenv("VCARD_SO"), path_of(SONAME)), 0);
+	check_says(told(), "undefined symbol: gnutls_alert_get");
+	check_says(told(), SONAME);
+	check_says(told(), ", again\n");
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+	Suite *suite;
+	TCase *tc;
+	SRunner *runner;
+	int failed;
+
+	if (argc == 2 && strcmp(argv[1], "load") == 0)
+		return load_and_tell();
+	if (!getenv("VCARD_SO") || access(getenv("VCARD_SO"), R_OK) < 0) {
+		fprintf(stderr, "VCARD_SO must name the virtual card\n");
+		return EXIT_FAILURE;
+	}
+	suite = suite_create("gnutls-table");
+	tc = tcase_create("gnutls-table");
+	tcase_add_checked_fixture(tc, setup, folder_teardown);
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, every_function_is_the_librarys_own);
+	tcase_add_test(tc, table_is_the_same_each_time);
+	tcase_add_test(tc, functions_can_be_called);
+	tcase_add_test(tc, library_is_loaded_when_it_is_asked_for);
+	tcase_add_test(tc, library_that_is_none_is_named);
+	tcase_add_test(tc, function_that_is_missing_is_named);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

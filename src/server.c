@@ -44,6 +44,7 @@ struct server_page {
 	int file_fd;
 	bool is_file;
 	struct announcement *announcement; /* NULL until its turn comes */
+	bool again; /* the microphone was busy, and soon is not */
 	struct archive_writer *archive;
 	enum server_page_state state;
 	enum announcement_end unstarted_end; /* without an announcement */
@@ -110,7 +111,7 @@ static void fill_info(const struct server_page *p, struct server_page_info *ret)
 	    .lost = p->lost,
 	    .skips = p->skips,
 	};
-	if (p->announcement)
+	if (p->announcement && !p->again)
 		announcement_info(p->announcement, &ret->source);
 	else
 		ret->source = (struct announcement_info){
@@ -262,6 +263,60 @@ static void begin_archive(struct server_page *p)
 			  strerror(-r));
 }
 
+static void stop_page(struct server_page *p, enum announcement_end end);
+
+/* A microphone that a page has ended with, but not yet closed. */
+static bool microphone_closing(const struct server *server)
+{
+	const struct server_page *p;
+
+	TAILQ_FOREACH (p, &server->pages, entry)
+		if (p->announcement && !p->is_file &&
+		    p->state >= SERVER_PAGE_SENDING &&
+		    !announcement_released(p->announcement))
+			return true;
+	return false;
+}
+
+static bool found_microphone_busy(const struct server_page *p)
+{
+	struct announcement_info info;
+
+	announcement_info(p->announcement, &info);
+	return !p->is_file && info.end == ANNOUNCEMENT_NO_DEVICE &&
+	       info.error == -EBUSY;
+}
+
+static bool has_microphone(const struct server_page *p)
+{
+	return p->announcement && !p->is_file && p->state < SERVER_PAGE_SENDING;
+}
+
+/* One that cannot be shared goes to the page of higher priority, as a zone
+ * does. Whether it is worth trying again. */
+static bool take_microphone(struct server_page *p)
+{
+	struct server_page *other;
+
+	TAILQ_FOREACH (other, &p->server->pages, entry) {
+		if (other == p || !has_microphone(other) ||
+		    other->priority < p->priority)
+			continue;
+		log_notice("Page %u has the microphone, which cannot be shared",
+			   other->id);
+		return false;
+	}
+	TAILQ_FOREACH (other, &p->server->pages, entry) {
+		if (other == p || !has_microphone(other))
+			continue;
+		log_notice("Page %u gives the microphone to one of higher "
+			   "priority",
+			   other->id);
+		stop_page(other, ANNOUNCEMENT_PREEMPTED);
+	}
+	return microphone_closing(p->server);
+}
+
 static void on_opened(void *userdata)
 {
 	struct server_page *p = userdata;
@@ -336,6 +391,10 @@ static void on_ended(void *userdata)
 	struct server_page *p = userdata;
 	struct page *page = announcement_page(p->announcement);
 
+	if (found_microphone_busy(p) && take_microphone(p)) {
+		p->again = true;
+		return;
+	}
 	log_failure(p);
 	release_zones(p);
 	if (page) {
@@ -381,7 +440,7 @@ static void end_unstarted(struct server_page *p, enum announcement_end end)
 
 static void stop_page(struct server_page *p, enum announcement_end end)
 {
-	if (p->announcement)
+	if (p->announcement && !p->again)
 		announcement_stop(p->announcement, end);
 	else if (p->state != SERVER_PAGE_DONE)
 		end_unstarted(p, end);
@@ -425,19 +484,6 @@ static void take_zones(struct server_page *p)
 	}
 	p->held = p->wanted;
 	set_state(p, SERVER_PAGE_OPENING);
-}
-
-/* A microphone that a page has ended with, but not yet closed. */
-static bool microphone_closing(const struct server *server)
-{
-	const struct server_page *p;
-
-	TAILQ_FOREACH (p, &server->pages, entry)
-		if (p->announcement && !p->is_file &&
-		    p->state >= SERVER_PAGE_SENDING &&
-		    !announcement_released(p->announcement))
-			return true;
-	return false;
 }
 
 static void launch(struct server_page *p)
@@ -485,14 +531,27 @@ static void grant(struct server *server)
 		grant_priority(server, priority, &reserved);
 }
 
+static void forget_attempt(struct server_page *p)
+{
+	if (!announcement_released(p->announcement))
+		return;
+	p->announcement = announcement_free(p->announcement);
+	p->again = false;
+}
+
 static void launch_granted(struct server *server)
 {
 	struct server_page *p;
 
-	TAILQ_FOREACH (p, &server->pages, entry)
-		if (p->state == SERVER_PAGE_OPENING && !p->announcement &&
+	TAILQ_FOREACH (p, &server->pages, entry) {
+		if (p->state != SERVER_PAGE_OPENING)
+			continue;
+		if (p->again)
+			forget_attempt(p);
+		if (!p->announcement &&
 		    (p->is_file || !microphone_closing(server)))
 			launch(p);
+	}
 }
 
 /* --- clients --- */

@@ -32,8 +32,11 @@ static int read_zones(sd_bus_message *m, const struct server *server,
 		int z = server_find_zone(server, name);
 
 		if (z < 0)
-			return sd_bus_error_setf(error, BUS_ERROR_UNKNOWN_ZONE,
-						 "There is no zone '%s'", name);
+			return sd_bus_error_setf(
+			    error, BUS_ERROR_UNKNOWN_ZONE,
+			    "There is no zone '%s'; "
+			    "'intercomctl zones' lists them",
+			    name);
 		zones |= UINT64_C(1) << z;
 	}
 	if (r < 0)

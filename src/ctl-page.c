@@ -261,6 +261,18 @@ static int on_gone(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	return sd_event_exit(f->event, CTL_NO_SERVER);
 }
 
+/* The server does not know what a file is called. */
+static int refused(const struct following *f, const sd_bus_error *failure)
+{
+	const char *path = f->file ? f->file : f->ctl->chime;
+
+	if (!path || !failure->message ||
+	    strcmp(failure->name, BUS_ERROR_NOT_AUDIO) != 0)
+		return ctl_refused(f->ctl, failure);
+	log_error("'%s': %s", path, failure->message);
+	return CTL_FAILED;
+}
+
 static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
 	struct following *f = userdata;
@@ -269,7 +281,7 @@ static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 
 	(void)error;
 	if (failure)
-		return sd_event_exit(f->event, ctl_refused(f->ctl, failure));
+		return sd_event_exit(f->event, refused(f, failure));
 	r = sd_bus_message_read(reply, "u", &f->id);
 	if (r < 0)
 		return sd_event_exit(f->event, ctl_failed("No page", r));

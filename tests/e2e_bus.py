@@ -949,8 +949,13 @@ class Ctl(BusCase):
     def test_play_refuses_what_is_no_wav_file(self):
         self.server()
         (lobby,) = self.listen("lobby")
-        self.assertIn("no WAV file", self.ctl("play", "/etc/passwd",
-                                              status=1))
+        self.assertIn("'/etc/passwd': This is no WAV file",
+                      self.ctl("play", "/etc/passwd", status=1))
+        self.assertIn("'/etc/passwd': The chime cannot be used",
+                      self.ctl("talk", "--chime", "/etc/passwd", status=1))
+        self.assertIn("no zone 'roof'; 'intercomctl zones' lists them",
+                      self.ctl("play", "--zone", "roof",
+                               self.wav("bell.wav", 100), status=1))
         self.assertIn("Cannot open", self.ctl("play", self.path("none"),
                                               status=1))
         self.ctl("play", "-", status=1, stdin=subprocess.DEVNULL)

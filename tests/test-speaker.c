@@ -36,7 +36,8 @@ static void setup(void)
 	card_setup(0);
 	for (uint32_t i = 0; i < FRAMES; i++)
 		numbers[i] = i + 1;
-	config = (struct speaker_config){.device = "card", .latency_ms = 100};
+	config =
+	    (struct speaker_config){.device = "patient", .latency_ms = 100};
 	speaker_init(&speaker, &config);
 	now = now_usec();
 	put_bytes = 0;
@@ -211,7 +212,7 @@ START_TEST(room_is_for_more_than_the_latency)
 	static const struct wav_format widest = {
 	    WAV_FLOAT, 32, WAV_CHANNELS_MAX, WAV_RATE_MAX};
 	const struct speaker_config longest = {
-	    .device = "card", .latency_ms = 5000, .delay_ms = 1000};
+	    .device = "patient", .latency_ms = 5000, .delay_ms = 1000};
 	size_t space;
 
 	configure(&longest);
@@ -245,7 +246,7 @@ END_TEST
 START_TEST(delay_is_added_to_the_latency)
 {
 	const struct speaker_config later = {
-	    .device = "card", .latency_ms = 100, .delay_ms = 50};
+	    .device = "patient", .latency_ms = 100, .delay_ms = 50};
 
 	configure(&later);
 	card_command("stalled");
@@ -261,7 +262,7 @@ END_TEST
 
 START_TEST(no_latency_at_all_is_one_frame)
 {
-	const struct speaker_config none = {.device = "card"};
+	const struct speaker_config none = {.device = "patient"};
 
 	configure(&none);
 	card_command("stalled");
@@ -281,8 +282,6 @@ START_TEST(page_sounds_bit_by_bit)
 {
 	const size_t count = 300 * MS + 7;
 
-	config.device = "patient";
-	configure(&config);
 	play_numbers(count);
 	ck_assert_uint_eq(find_numbers(count), 0);
 	ck_assert_uint_eq(speaker.stats.written_frames, count);
@@ -303,8 +302,6 @@ START_TEST(short_pages_sound)
 {
 	static const size_t counts[] = {1, 2, FADE, TARGET - 1, TARGET + 1};
 
-	config.device = "patient";
-	configure(&config);
 	play_numbers(counts[_i]);
 	find_numbers(counts[_i]);
 	ck_assert(speaker.stats.heard);
@@ -330,8 +327,6 @@ START_TEST(frames_may_come_in_pieces)
 	const uint8_t *bytes = (const uint8_t *)numbers;
 	const size_t size = 50 * MS * 4;
 
-	config.device = "patient";
-	configure(&config);
 	begin(&cd48, SPEAKER_FRESH);
 	for (size_t done = 0, n; done < size; done += n) {
 		n = done % 11 + 1;
@@ -348,7 +343,6 @@ END_TEST
 
 START_TEST(silence_goes_before_a_page)
 {
-	config.device = "patient";
 	config.lead_in_ms = 250;
 	configure(&config);
 	play_numbers(50 * MS);
@@ -361,8 +355,6 @@ START_TEST(page_that_breaks_off_is_faded)
 {
 	size_t total;
 
-	config.device = "patient";
-	configure(&config);
 	begin(&cd48, SPEAKER_FRESH);
 	put_constant(LOUD, 50 * MS);
 	put_all(numbers, 3); /* a torn frame */
@@ -386,8 +378,6 @@ END_TEST
 
 START_TEST(page_that_is_joined_is_faded_in)
 {
-	config.device = "patient";
-	configure(&config);
 	begin(&cd48, SPEAKER_RESUMED);
 	put_constant(LOUD, 50 * MS);
 	speaker_end(&speaker, SPEAKER_COMPLETE, now);
@@ -410,8 +400,6 @@ START_TEST(page_that_is_taken_over_ends_with_its_ring)
 	const size_t ring = TARGET + 250 * MS; /* what is asked for */
 	uint64_t written;
 
-	config.device = "patient";
-	configure(&config);
 	begin(&cd48, SPEAKER_FRESH);
 	put_all(numbers, 2 * RATE * 4);
 	speaker_allow(&speaker, now);
@@ -464,7 +452,6 @@ END_TEST
 
 START_TEST(peak_of_a_page_is_not_that_of_the_next)
 {
-	config.device = "patient";
 	config.meter = true;
 	configure(&config);
 	play_numbers(10 * MS);
@@ -478,7 +465,6 @@ END_TEST
 
 START_TEST(card_is_closed_between_pages_unless_held)
 {
-	config.device = "patient";
 	config.hold = _i;
 	configure(&config);
 	for (unsigned i = 1; i <= 3; i++) {
@@ -493,6 +479,28 @@ START_TEST(card_is_closed_between_pages_unless_held)
 	speaker_allow(&speaker, now);
 	ck_assert_uint_eq(card_count("open"), _i ? 2 : 4);
 	ck_assert_uint_eq(card_count("close"), _i ? 1 : 3);
+}
+END_TEST
+
+START_TEST(held_card_that_went_is_taken_again)
+{
+	config.hold = true;
+	configure(&config);
+	play_numbers(10 * MS);
+	speaker_finish(&speaker);
+	card_command("unplugged");
+	begin(&cd48, SPEAKER_FRESH);
+	put_all(numbers, TARGET * 4);
+	speaker_allow(&speaker, now);
+	run_until(SPEAKER_OPENING);
+	ck_assert_uint_eq(speaker.stats.card_losses, 1);
+	ck_assert_uint_eq(speaker.stats.dropped_frames, 0);
+	card_revoke("unplugged");
+	run_until(SPEAKER_PLAYING);
+	speaker_end(&speaker, SPEAKER_COMPLETE, now_usec());
+	run_until(SPEAKER_DONE);
+	ck_assert_uint_eq(speaker.stats.written_frames, TARGET);
+	ck_assert_uint_eq(card_count("open"), 2);
 }
 END_TEST
 
@@ -533,7 +541,7 @@ START_TEST(missing_card_is_told_of_once)
 		turn_at(speaker_deadline(&speaker, now), 0);
 	}
 	capture_end(capture, text, sizeof(text));
-	check_line(text, (const char *const[]){"'card'", "No such device",
+	check_line(text, (const char *const[]){"'patient'", "No such device",
 					       "trying again", NULL});
 	ck_assert_str_eq(speaker_state_name(&speaker), "waiting for the card");
 	/* It comes. */
@@ -544,7 +552,7 @@ START_TEST(missing_card_is_told_of_once)
 	turn_at(speaker.retry_usec, 0);
 	ck_assert_int_eq(speaker.state, SPEAKER_FILLING);
 	capture_end(capture, text, sizeof(text));
-	check_line(text, (const char *const[]){"'card' is back", NULL});
+	check_line(text, (const char *const[]){"'patient' is back", NULL});
 }
 END_TEST
 
@@ -638,6 +646,7 @@ START_TEST(unplugged_card_is_taken_again)
 	lost = hand_frames(&speaker.hand);
 	card_revoke("unplugged");
 	card_revoke("stalled");
+	run_until(SPEAKER_PLAYING);
 	speaker_end(&speaker, SPEAKER_COMPLETE, now_usec());
 	run_until(SPEAKER_DONE);
 	ck_assert_uint_eq(speaker.stats.written_frames, written + lost);
@@ -709,8 +718,6 @@ START_TEST(page_that_stops_coming_starves_and_goes_on)
 {
 	const uint64_t began = now;
 
-	config.device = "patient";
-	configure(&config);
 	begin(&cd48, SPEAKER_FRESH);
 	speaker_allow(&speaker, now);
 	put_constant(LOUD, TARGET);
@@ -734,8 +741,6 @@ START_TEST(card_that_goes_while_a_page_starves_is_taken_again)
 {
 	const uint64_t began = now;
 
-	config.device = "patient";
-	configure(&config);
 	begin(&cd48, SPEAKER_FRESH);
 	speaker_allow(&speaker, now);
 	put_constant(LOUD, TARGET);
@@ -743,24 +748,23 @@ START_TEST(card_that_goes_while_a_page_starves_is_taken_again)
 	run_until(SPEAKER_FILLING);
 	card_command("unplugged");
 	now = now_usec();
-	put_constant(LOUD, 10 * MS);
-	speaker_end(&speaker, SPEAKER_COMPLETE, now);
+	put_constant(LOUD, TARGET);
 	run_until(SPEAKER_OPENING);
 	/* From then on it is the card that is to blame. */
 	ck_assert_uint_le(speaker.stats.starved_usec, now - began);
 	ck_assert(!speaker.starving);
 	ck_assert_uint_eq(speaker.stats.card_losses, 1);
 	card_revoke("unplugged");
+	run_until(SPEAKER_PLAYING);
+	speaker_end(&speaker, SPEAKER_COMPLETE, now_usec());
 	run_until(SPEAKER_DONE);
-	ck_assert_uint_eq(speaker.stats.written_frames, TARGET + 10 * MS);
+	ck_assert_uint_eq(speaker.stats.written_frames, 2 * TARGET);
 	ck_assert_uint_eq(speaker.stats.starvations, 1);
 }
 END_TEST
 
 START_TEST(page_that_ends_while_it_starves_is_done)
 {
-	config.device = "patient";
-	configure(&config);
 	begin(&cd48, SPEAKER_FRESH);
 	speaker_allow(&speaker, now);
 	put_constant(LOUD, TARGET);
@@ -865,6 +869,7 @@ static TCase *sound_case(void)
 	tcase_add_loop_test(tc, peak_is_of_what_was_written_since, 0, 2);
 	tcase_add_test(tc, peak_of_a_page_is_not_that_of_the_next);
 	tcase_add_loop_test(tc, card_is_closed_between_pages_unless_held, 0, 2);
+	tcase_add_test(tc, held_card_that_went_is_taken_again);
 	tcase_add_test(tc, closing_silences_at_once);
 	return tc;
 }

@@ -264,14 +264,18 @@ static int parse_note(char *text, struct note *ret)
 /* Opens and locks. A descriptor; -EWOULDBLOCK when another client has it. */
 static int open_note(const char *path, int flags)
 {
-	_cleanup_close_ int fd =
-	    open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+	for (;;) {
+		_cleanup_close_ int fd = open(
+		    path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+		struct stat st;
 
-	if (fd < 0)
-		return -errno;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return -errno;
-	return TAKE_FD(fd);
+		if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 ||
+		    fstat(fd, &st) < 0)
+			return -errno;
+		/* Or another client has removed it between the two. */
+		if (st.st_nlink > 0)
+			return TAKE_FD(fd);
+	}
 }
 
 static void restore_file(const char *path)

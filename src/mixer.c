@@ -265,8 +265,8 @@ static int parse_note(char *text, struct note *ret)
 static int open_note(const char *path, int flags)
 {
 	for (;;) {
-		_cleanup_close_ int fd = open(
-		    path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+		_cleanup_close_ int fd =
+		    open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
 		struct stat st;
 
 		if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 ||

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """One measurement from mouth to ear."""
+import os
 import resource
 import statistics
+import subprocess
 import sys
 import time
 
@@ -61,8 +63,30 @@ def evaluate(bench, ended, cpu_s):
     }
 
 
+class Stalls:
+    """How often the machine itself held up a processor for longer than the
+    listener buffers (bench/stalls.c): it gaps then, whatever it is."""
+
+    def __init__(self, options):
+        program = os.path.join(options.builddir, "bench-stalls")
+        self.child = None
+        if options.chrt and os.path.exists(program):
+            self.child = subprocess.Popen(
+                [program, str(options.latency)], stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE, text=True)
+
+    def count(self):
+        """-1: not known."""
+        if not self.child:
+            return -1
+        said = dict(line.split() for line in
+                    self.child.communicate()[0].splitlines())
+        return int(said.get("stalls", -1))
+
+
 def measure(options, folder):
     bench = Bench(options, folder)
+    stalls = Stalls(options)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     try:
         end_page = PEERS[options.peer](bench)
@@ -76,10 +100,12 @@ def measure(options, folder):
             end_page()
     finally:
         bench.stop()
+        stall_count = stalls.count()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_s = (after.ru_utime + after.ru_stime
              - before.ru_utime - before.ru_stime)
     result = evaluate(bench, ended, cpu_s)
+    result["stalls"] = stall_count
     if options.verbose:
         print(bench.messages(), file=sys.stderr)
     return result

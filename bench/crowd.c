@@ -144,7 +144,7 @@ static void report(const struct client *clients, unsigned count, double cpu)
 	qsort(gaps, count, sizeof(*gaps), compare);
 	printf("clients %u\nbytes_least %ju\nbytes_most %ju\nbytes %ju\n"
 	       "gap_median_ms %.1f\ngap_p99_ms %.1f\ngap_largest_ms %.1f\n"
-	       "seconds %.4f\ncpu %.6f\n",
+	       "seconds %.6f\ncpu %.6f\n",
 	       count, (uintmax_t)least, (uintmax_t)most, (uintmax_t)total,
 	       (double)gaps[count / 2] / 1e6,
 	       (double)gaps[count - 1 - count / 100] / 1e6,
@@ -236,7 +236,7 @@ static int *accept_all(uint16_t port, unsigned count)
 
 static void report_cpu(double cpu, double seconds)
 {
-	printf("cpu %.6f\nseconds %.4f\n", cpu, seconds);
+	printf("cpu %.6f\nseconds %.6f\n", cpu, seconds);
 }
 
 static void close_all(const int *fds, unsigned count)

@@ -44,7 +44,9 @@ struct server_page {
 	int file_fd;
 	bool is_file;
 	struct announcement *announcement; /* NULL until its turn comes */
-	bool again; /* the microphone was busy, and soon is not */
+	bool queues; /* waits its turn, for the microphone as for a zone */
+	bool waits;  /* for a microphone that was busy */
+	bool again;  /* the attempt that found it so is not yet released */
 	struct archive_writer *archive;
 	enum server_page_state state;
 	enum announcement_end unstarted_end; /* without an announcement */
@@ -289,22 +291,40 @@ static bool found_microphone_busy(const struct server_page *p)
 
 static bool has_microphone(const struct server_page *p)
 {
-	return p->announcement && !p->is_file && p->state < SERVER_PAGE_SENDING;
+	return p->announcement && !p->again && !p->is_file &&
+	       p->state < SERVER_PAGE_SENDING;
+}
+
+static bool waits_for_microphone(const struct server_page *p)
+{
+	return p->waits && p->state == SERVER_PAGE_OPENING &&
+	       (p->again || !p->announcement);
+}
+
+/* The page that has the microphone and that P cannot take it from, or NULL. */
+static const struct server_page *microphone_owner(const struct server_page *p)
+{
+	const struct server_page *other;
+
+	TAILQ_FOREACH (other, &p->server->pages, entry)
+		if (other != p && has_microphone(other) &&
+		    other->priority >= p->priority)
+			return other;
+	return NULL;
 }
 
 /* One that cannot be shared goes to the page of higher priority, as a zone
  * does. Whether it is worth trying again. */
 static bool take_microphone(struct server_page *p)
 {
+	const struct server_page *owner = microphone_owner(p);
 	struct server_page *other;
 
-	TAILQ_FOREACH (other, &p->server->pages, entry) {
-		if (other == p || !has_microphone(other) ||
-		    other->priority < p->priority)
-			continue;
-		log_notice("Page %u has the microphone, which cannot be shared",
-			   other->id);
-		return false;
+	if (owner) {
+		log_notice("Page %u has the microphone, which cannot be "
+			   "shared%s",
+			   owner->id, p->queues ? ": the next one waits" : "");
+		return p->queues;
 	}
 	TAILQ_FOREACH (other, &p->server->pages, entry) {
 		if (other == p || !has_microphone(other))
@@ -392,7 +412,7 @@ static void on_ended(void *userdata)
 	struct page *page = announcement_page(p->announcement);
 
 	if (found_microphone_busy(p) && take_microphone(p)) {
-		p->again = true;
+		p->waits = p->again = true;
 		return;
 	}
 	log_failure(p);
@@ -539,6 +559,21 @@ static void forget_attempt(struct server_page *p)
 	p->again = false;
 }
 
+static bool has_to_wait(const struct server_page *p)
+{
+	const struct server_page *other;
+
+	if (p->is_file)
+		return false;
+	if (microphone_closing(p->server) || (p->waits && microphone_owner(p)))
+		return true;
+	TAILQ_FOREACH (other, &p->server->pages, entry)
+		if (waits_for_microphone(other) &&
+		    other->priority > p->priority)
+			return true;
+	return false;
+}
+
 static void launch_granted(struct server *server)
 {
 	struct server_page *p;
@@ -548,8 +583,7 @@ static void launch_granted(struct server *server)
 			continue;
 		if (p->again)
 			forget_attempt(p);
-		if (!p->announcement &&
-		    (p->is_file || !microphone_closing(server)))
+		if (!p->announcement && !has_to_wait(p))
 			launch(p);
 	}
 }
@@ -926,6 +960,7 @@ int server_page(struct server *server, const struct server_request *request,
 					      : server->config.chime),
 	    .file_fd = request->file_fd,
 	    .is_file = request->file_fd >= 0,
+	    .queues = request->when_busy == SERVER_QUEUE,
 	    .state = SERVER_PAGE_QUEUED,
 	};
 	TAILQ_INSERT_TAIL(&server->pages, p, entry);
@@ -957,7 +992,7 @@ void server_close(struct server *server)
 
 	server->closed = true;
 	TAILQ_FOREACH (p, &server->pages, entry)
-		if (p->state == SERVER_PAGE_QUEUED)
+		if (p->state == SERVER_PAGE_QUEUED || waits_for_microphone(p))
 			end_unstarted(p, ANNOUNCEMENT_STOPPED);
 }
 

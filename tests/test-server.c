@@ -325,6 +325,65 @@ START_TEST(a_page_that_waits_for_the_microphone_can_be_stopped)
 }
 END_TEST
 
+/* Until the busy card has refused so many pages, and the server has heard of
+ * it: half a second later, as the chunks of another page go by. */
+static void run_until_refused(unsigned count)
+{
+	uint64_t begin = now_usec();
+
+	while (card_count("refused") < count)
+		turn(begin);
+	for (int i = 0; i < 100; i++)
+		turn(now_usec());
+}
+
+/* In zones of their own, with a microphone that only one page can have. */
+START_TEST(a_queue_waits_for_the_microphone_too)
+{
+	struct server_request request = whole;
+	uint32_t first = page(LOBBY, 5, 0), low, high;
+
+	run_until(first, SERVER_PAGE_SPEECH);
+	request.when_busy = SERVER_QUEUE;
+	request.seconds = 0.05;
+	request.zones = YARD;
+	request.priority = 2;
+	ck_assert_int_eq(server_page(server, &request, &low), 0);
+	request.zones = GYM;
+	request.priority = 4;
+	ck_assert_int_eq(server_page(server, &request, &high), 0);
+	run_until_refused(2);
+	/* Files need no microphone. */
+	run_until(play(LOBBY, 6, make_file(100, 1)), SERVER_PAGE_DONE);
+	run_until(high, SERVER_PAGE_SPEECH);
+	ck_assert_uint_eq(seen[low].state, SERVER_PAGE_OPENING);
+	run_until(low, SERVER_PAGE_DONE);
+	run_until_quiet();
+	ck_assert_int_eq(end_of(first), ANNOUNCEMENT_PREEMPTED);
+	ck_assert_int_eq(end_of(high), ANNOUNCEMENT_COMPLETE);
+	ck_assert_int_eq(end_of(low), ANNOUNCEMENT_COMPLETE);
+}
+END_TEST
+
+START_TEST(closing_gives_up_what_waits_for_the_microphone)
+{
+	struct server_request request = whole;
+	uint32_t first = page(LOBBY, 5, 0), waiting;
+
+	run_until(first, SERVER_PAGE_SPEECH);
+	request.when_busy = SERVER_QUEUE;
+	request.zones = YARD;
+	ck_assert_int_eq(server_page(server, &request, &waiting), 0);
+	run_until_refused(1);
+	ck_assert_uint_eq(seen[waiting].state, SERVER_PAGE_OPENING);
+	server_close(server);
+	ck_assert_int_eq(server_stop(server, first), 1);
+	run_until_quiet();
+	ck_assert_int_eq(end_of(waiting), ANNOUNCEMENT_STOPPED);
+	ck_assert_int_eq(end_of(first), ANNOUNCEMENT_STOPPED);
+}
+END_TEST
+
 START_TEST(the_queue_goes_by_priority)
 {
 	struct server_request request = whole;
@@ -471,6 +530,8 @@ int main(void)
 	tcase_add_test(tests, a_microphone_goes_to_the_higher_page_like_a_zone);
 	tcase_add_test(tests,
 		       a_page_that_waits_for_the_microphone_can_be_stopped);
+	tcase_add_test(tests, a_queue_waits_for_the_microphone_too);
+	tcase_add_test(tests, closing_gives_up_what_waits_for_the_microphone);
 	tcase_add_test(tests, the_queue_goes_by_priority);
 	tcase_add_test(tests, what_waits_can_be_stopped_too);
 	tcase_add_test(tests, after_closing_no_page_begins);

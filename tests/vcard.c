@@ -800,14 +800,16 @@ static int open_control(struct vcard *card, const char *path)
 		return -errno;
 	if (control_has(card, "unplugged"))
 		return -ENODEV;
-	if (control_has(card, "busy"))
-		return -EBUSY;
 	snprintf(name, sizeof(name), "lock-%s", direction_name(card));
 	card->lock_fd =
 	    openat(card->control_fd, name, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
 	if (card->lock_fd < 0)
 		return -errno;
-	return flock(card->lock_fd, LOCK_EX | LOCK_NB) < 0 ? -EBUSY : 0;
+	if (!control_has(card, "busy") &&
+	    flock(card->lock_fd, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	log_event(card, "refused");
+	return -EBUSY;
 }
 
 static int open_input(struct vcard *card, const char *path)

@@ -43,8 +43,8 @@
  *	xrun		an xrun; the card removes the file
  *	suspend		a suspend; the card removes the file
  *	asleep		resume does nothing and prepare fails with EAGAIN
- * It writes there "log", lines of "TIME EVENT DIRECTION" (open, hw_params ..,
- * start, stop, xrun, suspend, resume, unplug, close), and holds
+ * It writes there "log", lines of "TIME EVENT DIRECTION" (open, refused,
+ * hw_params .., start, stop, xrun, suspend, resume, unplug, close), and holds
  * "lock-DIRECTION" while it is open: like hardware, it opens once.
  *
  * The clock of a patient card waits when a ring is full or about to be empty: a

@@ -6,9 +6,11 @@ SRCDIR. Nothing here sleeps to synchronise: everything waits for an event, with
 a bound that is generous because the machine may be slow.
 """
 import array
+import errno
 import functools
 import io
 import os
+import random
 import re
 import select
 import shutil
@@ -221,10 +223,29 @@ class Notify:
         self.socket.close()
 
 
+reservations = []
+
+
 def free_port(family=socket.AF_INET):
-    with socket.socket(family, socket.SOCK_STREAM) as s:
-        s.bind(("127.0.0.1" if family == socket.AF_INET else "::1", 0))
-        return s.getsockname()[1]
+    """A port that nobody has and nobody gets meanwhile: neither another test,
+    which would have to reserve it here (an abstract name goes with the process
+    that bound it), nor the kernel for a connection: it takes those from 32768
+    on."""
+    host = "127.0.0.1" if family == socket.AF_INET else "::1"
+    while True:
+        port = random.randrange(10000, 32768)
+        name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            name.bind("\0intercom-test-port-%d" % port)
+            with socket.socket(family, socket.SOCK_STREAM) as s:
+                s.bind((host, port))
+        except OSError as error:
+            name.close()
+            if error.errno != errno.EADDRINUSE:
+                raise
+            continue
+        reservations.append(name)
+        return port
 
 
 def connect(port, host="127.0.0.1", rcvbuf=None):
@@ -270,7 +291,6 @@ def receive_all(sock, size=65536):
 
 def noise(size, seed=1):
     """Bytes in which no two places look alike: for exact comparisons."""
-    import random
     return random.Random(seed).randbytes(size)
 
 

@@ -230,6 +230,7 @@ class Recording:
         os.chmod(SCRATCH, 0o1777)
         self.path = SCRATCH / ("%s.raw" % device.replace(":", "-"))
         self.path.unlink(missing_ok=True)
+        self.rate = rate
         self.log = SCRATCH / (self.path.stem + ".log")
         self.process = start("arecord", "-q", "-D", device, "-t", "raw",
                              "-f", "S16_LE", "-c", "2", "-r", str(rate),
@@ -240,12 +241,18 @@ class Recording:
     def has_begun(self):
         if self.process.poll() is not None:
             raise AssertionError("arecord: " + self.log.read_text())
-        return self.path.exists() and self.path.stat().st_size > 0
+        return self.path.exists() and self.size() > 0
 
     def overruns(self):
         return self.log.read_text().count("overrun")
 
+    def size(self):
+        return self.path.stat().st_size
+
     def stop(self):
+        """What was heard up to now: arecord is a period behind, at least."""
+        enough = self.size() + self.rate * FRAME_SIZE
+        wait_until(lambda: self.size() >= enough, "a second more")
         end(self.process)
         return self.path.read_bytes()
 
@@ -258,17 +265,38 @@ def find(needle, haystack, size=FRAME_SIZE):
     return at if at >= 0 else None
 
 
-def share_found(played, recorded, size=FRAME_SIZE):
-    """How much of PLAYED is in RECORDED, in order, in pieces of 5 ms."""
+def pieces_found(played, recorded, size=FRAME_SIZE):
+    """Where each 5 ms of PLAYED are in RECORDED, in order; -1: nowhere."""
     step = RATE // 200 * size
-    begin = found = total = 0
+    begin, places = 0, []
     for at in range(0, len(played) - step + 1, step):
-        total += 1
         here = recorded.find(played[at:at + step], begin)
         if here >= 0:
-            found += 1
             begin = here + step
-    return found / total
+        places.append(here)
+    return places
+
+
+def share_found(played, recorded, size=FRAME_SIZE):
+    places = pieces_found(played, recorded, size)
+    return sum(1 for place in places if place >= 0) / len(places)
+
+
+def tell_damage(places, size):
+    """Each hole: where, and how many frames became how many."""
+    step = RATE // 200
+    last = -1
+    for number, place in enumerate(places):
+        if place < 0:
+            continue
+        if last >= 0 and number > last + 1:
+            print("      after %d frames, %d became %.2f" % (
+                (last + 1) * step, (number - last - 1) * step,
+                (place - places[last]) / size - step))
+        last = number
+    print("      the first piece found is %d, the last %d of %d" % (
+        next((n for n, place in enumerate(places) if place >= 0), -1), last,
+        len(places)))
 
 
 def compare(what, played, recorded, quiet=True, size=FRAME_SIZE):
@@ -277,10 +305,12 @@ def compare(what, played, recorded, quiet=True, size=FRAME_SIZE):
         print("   %s: all of %d frames, bit for bit" % (
             what, len(played) // size))
         return
-    share = share_found(played, recorded, size)
+    places = pieces_found(played, recorded, size)
+    share = sum(1 for place in places if place >= 0) / len(places)
     print("   %s: %.1f %% of %d frames%s" % (
         what, 100 * share, len(played) // size,
         "" if quiet else ", with faults counted"))
+    tell_damage(places, size)
     if quiet or share < 0.5:
         raise AssertionError("%s: not what was played" % what)
 

@@ -429,6 +429,8 @@ static void pick_turn(struct client *client, uint64_t now)
 			close_turn(client, REPORT_TAKEN_OVER,
 				   SPEAKER_TAKEN_OVER, now);
 			client->again = true;
+		} else if (!turn->open) {
+			speaker_give_way(&client->speaker);
 		}
 		return;
 	}

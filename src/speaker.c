@@ -69,15 +69,28 @@ static uint32_t wished_period(const struct speaker *speaker)
 	return quarter > 16 ? quarter : 16;
 }
 
+static const char *remedy(int error)
+{
+	if (error == -EBUSY)
+		return "another program has it; end that one, or use a dmix "
+		       "device";
+	if (error == -EINVAL)
+		return "it cannot do the page's format; plughw:... does, and "
+		       "plug:'...' around any other device";
+	if (error == -EACCES || error == -EPERM)
+		return "the user must be in the group audio";
+	return "intercom-client -L lists the devices";
+}
+
 static void log_card_error(struct speaker *speaker, int error, const char *step)
 {
 	if (speaker->card_error == error)
 		return;
 	speaker->card_error = error;
-	log_error("Cannot open the playback device '%s': %s%s%s (intercom-"
-		  "client -L lists the devices); trying again",
+	log_error("Cannot open the playback device '%s': %s%s%s; %s; trying "
+		  "again",
 		  speaker->config.device, pcm_strerror(error),
-		  step ? " at " : "", step ? step : "");
+		  step ? " at " : "", step ? step : "", remedy(error));
 }
 
 static int open_card(struct speaker *speaker)
@@ -528,12 +541,24 @@ static bool too_late(const struct speaker *speaker, uint64_t now_usec)
 	       now_usec >= speaker->ended_usec + ms_to_usec(OPEN_LIMIT_MS);
 }
 
+static void give_up(struct speaker *speaker)
+{
+	note_drop(speaker, hand_frames(&speaker->hand));
+	drain_done(speaker);
+}
+
+void speaker_give_way(struct speaker *speaker)
+{
+	if (speaker->ended && speaker->state == SPEAKER_OPENING &&
+	    speaker->latency.kind != LATENCY_STORED)
+		give_up(speaker);
+}
+
 static void step_opening(struct speaker *speaker, uint64_t now_usec)
 {
 	drop_unheard(speaker);
 	if (too_late(speaker, now_usec)) {
-		note_drop(speaker, hand_frames(&speaker->hand));
-		drain_done(speaker);
+		give_up(speaker);
 	} else if (now_usec >= speaker->retry_usec) {
 		try_card(speaker, now_usec);
 		if (speaker->state == SPEAKER_FILLING)

@@ -114,6 +114,10 @@ enum speaker_end {
 void speaker_end(struct speaker *speaker, enum speaker_end end,
 		 uint64_t now_usec);
 
+/* Another page waits: one that has ended and still waits for a missing card
+ * gives way to it. Of a stored page nothing is lost by waiting, so it stays. */
+void speaker_give_way(struct speaker *speaker);
+
 /* Does what is to be done now. */
 void speaker_step(struct speaker *speaker, uint64_t now_usec);
 

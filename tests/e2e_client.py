@@ -686,6 +686,23 @@ class Faults(ClientCase):
             self.assertEqual(client.count("Cannot open"), 1)
 
     @in_time
+    def test_a_short_page_without_a_card_does_not_hold_up_the_next(self):
+        card = Card(self.folder)
+        card.set("busy")
+        client, live = self.live_client(card, seconds=1)
+        client.wait_line("Cannot open the playback device 'card': Device or "
+                         "resource busy at open; another program has it; ")
+        live.join(PATIENCE)
+        next_one = Live(self.servers[-1].accept(), tone(60))
+        client.wait_line("begins", 2)
+        self.assertLess(next_one.sent, RATE * FRAME)
+        self.assertEqual(
+            self.counters(client.wait_line("ended \\("))["result"], "unheard")
+        card.clear("busy")
+        self.sounding(card)
+        next_one.stop()
+
+    @in_time
     def test_a_card_that_is_unplugged_and_returns(self):
         card = Card(self.folder)
         client, live = self.live_client(card)

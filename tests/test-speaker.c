@@ -583,6 +583,32 @@ static void speak(int16_t value, unsigned msec)
 	}
 }
 
+START_TEST(page_without_a_card_gives_way_unless_it_is_stored)
+{
+	const uint32_t frames = _i ? FRAMES : RATE / 10;
+
+	card_command("busy");
+	begin(&cd48, SPEAKER_FRESH);
+	put(numbers, frames * 4);
+	ck_assert_int_eq(speaker.latency.kind,
+			 _i ? LATENCY_STORED : LATENCY_UNKNOWN);
+	speaker_give_way(&speaker); /* it may still be waiting for a hook */
+	ck_assert_int_eq(speaker.state, SPEAKER_WAITING);
+	speaker_allow(&speaker, now);
+	speaker_give_way(&speaker); /* or come */
+	ck_assert_int_eq(speaker.state, SPEAKER_OPENING);
+	speaker_end(&speaker, SPEAKER_COMPLETE, now);
+	speaker_give_way(&speaker);
+	if (_i) {
+		ck_assert_int_eq(speaker.state, SPEAKER_OPENING);
+	} else {
+		ck_assert_int_eq(speaker.state, SPEAKER_DONE);
+		ck_assert_uint_eq(speaker.stats.dropped_frames, frames);
+	}
+	ck_assert(!speaker.stats.heard);
+}
+END_TEST
+
 START_TEST(live_page_without_a_card_is_not_collected)
 {
 	const struct wav_format format = cd48;
@@ -880,6 +906,8 @@ static TCase *fault_case(void)
 
 	tcase_add_test(tc, missing_card_is_told_of_once);
 	tcase_add_test(tc, stored_page_waits_five_seconds_for_a_card);
+	tcase_add_loop_test(
+	    tc, page_without_a_card_gives_way_unless_it_is_stored, 0, 2);
 	tcase_add_test(tc, live_page_without_a_card_is_not_collected);
 	tcase_add_test(tc, card_without_progress_for_two_seconds_is_lost);
 	tcase_add_test(tc, unplugged_card_is_taken_again);

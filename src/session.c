@@ -442,6 +442,7 @@ static void page_closed(struct session *session, ssize_t error,
 		reconnect(session, now_usec);
 		return;
 	}
+	judge_connection(session, now_usec);
 	session->page.result = SESSION_CUT_SHORT;
 	session->was_connected = false;
 	session->failed_count++;

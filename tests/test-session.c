@@ -38,6 +38,15 @@ static void listen_on(const char *address)
 	ck_assert_int_eq(net_parse_endpoint(&endpoint, name, &problem), 0);
 }
 
+/* At the port where it listened before. */
+static void listen_again(void)
+{
+	int fds[NET_LISTENERS_MAX];
+
+	ck_assert_int_eq(net_listen(&endpoint, fds), 1);
+	listener = fds[0];
+}
+
 static void setup(void)
 {
 	log_set_level(LOG_EMERG);
@@ -395,6 +404,30 @@ START_TEST(page_that_ends_early_is_cut_short)
 }
 END_TEST
 
+START_TEST(page_cut_on_a_healthy_connection_is_soon_forgiven)
+{
+	char byte;
+
+	listener = fd_close(listener);
+	for (int i = 0; i < 8; i++) { /* an outage: the pauses grow */
+		step_until(SESSION_PAUSED);
+		now = session_deadline(session);
+	}
+	listen_again();
+	begin();
+	now += UINT64_C(12) * 1000000;
+	session_step(session, now);
+	say_header(8);
+	say("abcd", 4);
+	hang_up();
+	step_until(SESSION_PAGE);
+	expect("abcd");
+	ck_assert_int_eq(read_some(&byte, 1), 0);
+	ck_assert_int_eq(session_state(session), SESSION_PAUSED);
+	ck_assert_uint_le(session_deadline(session) - now, 200000);
+}
+END_TEST
+
 START_TEST(reset_is_cut_short_with_its_reason)
 {
 	const struct linger linger = {.l_onoff = 1};
@@ -512,6 +545,8 @@ static TCase *page_case(void)
 	tcase_add_test(tc, endless_page_ends_with_the_connection);
 	tcase_add_test(tc, size_of_a_recorder_that_writes_a_pipe_is_no_promise);
 	tcase_add_test(tc, page_that_ends_early_is_cut_short);
+	tcase_add_test(
+	    tc, page_cut_on_a_healthy_connection_is_soon_forgiven);
 	tcase_add_test(tc, reset_is_cut_short_with_its_reason);
 	tcase_add_test(
 	    tc, page_in_which_nothing_comes_is_cut_short_after_thirty_seconds);

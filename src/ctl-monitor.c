@@ -13,7 +13,7 @@
 struct monitor {
 	struct ctl *ctl;
 	sd_event *event;
-	char zones[4096]; /* as last printed: the same twice is no event */
+	char *zones; /* as last printed: the same twice is no event */
 };
 
 /* The arguments of a signal, by name, as they are printed in JSON. */
@@ -131,14 +131,17 @@ static void print_page_event(struct monitor *monitor, sd_bus_message *m,
 	value_clear(&event);
 }
 
-/* {"name":..,"clients":..} of each zone, or "lobby 3, yard 1". */
-static void describe_zones(const struct monitor *monitor,
-			   const struct value *zones, char *text, size_t size)
+/* {"name":..,"clients":..} of each zone, or "lobby 3, yard 1". To be freed;
+ * NULL when memory ran out. */
+static char *describe_zones(const struct monitor *monitor,
+			    const struct value *zones)
 {
-	FILE *file = fmemopen(text, size, "w");
+	char *text = NULL;
+	size_t size;
+	FILE *file = open_memstream(&text, &size);
 
 	if (!file)
-		return;
+		return NULL;
 	if (monitor->ctl->json)
 		value_print_json(file, zones);
 	else
@@ -146,24 +149,27 @@ static void describe_zones(const struct monitor *monitor,
 			fprintf(file, "%s%s %" PRIu64, i ? ", " : "",
 				value_string(&zones->items[i], "name"),
 				value_natural(&zones->items[i], "clients"));
-	fclose(file);
+	if (fclose(file) == 0)
+		return text;
+	free(text);
+	return NULL;
 }
 
 static void print_zones_event(struct monitor *monitor,
 			      const struct value *zones)
 {
-	char text[sizeof(monitor->zones)] = "";
+	_cleanup_free_ char *text = describe_zones(monitor, zones);
 
-	describe_zones(monitor, zones, text, sizeof(text));
-	if (strcmp(text, monitor->zones) == 0)
+	if (!text || (monitor->zones && strcmp(text, monitor->zones) == 0))
 		return;
-	memcpy(monitor->zones, text, sizeof(text));
 	print_time(monitor);
 	if (monitor->ctl->json)
 		printf(",\"event\":\"clients\",\"zones\":%s}", text);
 	else
 		printf("clients: %s", text);
 	end_line(monitor);
+	free(monitor->zones);
+	monitor->zones = TAKE_PTR(text);
 }
 
 static void print_properties(struct monitor *monitor, sd_bus_message *m)
@@ -274,5 +280,6 @@ int ctl_monitor(struct ctl *ctl)
 		status = sd_event_loop(monitor.event);
 	(void)sd_bus_detach_event(ctl->bus);
 	sd_event_unref(monitor.event);
+	free(monitor.zones);
 	return status < 0 ? CTL_FAILED : status;
 }

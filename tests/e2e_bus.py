@@ -1106,6 +1106,20 @@ class Ctl(BusCase):
             monitor.signal(signal.SIGINT)
             self.assertEqual(monitor.wait(), 0)
 
+    def test_monitor_with_as_many_zones_as_there_can_be(self):
+        zones = ["z%02d-" % i + "n" * 44 for i in range(64)]
+        self.server(zones=zones)
+        programs = self.ctl_begin("monitor", "--json")
+        plain = self.ctl_begin("monitor")
+        programs.wait_line(zones[0])
+        plain.wait_line(zones[0])
+        self.listen(zones[-1])
+        programs.wait_line('"clients":1')
+        plain.wait_line(zones[-1] + " 1$")
+        for line in programs.output().split("\n"):
+            self.assertEqual([z["name"] for z in json.loads(line)["zones"]],
+                             zones)
+
     def test_save_the_last_page(self):
         self.server()
         path = self.path("last.wav")

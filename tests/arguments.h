@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "capture.h"
-#include "log.h"
 
 enum { ARGUMENTS_MAX = 160 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Pages in the making, from the virtual card's microphone and from files. */
-#include "announcement.h"
+#include "server/announcement.h"
 
 #include <check.h>
 #include <errno.h>
@@ -12,8 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/util.h"
 #include "card.h"
-#include "util.h"
 
 enum {
 	CHUNK = 256,

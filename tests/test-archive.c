@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Pages that are kept as files, and which of them must go. */
-#include "archive.h"
+#include "server/archive.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -14,9 +14,9 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "base/log.h"
+#include "base/util.h"
 #include "folder.h"
-#include "log.h"
-#include "util.h"
 
 #define PATIENCE_USEC (60 * USEC_PER_SEC)
 

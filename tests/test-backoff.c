@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * The pauses between attempts. */
-#include "backoff.h"
+#include "base/backoff.h"
 
 #include <check.h>
 #include <stdlib.h>

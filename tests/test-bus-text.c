@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <systemd/sd-bus.h>
 
-#include "bus-text.h"
+#include "server/bus/text.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 

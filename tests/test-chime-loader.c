@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Chimes that come in while the loop runs: from files in memory. */
-#include "chime-loader.h"
+#include "server/chime-loader.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "util.h"
+#include "base/util.h"
 
 enum { FRAMES = 44100, LOADERS = 8 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Chimes of every kind become samples in the page's format. */
-#include "chime.h"
+#include "audio/chime.h"
 
 #include <check.h>
 #include <errno.h>
@@ -13,8 +13,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "level.h"
-#include "util.h"
+#include "audio/samples.h"
+#include "base/util.h"
 
 static const struct wav_format cd = {WAV_PCM, 16, 2, 44100};
 static const struct wav_format mono = {WAV_PCM, 16, 1, 44100};

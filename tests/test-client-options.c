@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * The client's command line: every option, its edges, and what is said of a
  * value beyond them. */
-#include "client-options.h"
+#include "client/options.h"
 
 #include "arguments.h"
-#include "util.h"
+#include "base/util.h"
 
 static struct client_config config;
 

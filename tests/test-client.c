@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * A client in a thread of its own, between servers that the test plays and the
  * virtual card; what it says on stderr tells the test when to go on. */
-#include "client.h"
+#include "client/client.h"
 
 #include <check.h>
 #include <errno.h>
@@ -15,10 +15,10 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "base/log.h"
+#include "base/util.h"
 #include "card.h"
 #include "folder.h"
-#include "log.h"
-#include "util.h"
 
 enum {
 	RATE = 48000,

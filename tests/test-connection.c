@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * One client's socket and cursor: header and samples, lag, the end. The loop
  * does not run unless a test says so. */
-#include "connection.h"
+#include "server/connection.h"
 
 #include <check.h>
 #include <string.h>
@@ -9,8 +9,8 @@
 #include <systemd/sd-event.h>
 #include <unistd.h>
 
-#include "poller.h"
-#include "util.h"
+#include "base/util.h"
+#include "server/poller.h"
 
 enum {
 	PIECE = 16384,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * D-Bus values become a tree and JSON. The messages are made here and read as
  * if they had come over a bus. */
-#include "ctl-value.h"
+#include "ctl/value.h"
 
 #include <check.h>
 #include <errno.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "util.h"
+#include "base/util.h"
 
 static sd_bus *bus;
 static int peer;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Who is let in, what is counted, and how little is said of it. */
-#include "gate.h"
+#include "server/gate.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -9,9 +9,9 @@
 #include <sys/resource.h>
 #include <systemd/sd-event.h>
 
+#include "base/log.h"
 #include "capture.h"
-#include "log.h"
-#include "poller.h"
+#include "server/poller.h"
 
 enum { MAX_CLIENTS = 4, MAX_PER_ADDRESS = 2, A_DESCRIPTOR = 3 };
 

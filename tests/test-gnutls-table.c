@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * GnuTLS is found at run time, or what is missing is told: a copy of this
  * program looks for it where the test has put something else. */
-#include "gnutls-table.h"
+#include "wire/gnutls-table.h"
 
 #include <check.h>
 #include <dlfcn.h>
@@ -9,8 +9,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "base/util.h"
 #include "folder.h"
-#include "util.h"
 
 #define SONAME "libgnutls.so.30"
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * The frames in hand: order, torn frames, fades, and the quietest place. */
-#include "hand.h"
+#include "client/fifo.h"
 
 #include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "util.h"
+#include "base/util.h"
 
 static const struct wav_format stereo = {WAV_PCM, 16, 2, 10000};
 static const struct wav_format mono = {WAV_PCM, 16, 1, 10000};

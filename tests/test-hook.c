@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Hooks, with real shells. The clock is the test's, so that a limit passes
  * without waiting. */
-#include "hook.h"
+#include "client/hook.h"
 
 #include <check.h>
 #include <errno.h>
@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "log.h"
-#include "util.h"
+#include "base/log.h"
+#include "base/util.h"
 
 #define SECOND UINT64_C(1000000)
 

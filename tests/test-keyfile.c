@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Key files in a folder of their own: what is read, what is refused and with
  * which words, and what a change does. */
-#include "keyfile.h"
+#include "wire/keyfile.h"
 
 #include <check.h>
 #include <errno.h>
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "util.h"
+#include "base/util.h"
 
 #define KEY_A "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF"
 #define KEY_B "10112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"

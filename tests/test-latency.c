@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * How late a page is, in simulated time: no test waits for anything. */
-#include "latency.h"
+#include "client/latency.h"
 
 #include <check.h>
 #include <stdlib.h>
 
-#include "util.h"
+#include "base/util.h"
 
 enum { RATE = 48000, TARGET = 4800, PERIOD = 1200, CHUNK = 1024 };
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * Samples and their values, for every code of the short formats and at the
  * ends of the long ones. */
-#include "level.h"
+#include "audio/samples.h"
 
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "util.h"
+#include "base/util.h"
 
 #define TINY 1e-12
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * What reaches stderr: one line, and nothing that a terminal would obey. */
-#include "log.h"
+#include "base/log.h"
 
 #include <check.h>
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "util.h"
+#include "base/util.h"
 
 #define PREFIX "test-log: "
 

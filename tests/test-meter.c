@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * The client's line on a terminal, byte for byte. */
-#include "meter.h"
+#include "client/meter.h"
 
 #include <check.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The volume on the virtual mixer of vctl.c: files are its cards, and the notes
  * are looked at as the next client finds them. */
-#include "mixer.h"
+#include "client/mixer.h"
 
 #include <check.h>
 #include <errno.h>
@@ -12,10 +12,10 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "base/log.h"
+#include "base/util.h"
 #include "capture.h"
 #include "folder.h"
-#include "log.h"
-#include "util.h"
 
 #define OLD "30 70\n"
 #define NOTE                                                                   \

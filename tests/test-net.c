@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Addresses as people type them, and sockets on loopback. */
-#include "net.h"
+#include "wire/net.h"
 
 #include <arpa/inet.h>
 #include <check.h>
@@ -13,7 +13,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "util.h"
+#include "base/util.h"
 
 enum { PATIENCE_MS = 30000 };
 

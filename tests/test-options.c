@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * Values of options, at their edges and beyond them. */
-#include "options.h"
+#include "base/options.h"
 
 #include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/util.h"
 #include "capture.h"
-#include "util.h"
 
 static char text[4096]; /* what was logged last */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The last page as a file: sealed, whole, and in pieces between other events.
  */
-#include "page-export.h"
+#include "server/export.h"
 
 #include <check.h>
 #include <errno.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "util.h"
+#include "base/util.h"
 
 enum { PIECE = 1 << 20, PATIENCE_STEPS = 100000 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Samples in a memfd: appended, sent, read, given back. Offsets beyond 4 GB are
  * reached by writing and forgetting, in constant memory. */
-#include "page.h"
+#include "server/tape.h"
 
 #include <check.h>
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#include "util.h"
+#include "base/util.h"
 
 enum { PIECE = 4 << 20 };
 

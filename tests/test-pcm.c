@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The PCM on the virtual card (vcard.h), whose faults are files that a test
  * makes: they strike in the next call, so that nothing here is a race. */
-#include "pcm.h"
+#include "audio/pcm.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -15,8 +15,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "log.h"
-#include "util.h"
+#include "base/log.h"
+#include "base/util.h"
 
 enum {
 	INPUT_FRAMES = 1 << 20,

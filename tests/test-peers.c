@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * What is one address, and how many connections it may have. */
-#include "peers.h"
+#include "server/peers.h"
 
 #include <arpa/inet.h>
 #include <check.h>
@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/un.h>
 
-#include "util.h"
+#include "base/util.h"
 
 enum { LIMIT = 3 };
 

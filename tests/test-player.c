@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * WAV files in memory and in pipes, as sources. */
-#include "player.h"
+#include "audio/filesource.h"
 
 #include <check.h>
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "util.h"
+#include "base/util.h"
 
 enum { PATIENCE_MS = 30000, SOUND_SIZE = 1 << 20 };
 

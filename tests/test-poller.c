@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * Many sockets in one source of the loop. */
-#include "poller.h"
+#include "server/poller.h"
 
 #include <check.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "util.h"
+#include "base/util.h"
 
 enum { MANY = 200 };
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * What is told, held back and counted, on a clock that the test moves. */
-#include "ratelimit.h"
+#include "base/ratelimit.h"
 
 #include <check.h>
 #include <stdlib.h>
 
-#include "util.h"
+#include "base/util.h"
 
 #define MINUTE (60 * USEC_PER_SEC)
 #define START (5 * MINUTE)

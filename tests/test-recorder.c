@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * The microphone of the virtual card as a source. */
-#include "recorder.h"
+#include "audio/microphone.h"
 
 #include <check.h>
 #include <errno.h>
@@ -8,8 +8,8 @@
 #include <signal.h>
 #include <string.h>
 
+#include "base/util.h"
 #include "card.h"
-#include "util.h"
 
 enum { PATIENCE_MS = 30000, CHUNK = 256, FRAMES = 1 << 20 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * What a client tells of its pages, on stderr and to a journal whose socket the
  * test holds. */
-#include "report.h"
+#include "client/journal.h"
 
 #include <check.h>
 #include <errno.h>
@@ -11,9 +11,9 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "base/log.h"
 #include "capture.h"
-#include "log.h"
-#include "service.h"
+#include "client/service.h"
 
 enum { TEXT_SIZE = 8192 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Literals at once, names through a thread. Nothing here asks a name server. */
-#include "resolver.h"
+#include "wire/resolver.h"
 
 #include <arpa/inet.h>
 #include <check.h>
@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "util.h"
+#include "base/util.h"
 
 static struct resolver_result result;
 

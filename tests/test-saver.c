@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Files that are kept beside the sound. */
-#include "saver.h"
+#include "client/saver.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -14,9 +14,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/log.h"
+#include "base/util.h"
 #include "folder.h"
-#include "log.h"
-#include "util.h"
 
 enum { PATIENCE_MS = 20000 };
 

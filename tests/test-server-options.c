@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * The server's command line: every option, its edges, and what is said of a
  * value beyond them. */
-#include "server-options.h"
+#include "server/options.h"
 
 #include "arguments.h"
-#include "util.h"
+#include "base/util.h"
 
 static struct server_options o;
 static const struct server_config *const config = &o.config;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Which page gets which zone, and what its clients receive. The virtual card's
  * microphone, files, and real sockets on loopback. */
-#include "server.h"
+#include "server/server.h"
 
 #include <check.h>
 #include <errno.h>
@@ -13,9 +13,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/util.h"
 #include "card.h"
-#include "net.h"
-#include "util.h"
+#include "wire/net.h"
 
 enum {
 	ZONES = 3,

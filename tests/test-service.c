@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Sockets in a folder of the test stand for systemd's. */
-#include "service.h"
+#include "client/service.h"
 
 #include <check.h>
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "util.h"
+#include "base/util.h"
 
 static char folder[] = "/tmp/test-service-XXXXXX";
 static char path[sizeof(folder) + 16];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * A session against a server that the test plays itself. The clock is the
  * test's: time-outs pass without waiting. */
-#include "session.h"
+#include "feed/session.h"
 
 #include <check.h>
 #include <errno.h>
@@ -11,8 +11,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "log.h"
-#include "util.h"
+#include "base/log.h"
+#include "base/util.h"
 
 enum { PATIENCE_MS = 20000 };
 
@@ -545,8 +545,7 @@ static TCase *page_case(void)
 	tcase_add_test(tc, endless_page_ends_with_the_connection);
 	tcase_add_test(tc, size_of_a_recorder_that_writes_a_pipe_is_no_promise);
 	tcase_add_test(tc, page_that_ends_early_is_cut_short);
-	tcase_add_test(
-	    tc, page_cut_on_a_healthy_connection_is_soon_forgiven);
+	tcase_add_test(tc, page_cut_on_a_healthy_connection_is_soon_forgiven);
 	tcase_add_test(tc, reset_is_cut_short_with_its_reason);
 	tcase_add_test(
 	    tc, page_in_which_nothing_comes_is_cut_short_after_thirty_seconds);

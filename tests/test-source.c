@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Threads that send, and the loop's side that reads and stops them. */
-#include "source.h"
+#include "audio/source.h"
 
 #include <check.h>
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "util.h"
+#include "base/util.h"
 
 enum {
 	PATIENCE_MS = 30000,

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT
  * The loudspeaker on the virtual card. Either its clock is stopped and time is
  * what the test says, or it plays and the test waits as a client does. */
-#include "speaker.h"
+#include "client/speaker.h"
 
 #include <check.h>
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
 
+#include "base/log.h"
+#include "base/util.h"
 #include "capture.h"
 #include "card.h"
-#include "log.h"
-#include "util.h"
 
 enum {
 	RATE = 48000,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Threads are started with their name and without signals, or not at all. */
-#include "thread.h"
+#include "base/thread.h"
 
 #include <check.h>
 #include <errno.h>
@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "util.h"
+#include "base/util.h"
 
 static int go[2]; /* what a thread waits for */
 static atomic_int handled_by, calls;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Both ends of a connection in one thread, on a pair of sockets; and a peer
  * that is only bytes, or GnuTLS with other settings. */
-#include "transport.h"
+#include "wire/transport.h"
 
 #include <check.h>
 #include <errno.h>
@@ -15,8 +15,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#include "log.h"
-#include "util.h"
+#include "base/log.h"
+#include "base/util.h"
 
 #define KEY_A "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 #define KEY_B "10112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * Headers of ours, of other programs, and of those who lie. */
-#include "wav.h"
+#include "audio/wav.h"
 
 #include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "util.h"
+#include "base/util.h"
 
 enum { MIB = 1 << 20 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Files that appear when they are complete, and what a crash leaves of them. */
-#include "wavfile.h"
+#include "audio/wavfile.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -16,8 +16,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "base/util.h"
 #include "folder.h"
-#include "util.h"
 
 #define GIB (UINT64_C(1) << 30)
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Clients come through a zone's socket, are attached, served and reaped. Real
  * sockets on loopback; the loop runs only for as long as a test waits. */
-#include "zone.h"
+#include "server/zone.h"
 
 #include <arpa/inet.h>
 #include <check.h>
@@ -11,8 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "net.h"
-#include "util.h"
+#include "base/util.h"
+#include "wire/net.h"
 
 enum {
 	PIECE = 4096,

@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "util.h"
+#include "base/util.h"
 
 enum {
 	CLICK_FRAMES = 8,

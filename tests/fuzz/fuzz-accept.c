@@ -12,12 +12,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "base/log.h"
+#include "base/util.h"
 #include "fuzz-clock.h"
 #include "fuzz.h"
-#include "log.h"
-#include "server.h"
-#include "transport.h"
-#include "util.h"
+#include "server/server.h"
+#include "wire/transport.h"
 
 enum {
 	PEERS_MAX = 24,

@@ -13,12 +13,12 @@
 #include <sys/socket.h>
 #include <systemd/sd-bus.h>
 
-#include "bus-names.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "bus/names.h"
 #include "fuzz-clock.h"
 #include "fuzz.h"
-#include "log.h"
-#include "server-bus.h"
-#include "util.h"
+#include "server/bus/bus.h"
 
 enum {
 	CALLS_MAX = 12,

@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "thread.h"
+#include "base/thread.h"
 
 static uint64_t fuzz_clock_ahead_seconds;
 

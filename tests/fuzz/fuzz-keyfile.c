@@ -7,9 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/util.h"
 #include "fuzz.h"
-#include "keyfile.h"
-#include "util.h"
+#include "wire/keyfile.h"
 
 static const char identity[] = "lobby", host[] = "pa.example";
 

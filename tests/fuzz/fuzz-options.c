@@ -5,11 +5,11 @@
 #include <getopt.h>
 #include <stdlib.h>
 
-#include "client-options.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "client/options.h"
 #include "fuzz.h"
-#include "log.h"
-#include "server-options.h"
-#include "util.h"
+#include "server/options.h"
 
 enum { ARGUMENTS_MAX = 200 };
 

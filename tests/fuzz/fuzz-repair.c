@@ -11,11 +11,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "archive.h"
+#include "audio/wav.h"
+#include "base/log.h"
+#include "base/util.h"
 #include "fuzz.h"
-#include "log.h"
-#include "util.h"
-#include "wav.h"
+#include "server/archive.h"
 
 enum { NAME_SIZE = 64, CONTENT_SIZE_MAX = 8192 };
 

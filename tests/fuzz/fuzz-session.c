@@ -2,7 +2,7 @@
  * The whole client against servers that send the input. It plays on ALSA's
  * "null"; its connections are socket pairs, and its clock is the target's:
  * instead of waiting, time passes. So a page of an hour takes a millisecond. */
-#include "client.h"
+#include "client/client.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -15,11 +15,11 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "base/log.h"
+#include "base/util.h"
 #include "fuzz.h"
-#include "log.h"
-#include "resolver.h"
-#include "transport.h"
-#include "util.h"
+#include "wire/resolver.h"
+#include "wire/transport.h"
 
 enum {
 	PEERS_MAX = 2,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The WAV parser: the same bytes at once and in pieces, whose sizes the last
  * byte chooses. So a WAV file is an input. */
-#include "wav.h"
+#include "audio/wav.h"
 
 #include <assert.h>
 #include <string.h>

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
+#include "base/util.h"
 #include "fuzz.h"
-#include "log.h"
-#include "util.h"
 
 enum { INPUT_SIZE_MAX = 1 << 20 };
 

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT
+ * Loads a chime and converts it once: rate by libsamplerate, channels by
+ * copying or averaging. */
+#include "audio/chime.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <samplerate.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "audio/samples.h"
+#include "base/util.h"
+
+#define MIB (UINT64_C(1) << 20)
+
+enum { SIZE_MAX_MIB = 64 };
+
+struct chime {
+	unsigned refs;
+	uint8_t *data;
+	size_t size;
+};
+
+/* A chime on its way: interleaved floats. */
+struct sound {
+	float *samples;
+	size_t frames;
+	unsigned channels, rate;
+};
+
+static ssize_t pread_all(int fd, void *buffer, size_t size, off_t offset)
+{
+	size_t have = 0;
+
+	while (have < size) {
+		ssize_t n = pread(fd, (char *)buffer + have, size - have,
+				  offset + (off_t)have);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		have += (size_t)n;
+	}
+	return (ssize_t)have;
+}
+
+/* *ret_offset is that of the first sample. */
+static int read_header(int fd, struct wav_parser *parser, off_t *ret_offset,
+		       char *problem)
+{
+	uint8_t piece[4096];
+	off_t offset = 0;
+
+	wav_parser_init(parser);
+	while (!parser->done) {
+		ssize_t n = pread_all(fd, piece, sizeof(piece), offset);
+
+		if (n < 0)
+			return (int)n;
+		if (n == 0) {
+			snprintf(problem, CHIME_PROBLEM_SIZE,
+				 "it ends before its samples begin");
+			return -EBADMSG;
+		}
+		n = wav_parser_feed(parser, piece, (size_t)n);
+		if (n < 0) {
+			snprintf(problem, CHIME_PROBLEM_SIZE, "%s",
+				 parser->error);
+			return -EBADMSG;
+		}
+		offset += n;
+	}
+	*ret_offset = offset;
+	return 0;
+}
+
+static int sound_from(struct sound *ret, const struct wav_format *format,
+		      const uint8_t *data, size_t size)
+{
+	size_t sample_size = format->bits / 8;
+	size_t count = size / sample_size;
+
+	ret->samples = malloc((count ? count : 1) * sizeof(float));
+	if (!ret->samples)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++)
+		ret->samples[i] =
+		    (float)level_sample(format, data + i * sample_size);
+	ret->frames = count / format->channels;
+	ret->channels = format->channels;
+	ret->rate = format->rate;
+	return 0;
+}
+
+static float mixed_sample(const struct sound *sound, size_t frame,
+			  unsigned channel, unsigned channels)
+{
+	const float *samples = sound->samples + frame * sound->channels;
+	float sum = 0;
+
+	if (sound->channels == 1)
+		return samples[0];
+	if (channels > 1)
+		return channel < sound->channels ? samples[channel] : 0;
+	for (unsigned i = 0; i < sound->channels; i++)
+		sum += samples[i];
+	return sum / (float)sound->channels;
+}
+
+static int change_channels(struct sound *sound, unsigned channels)
+{
+	float *samples;
+
+	if (channels == sound->channels)
+		return 0;
+	samples = malloc((sound->frames * channels + 1) * sizeof(float));
+	if (!samples)
+		return -ENOMEM;
+	for (size_t f = 0; f < sound->frames; f++)
+		for (unsigned c = 0; c < channels; c++)
+			samples[f * channels + c] =
+			    mixed_sample(sound, f, c, channels);
+	free(sound->samples);
+	sound->samples = samples;
+	sound->channels = channels;
+	return 0;
+}
+
+static int change_rate(struct sound *sound, unsigned rate, char *problem)
+{
+	double ratio = (double)rate / sound->rate;
+	size_t room = (size_t)((double)sound->frames * ratio) + 64;
+	SRC_DATA data = {
+	    .data_in = sound->samples,
+	    .input_frames = (long)sound->frames,
+	    .output_frames = (long)room,
+	    .src_ratio = ratio,
+	    .end_of_input = 1,
+	};
+	int r;
+
+	if (rate == sound->rate)
+		return 0;
+	data.data_out = malloc(room * sound->channels * sizeof(float));
+	if (!data.data_out)
+		return -ENOMEM;
+	r = src_simple(&data, SRC_SINC_MEDIUM_QUALITY, (int)sound->channels);
+	if (r != 0) {
+		free(data.data_out);
+		snprintf(problem, CHIME_PROBLEM_SIZE,
+			 "%u Hz cannot be converted to %u Hz: %s", sound->rate,
+			 rate, src_strerror(r));
+		return -EBADMSG;
+	}
+	free(sound->samples);
+	sound->samples = data.data_out;
+	sound->frames = (size_t)data.output_frames_gen;
+	sound->rate = rate;
+	return 0;
+}
+
+static int sound_to(const struct sound *sound, const struct wav_format *format,
+		    uint8_t **ret_data, size_t *ret_size)
+{
+	size_t sample_size = format->bits / 8;
+	size_t count = sound->frames * sound->channels;
+	uint8_t *data = malloc(count * sample_size + 1);
+
+	if (!data)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++)
+		level_store(format, data + i * sample_size,
+			    (double)sound->samples[i]);
+	*ret_data = data;
+	*ret_size = count * sample_size;
+	return 0;
+}
+
+/* Replaces *data, in format FROM, by the same sound in format TO. */
+static int convert(const struct wav_format *from, const struct wav_format *to,
+		   uint8_t **data, size_t *size, char *problem)
+{
+	struct sound sound = {0};
+	uint8_t *converted = NULL;
+	int r;
+
+	if (wav_format_equal(from, to))
+		return 0;
+	r = sound_from(&sound, from, *data, *size);
+	if (r == 0)
+		r = change_channels(&sound, to->channels);
+	if (r == 0)
+		r = change_rate(&sound, to->rate, problem);
+	if (r == 0)
+		r = sound_to(&sound, to, &converted, size);
+	free(sound.samples);
+	if (r < 0)
+		return r;
+	free(*data);
+	*data = converted;
+	return 0;
+}
+
+/* *ret_data is malloc()ed and holds whole frames. */
+static int read_samples(int fd, const struct wav_parser *parser, off_t offset,
+			uint64_t file_size, uint8_t **ret_data,
+			size_t *ret_size, char *problem)
+{
+	size_t frame_size = wav_frame_size(&parser->format);
+	uint64_t most =
+	    (uint64_t)parser->format.rate * frame_size * CHIME_SECONDS_MAX;
+	uint64_t size = file_size - (uint64_t)offset;
+	uint8_t *data;
+	ssize_t n;
+
+	if (parser->data_size < size)
+		size = parser->data_size;
+	if (size > most) {
+		snprintf(problem, CHIME_PROBLEM_SIZE,
+			 "it is longer than %d s; play it as a page instead",
+			 CHIME_SECONDS_MAX);
+		return -EFBIG;
+	}
+	if (size > SIZE_MAX_MIB * MIB) {
+		snprintf(problem, CHIME_PROBLEM_SIZE,
+			 "it is larger than %d MiB; play it as a page instead",
+			 SIZE_MAX_MIB);
+		return -EFBIG;
+	}
+	data = malloc((size_t)size + 1);
+	if (!data)
+		return -ENOMEM;
+	n = pread_all(fd, data, (size_t)size, offset);
+	if (n < 0) {
+		free(data);
+		return (int)n;
+	}
+	*ret_data = data;
+	*ret_size = (size_t)n - (size_t)n % frame_size;
+	return 0;
+}
+
+static int load(struct chime *chime, int fd, uint64_t file_size,
+		const struct wav_format *format, char *problem)
+{
+	struct wav_parser parser;
+	off_t offset;
+	int r;
+
+	r = read_header(fd, &parser, &offset, problem);
+	if (r == 0)
+		r = read_samples(fd, &parser, offset, file_size, &chime->data,
+				 &chime->size, problem);
+	if (r == 0)
+		r = convert(&parser.format, format, &chime->data, &chime->size,
+			    problem);
+	return r;
+}
+
+int chime_load(struct chime **ret, int fd, const struct wav_format *format,
+	       char problem[CHIME_PROBLEM_SIZE])
+{
+	struct chime *chime;
+	struct stat st;
+	int r;
+
+	*problem = '\0';
+	/* Reading anything else could block the loop. */
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		snprintf(problem, CHIME_PROBLEM_SIZE, "it is no regular file");
+		return -EINVAL;
+	}
+	chime = calloc(1, sizeof(*chime));
+	if (!chime)
+		return -ENOMEM;
+	chime->refs = 1;
+	r = load(chime, fd, (uint64_t)st.st_size, format, problem);
+	if (r < 0) {
+		if (!*problem)
+			snprintf(problem, CHIME_PROBLEM_SIZE, "%s",
+				 strerror(-r));
+		chime_unref(chime);
+		return r;
+	}
+	*ret = chime;
+	return 0;
+}
+
+int chime_load_path(struct chime **ret, const char *path,
+		    const struct wav_format *format,
+		    char problem[CHIME_PROBLEM_SIZE])
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0) {
+		int error = errno;
+
+		snprintf(problem, CHIME_PROBLEM_SIZE, "%s", strerror(error));
+		return -error;
+	}
+	return chime_load(ret, fd, format, problem);
+}
+
+struct chime *chime_ref(struct chime *chime)
+{
+	if (chime)
+		chime->refs++;
+	return chime;
+}
+
+struct chime *chime_unref(struct chime *chime)
+{
+	if (!chime || --chime->refs > 0)
+		return NULL;
+	free(chime->data);
+	free(chime);
+	return NULL;
+}
+
+const uint8_t *chime_data(const struct chime *chime)
+{
+	return chime->data;
+}
+
+size_t chime_size(const struct chime *chime)
+{
+	return chime->size;
+}

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT
+ * Runs in a thread of its own: a file on one side, the source's socket on the
+ * other. Paces by CLOCK_MONOTONIC, absolute, so that nothing adds up. */
+#include "audio/filesource.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/util.h"
+
+enum {
+	POLL_MS = 100, /* how late a stop may be noticed on an idle pipe */
+	CHUNK_MS = 20,
+	LATE_MS = 100, /* beyond that a pipe has paused: no catching up */
+	BUFFER_SIZE = 65536,
+};
+
+struct player {
+	int fd;
+	enum player_pace pace;
+	struct wav_parser parser;
+	uint8_t buffer[BUFFER_SIZE];
+	size_t have; /* bytes in buffer that were read and not yet used */
+};
+
+static void player_free(void *userdata)
+{
+	struct player *player = userdata;
+
+	fd_close(player->fd);
+	free(player);
+}
+
+/* Reads some bytes behind those in the buffer. Bytes, 0 at the end, negative
+ * errno; -EPIPE when the page is over. A pipe may stay silent for ever. */
+static ssize_t player_read(struct player *player, int fd)
+{
+	struct pollfd pfd = {.fd = player->fd, .events = POLLIN};
+	ssize_t n;
+
+	for (;;) {
+		int r = poll(&pfd, 1, POLL_MS);
+
+		if (source_stopped(fd))
+			return -EPIPE;
+		if (r < 0 && errno != EINTR)
+			return -errno;
+		if (r <= 0)
+			continue;
+		n = read(player->fd, player->buffer + player->have,
+			 BUFFER_SIZE - player->have);
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (n > 0)
+			player->have += (size_t)n;
+		return n < 0 ? -errno : n;
+	}
+}
+
+static void consume(struct player *player, size_t size)
+{
+	player->have -= size;
+	memmove(player->buffer, player->buffer + size, player->have);
+}
+
+static int read_header(struct player *player, int fd)
+{
+	wav_parser_init(&player->parser);
+	while (!player->parser.done) {
+		ssize_t n = player_read(player, fd);
+
+		if (n < 0)
+			return (int)n;
+		if (n == 0) {
+			snprintf(player->parser.error,
+				 sizeof(player->parser.error),
+				 "it ends before its samples begin");
+			return -EBADMSG;
+		}
+		n = wav_parser_feed(&player->parser, player->buffer,
+				    player->have);
+		if (n < 0)
+			return (int)n;
+		consume(player, (size_t)n);
+	}
+	return 0;
+}
+
+/* A file has what it has, whatever its header says; of a pipe nobody knows. */
+static void bound_size(struct player *player)
+{
+	size_t frame_size = wav_frame_size(&player->parser.format);
+	off_t position = lseek(player->fd, 0, SEEK_CUR);
+	struct stat st;
+	uint64_t left;
+
+	if (position < 0 || fstat(player->fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return;
+	left = player->have;
+	if (st.st_size > position)
+		left += (uint64_t)(st.st_size - position);
+	left -= left % frame_size;
+	if (player->parser.data_size > left)
+		player->parser.data_size = left;
+}
+
+static int send_opened(const struct player *player, uint32_t chunk_frames,
+		       int fd)
+{
+	struct source_message message = {.type = SOURCE_OPENED};
+
+	message.u.opened.format = player->parser.format;
+	message.u.opened.period_frames = chunk_frames;
+	message.u.opened.size = player->parser.data_size;
+	return source_send(fd, &message);
+}
+
+static void sleep_until(uint64_t usec)
+{
+	const struct timespec ts = {
+	    .tv_sec = (time_t)(usec / USEC_PER_SEC),
+	    .tv_nsec = (long)(usec % USEC_PER_SEC * 1000),
+	};
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) ==
+	       EINTR)
+		;
+}
+
+/* Waits until the frames that were sent have sounded. A pipe that was silent
+ * for a while is not made up for: the page's time starts anew. */
+static void keep_pace(const struct player *player, uint64_t sent_frames,
+		      uint64_t *start)
+{
+	uint64_t due =
+	    *start + frames_to_usec(sent_frames, player->parser.format.rate);
+	uint64_t now = now_usec();
+
+	if (now > due + LATE_MS * UINT64_C(1000))
+		*start += now - due;
+	else
+		sleep_until(due);
+}
+
+/* The next piece to send: whole frames, at most WISH bytes, 0 at the end. */
+static ssize_t fill_chunk(struct player *player, size_t wish, uint64_t left,
+			  size_t frame_size, int fd)
+{
+	size_t size;
+
+	if (left < wish)
+		wish = (size_t)left;
+	while (player->have < wish) {
+		ssize_t n = player_read(player, fd);
+
+		if (n < 0)
+			return n;
+		if (n == 0)
+			break;
+	}
+	size = player->have < wish ? player->have : wish;
+	return (ssize_t)(size - size % frame_size);
+}
+
+static int send_samples(struct player *player, uint32_t chunk_frames, int fd)
+{
+	size_t frame_size = wav_frame_size(&player->parser.format);
+	size_t wish = chunk_frames * frame_size;
+	uint64_t left = player->parser.data_size, sent = 0;
+	uint64_t start = now_usec();
+
+	while (left > 0) {
+		ssize_t n = fill_chunk(player, wish, left, frame_size, fd);
+		int r;
+
+		if (n <= 0)
+			return (int)n;
+		if (player->pace == PLAYER_REAL_TIME)
+			keep_pace(player, sent / frame_size, &start);
+		r = source_send_samples(fd, player->buffer, (size_t)n);
+		if (r < 0)
+			return r;
+		consume(player, (size_t)n);
+		sent += (uint64_t)n;
+		if (left != WAV_ENDLESS)
+			left -= (uint64_t)n;
+	}
+	return 0;
+}
+
+static uint32_t chunk_frames_of(const struct wav_format *format)
+{
+	uint32_t frames = format->rate * CHUNK_MS / 1000;
+	uint32_t most = (uint32_t)(BUFFER_SIZE / wav_frame_size(format));
+
+	return frames < most ? frames : most;
+}
+
+static void body(void *userdata, int fd)
+{
+	struct player *player = userdata;
+	uint32_t chunk_frames;
+	int r;
+
+	r = read_header(player, fd);
+	if (r == -EBADMSG) {
+		source_send_ended(fd, r, "This is no WAV file to play: %s",
+				  player->parser.error);
+		return;
+	}
+	if (r == 0) {
+		bound_size(player);
+		chunk_frames = chunk_frames_of(&player->parser.format);
+		r = send_opened(player, chunk_frames, fd);
+		if (r == 0)
+			r = send_samples(player, chunk_frames, fd);
+	}
+	if (r == 0)
+		source_send_ended(fd, 0, "end of file");
+	else if (r != -EPIPE)
+		source_send_ended(fd, r, "Cannot read the file: %s",
+				  strerror(-r));
+}
+
+int player_start(struct source **ret, int fd, enum player_pace pace)
+{
+	struct player *player = calloc(1, sizeof(*player));
+	int r;
+
+	if (!player) {
+		fd_close(fd);
+		return -ENOMEM;
+	}
+	player->fd = fd;
+	player->pace = pace;
+	r = source_start(ret, "player", body, player_free, player);
+	if (r < 0)
+		player_free(player);
+	return r;
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT
+ * Owns the socket pair and the thread between a microphone or a file and the
+ * loop. Data, wake-up, end and back-pressure are one descriptor. */
+#include "audio/source.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "base/thread.h"
+#include "base/util.h"
+
+struct source {
+	int fd;
+	pthread_t thread;
+	struct source_message message;
+	size_t message_have; /* bytes of message read so far */
+	uint32_t samples_left;
+};
+
+struct thread_args {
+	int fd;
+	void (*body)(void *userdata, int fd);
+	void (*free_data)(void *userdata);
+	void *userdata;
+};
+
+static void *thread_main(void *userdata)
+{
+	struct thread_args *args = userdata;
+
+	args->body(args->userdata, args->fd);
+	if (args->free_data)
+		args->free_data(args->userdata);
+	close(args->fd);
+	free(args);
+	return NULL;
+}
+
+int source_start(struct source **ret, const char *name,
+		 void (*body)(void *userdata, int fd),
+		 void (*free_data)(void *userdata), void *userdata)
+{
+	_cleanup_free_ struct source *source = calloc(1, sizeof(*source));
+	_cleanup_free_ struct thread_args *args = calloc(1, sizeof(*args));
+	int fds[2], r;
+
+	if (!source || !args)
+		return -ENOMEM;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+		return -errno;
+	source->fd = fds[0];
+	*args = (struct thread_args){fds[1], body, free_data, userdata};
+	r = thread_start(&source->thread, name, thread_main, args);
+	if (r < 0) {
+		close(fds[0]);
+		close(fds[1]);
+		return r;
+	}
+	(void)TAKE_PTR(args);
+	*ret = TAKE_PTR(source);
+	return 0;
+}
+
+int source_fd(const struct source *source)
+{
+	return source->fd;
+}
+
+static ssize_t read_some(struct source *source, void *buffer, size_t size)
+{
+	ssize_t n;
+
+	do
+		n = recv(source->fd, buffer, size, MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+int source_next(struct source *source, struct source_message *ret)
+{
+	assert(source->samples_left == 0);
+	while (source->message_have < sizeof(source->message)) {
+		ssize_t n = read_some(
+		    source, (char *)&source->message + source->message_have,
+		    sizeof(source->message) - source->message_have);
+
+		if (n <= 0)
+			return (int)n;
+		source->message_have += (size_t)n;
+	}
+	source->message_have = 0;
+	if (source->message.type == SOURCE_SAMPLES)
+		source->samples_left = source->message.u.samples.size;
+	*ret = source->message;
+	return 1;
+}
+
+ssize_t source_read_samples(struct source *source, void *buffer, size_t size)
+{
+	ssize_t n;
+
+	if (size > source->samples_left)
+		size = source->samples_left;
+	if (size == 0)
+		return 0;
+	n = read_some(source, buffer, size);
+	if (n > 0)
+		source->samples_left -= (uint32_t)n;
+	return n;
+}
+
+void source_stop(struct source *source)
+{
+	shutdown(source->fd, SHUT_RD);
+}
+
+struct source *source_free(struct source *source)
+{
+	if (!source)
+		return NULL;
+	source_stop(source);
+	pthread_join(source->thread, NULL);
+	close(source->fd);
+	free(source);
+	return NULL;
+}
+
+/* Sends PARTS, which it alters, in one piece if the socket has room. */
+static int send_all(int fd, struct iovec *parts, size_t count)
+{
+	while (count > 0) {
+		const struct msghdr message = {.msg_iov = parts,
+					       .msg_iovlen = count};
+		ssize_t n = sendmsg(fd, &message, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -EPIPE;
+		for (; count > 0 && (size_t)n >= parts->iov_len; count--)
+			n -= (ssize_t)parts++->iov_len;
+		if (count == 0)
+			return 0;
+		parts->iov_base = (char *)parts->iov_base + n;
+		parts->iov_len -= (size_t)n;
+	}
+	return 0;
+}
+
+int source_send(int fd, const struct source_message *message)
+{
+	struct iovec part = {(void *)message, sizeof(*message)};
+
+	return send_all(fd, &part, 1);
+}
+
+int source_send_samples(int fd, const void *data, size_t size)
+{
+	struct source_message message = {.type = SOURCE_SAMPLES};
+	struct iovec parts[] = {{&message, sizeof(message)},
+				{(void *)data, size}};
+
+	message.u.samples.size = (uint32_t)size;
+	return send_all(fd, parts, 2);
+}
+
+int source_send_ended(int fd, int error, const char *format, ...)
+{
+	struct source_message message = {.type = SOURCE_ENDED};
+	va_list ap;
+
+	message.u.ended.error = error;
+	va_start(ap, format);
+	vsnprintf(message.u.ended.reason, sizeof(message.u.ended.reason),
+		  format, ap);
+	va_end(ap);
+	return source_send(fd, &message);
+}
+
+int source_stopped(int fd)
+{
+	/* Even an empty send fails with EPIPE once the peer has shut down its
+	 * reading side (unix_stream_sendmsg() looks at that first). */
+	return send(fd, "", 0, MSG_NOSIGNAL) < 0 && errno == EPIPE;
+}

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: MIT
+libintercom_a_SOURCES += \
+	src/audio/chime.c src/audio/chime.h \
+	src/audio/filesource.c src/audio/filesource.h \
+	src/audio/microphone.c src/audio/microphone.h \
+	src/audio/pcm.c src/audio/pcm.h \
+	src/audio/samples.c src/audio/samples.h \
+	src/audio/source.c src/audio/source.h \
+	src/audio/wav.c src/audio/wav.h \
+	src/audio/wavfile.c src/audio/wavfile.h

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: MIT
+ * RIFF/WAVE headers, after Microsoft's "Multimedia Programming Interface and
+ * Data Specifications 1.0" and the WAVE_FORMAT_EXTENSIBLE notes. */
+#include "audio/wav.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/util.h"
+
+#define FORMAT_EXTENSIBLE 0xfffe
+
+enum step { STEP_RIFF, STEP_CHUNK, STEP_SKIP, STEP_FORMAT };
+
+enum {
+	RIFF_SIZE = 12,
+	CHUNK_HEADER_SIZE = 8,
+	FORMAT_SIZE_MIN = 16,
+	FORMAT_SIZE_USED = 40,
+	FORMAT_SIZE_MAX = 4096,
+};
+
+static const uint8_t guid_tail[14] = {0x00, 0x00, 0x00, 0x00, 0x10, 0x00, 0x80,
+				      0x00, 0x00, 0xaa, 0x00, 0x38, 0x9b, 0x71};
+
+static const struct {
+	const char *name, *alias;
+	enum wav_encoding encoding;
+	uint16_t bits;
+} names[] = {
+    {"U8", "U8", WAV_PCM, 8},
+    {"S16_LE", "S16", WAV_PCM, 16},
+    {"S24_3LE", "S24_3", WAV_PCM, 24},
+    {"S32_LE", "S32", WAV_PCM, 32},
+    {"FLOAT_LE", "FLOAT", WAV_FLOAT, 32},
+    {"A_LAW", "ALAW", WAV_ALAW, 8},
+    {"MU_LAW", "MULAW", WAV_MULAW, 8},
+};
+
+const char *wav_format_name(const struct wav_format *format)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (names[i].encoding == format->encoding &&
+		    names[i].bits == format->bits)
+			return names[i].name;
+	return "unknown";
+}
+
+int wav_format_parse_name(struct wav_format *format, const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (strcasecmp(name, names[i].name) != 0 &&
+		    strcasecmp(name, names[i].alias) != 0)
+			continue;
+		format->encoding = names[i].encoding;
+		format->bits = names[i].bits;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static bool known_encoding(enum wav_encoding encoding, unsigned bits)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (names[i].encoding == encoding && names[i].bits == bits)
+			return true;
+	return false;
+}
+
+bool wav_format_valid(const struct wav_format *format)
+{
+	return known_encoding(format->encoding, format->bits) &&
+	       format->channels >= 1 && format->channels <= WAV_CHANNELS_MAX &&
+	       format->rate >= WAV_RATE_MIN && format->rate <= WAV_RATE_MAX;
+}
+
+bool wav_format_equal(const struct wav_format *a, const struct wav_format *b)
+{
+	return a->encoding == b->encoding && a->bits == b->bits &&
+	       a->channels == b->channels && a->rate == b->rate;
+}
+
+size_t wav_frame_size(const struct wav_format *format)
+{
+	return (size_t)format->channels * (format->bits / 8);
+}
+
+uint8_t wav_silence(const struct wav_format *format)
+{
+	if (format->encoding == WAV_ALAW)
+		return 0xd5;
+	if (format->encoding == WAV_MULAW)
+		return 0xff;
+	return format->bits == 8 ? 0x80 : 0;
+}
+
+/* --- encode --- */
+
+static uint8_t *put_id(uint8_t *p, const char *id)
+{
+	memcpy(p, id, 4);
+	return p + 4;
+}
+
+static uint8_t *put_u16(uint8_t *p, uint16_t value)
+{
+	value = htole16(value);
+	memcpy(p, &value, sizeof(value));
+	return p + sizeof(value);
+}
+
+static uint8_t *put_u32(uint8_t *p, uint32_t value)
+{
+	value = htole32(value);
+	memcpy(p, &value, sizeof(value));
+	return p + sizeof(value);
+}
+
+static bool canonical(const struct wav_format *format)
+{
+	return format->encoding == WAV_PCM && format->bits <= 16 &&
+	       format->channels <= 2;
+}
+
+/* Speakers in the order of the channels: the lowest bits, as Microsoft lays
+ * 1, 2, 4 (quad is 0x33), 5.1 and 7.1 out; 0 means no assignment. */
+static uint32_t channel_mask(unsigned channels)
+{
+	static const uint32_t masks[] = {0,    0x4,  0x3,   0x7,  0x33,
+					 0x37, 0x3f, 0x13f, 0x63f};
+
+	return channels < ARRAY_SIZE(masks) ? masks[channels] : 0;
+}
+
+static uint8_t *put_format(uint8_t *p, const struct wav_format *format)
+{
+	size_t frame_size = wav_frame_size(format);
+	bool plain = canonical(format);
+
+	p = put_id(p, "fmt ");
+	p = put_u32(p, plain ? FORMAT_SIZE_MIN : FORMAT_SIZE_USED);
+	p = put_u16(p, plain ? (uint16_t)format->encoding : FORMAT_EXTENSIBLE);
+	p = put_u16(p, format->channels);
+	p = put_u32(p, format->rate);
+	p = put_u32(p, (uint32_t)(format->rate * frame_size));
+	p = put_u16(p, (uint16_t)frame_size);
+	p = put_u16(p, format->bits);
+	if (plain)
+		return p;
+	p = put_u16(p, 22);
+	p = put_u16(p, format->bits);
+	p = put_u32(p, channel_mask(format->channels));
+	p = put_u16(p, (uint16_t)format->encoding);
+	memcpy(p, guid_tail, sizeof(guid_tail));
+	return p + sizeof(guid_tail);
+}
+
+size_t wav_encode(uint8_t header[WAV_HEADER_SIZE_MAX],
+		  const struct wav_format *format, uint64_t data_size)
+{
+	bool endless = data_size > WAV_DATA_SIZE_MAX;
+	uint8_t *p = put_id(header, "RIFF"), *riff_size = p;
+	uint64_t size;
+
+	p = put_id(p + 4, "WAVE");
+	p = put_format(p, format);
+	if (format->encoding != WAV_PCM) {
+		p = put_id(p, "fact");
+		p = put_u32(p, 4);
+		p = put_u32(p, endless ? UINT32_MAX
+				       : (uint32_t)(data_size /
+						    wav_frame_size(format)));
+	}
+	p = put_id(p, "data");
+	p = put_u32(p, endless ? UINT32_MAX : (uint32_t)data_size);
+	size = (uint64_t)(p - header) - 8 + data_size + data_size % 2;
+	put_u32(riff_size, endless ? UINT32_MAX : (uint32_t)size);
+	return (size_t)(p - header);
+}
+
+/* --- decode --- */
+
+static uint16_t get_u16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] | p[1] << 8);
+}
+
+static uint32_t get_u32(const uint8_t *p)
+{
+	return get_u16(p) | (uint32_t)get_u16(p + 2) << 16;
+}
+
+static int bad(struct wav_parser *parser, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static int bad(struct wav_parser *parser, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(parser->error, sizeof(parser->error), format, ap);
+	va_end(ap);
+	return -EBADMSG;
+}
+
+static void expect(struct wav_parser *parser, enum step step, size_t size)
+{
+	parser->state.step = (int)step;
+	parser->state.have = 0;
+	parser->state.need = size;
+}
+
+void wav_parser_init(struct wav_parser *parser)
+{
+	*parser = (struct wav_parser){.data_size = WAV_ENDLESS};
+	expect(parser, STEP_RIFF, RIFF_SIZE);
+}
+
+static int parse_riff(struct wav_parser *parser)
+{
+	const uint8_t *p = parser->state.buffer;
+
+	if (memcmp(p, "RIFX", 4) == 0 || memcmp(p, "RF64", 4) == 0 ||
+	    memcmp(p, "BW64", 4) == 0)
+		return bad(parser, "it is %.4s; only RIFF is supported",
+			   (const char *)p);
+	if (memcmp(p, "RIFF", 4) != 0 || memcmp(p + 8, "WAVE", 4) != 0)
+		return bad(parser, "it does not begin with RIFF and WAVE");
+	expect(parser, STEP_CHUNK, CHUNK_HEADER_SIZE);
+	return 0;
+}
+
+static int check_format(struct wav_parser *parser, unsigned tag,
+			unsigned block_align)
+{
+	const struct wav_format *format = &parser->format;
+
+	if (!known_encoding(format->encoding, format->bits))
+		return bad(parser,
+			   "encoding %u with %u bits is not supported; PCM 8, "
+			   "16, 24, 32, float 32, A-law and mu-law are",
+			   tag, format->bits);
+	if (format->channels < 1 || format->channels > WAV_CHANNELS_MAX)
+		return bad(parser,
+			   "it names %u channels; 1 to %d are supported",
+			   format->channels, WAV_CHANNELS_MAX);
+	if (format->rate < WAV_RATE_MIN || format->rate > WAV_RATE_MAX)
+		return bad(parser, "it names %u Hz; %d to %d are supported",
+			   format->rate, WAV_RATE_MIN, WAV_RATE_MAX);
+	if (block_align != wav_frame_size(format))
+		return bad(parser,
+			   "its block align is %u, which does not fit %u "
+			   "channels of %u bits",
+			   block_align, format->channels, format->bits);
+	return 0;
+}
+
+/* The byte rate is not looked at: many writers leave it wrong. */
+static int parse_format(struct wav_parser *parser)
+{
+	const uint8_t *p = parser->state.buffer;
+	unsigned tag = get_u16(p);
+
+	if (tag == FORMAT_EXTENSIBLE) {
+		if (parser->state.need < FORMAT_SIZE_USED ||
+		    memcmp(p + 26, guid_tail, sizeof(guid_tail)) != 0)
+			return bad(parser, "its extensible format is not "
+					   "supported");
+		tag = get_u16(p + 24);
+	}
+	parser->format = (struct wav_format){
+	    .encoding = (enum wav_encoding)tag,
+	    .channels = get_u16(p + 2),
+	    .rate = get_u32(p + 4),
+	    .bits = get_u16(p + 14),
+	};
+	parser->have_format = true;
+	return check_format(parser, tag, get_u16(p + 12));
+}
+
+/* What is streamed has no size: 0xFFFFFFFF (ffmpeg, ours), 0x80000000 and
+ * what is next to it (arecord), 0x7FFFF000 and next to it (sox). */
+static uint64_t real_data_size(const struct wav_parser *parser, uint32_t size)
+{
+	if (size == UINT32_MAX ||
+	    (size >= UINT32_C(0x7fffe000) && size <= UINT32_C(0x80000000)))
+		return WAV_ENDLESS;
+	return size - size % wav_frame_size(&parser->format);
+}
+
+static int parse_chunk(struct wav_parser *parser)
+{
+	const uint8_t *p = parser->state.buffer;
+	uint32_t size = get_u32(p + 4);
+
+	if (memcmp(p, "data", 4) == 0) {
+		if (!parser->have_format)
+			return bad(parser, "its samples come before their "
+					   "format");
+		parser->data_size = real_data_size(parser, size);
+		parser->done = true;
+		return 0;
+	}
+	parser->state.skip = (uint64_t)size + size % 2;
+	if (memcmp(p, "fmt ", 4) == 0) {
+		size_t used = size < FORMAT_SIZE_USED ? size : FORMAT_SIZE_USED;
+
+		if (parser->have_format)
+			return bad(parser, "it has two formats");
+		if (size < FORMAT_SIZE_MIN || size > FORMAT_SIZE_MAX)
+			return bad(parser,
+				   "its format has %u bytes; %d to %d "
+				   "are possible",
+				   size, FORMAT_SIZE_MIN, FORMAT_SIZE_MAX);
+		parser->state.skip -= used;
+		expect(parser, STEP_FORMAT, used);
+		return 0;
+	}
+	if (parser->state.skip > WAV_FOREIGN_HEADER_SIZE_MAX)
+		return bad(parser,
+			   "a chunk of %u bytes comes before the "
+			   "samples; %d are possible",
+			   size, WAV_FOREIGN_HEADER_SIZE_MAX);
+	expect(parser, STEP_SKIP, 0);
+	return 0;
+}
+
+static int parse(struct wav_parser *parser)
+{
+	int r;
+
+	switch ((enum step)parser->state.step) {
+	case STEP_RIFF:
+		return parse_riff(parser);
+	case STEP_CHUNK:
+		return parse_chunk(parser);
+	case STEP_FORMAT:
+		r = parse_format(parser);
+		expect(parser, STEP_SKIP, 0);
+		return r;
+	case STEP_SKIP:
+		break;
+	}
+	return 0;
+}
+
+/* Takes what the present step needs. Bytes taken. */
+static size_t take(struct wav_parser *parser, const uint8_t *data, size_t size)
+{
+	size_t left = parser->state.need - parser->state.have;
+
+	if (parser->state.step == STEP_SKIP) {
+		if (size > parser->state.skip)
+			size = (size_t)parser->state.skip;
+		parser->state.skip -= size;
+		if (parser->state.skip == 0)
+			expect(parser, STEP_CHUNK, CHUNK_HEADER_SIZE);
+		return size;
+	}
+	if (size > left)
+		size = left;
+	memcpy(parser->state.buffer + parser->state.have, data, size);
+	parser->state.have += size;
+	return size;
+}
+
+ssize_t wav_parser_feed(struct wav_parser *parser, const void *data,
+			size_t size)
+{
+	const uint8_t *p = data;
+	size_t used = 0;
+
+	if (*parser->error)
+		return -EBADMSG;
+	while (used < size && !parser->done) {
+		size_t n = take(parser, p + used, size - used);
+
+		used += n;
+		parser->state.consumed += n;
+		if (parser->state.consumed > WAV_FOREIGN_HEADER_SIZE_MAX)
+			return bad(parser,
+				   "its samples do not begin within "
+				   "the first %d bytes",
+				   WAV_FOREIGN_HEADER_SIZE_MAX);
+		if (parser->state.step != STEP_SKIP &&
+		    parser->state.have == parser->state.need) {
+			int r = parse(parser);
+
+			if (r < 0)
+				return r;
+		}
+	}
+	return (ssize_t)used;
+}

@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: MIT
+ * Owns one file under a temporary name, ".NAME.XXXXXX.part", which is locked
+ * for as long as its writer lives. */
+#include "audio/wavfile.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include "base/util.h"
+
+#define PART_SUFFIX ".part"
+
+enum {
+	RANDOM_SIZE = 6,   /* the X in a temporary name */
+	NAMES_MAX = 10000, /* tried before giving up: "-2", "-3" .. */
+};
+
+struct wavfile {
+	int fd;
+	int error; /* the first one; sticky */
+	char *part, *path;
+	struct wav_format format;
+	size_t header_size;
+	uint64_t size;
+};
+
+static int write_all(int fd, const void *data, size_t size, off_t offset)
+{
+	while (size > 0) {
+		ssize_t n = pwrite(fd, data, size, offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		data = (const char *)data + n;
+		size -= (size_t)n;
+		offset += n;
+	}
+	return 0;
+}
+
+static int write_header(struct wavfile *file, uint64_t size)
+{
+	uint8_t header[WAV_HEADER_SIZE_MAX];
+
+	file->header_size = wav_encode(header, &file->format, size);
+	return write_all(file->fd, header, file->header_size, 0);
+}
+
+/* "DIR/.NAME.XXXXXX.part" for "DIR/NAME". */
+static int part_name(char **ret, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
+
+	if (!*name)
+		return -EISDIR;
+	if (asprintf(ret, "%.*s.%s.XXXXXX" PART_SUFFIX, (int)(name - path),
+		     path, name) < 0) {
+		*ret = NULL;
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/* Puts letters of chance in the place of the X. */
+static int choose_letters(char *part)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz012345";
+	char *place =
+	    part + strlen(part) - (sizeof(PART_SUFFIX) - 1) - RANDOM_SIZE;
+	uint8_t chance[RANDOM_SIZE];
+
+	if (getrandom(chance, sizeof(chance), 0) != (ssize_t)sizeof(chance))
+		return -EIO;
+	for (size_t i = 0; i < RANDOM_SIZE; i++)
+		place[i] = letters[chance[i] % (sizeof(letters) - 1)];
+	return 0;
+}
+
+/* mkostemps() makes files 0600, and the umask can only be read by changing it,
+ * for all threads and for what they start: so the kernel has to apply it. */
+static int open_part(struct wavfile *file)
+{
+	for (int i = 0; file->fd < 0 && i < NAMES_MAX; i++) {
+		const int r = choose_letters(file->part);
+
+		if (r < 0)
+			return r;
+		file->fd = open(file->part,
+				O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+		if (file->fd < 0 && errno != EEXIST)
+			return -errno;
+	}
+	if (file->fd < 0)
+		return -EEXIST;
+	if (flock(file->fd, LOCK_EX | LOCK_NB) < 0)
+		return -errno;
+	return write_header(file, WAV_ENDLESS);
+}
+
+int wavfile_create(struct wavfile **ret, const char *path,
+		   const struct wav_format *format)
+{
+	struct wavfile *file = calloc(1, sizeof(*file));
+	int r;
+
+	if (!file)
+		return -ENOMEM;
+	file->fd = -1;
+	file->format = *format;
+	file->path = strdup(path);
+	r = file->path ? part_name(&file->part, path) : -ENOMEM;
+	if (r == 0)
+		r = open_part(file);
+	if (r < 0) {
+		wavfile_discard(file);
+		return r;
+	}
+	*ret = file;
+	return 0;
+}
+
+int wavfile_write(struct wavfile *file, const void *data, size_t size)
+{
+	if (file->error == 0)
+		file->error =
+		    write_all(file->fd, data, size,
+			      (off_t)(file->header_size + file->size));
+	if (file->error == 0)
+		file->size += size;
+	return file->error;
+}
+
+uint64_t wavfile_size(const struct wavfile *file)
+{
+	return file->size;
+}
+
+static void wavfile_free(struct wavfile *file)
+{
+	fd_close(file->fd);
+	free(file->part);
+	free(file->path);
+	free(file);
+}
+
+/* Whole frames, a pad byte behind an odd size, the sizes in the header. */
+static int complete(struct wavfile *file)
+{
+	static const uint8_t pad;
+	off_t end;
+	int r;
+
+	file->size -= file->size % wav_frame_size(&file->format);
+	end = (off_t)(file->header_size + file->size);
+	if (ftruncate(file->fd, end) < 0)
+		return -errno;
+	r = file->size % 2 ? write_all(file->fd, &pad, 1, end) : 0;
+	if (r == 0)
+		r = write_header(file, file->size);
+	if (r == 0 && fsync(file->fd) < 0)
+		r = -errno;
+	return r;
+}
+
+/* A name is on the disk when its directory is. */
+static int sync_directory_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	_cleanup_free_ char *dir = NULL;
+	_cleanup_close_ int fd = -1;
+
+	dir = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+	if (!dir)
+		return -ENOMEM;
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fsync(fd) < 0)
+		return -errno;
+	return 0;
+}
+
+/* "a.wav" with 2 is "a-2.wav"; with 1 it is itself. */
+static char *numbered(const char *path, int number)
+{
+	const char *dot = strrchr(path, '.'), *slash = strrchr(path, '/');
+	int stem = (int)strlen(path);
+	char *name;
+
+	if (number == 1)
+		return strdup(path);
+	if (dot && (!slash || dot > slash + 1))
+		stem = (int)(dot - path);
+	if (asprintf(&name, "%.*s-%d%s", stem, path, number, path + stem) < 0)
+		return NULL;
+	return name;
+}
+
+/* Where the file system cannot do it in one step, a hard link fails where
+ * rename() would replace; and where it has no hard links, a look must do. */
+static int move_without_replacing(const char *from, const char *to)
+{
+	if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -errno;
+	if (link(from, to) == 0)
+		return unlink(from) < 0 ? -errno : 0;
+	if (errno != EPERM && errno != EOPNOTSUPP)
+		return -errno;
+	if (access(to, F_OK) == 0)
+		return -EEXIST;
+	return rename(from, to) < 0 ? -errno : 0;
+}
+
+/* A crash between link() and unlink() leaves one file with two names. */
+static bool is_same_file(const char *a, const char *b)
+{
+	struct stat first, second;
+
+	return lstat(a, &first) == 0 && lstat(b, &second) == 0 &&
+	       first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
+static int move_to_name(const char *from, const char *to)
+{
+	int r = move_without_replacing(from, to);
+
+	if (r == -EEXIST && is_same_file(from, to))
+		r = unlink(from) < 0 ? -errno : 0;
+	return r;
+}
+
+static int move_to_free_name(const char *from, const char *path, char **ret)
+{
+	for (int number = 1; number <= NAMES_MAX; number++) {
+		char *name = numbered(path, number);
+		int r = name ? move_to_name(from, name) : -ENOMEM;
+
+		if (r == 0) {
+			*ret = name;
+			return 0;
+		}
+		free(name);
+		if (r != -EEXIST)
+			return r;
+	}
+	return -EEXIST;
+}
+
+static int publish(struct wavfile *file, enum wavfile_replace replace,
+		   char **ret_path)
+{
+	if (replace == WAVFILE_KEEP)
+		return move_to_free_name(file->part, file->path, ret_path);
+	if (rename(file->part, file->path) < 0)
+		return -errno;
+	*ret_path = TAKE_PTR(file->path);
+	return 0;
+}
+
+int wavfile_finish(struct wavfile *file, enum wavfile_replace replace,
+		   char **ret_path)
+{
+	_cleanup_free_ char *path = NULL;
+	int r = file->error;
+
+	if (r == 0)
+		r = complete(file);
+	if (r == 0)
+		r = publish(file, replace, &path);
+	if (!path) {
+		wavfile_discard(file);
+		return r;
+	}
+	r = sync_directory_of(path);
+	if (r == 0 && ret_path)
+		*ret_path = TAKE_PTR(path);
+	wavfile_free(file);
+	return r;
+}
+
+struct wavfile *wavfile_discard(struct wavfile *file)
+{
+	if (!file)
+		return NULL;
+	if (file->part && file->fd >= 0)
+		(void)unlink(file->part);
+	wavfile_free(file);
+	return NULL;
+}
+
+/* --- repair --- */
+
+/* "DIR/NAME" of the entry ".NAME.XXXXXX.part", or NULL when it is none. */
+static char *final_path(const char *dir, const char *entry)
+{
+	size_t length = strlen(entry);
+	size_t tail = 1 + RANDOM_SIZE + sizeof(PART_SUFFIX) - 1;
+	char *path;
+
+	if (entry[0] != '.' || length < tail + 2 ||
+	    strcmp(entry + length - (sizeof(PART_SUFFIX) - 1), PART_SUFFIX) !=
+		0 ||
+	    entry[length - tail] != '.')
+		return NULL;
+	if (asprintf(&path, "%s/%.*s", dir, (int)(length - tail - 1),
+		     entry + 1) < 0)
+		return NULL;
+	return path;
+}
+
+/* Whether this is how a file begins that is being written here. */
+static bool is_own_beginning(const uint8_t *data, size_t size)
+{
+	static const char own[] = "RIFF\xff\xff\xff\xffWAVEfmt ";
+	const size_t own_size = sizeof(own) - 1;
+
+	return memcmp(data, own, size < own_size ? size : own_size) == 0;
+}
+
+/* Fills the format and the size from what the file holds. -ENODATA: there is no
+ * whole frame. -ENOTSUP: another program's file, or another's header, for which
+ * ours would be too short or too long. */
+static int read_part(struct wavfile *file)
+{
+	uint8_t header[WAV_HEADER_SIZE_MAX];
+	struct wav_parser parser;
+	struct stat st;
+	ssize_t n, used;
+
+	if (fstat(file->fd, &st) < 0)
+		return -errno;
+	n = pread(file->fd, header, sizeof(header), 0);
+	if (n < 0)
+		return -errno;
+	wav_parser_init(&parser);
+	used = wav_parser_feed(&parser, header, (size_t)n);
+	if (used >= 0 && !parser.done && n < (ssize_t)sizeof(header))
+		return is_own_beginning(header, (size_t)n) ? -ENODATA
+							   : -ENOTSUP;
+	if (used < 0 || !parser.done ||
+	    wav_encode(header, &parser.format, WAV_ENDLESS) != (size_t)used)
+		return -ENOTSUP;
+	file->format = parser.format;
+	file->header_size = (size_t)used;
+	/* When it was complete but for its name, a pad byte may follow. */
+	file->size = (uint64_t)(st.st_size - used);
+	if (file->size > parser.data_size)
+		file->size = parser.data_size;
+	if (file->size < wav_frame_size(&file->format))
+		return -ENODATA;
+	return 0;
+}
+
+/* 1 when repaired, 0 when there was nothing to repair. */
+static int repair_one(const char *dir, const char *entry)
+{
+	struct wavfile *file;
+	int r;
+
+	file = calloc(1, sizeof(*file));
+	if (!file)
+		return -ENOMEM;
+	file->fd = -1;
+	file->path = final_path(dir, entry);
+	if (!file->path || asprintf(&file->part, "%s/%s", dir, entry) < 0) {
+		file->part = NULL;
+		wavfile_free(file);
+		return 0;
+	}
+	file->fd =
+	    open(file->part, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (file->fd < 0 || flock(file->fd, LOCK_EX | LOCK_NB) < 0) {
+		wavfile_free(file); /* somebody else's, or being written */
+		return 0;
+	}
+	r = read_part(file);
+	if (r == -ENODATA) {
+		wavfile_discard(file);
+		return 0;
+	}
+	if (r < 0) {
+		wavfile_free(file);
+		return 0;
+	}
+	return wavfile_finish(file, WAVFILE_KEEP, NULL) == 0;
+}
+
+int wavfile_repair(const char *dir)
+{
+	DIR *entries = opendir(dir);
+	const struct dirent *entry;
+	int count = 0;
+
+	if (!entries)
+		return -errno;
+	while ((entry = readdir(entries))) {
+		int r = repair_one(dir, entry->d_name);
+
+		if (r > 0)
+			count++;
+	}
+	closedir(entries);
+	return count;
+}

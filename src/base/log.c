@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT
+ * Owns the log level, the project's only global. */
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LINE_MAX_SIZE 1024
+
+static int max_level = LOG_INFO;
+
+/* The least second byte after each first one that has such a rule: below it
+ * are control characters, and longer forms of shorter characters. */
+static unsigned char least_second(unsigned char first)
+{
+	switch (first) {
+	case 0xc2:
+	case 0xe0:
+		return 0xa0;
+	case 0xf0:
+		return 0x90;
+	default:
+		return 0x80;
+	}
+}
+
+static unsigned char greatest_second(unsigned char first)
+{
+	if (first == 0xed) /* UTF-16's surrogates */
+		return 0x9f;
+	return first == 0xf4 ? 0x8f : 0xbf;
+}
+
+/* How many bytes the character has that begins here (RFC 3629); 0: it is none,
+ * or one that a terminal may obey. */
+static size_t printable_length(const char *text)
+{
+	const unsigned char *c = (const unsigned char *)text;
+	size_t length = *c >= 0xf0 ? 4 : *c >= 0xe0 ? 3 : 2;
+
+	if (*c < 0x80)
+		return *c >= ' ' && *c != 0x7f;
+	if (*c < 0xc2 || *c > 0xf4 || c[1] < least_second(*c) ||
+	    c[1] > greatest_second(*c))
+		return 0;
+	for (size_t i = 2; i < length; i++)
+		if (c[i] < 0x80 || c[i] > 0xbf)
+			return 0;
+	return length;
+}
+
+static void replace_controls(char *text)
+{
+	while (*text) {
+		size_t length = printable_length(text);
+
+		if (length == 0)
+			*text = '?';
+		text += length ? length : 1;
+	}
+}
+
+void log_set_level(int level)
+{
+	max_level = level;
+}
+
+int log_get_level(void)
+{
+	return max_level;
+}
+
+/* $JOURNAL_STREAM is "DEVICE:INODE" of the stream that systemd made (see
+ * systemd.exec(5)); a redirected stderr does not match it. */
+bool log_is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	char own[64];
+	struct stat st;
+
+	if (!stream || fstat(STDERR_FILENO, &st) < 0)
+		return false;
+	snprintf(own, sizeof(own), "%ju:%ju", (uintmax_t)st.st_dev,
+		 (uintmax_t)st.st_ino);
+	return strcmp(stream, own) == 0;
+}
+
+void log_msg(int level, const char *format, ...)
+{
+	char line[LINE_MAX_SIZE];
+	int saved_errno = errno;
+	size_t start, end;
+	va_list ap;
+
+	if (level > max_level)
+		return;
+
+	if (log_is_journal())
+		snprintf(line, sizeof(line), "<%d>", level);
+	else
+		snprintf(line, sizeof(line),
+			 "%s: ", program_invocation_short_name);
+	start = strlen(line);
+
+	va_start(ap, format);
+	vsnprintf(line + start, sizeof(line) - start - 1, format, ap);
+	va_end(ap);
+	replace_controls(line + start);
+
+	end = strlen(line);
+	line[end] = '\n';
+	while (write(STDERR_FILENO, line, end + 1) < 0 && errno == EINTR)
+		;
+	errno = saved_errno;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT
+ * A number of messages in an interval; the rest is a number. */
+#include "base/ratelimit.h"
+
+static bool is_over(const struct ratelimit *limit, uint64_t now_usec)
+{
+	return now_usec - limit->begin_usec >= limit->interval_usec;
+}
+
+bool ratelimit_allows(struct ratelimit *limit, uint64_t now_usec)
+{
+	if (limit->told == 0 || is_over(limit, now_usec)) {
+		limit->begin_usec = now_usec;
+		limit->told = 0;
+	}
+	if (limit->told < limit->burst) {
+		limit->told++;
+		return true;
+	}
+	limit->held_back++;
+	return false;
+}
+
+uint64_t ratelimit_take(struct ratelimit *limit, uint64_t now_usec)
+{
+	uint64_t count = limit->held_back;
+
+	if (count == 0 || !is_over(limit, now_usec))
+		return 0;
+	limit->held_back = 0;
+	return count;
+}

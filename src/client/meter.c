@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT
+ * Draws on stdout; whoever calls it made sure that this is a terminal. */
+#include "client/meter.h"
+
+#include <stdio.h>
+
+#include "audio/samples.h"
+
+enum { BAR_WIDTH = 30 };
+
+void meter_draw(const struct meter_reading *reading)
+{
+	char bar[BAR_WIDTH + 1];
+
+	level_bar(bar, BAR_WIDTH, reading->peak);
+	/* A narrow terminal cuts the line off (DECAWM): wrapped, each drawing
+	 * would stay, and the next one go below it. */
+	printf("\r\033[?7l%6.1f s [%s] %5.1f dBFS  buffer %4.0f ms  "
+	       "latency %4.0f ms  %s\033[K\033[?7h",
+	       reading->seconds, bar, level_dbfs(reading->peak),
+	       reading->fill_ms, reading->latency_ms, reading->what);
+	fflush(stdout);
+}
+
+void meter_clear(void)
+{
+	fputs("\r\033[K", stdout);
+	fflush(stdout);
+}

@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: MIT
+ * The old volume is in a file that is locked while it is in force: one that can
+ * be locked was left by a crash. */
+#include "client/mixer.h"
+
+#include <alsa/asoundlib.h>
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "base/util.h"
+
+#define NOTE_PREFIX "volume-"
+#define NOTE_FIRST_LINE "alsa-intercom volume 1"
+#define NOTE_LAST_LINE "end"
+
+enum { NAME_SIZE = 128, CHANNELS = SND_MIXER_SCHN_LAST + 1 };
+
+struct note {
+	char card[NAME_SIZE]; /* "hw:0", "default" */
+	char element[NAME_SIZE];
+	unsigned index;
+	bool known[CHANNELS];
+	long volume[CHANNELS];
+};
+
+struct mixer {
+	struct note note;
+	char wished[NAME_SIZE]; /* "" when any will do */
+	int note_fd;		/* locked while the volume is changed, or -1 */
+	char *note_path;
+	int logged; /* the error that was logged last */
+};
+
+/* --- the control --- */
+
+static void close_handle(snd_mixer_t **handle)
+{
+	if (*handle)
+		snd_mixer_close(*handle);
+}
+
+static int open_handle(snd_mixer_t **ret, const char *card)
+{
+	snd_mixer_t *handle;
+	int r = snd_mixer_open(&handle, 0);
+
+	if (r < 0)
+		return r;
+	r = snd_mixer_attach(handle, card);
+	if (r >= 0)
+		r = snd_mixer_selem_register(handle, NULL, NULL);
+	if (r >= 0)
+		r = snd_mixer_load(handle);
+	if (r < 0) {
+		snd_mixer_close(handle);
+		return r;
+	}
+	*ret = handle;
+	return 0;
+}
+
+static snd_mixer_elem_t *find_named(snd_mixer_t *handle, const char *name,
+				    unsigned index)
+{
+	snd_mixer_selem_id_t *id;
+	snd_mixer_elem_t *element;
+
+	snd_mixer_selem_id_alloca(&id);
+	snd_mixer_selem_id_set_name(id, name);
+	snd_mixer_selem_id_set_index(id, index);
+	element = snd_mixer_find_selem(handle, id);
+	if (element && snd_mixer_selem_has_playback_volume(element))
+		return element;
+	return NULL;
+}
+
+static snd_mixer_elem_t *find_any(snd_mixer_t *handle)
+{
+	static const char *const names[] = {"Master", "PCM", "Speaker",
+					    "Headphone"};
+	snd_mixer_elem_t *element;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		element = find_named(handle, names[i], 0);
+		if (element)
+			return element;
+	}
+	for (element = snd_mixer_first_elem(handle); element;
+	     element = snd_mixer_elem_next(element))
+		if (snd_mixer_selem_has_playback_volume(element))
+			return element;
+	return NULL;
+}
+
+static void read_volumes(snd_mixer_elem_t *element, struct note *note)
+{
+	snprintf(note->element, sizeof(note->element), "%s",
+		 snd_mixer_selem_get_name(element));
+	note->index = snd_mixer_selem_get_index(element);
+	for (int i = 0; i < CHANNELS; i++)
+		note->known[i] =
+		    snd_mixer_selem_has_playback_channel(element, i) &&
+		    snd_mixer_selem_get_playback_volume(element, i,
+							&note->volume[i]) == 0;
+}
+
+static int write_volumes(const struct note *note)
+{
+	__attribute__((cleanup(close_handle))) snd_mixer_t *handle = NULL;
+	snd_mixer_elem_t *element;
+	int r = open_handle(&handle, note->card);
+
+	if (r < 0)
+		return r;
+	element = find_named(handle, note->element, note->index);
+	if (!element)
+		return -ENOENT;
+	for (int i = 0; i < CHANNELS && r >= 0; i++)
+		if (note->known[i])
+			r = snd_mixer_selem_set_playback_volume(
+			    element, i, note->volume[i]);
+	return r;
+}
+
+/* --- the note --- */
+
+/* $STATE_DIRECTORY is systemd's (the first of a list); else as the XDG base
+ * directory specification has it. */
+static char *state_directory(void)
+{
+	const char *state = getenv("STATE_DIRECTORY");
+	const char *xdg = getenv("XDG_STATE_HOME");
+	const char *home = getenv("HOME");
+	char *path = NULL;
+	int r = -1;
+
+	if (state && *state)
+		return strndup(state, strcspn(state, ":"));
+	if (xdg && *xdg == '/')
+		r = asprintf(&path, "%s/alsa-intercom", xdg);
+	else if (home && *home == '/')
+		r = asprintf(&path, "%s/.local/state/alsa-intercom", home);
+	return r < 0 ? NULL : path;
+}
+
+static int make_directories(const char *path)
+{
+	_cleanup_free_ char *partial = strdup(path);
+
+	if (!partial)
+		return -ENOMEM;
+	for (char *slash = strchr(partial + 1, '/'); slash;
+	     slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		if (mkdir(partial, 0700) < 0 && errno != EEXIST)
+			return -errno;
+		*slash = '/';
+	}
+	if (mkdir(partial, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	return 0;
+}
+
+static char *note_path(const struct note *note)
+{
+	_cleanup_free_ char *directory = state_directory();
+	char name[2 * NAME_SIZE + 16], *path;
+
+	if (!directory || make_directories(directory) < 0)
+		return NULL;
+	snprintf(name, sizeof(name), "%s-%s-%u", note->card, note->element,
+		 note->index);
+	for (char *c = name; *c; c++)
+		if (!isalnum((unsigned char)*c))
+			*c = '-';
+	if (asprintf(&path, "%s/" NOTE_PREFIX "%s", directory, name) < 0)
+		return NULL;
+	return path;
+}
+
+static int write_note(int fd, const struct note *note)
+{
+	char text[2048];
+	size_t size = 0;
+	int r;
+
+	r = snprintf(text, sizeof(text), NOTE_FIRST_LINE "\n%s\n%s\n%u\n",
+		     note->card, note->element, note->index);
+	size = (size_t)r;
+	for (int i = 0; i < CHANNELS; i++)
+		if (note->known[i])
+			size +=
+			    (size_t)snprintf(text + size, sizeof(text) - size,
+					     "%d %ld\n", i, note->volume[i]);
+	size += (size_t)snprintf(text + size, sizeof(text) - size,
+				 NOTE_LAST_LINE "\n");
+	if (ftruncate(fd, 0) < 0)
+		return -errno;
+	if (pwrite(fd, text, size, 0) != (ssize_t)size)
+		return -EIO;
+	/* It is there for a crash, maybe of the machine. */
+	return fdatasync(fd) < 0 ? -errno : 0;
+}
+
+static char *next_line(char **rest)
+{
+	return strsep(rest, "\n");
+}
+
+static bool take_number(char **text, long *ret)
+{
+	char *end;
+
+	errno = 0;
+	*ret = strtol(*text, &end, 10);
+	if (errno != 0 || end == *text)
+		return false;
+	*text = end;
+	return true;
+}
+
+/* 0, or -EBADMSG for a note that was not written to its end. */
+static int parse_note(char *text, struct note *ret)
+{
+	struct note note = {0};
+	char *rest = text, *line;
+	char *card, *element, *index;
+	long number, volume;
+
+	line = next_line(&rest);
+	card = next_line(&rest);
+	element = next_line(&rest);
+	index = next_line(&rest);
+	if (!index || strcmp(line, NOTE_FIRST_LINE) != 0)
+		return -EBADMSG;
+	snprintf(note.card, sizeof(note.card), "%s", card);
+	snprintf(note.element, sizeof(note.element), "%s", element);
+	if (!take_number(&index, &number) || number < 0 || number > INT_MAX)
+		return -EBADMSG;
+	note.index = (unsigned)number;
+	while ((line = next_line(&rest)) && strcmp(line, NOTE_LAST_LINE) != 0) {
+		if (!take_number(&line, &number) ||
+		    !take_number(&line, &volume) || number < 0 ||
+		    number >= CHANNELS)
+			return -EBADMSG;
+		note.known[number] = true;
+		note.volume[number] = volume;
+	}
+	if (!line)
+		return -EBADMSG;
+	*ret = note;
+	return 0;
+}
+
+/* Opens and locks. A descriptor; -EWOULDBLOCK when another client has it. */
+static int open_note(const char *path, int flags)
+{
+	for (;;) {
+		_cleanup_close_ int fd =
+		    open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+		struct stat st;
+
+		if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 ||
+		    fstat(fd, &st) < 0)
+			return -errno;
+		/* Or another client has removed it between the two. */
+		if (st.st_nlink > 0)
+			return TAKE_FD(fd);
+	}
+}
+
+static void restore_file(const char *path)
+{
+	_cleanup_close_ int fd = open_note(path, 0);
+	struct note note;
+	char text[2048];
+	ssize_t n;
+	int r;
+
+	if (fd < 0)
+		return;
+	n = pread(fd, text, sizeof(text) - 1, 0);
+	if (n < 0)
+		return;
+	text[n] = '\0';
+	/* An incomplete note: the volume had not been touched yet. */
+	if (parse_note(text, &note) == 0) {
+		r = write_volumes(&note);
+		if (r < 0) {
+			log_warning("Cannot put the volume of '%s' on '%s' "
+				    "back: %s",
+				    note.element, note.card, snd_strerror(r));
+			return;
+		}
+		log_notice("Put the volume of '%s' on '%s' back, which a "
+			   "client had left changed",
+			   note.element, note.card);
+	}
+	unlink(path);
+}
+
+void mixer_restore_left_over(void)
+{
+	_cleanup_free_ char *directory = state_directory();
+	const struct dirent *entry;
+	DIR *dir = directory ? opendir(directory) : NULL;
+
+	if (!dir)
+		return;
+	while ((entry = readdir(dir))) {
+		_cleanup_free_ char *path = NULL;
+
+		if (strncmp(entry->d_name, NOTE_PREFIX, strlen(NOTE_PREFIX)) !=
+		    0)
+			continue;
+		if (asprintf(&path, "%s/%s", directory, entry->d_name) < 0)
+			path = NULL;
+		if (path)
+			restore_file(path);
+	}
+	closedir(dir);
+}
+
+/* --- a page --- */
+
+/* "plughw:CARD=PCH,DEV=0" is on "hw:PCH"; "default" on "default". */
+static void card_of_device(const char *device, char card[NAME_SIZE])
+{
+	const char *arguments = strchr(device, ':');
+	const char *named;
+
+	if (!arguments) {
+		snprintf(card, NAME_SIZE, "default");
+		return;
+	}
+	arguments++;
+	named = strstr(arguments, "CARD=");
+	if (named)
+		arguments = named + strlen("CARD=");
+	snprintf(card, NAME_SIZE, "hw:%.*s", (int)strcspn(arguments, ","),
+		 arguments);
+}
+
+int mixer_new(struct mixer **ret, const char *device, const char *element)
+{
+	struct mixer *mixer = calloc(1, sizeof(*mixer));
+
+	if (!mixer)
+		return -ENOMEM;
+	card_of_device(device, mixer->note.card);
+	snprintf(mixer->wished, sizeof(mixer->wished), "%s",
+		 element ? element : "");
+	mixer->note_fd = -1;
+	*ret = mixer;
+	return 0;
+}
+
+static void forget_note(struct mixer *mixer)
+{
+	mixer->note_fd = fd_close(mixer->note_fd);
+	free(mixer->note_path);
+	mixer->note_path = NULL;
+}
+
+static int note_volume(struct mixer *mixer)
+{
+	int r;
+
+	mixer->note_path = note_path(&mixer->note);
+	if (!mixer->note_path)
+		return -ENOENT;
+	mixer->note_fd = open_note(mixer->note_path, O_CREAT);
+	if (mixer->note_fd < 0)
+		return mixer->note_fd;
+	r = write_note(mixer->note_fd, &mixer->note);
+	if (r < 0)
+		unlink(mixer->note_path);
+	return r;
+}
+
+static int set_percent(snd_mixer_elem_t *element, unsigned percent)
+{
+	long min, max;
+	int r = snd_mixer_selem_get_playback_volume_range(element, &min, &max);
+
+	if (r < 0)
+		return r;
+	return snd_mixer_selem_set_playback_volume_all(
+	    element, min + ((max - min) * (long)percent + 50) / 100);
+}
+
+static int try_set(struct mixer *mixer, unsigned percent, const char **ret_step)
+{
+	__attribute__((cleanup(close_handle))) snd_mixer_t *handle = NULL;
+	snd_mixer_elem_t *element;
+	int r;
+
+	*ret_step = "open the mixer";
+	r = open_handle(&handle, mixer->note.card);
+	if (r < 0)
+		return r;
+	*ret_step = "find a playback volume (amixer lists them)";
+	element = *mixer->wished ? find_named(handle, mixer->wished, 0)
+				 : find_any(handle);
+	if (!element)
+		return -ENOENT;
+	read_volumes(element, &mixer->note);
+	*ret_step = "note the old volume";
+	r = note_volume(mixer);
+	if (r < 0)
+		return r;
+	*ret_step = "set the volume";
+	r = set_percent(element, percent);
+	if (r < 0)
+		unlink(mixer->note_path);
+	return r;
+}
+
+void mixer_set(struct mixer *mixer, unsigned percent)
+{
+	const char *step;
+	int r;
+
+	if (mixer->note_fd >= 0)
+		return;
+	/* What was noted earlier is the volume to go back to, not ours. */
+	mixer_restore_left_over();
+	r = try_set(mixer, percent, &step);
+	if (r < 0) {
+		forget_note(mixer);
+		if (r != mixer->logged)
+			log_warning("Cannot %s of '%s': %s; the page sounds "
+				    "as loud as it does",
+				    step, mixer->note.card, snd_strerror(r));
+	}
+	mixer->logged = r;
+}
+
+void mixer_restore(struct mixer *mixer)
+{
+	int r;
+
+	if (mixer->note_fd < 0)
+		return;
+	r = write_volumes(&mixer->note);
+	/* A card that is gone: the note stays for the next start. */
+	if (r < 0)
+		log_warning("Cannot put the volume of '%s' back: %s",
+			    mixer->note.element, snd_strerror(r));
+	else
+		unlink(mixer->note_path);
+	forget_note(mixer);
+}
+
+struct mixer *mixer_free(struct mixer *mixer)
+{
+	if (!mixer)
+		return NULL;
+	mixer_restore(mixer);
+	forget_note(mixer);
+	free(mixer);
+	return NULL;
+}

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: MIT
+intercom_client_SOURCES = src/client/main.c
+libintercom_a_SOURCES += \
+	src/client/client.c src/client/client.h \
+	src/client/fifo.c src/client/fifo.h \
+	src/client/hook.c src/client/hook.h \
+	src/client/journal.c src/client/journal.h \
+	src/client/latency.c src/client/latency.h \
+	src/client/meter.c src/client/meter.h \
+	src/client/mixer.c src/client/mixer.h \
+	src/client/options.c src/client/options.h \
+	src/client/saver.c src/client/saver.h \
+	src/client/service.c src/client/service.h \
+	src/client/speaker.c src/client/speaker.h

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT
+ * monitor: what the server tells, a line an event. */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/util.h"
+#include "bus/names.h"
+#include "ctl/bus.h"
+#include "ctl/value.h"
+
+struct monitor {
+	struct ctl *ctl;
+	sd_event *event;
+	char *zones; /* as last printed: the same twice is no event */
+};
+
+/* The arguments of a signal, by name, as they are printed in JSON. */
+struct event_type {
+	const char *member, *name;
+	const char *fields[8]; /* NULL at the end */
+};
+
+static const struct event_type event_types[] = {
+    {"PageStarted", "page_started", {"id", "zones", "chime_seconds", NULL}},
+    {"PageSpeech", "page_speech", {"id", NULL}},
+    {"PageEnded",
+     "page_ended",
+     {"id", "zones", "frames", "reached", "lost", "overruns", "reason", NULL}},
+};
+
+/* --- a line --- */
+
+static void print_time(const struct monitor *monitor)
+{
+	struct timespec now;
+	struct tm tm;
+	char text[64];
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (monitor->ctl->json) {
+		printf("{\"time\":%" PRId64 ".%06ld", (int64_t)now.tv_sec,
+		       now.tv_nsec / 1000);
+		return;
+	}
+	localtime_r(&now.tv_sec, &tm);
+	strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
+	printf("%s ", text);
+}
+
+static void end_line(struct monitor *monitor)
+{
+	putchar('\n');
+	if (fflush(stdout) == EOF)
+		(void)sd_event_exit(
+		    monitor->event,
+		    ctl_failed("Cannot write the output", -errno));
+}
+
+static void print_list(const struct value *list)
+{
+	for (size_t i = 0; list && i < list->count; i++)
+		printf(" %s", value_text(&list->items[i]));
+}
+
+static void print_json(const char *name, const struct value *event)
+{
+	fputs(",\"event\":", stdout);
+	json_print_string(stdout, name);
+	for (size_t i = 0; i < event->count; i++) {
+		putchar(',');
+		json_print_string(stdout, event->items[i].key);
+		putchar(':');
+		value_print_json(stdout, &event->items[i]);
+	}
+	putchar('}');
+}
+
+static void print_plain(const char *name, const struct value *event)
+{
+	printf("page %" PRIu64, value_natural(event, "id"));
+	if (strcmp(name, "page_started") == 0) {
+		printf(" started: zones");
+		print_list(value_get(event, "zones"));
+		if (value_real(event, "chime_seconds") > 0)
+			printf(", chime %.1f s",
+			       value_real(event, "chime_seconds"));
+	} else if (strcmp(name, "page_speech") == 0) {
+		printf(" on the air");
+	} else {
+		printf(" ended (%s): zones", value_string(event, "reason"));
+		print_list(value_get(event, "zones"));
+		printf(", %" PRIu64 " frames, reached %" PRIu64 ", "
+		       "lost %" PRIu64 ", overruns %" PRIu64,
+		       value_natural(event, "frames"),
+		       value_natural(event, "reached"),
+		       value_natural(event, "lost"),
+		       value_natural(event, "overruns"));
+	}
+}
+
+/* --- the server's signals --- */
+
+/* Reads the arguments into a dictionary. */
+static int read_fields(struct value *ret, sd_bus_message *m,
+		       const char *const *fields)
+{
+	for (size_t i = 0; fields[i]; i++) {
+		int r = value_read_item(ret, m, fields[i]);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static void print_page_event(struct monitor *monitor, sd_bus_message *m,
+			     const struct event_type *type)
+{
+	struct value event = {0};
+
+	if (read_fields(&event, m, type->fields) >= 0) {
+		print_time(monitor);
+		if (monitor->ctl->json)
+			print_json(type->name, &event);
+		else
+			print_plain(type->name, &event);
+		end_line(monitor);
+	}
+	value_clear(&event);
+}
+
+/* {"name":..,"clients":..} of each zone, or "lobby 3, yard 1". To be freed;
+ * NULL when memory ran out. */
+static char *describe_zones(const struct monitor *monitor,
+			    const struct value *zones)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *file = open_memstream(&text, &size);
+
+	if (!file)
+		return NULL;
+	if (monitor->ctl->json)
+		value_print_json(file, zones);
+	else
+		for (size_t i = 0; i < zones->count; i++)
+			fprintf(file, "%s%s %" PRIu64, i ? ", " : "",
+				value_string(&zones->items[i], "name"),
+				value_natural(&zones->items[i], "clients"));
+	if (fclose(file) == 0)
+		return text;
+	free(text);
+	return NULL;
+}
+
+static void print_zones_event(struct monitor *monitor,
+			      const struct value *zones)
+{
+	_cleanup_free_ char *text = describe_zones(monitor, zones);
+
+	if (!text || (monitor->zones && strcmp(text, monitor->zones) == 0))
+		return;
+	print_time(monitor);
+	if (monitor->ctl->json)
+		printf(",\"event\":\"clients\",\"zones\":%s}", text);
+	else
+		printf("clients: %s", text);
+	end_line(monitor);
+	free(monitor->zones);
+	monitor->zones = TAKE_PTR(text);
+}
+
+static void print_properties(struct monitor *monitor, sd_bus_message *m)
+{
+	struct value changed = {0};
+	const struct value *zones;
+	const char *interface;
+
+	if (sd_bus_message_read(m, "s", &interface) < 0 ||
+	    strcmp(interface, BUS_INTERFACE) != 0)
+		return;
+	if (value_read(&changed, m) >= 0) {
+		zones = value_get(&changed, "Zones");
+		if (zones)
+			print_zones_event(monitor, zones);
+	}
+	value_clear(&changed);
+}
+
+static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct monitor *monitor = userdata;
+
+	(void)error;
+	if (sd_bus_message_is_signal(m, "org.freedesktop.DBus.Properties",
+				     "PropertiesChanged"))
+		print_properties(monitor, m);
+	for (size_t i = 0; i < ARRAY_SIZE(event_types); i++)
+		if (sd_bus_message_is_signal(m, BUS_INTERFACE,
+					     event_types[i].member))
+			print_page_event(monitor, m, &event_types[i]);
+	return 0;
+}
+
+/* It may come back; the matches are for its name. */
+static int on_gone(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct monitor *monitor = userdata;
+
+	(void)m;
+	(void)error;
+	print_time(monitor);
+	fputs(monitor->ctl->json ? ",\"event\":\"server_gone\"}"
+				 : "the server is gone",
+	      stdout);
+	end_line(monitor);
+	return 0;
+}
+
+static int on_interrupt(sd_event_source *source,
+			const struct signalfd_siginfo *si, void *userdata)
+{
+	struct monitor *monitor = userdata;
+
+	(void)source;
+	(void)si;
+	return sd_event_exit(monitor->event, CTL_DONE);
+}
+
+/* --- the command --- */
+
+static int set_up(struct monitor *monitor)
+{
+	int r = sd_event_default(&monitor->event);
+
+	if (r >= 0)
+		r = ctl_catch_signals(monitor->event, on_interrupt, monitor);
+	if (r >= 0)
+		r = sd_bus_set_exit_on_disconnect(monitor->ctl->bus, 1);
+	if (r >= 0)
+		r = sd_bus_attach_event(monitor->ctl->bus, monitor->event, 0);
+	if (r >= 0)
+		r = ctl_follow(monitor->ctl, on_signal, on_gone, monitor);
+	return r;
+}
+
+/* How many clients there are now; and whether there is a server at all. */
+static int print_present(struct monitor *monitor)
+{
+	sd_bus_message *reply = NULL;
+	struct value status = {0};
+	const struct value *zones;
+	int r = ctl_call(monitor->ctl, "Status", &reply);
+
+	if (r != CTL_DONE)
+		return r;
+	if (value_read(&status, reply) >= 0) {
+		zones = value_get(&status, "zones");
+		if (zones)
+			print_zones_event(monitor, zones);
+	}
+	value_clear(&status);
+	sd_bus_message_unref(reply);
+	return CTL_DONE;
+}
+
+int ctl_monitor(struct ctl *ctl)
+{
+	struct monitor monitor = {.ctl = ctl};
+	int r = set_up(&monitor), status;
+
+	if (r < 0) {
+		sd_event_unref(monitor.event);
+		return ctl_failed("Cannot follow the server", r);
+	}
+	status = print_present(&monitor);
+	if (status == CTL_DONE)
+		status = sd_event_loop(monitor.event);
+	(void)sd_bus_detach_event(ctl->bus);
+	sd_event_unref(monitor.event);
+	free(monitor.zones);
+	return status < 0 ? CTL_FAILED : status;
+}

@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: MIT
+ * talk and play: asks for a page, shows how it goes, ends when it has ended.
+ * Whoever interrupts this program ends the page. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "audio/samples.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "bus/names.h"
+#include "ctl/bus.h"
+
+enum {
+	METER_WIDTH = 30,
+	METER_USEC = 100000,
+};
+
+struct following {
+	struct ctl *ctl;
+	sd_event *event;
+	sd_event_source *meter, *input;
+	const char *file;    /* what is played, or NULL: talk */
+	uint32_t id;	     /* 0 until the server has answered */
+	bool started, ended; /* the page */
+	bool stopped;	     /* by this program */
+	bool in_place;	     /* the output is a terminal */
+	bool drawn;	     /* the status line is on the screen */
+	double seconds;	     /* of the page, when last heard of */
+};
+
+/* --- what is shown --- */
+
+static void say(struct following *f, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void say(struct following *f, const char *format, ...)
+{
+	va_list ap;
+
+	if (f->drawn)
+		fputs("\r\033[K", stdout);
+	f->drawn = false;
+	va_start(ap, format);
+	vprintf(format, ap);
+	va_end(ap);
+	putchar('\n');
+	fflush(stdout);
+}
+
+/* "1:02.3" */
+static void time_text(double seconds, char text[32])
+{
+	uint64_t tenths = seconds > 0 ? (uint64_t)(seconds * 10) : 0;
+
+	snprintf(text, 32, "%" PRIu64 ":%02" PRIu64 ".%" PRIu64, tenths / 600,
+		 tenths / 10 % 60, tenths % 10);
+}
+
+static void draw(struct following *f, double peak, double planned,
+		 uint32_t clients)
+{
+	char now[32], end[32] = "", bar[METER_WIDTH + 1];
+
+	time_text(f->seconds, now);
+	if (planned >= 0)
+		time_text(planned, end);
+	level_bar(bar, METER_WIDTH, peak);
+	printf("\r  %s%s%s  [%s] %3.0f dB  %" PRIu32 " client%s\033[K", now,
+	       *end ? " of " : "", end, bar, level_dbfs(peak), clients,
+	       clients == 1 ? "" : "s");
+	fflush(stdout);
+	f->drawn = true;
+}
+
+/* --- the meter --- */
+
+static int on_meter(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+	struct following *f = userdata;
+	double peak, planned;
+	uint32_t clients;
+
+	(void)error;
+	if (f->ended || sd_bus_message_is_method_error(reply, NULL))
+		return 0;
+	if (sd_bus_message_read(reply, "dddu", &peak, &f->seconds, &planned,
+				&clients) < 0)
+		return 0;
+	draw(f, peak, planned, clients);
+	return 0;
+}
+
+static int on_meter_time(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct following *f = userdata;
+
+	if (f->started && !f->ended)
+		(void)sd_bus_call_method_async(f->ctl->bus, NULL, BUS_NAME,
+					       BUS_PATH, BUS_INTERFACE, "Meter",
+					       on_meter, f, "u", f->id);
+	(void)sd_event_source_set_time(source, usec + METER_USEC);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+/* --- ending it --- */
+
+static int on_stopped(sd_bus_message *reply, void *userdata,
+		      sd_bus_error *error)
+{
+	struct following *f = userdata;
+	const sd_bus_error *failure = sd_bus_message_get_error(reply);
+
+	(void)error;
+	/* NotFound: it has ended by itself meanwhile, as PageEnded tells. */
+	if (failure && strcmp(failure->name, BUS_ERROR_NOT_FOUND) != 0)
+		(void)sd_event_exit(f->event, ctl_refused(f->ctl, failure));
+	return 0;
+}
+
+/* Before the server has answered it is enough to leave the bus: it then gives
+ * the page up. */
+static void stop(struct following *f)
+{
+	int r;
+
+	if (f->id == 0 || f->stopped) {
+		(void)sd_event_exit(f->event,
+				    f->id == 0 ? CTL_DONE : CTL_FAILED);
+		return;
+	}
+	f->stopped = true;
+	r = sd_bus_call_method_async(f->ctl->bus, NULL, BUS_NAME, BUS_PATH,
+				     BUS_INTERFACE, "Stop", on_stopped, f, "u",
+				     f->id);
+	if (r < 0)
+		(void)sd_event_exit(f->event,
+				    ctl_failed("Cannot end the page", r));
+}
+
+static int on_interrupt(sd_event_source *source,
+			const struct signalfd_siginfo *si, void *userdata)
+{
+	(void)source;
+	(void)si;
+	stop(userdata);
+	return 0;
+}
+
+/* Enter, or the end of input: a person let go. */
+static int on_input(sd_event_source *source, int fd, uint32_t revents,
+		    void *userdata)
+{
+	struct following *f = userdata;
+	char line[256];
+	ssize_t n = read(fd, line, sizeof(line));
+
+	(void)revents;
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return 0;
+	if (n <= 0)
+		(void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	f->drawn = false; /* Enter itself has left the line */
+	if (!f->stopped)
+		stop(f);
+	return 0;
+}
+
+/* --- what the server tells --- */
+
+static void on_started(struct following *f, sd_bus_message *m)
+{
+	double chime;
+
+	if (sd_bus_message_skip(m, "as") < 0 ||
+	    sd_bus_message_read(m, "d", &chime) < 0)
+		return;
+	f->started = true;
+	if (chime > 0)
+		say(f,
+		    "Page %" PRIu32 ": the chime goes out, wait for it "
+		    "(%.1f s)",
+		    f->id, chime);
+}
+
+static void on_speech(struct following *f)
+{
+	if (f->file)
+		say(f, "Page %" PRIu32 " is on the air: '%s' plays", f->id,
+		    f->file);
+	else
+		say(f, "Page %" PRIu32 " is on the air: speak now%s", f->id,
+		    f->input ? " (Enter ends it)" : "");
+}
+
+/* The exit status that belongs to the reason of PageEnded. */
+static int status_of(const struct following *f, const char *reason)
+{
+	if (strcmp(reason, "complete") == 0)
+		return CTL_DONE;
+	if (strcmp(reason, "stopped") == 0)
+		return f->started || f->stopped ? CTL_DONE : CTL_FAILED;
+	if (strcmp(reason, "preempted") == 0)
+		return CTL_REFUSED;
+	return CTL_FAILED;
+}
+
+static void on_ended(struct following *f, sd_bus_message *m)
+{
+	uint64_t frames, overruns;
+	uint32_t reached, lost;
+	const char *reason;
+	int status;
+
+	if (sd_bus_message_skip(m, "as") < 0 ||
+	    sd_bus_message_read(m, "tuuts", &frames, &reached, &lost, &overruns,
+				&reason) < 0)
+		return;
+	f->ended = true;
+	status = status_of(f, reason);
+	say(f,
+	    "Page %" PRIu32 " has ended (%s): %" PRIu64 " frames, %" PRIu32
+	    " client%s reached, %" PRIu32 " lost, %" PRIu64 " overrun%s",
+	    f->id, reason, frames, reached, reached == 1 ? "" : "s", lost,
+	    overruns, overruns == 1 ? "" : "s");
+	if (status != CTL_DONE)
+		log_error("The page was not completed: %s", reason);
+	(void)sd_event_exit(f->event, status);
+}
+
+static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct following *f = userdata;
+	const char *member = sd_bus_message_get_member(m);
+	uint32_t id;
+
+	(void)error;
+	if (strcmp(sd_bus_message_get_interface(m), BUS_INTERFACE) != 0 ||
+	    sd_bus_message_read(m, "u", &id) < 0 || f->id == 0 || id != f->id)
+		return 0;
+	if (strcmp(member, "PageStarted") == 0)
+		on_started(f, m);
+	else if (strcmp(member, "PageSpeech") == 0)
+		on_speech(f);
+	else if (strcmp(member, "PageEnded") == 0)
+		on_ended(f, m);
+	return 0;
+}
+
+static int on_gone(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct following *f = userdata;
+
+	(void)m;
+	(void)error;
+	if (f->drawn)
+		say(f, "%s", "");
+	log_error("The server ended before the page did");
+	return sd_event_exit(f->event, CTL_NO_SERVER);
+}
+
+/* The server does not know what a file is called. */
+static int refused(const struct following *f, const sd_bus_error *failure)
+{
+	const char *path = f->file ? f->file : f->ctl->chime;
+
+	if (!path || !failure->message ||
+	    strcmp(failure->name, BUS_ERROR_NOT_AUDIO) != 0)
+		return ctl_refused(f->ctl, failure);
+	log_error("'%s': %s", path, failure->message);
+	return CTL_FAILED;
+}
+
+static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+	struct following *f = userdata;
+	const sd_bus_error *failure = sd_bus_message_get_error(reply);
+	int r;
+
+	(void)error;
+	if (failure)
+		return sd_event_exit(f->event, refused(f, failure));
+	r = sd_bus_message_read(reply, "u", &f->id);
+	if (r < 0)
+		return sd_event_exit(f->event, ctl_failed("No page", r));
+	if (f->ctl->queue)
+		say(f, "Page %" PRIu32 " begins when its turn comes", f->id);
+	return 0;
+}
+
+/* --- asking --- */
+
+static int append_zones(const struct ctl *ctl, sd_bus_message *m)
+{
+	int r = sd_bus_message_open_container(m, 'a', "s");
+
+	for (unsigned i = 0; r >= 0 && i < ctl->zone_count; i++)
+		r = sd_bus_message_append(m, "s", ctl->zones[i]);
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int append_options(const struct ctl *ctl, sd_bus_message *m,
+			  int chime_fd)
+{
+	int r = sd_bus_message_open_container(m, 'a', "{sv}");
+
+	if (r >= 0 && ctl->priority >= 0)
+		r = sd_bus_message_append(m, "{sv}", "priority", "i",
+					  (int32_t)ctl->priority);
+	if (r >= 0 && ctl->queue)
+		r = sd_bus_message_append(m, "{sv}", "queue", "b", 1);
+	if (r >= 0 && chime_fd >= 0)
+		r = sd_bus_message_append(m, "{sv}", "chime", "h", chime_fd);
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+/* With nobody to press Enter the server's own duration is the safe one. */
+static double talk_seconds(const struct following *f)
+{
+	if (f->ctl->seconds >= 0)
+		return f->ctl->seconds;
+	return f->input ? 0 : -1;
+}
+
+/* FD: the file that is played, or talk's chime, or -1. */
+static int make_call(const struct following *f, int fd, sd_bus_message **ret)
+{
+	const struct ctl *ctl = f->ctl;
+	int r;
+
+	r = sd_bus_message_new_method_call(ctl->bus, ret, BUS_NAME, BUS_PATH,
+					   BUS_INTERFACE,
+					   f->file ? "Play" : "Talk");
+	if (r >= 0)
+		r = append_zones(ctl, *ret);
+	if (r >= 0)
+		r = f->file ? sd_bus_message_append(*ret, "h", fd)
+			    : sd_bus_message_append(*ret, "d", talk_seconds(f));
+	return r < 0 ? r : append_options(ctl, *ret, f->file ? -1 : fd);
+}
+
+/* A device may take long to open, and a pipe to begin: no time limit. */
+static int ask(struct following *f, int fd)
+{
+	sd_bus_message *m = NULL;
+	int r = make_call(f, fd, &m);
+
+	if (r >= 0)
+		r = sd_bus_call_async(f->ctl->bus, NULL, m, on_answer, f,
+				      UINT64_MAX);
+	sd_bus_message_unref(m);
+	return r;
+}
+
+/* --- the commands --- */
+
+static int set_up(struct following *f)
+{
+	int r = sd_event_default(&f->event);
+
+	if (r >= 0)
+		r = ctl_catch_signals(f->event, on_interrupt, f);
+	if (r >= 0)
+		r = sd_bus_attach_event(f->ctl->bus, f->event, 0);
+	if (r >= 0)
+		r = ctl_follow(f->ctl, on_signal, on_gone, f);
+	f->in_place = isatty(STDOUT_FILENO);
+	if (r >= 0 && f->in_place)
+		r = sd_event_add_time(f->event, &f->meter, CLOCK_MONOTONIC, 0,
+				      0, on_meter_time, f);
+	if (r >= 0 && !f->file && isatty(STDIN_FILENO))
+		r = sd_event_add_io(f->event, &f->input, STDIN_FILENO, EPOLLIN,
+				    on_input, f);
+	return r;
+}
+
+static int run(struct following *f, int fd)
+{
+	int r = set_up(f);
+
+	if (r >= 0)
+		r = ask(f, fd);
+	if (r < 0)
+		return ctl_failed("Cannot ask for a page", r);
+	r = sd_event_loop(f->event);
+	return r < 0 ? ctl_failed("Lost the bus", r) : r;
+}
+
+static int follow(struct ctl *ctl, const char *file, int fd)
+{
+	struct following f = {.ctl = ctl, .file = file};
+	int status = run(&f, fd);
+
+	(void)sd_bus_detach_event(ctl->bus);
+	sd_event_source_disable_unref(f.meter);
+	sd_event_source_disable_unref(f.input);
+	sd_event_unref(f.event);
+	return status;
+}
+
+static int open_file(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+	if (fd < 0)
+		log_error("Cannot open '%s': %s", path, strerror(errno));
+	return fd;
+}
+
+int ctl_talk(struct ctl *ctl)
+{
+	_cleanup_close_ int chime_fd = -1;
+
+	if (ctl->chime) {
+		chime_fd = open_file(ctl->chime);
+		if (chime_fd < 0)
+			return CTL_FAILED;
+	}
+	return follow(ctl, NULL, chime_fd);
+}
+
+int ctl_play(struct ctl *ctl)
+{
+	const char *path = ctl->args[0];
+	_cleanup_close_ int fd = -1;
+
+	if (strcmp(path, "-") == 0) {
+		if (isatty(STDIN_FILENO)) {
+			log_error("play -: a WAV file on standard input is "
+				  "needed, this is a terminal");
+			return CTL_USAGE;
+		}
+		return follow(ctl, "standard input", STDIN_FILENO);
+	}
+	fd = open_file(path);
+	return fd < 0 ? CTL_FAILED : follow(ctl, path, fd);
+}

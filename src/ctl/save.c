@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT
+ * save: the last page, from the server's memory into a file. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "audio/wavfile.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "ctl/bus.h"
+
+enum { PIECE_SIZE = 65536 };
+
+static int write_all(int fd, const uint8_t *data, size_t size)
+{
+	while (size > 0) {
+		ssize_t n = write(fd, data, size);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		data += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+static ssize_t read_piece(int fd, uint8_t *data)
+{
+	ssize_t n;
+
+	do
+		n = read(fd, data, PIECE_SIZE);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+static int copy_to_output(int from_fd)
+{
+	uint8_t data[PIECE_SIZE];
+	ssize_t n;
+
+	while ((n = read_piece(from_fd, data)) > 0) {
+		int r = write_all(STDOUT_FILENO, data, (size_t)n);
+
+		if (r < 0)
+			return r;
+	}
+	return (int)n;
+}
+
+/* Passes samples on to the file, which it creates behind the header. */
+static int take(struct wavfile **file, struct wav_parser *parser,
+		const char *path, const uint8_t *data, size_t size)
+{
+	if (!*file) {
+		ssize_t n = wav_parser_feed(parser, data, size);
+		int r;
+
+		if (n < 0 || !parser->done)
+			return (int)(n < 0 ? n : 0);
+		r = wavfile_create(file, path, &parser->format);
+		if (r < 0)
+			return r;
+		data += n;
+		size -= (size_t)n;
+	}
+	return wavfile_write(*file, data, size);
+}
+
+/* It appears under its name when it is whole. */
+static int copy_to_file(int from_fd, const char *path)
+{
+	uint8_t data[PIECE_SIZE];
+	struct wavfile *file = NULL;
+	struct wav_parser parser;
+	ssize_t n;
+	int r = 0;
+
+	wav_parser_init(&parser);
+	while (r >= 0 && (n = read_piece(from_fd, data)) != 0)
+		r = n < 0 ? (int)n
+			  : take(&file, &parser, path, data, (size_t)n);
+	if (r >= 0 && file)
+		return wavfile_finish(file, WAVFILE_REPLACE, NULL);
+	wavfile_discard(file);
+	return r < 0 ? r : -EBADMSG;
+}
+
+int ctl_save(struct ctl *ctl)
+{
+	const char *path = ctl->args[0];
+	sd_bus_message *reply = NULL;
+	int status = ctl_call(ctl, "LastPage", &reply), fd, r;
+
+	if (status != CTL_DONE)
+		return status;
+	r = sd_bus_message_read(reply, "h", &fd);
+	if (r >= 0)
+		r = strcmp(path, "-") == 0 ? copy_to_output(fd)
+					   : copy_to_file(fd, path);
+	sd_bus_message_unref(reply);
+	if (r >= 0)
+		return CTL_DONE;
+	log_error("Cannot save the page as '%s': %s", path, strerror(-r));
+	return CTL_FAILED;
+}

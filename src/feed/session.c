@@ -1,0 +1,649 @@
+/* SPDX-License-Identifier: MIT
+ * Owns the connection to one server and what is known of its addresses. A
+ * change of state is logged, not each attempt. */
+#include "feed/session.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "wire/transport.h"
+
+enum {
+	/* So that a server is found within 5 s of the network's return: the
+	 * longest pause and what is left of an attempt with SYNs lost. */
+	PAUSE_MAX_MS = 3000,
+	CONNECT_MS = 2500, /* for each address */
+	HANDSHAKE_MS = 5000,
+	HEADER_MS = 10000,  /* from the header's first byte to its last */
+	SILENCE_MS = 30000, /* a page in which nothing comes is broken */
+	LINGER_MS = 1000,
+	SETTLE_MS = 1000,  /* when a connection that was closed before stands */
+	FORGIVE_MS = 5000, /* when it has worked for so long, begin anew */
+	SHORT_PAUSE_MS = 100, /* after a page without a sample */
+	RECEIVE_BUFFER_SIZE = 128 * 1024,
+	LEFT_SIZE = 4096,
+	STEP_READS = 16, /* at most so many reads of a header in one step */
+	PROBLEM_SIZE = 192,
+};
+
+/* Recorders that write to a pipe do not know the size: arecord states 2^31
+ * bytes, sox a little less. */
+#define VAGUE_SIZE UINT64_C(0x7ff00000)
+
+struct session {
+	char *name;
+	struct net_endpoint endpoint;
+	enum session_state state;
+	uint64_t deadline_usec;
+	struct backoff backoff;
+	char problem[PROBLEM_SIZE]; /* what was logged last; "" is fine */
+	bool was_connected;	    /* since the last problem */
+	bool dubious;		    /* it closed quickly the last time */
+	uint64_t connected_usec;
+	uint64_t connected_count, failed_count;
+
+	int resolver_fd;
+	bool literal;		      /* the host is an address */
+	struct resolver_result known; /* count 0: nothing yet */
+	struct resolver_result fresh; /* for the next round; count 0: none */
+	uint32_t first;		      /* the address that worked last */
+	uint32_t tried;		      /* in this round */
+	int connect_error;
+
+	struct transport_keys *keys; /* or NULL: plain */
+	int fd;
+	struct transport *transport; /* NULL while connecting; owns the fd */
+	struct wav_parser parser;
+	uint8_t left[LEFT_SIZE]; /* samples that came with the header */
+	size_t left_begin, left_size;
+	uint64_t last_data_usec;
+	struct session_page page;
+};
+
+/* --- attempts --- */
+
+static void disconnect(struct session *session)
+{
+	if (session->transport)
+		session->transport = transport_free(session->transport);
+	else
+		fd_close(session->fd);
+	session->fd = -1;
+	session->left_begin = session->left_size = 0;
+}
+
+static void pause_for(struct session *session, uint64_t now_usec,
+		      uint64_t pause_usec)
+{
+	disconnect(session);
+	session->tried = 0;
+	session->state = SESSION_PAUSED;
+	session->deadline_usec = now_usec + pause_usec;
+}
+
+/* It worked for a while: a new trouble begins with short pauses. */
+static void judge_connection(struct session *session, uint64_t now_usec)
+{
+	const uint64_t lived_usec = now_usec - session->connected_usec;
+
+	if (session->fd < 0 || session->state == SESSION_CONNECTING)
+		return;
+	session->dubious = lived_usec < SETTLE_MS * UINT64_C(1000);
+	if (lived_usec >= FORGIVE_MS * UINT64_C(1000))
+		backoff_reset(&session->backoff);
+}
+
+/* Logs WHAT once, and pauses longer than the last time. */
+static void fail(struct session *session, uint64_t now_usec, const char *what)
+{
+	judge_connection(session, now_usec);
+	session->failed_count++;
+	session->was_connected = false;
+	if (strcmp(session->problem, what) != 0) {
+		snprintf(session->problem, sizeof(session->problem), "%s",
+			 what);
+		log_warning("%s: %s; trying again", session->name, what);
+	}
+	pause_for(session, now_usec, backoff_next(&session->backoff));
+}
+
+/* The connection stands. */
+static void settle(struct session *session)
+{
+	if (!session->was_connected)
+		log_info("%s: connected, waiting for a page", session->name);
+	session->was_connected = true;
+	session->dubious = false;
+	*session->problem = '\0';
+	if (session->state == SESSION_WAITING)
+		session->deadline_usec = UINT64_MAX;
+}
+
+static void connected(struct session *session, uint64_t now_usec)
+{
+	session->connected_count++;
+	session->connected_usec = now_usec;
+	session->state = SESSION_WAITING;
+	session->deadline_usec = now_usec + SETTLE_MS * UINT64_C(1000);
+	wav_parser_init(&session->parser);
+	/* A server that closes every connection at once is not news. */
+	if (!session->dubious)
+		settle(session);
+}
+
+static void step_handshake(struct session *session, uint64_t now_usec)
+{
+	char what[PROBLEM_SIZE];
+	const char *problem;
+	const int r = transport_handshake(session->transport);
+
+	if (r == 0) {
+		connected(session, now_usec);
+		return;
+	}
+	if (r == -EAGAIN && now_usec < session->deadline_usec)
+		return;
+	problem = transport_problem(session->transport);
+	if (r == -EAGAIN)
+		problem = "the server does not answer (has it a --psk-file?)";
+	else if (!*problem)
+		problem = strerror(-r);
+	snprintf(what, sizeof(what), "No handshake: %s", problem);
+	fail(session, now_usec, what);
+}
+
+static int make_transport(struct session *session)
+{
+	if (!session->keys)
+		return transport_new_plain(&session->transport, session->fd);
+	transport_keys_refresh(session->keys);
+	return transport_new_client(&session->transport, session->fd,
+				    session->keys, session->endpoint.host);
+}
+
+/* The socket is; now the rest. */
+static void socket_connected(struct session *session, uint64_t now_usec)
+{
+	int r;
+
+	net_setup_receiver(session->fd);
+	session->first =
+	    (session->first + session->tried - 1) % session->known.count;
+	session->tried = 0;
+	r = make_transport(session);
+	if (r < 0) {
+		session->fd = -1;
+		fail(session, now_usec,
+		     r == -ENOKEY ? "There is no key for it in the --psk-file"
+				  : strerror(-r));
+		return;
+	}
+	session->connected_usec = now_usec;
+	session->state = SESSION_HANDSHAKE;
+	session->deadline_usec = now_usec + HANDSHAKE_MS * UINT64_C(1000);
+	step_handshake(session, now_usec);
+}
+
+static void all_addresses_failed(struct session *session, uint64_t now_usec)
+{
+	char what[PROBLEM_SIZE];
+
+	/* The addresses may have changed: ask again, while trying on. */
+	if (session->resolver_fd < 0 && !session->literal)
+		session->resolver_fd = resolver_start(&session->endpoint);
+	snprintf(what, sizeof(what), "Cannot connect: %s",
+		 net_strerror(session->connect_error));
+	fail(session, now_usec, what);
+}
+
+static void connect_next(struct session *session, uint64_t now_usec)
+{
+	while (session->tried < session->known.count) {
+		const uint32_t index =
+		    (session->first + session->tried) % session->known.count;
+		struct resolver_address *address =
+		    &session->known.addresses[index];
+		const struct addrinfo info = {
+		    .ai_family = address->address.ss_family,
+		    .ai_socktype = SOCK_STREAM,
+		    .ai_addr = (struct sockaddr *)&address->address,
+		    .ai_addrlen = address->size,
+		};
+		const int fd = net_connect(&info, RECEIVE_BUFFER_SIZE);
+
+		session->tried++;
+		if (fd >= 0) {
+			session->fd = fd;
+			session->state = SESSION_CONNECTING;
+			session->deadline_usec =
+			    now_usec + CONNECT_MS * UINT64_C(1000);
+			return;
+		}
+		session->connect_error = fd;
+	}
+	all_addresses_failed(session, now_usec);
+}
+
+static void lookup_failed(struct session *session, uint64_t now_usec, int error)
+{
+	char what[PROBLEM_SIZE];
+
+	snprintf(what, sizeof(what), "Cannot find its address: %s",
+		 net_strerror(error));
+	fail(session, now_usec, what);
+}
+
+static void attempt(struct session *session, uint64_t now_usec)
+{
+	struct resolver_result result;
+
+	if (session->fresh.count > 0) {
+		session->known = session->fresh;
+		session->fresh.count = 0;
+		session->first = 0;
+	}
+	if (session->known.count > 0) {
+		connect_next(session, now_usec);
+		return;
+	}
+	if (resolver_literal(&session->endpoint, &result) == 0) {
+		if (result.error < 0) {
+			lookup_failed(session, now_usec, result.error);
+			return;
+		}
+		session->literal = true;
+		session->known = result;
+		connect_next(session, now_usec);
+		return;
+	}
+	if (session->resolver_fd < 0)
+		session->resolver_fd = resolver_start(&session->endpoint);
+	if (session->resolver_fd < 0) {
+		lookup_failed(session, now_usec, session->resolver_fd);
+		return;
+	}
+	session->state = SESSION_RESOLVING;
+	session->deadline_usec = UINT64_MAX;
+}
+
+/* A lookup may end in any state: one that was begun to refresh the addresses
+ * replaces them for the next round. */
+static void take_lookup(struct session *session, uint64_t now_usec)
+{
+	struct resolver_result result;
+	int r;
+
+	if (session->resolver_fd < 0)
+		return;
+	r = resolver_take(session->resolver_fd, &result);
+	if (r == -EAGAIN)
+		return;
+	session->resolver_fd = fd_close(session->resolver_fd);
+	if (r == 0)
+		r = result.error;
+	if (r == 0)
+		session->fresh = result;
+	if (session->state != SESSION_RESOLVING)
+		return;
+	if (r < 0)
+		lookup_failed(session, now_usec, r);
+	else
+		attempt(session, now_usec);
+}
+
+static void step_connecting(struct session *session, uint64_t now_usec)
+{
+	struct pollfd fd = {.fd = session->fd, .events = POLLOUT};
+
+	if (poll(&fd, 1, 0) > 0) {
+		session->connect_error = net_connect_result(session->fd);
+		if (session->connect_error == 0) {
+			socket_connected(session, now_usec);
+			return;
+		}
+	} else if (now_usec < session->deadline_usec) {
+		return;
+	} else {
+		session->connect_error = -ETIMEDOUT;
+	}
+	disconnect(session);
+	connect_next(session, now_usec);
+}
+
+/* --- header and page --- */
+
+static void begin_page(struct session *session, uint64_t now_usec)
+{
+	const uint64_t data_size = session->parser.data_size;
+
+	session->page = (struct session_page){
+	    .format = session->parser.format,
+	    .data_size = data_size >= VAGUE_SIZE ? WAV_ENDLESS : data_size,
+	    .begun_usec = now_usec,
+	    .number = session->page.number + 1,
+	    .result = SESSION_RUNNING,
+	};
+	session->last_data_usec = now_usec;
+	session->state = SESSION_PAGE;
+	session->deadline_usec = UINT64_MAX;
+	settle(session);
+}
+
+/* SIZE bytes of a header are in session->left. */
+static void feed_header(struct session *session, size_t size, uint64_t now_usec)
+{
+	char what[PROBLEM_SIZE];
+	ssize_t n;
+
+	if (session->state == SESSION_WAITING) {
+		session->state = SESSION_HEADER;
+		session->deadline_usec = now_usec + HEADER_MS * UINT64_C(1000);
+	}
+	n = wav_parser_feed(&session->parser, session->left, size);
+	if (n < 0) {
+		snprintf(what, sizeof(what), "This is no page: %s",
+			 session->parser.error);
+		fail(session, now_usec, what);
+		return;
+	}
+	session->left_begin = (size_t)n;
+	session->left_size = size - (size_t)n;
+	if (session->parser.done)
+		begin_page(session, now_usec);
+}
+
+static void closed_without_page(struct session *session, ssize_t error,
+				uint64_t now_usec)
+{
+	char what[PROBLEM_SIZE];
+
+	snprintf(what, sizeof(what), "The connection ended %s: %s",
+		 session->state == SESSION_HEADER ? "in a header"
+						  : "before a page",
+		 error < 0 ? strerror((int)-error) : "the server closed it");
+	fail(session, now_usec, what);
+}
+
+static void step_header(struct session *session, uint64_t now_usec)
+{
+	for (int i = 0; i < STEP_READS; i++) {
+		const ssize_t n = transport_recv(
+		    session->transport, session->left, sizeof(session->left));
+
+		if (n == -EAGAIN)
+			break;
+		if (n <= 0) {
+			closed_without_page(session, n, now_usec);
+			return;
+		}
+		feed_header(session, (size_t)n, now_usec);
+		if (session->state != SESSION_HEADER)
+			return;
+	}
+	if (now_usec < session->deadline_usec)
+		return;
+	if (session->state == SESSION_WAITING)
+		settle(session);
+	else
+		fail(session, now_usec, "A header did not end within 10 s");
+}
+
+/* The next page may begin at any time: connect at once. Unless the server says
+ * something else quickly and for ever. */
+static void reconnect(struct session *session, uint64_t now_usec)
+{
+	if (session->page.received > 0) {
+		backoff_reset(&session->backoff);
+		pause_for(session, now_usec, 0);
+		attempt(session, now_usec);
+	} else {
+		pause_for(session, now_usec, SHORT_PAUSE_MS * UINT64_C(1000));
+	}
+}
+
+static void step_lingering(struct session *session, uint64_t now_usec)
+{
+	for (int i = 0; i < STEP_READS; i++) {
+		const ssize_t n = transport_recv(
+		    session->transport, session->left, sizeof(session->left));
+
+		if (n == -EAGAIN)
+			break;
+		if (n <= 0) {
+			reconnect(session, now_usec);
+			return;
+		}
+	}
+	if (now_usec >= session->deadline_usec)
+		reconnect(session, now_usec);
+}
+
+static void page_complete(struct session *session, uint64_t now_usec)
+{
+	session->page.result = SESSION_COMPLETE;
+	session->left_size = 0;
+	session->state = SESSION_LINGERING;
+	session->deadline_usec = now_usec + LINGER_MS * UINT64_C(1000);
+}
+
+/* ERROR is 0 when the server closed. */
+static void page_closed(struct session *session, ssize_t error,
+			uint64_t now_usec)
+{
+	const bool endless = session->page.data_size == WAV_ENDLESS;
+
+	session->page.error = (int)error;
+	if (error == 0 && endless) {
+		session->page.result = SESSION_COMPLETE;
+		reconnect(session, now_usec);
+		return;
+	}
+	judge_connection(session, now_usec);
+	session->page.result = SESSION_CUT_SHORT;
+	session->was_connected = false;
+	session->failed_count++;
+	pause_for(session, now_usec, backoff_next(&session->backoff));
+}
+
+static size_t take_left(struct session *session, void *buffer, size_t size)
+{
+	if (size > session->left_size)
+		size = session->left_size;
+	memcpy(buffer, session->left + session->left_begin, size);
+	session->left_begin += size;
+	session->left_size -= size;
+	return size;
+}
+
+static uint64_t remaining(const struct session_page *page)
+{
+	return page->data_size == WAV_ENDLESS
+		   ? UINT64_MAX
+		   : page->data_size - page->received;
+}
+
+ssize_t session_read(struct session *session, void *buffer, size_t size,
+		     uint64_t now_usec)
+{
+	struct session_page *page = &session->page;
+	ssize_t n;
+
+	assert(session->state == SESSION_PAGE);
+	if (remaining(page) == 0) {
+		page_complete(session, now_usec);
+		return 0;
+	}
+	if (size > remaining(page))
+		size = (size_t)remaining(page);
+	if (size == 0)
+		return -EAGAIN;
+	if (session->left_size > 0)
+		n = (ssize_t)take_left(session, buffer, size);
+	else
+		n = transport_recv(session->transport, buffer, size);
+	if (n == -EAGAIN &&
+	    now_usec >= session->last_data_usec + SILENCE_MS * UINT64_C(1000))
+		n = -ETIMEDOUT;
+	if (n == -EAGAIN)
+		return n;
+	if (n <= 0) {
+		page_closed(session, n, now_usec);
+		return 0;
+	}
+	page->received += (uint64_t)n;
+	session->last_data_usec = now_usec;
+	return n;
+}
+
+size_t session_queued(const struct session *session)
+{
+	size_t queued;
+
+	if (session->state != SESSION_PAGE)
+		return 0;
+	queued = session->left_size + transport_queued(session->transport);
+	if (queued > remaining(&session->page))
+		queued = (size_t)remaining(&session->page);
+	return queued;
+}
+
+void session_hold_off(struct session *session, uint64_t now_usec)
+{
+	session->last_data_usec = now_usec;
+}
+
+/* --- life --- */
+
+int session_new(struct session **ret, const char *name,
+		const struct net_endpoint *endpoint,
+		struct transport_keys *keys)
+{
+	_cleanup_free_ struct session *session = calloc(1, sizeof(*session));
+
+	if (!session)
+		return -ENOMEM;
+	session->name = strdup(name);
+	if (!session->name)
+		return -ENOMEM;
+	session->endpoint = *endpoint;
+	session->keys = keys;
+	session->backoff.limit_ms = PAUSE_MAX_MS;
+	session->fd = session->resolver_fd = -1;
+	session->state = SESSION_PAUSED; /* until time 0: at once */
+	*ret = TAKE_PTR(session);
+	return 0;
+}
+
+struct session *session_free(struct session *session)
+{
+	if (!session)
+		return NULL;
+	disconnect(session);
+	fd_close(session->resolver_fd);
+	free(session->name);
+	free(session);
+	return NULL;
+}
+
+void session_step(struct session *session, uint64_t now_usec)
+{
+	take_lookup(session, now_usec);
+	switch (session->state) {
+	case SESSION_PAUSED:
+		if (now_usec >= session->deadline_usec)
+			attempt(session, now_usec);
+		break;
+	case SESSION_CONNECTING:
+		step_connecting(session, now_usec);
+		break;
+	case SESSION_HANDSHAKE:
+		step_handshake(session, now_usec);
+		break;
+	case SESSION_WAITING:
+	case SESSION_HEADER:
+		step_header(session, now_usec);
+		break;
+	case SESSION_LINGERING:
+		step_lingering(session, now_usec);
+		break;
+	case SESSION_RESOLVING:
+	case SESSION_PAGE:
+		break;
+	}
+}
+
+uint64_t session_deadline(const struct session *session)
+{
+	if (session->state == SESSION_PAGE)
+		return session->last_data_usec + SILENCE_MS * UINT64_C(1000);
+	return session->deadline_usec;
+}
+
+void session_pollfds(const struct session *session, struct pollfd fds[2],
+		     enum session_wanted wanted)
+{
+	short events = 0;
+
+	if (session->state == SESSION_CONNECTING)
+		events = POLLOUT;
+	else if (session->state == SESSION_HANDSHAKE)
+		events = (short)transport_events(session->transport);
+	else if (session->state != SESSION_PAGE ||
+		 wanted == SESSION_SAMPLES_WANTED)
+		events = POLLIN;
+	/* What is decrypted already, poll() does not tell of; but that the
+	 * socket can be written to, at once: nothing ever is. */
+	if (events == POLLIN && session->transport &&
+	    transport_pending(session->transport) > 0)
+		events = POLLOUT;
+	/* A descriptor that is not asked for anything still says POLLHUP, for
+	 * ever: leave it out. */
+	fds[0] =
+	    (struct pollfd){.fd = events ? session->fd : -1, .events = events};
+	fds[1] = (struct pollfd){.fd = session->resolver_fd, .events = POLLIN};
+}
+
+const char *session_name(const struct session *session)
+{
+	return session->name;
+}
+
+enum session_state session_state(const struct session *session)
+{
+	return session->state;
+}
+
+const char *session_state_name(const struct session *session)
+{
+	static const char *const names[] = {
+	    [SESSION_PAUSED] = "trying to connect",
+	    [SESSION_RESOLVING] = "looking its address up",
+	    [SESSION_CONNECTING] = "connecting",
+	    [SESSION_HANDSHAKE] = "connecting",
+	    [SESSION_WAITING] = "connected",
+	    [SESSION_HEADER] = "receiving a header",
+	    [SESSION_PAGE] = "page",
+	    [SESSION_LINGERING] = "page over",
+	};
+
+	return names[session->state];
+}
+
+uint64_t session_connected_count(const struct session *session)
+{
+	return session->connected_count;
+}
+
+uint64_t session_failed_count(const struct session *session)
+{
+	return session->failed_count;
+}
+
+const struct session_page *session_page(const struct session *session)
+{
+	return &session->page;
+}

@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: MIT
+libintercom_a_SOURCES += \
+	src/feed/session.c src/feed/session.h

@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: MIT
+ * The loop sends the page's size over a socket pair, the thread answers with
+ * how far it has written; the samples are in the page's memory. */
+#include "server/archive.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "audio/wavfile.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "base/util.h"
+
+/* Without padding, of which send() would read what nobody has written. */
+struct order {
+	uint64_t size; /* the page's, in bytes */
+	uint32_t ended, give_up;
+};
+
+struct archive_writer {
+	int fd;
+	pthread_t thread;
+	struct page *page;
+	struct order sent; /* the last order that went out */
+	bool give_up, done;
+	uint64_t written;
+};
+
+/* What the thread owns. */
+struct job {
+	int fd, page_fd;
+	struct archive_config config;
+	struct wav_format format;
+	char *path;
+	struct wavfile *file;
+	uint64_t written;
+	int error;
+};
+
+/* --- limits --- */
+
+struct kept_file {
+	char *name;
+	struct timespec time;
+	uint64_t size;
+};
+
+struct kept_files {
+	struct kept_file *files;
+	size_t count, room;
+	uint64_t total_size;
+};
+
+static void free_files(struct kept_files *kept)
+{
+	for (size_t i = 0; i < kept->count; i++)
+		free(kept->files[i].name);
+	free(kept->files);
+}
+
+static int make_room(struct kept_files *kept)
+{
+	const size_t room = kept->room ? 2 * kept->room : 64;
+	struct kept_file *files;
+
+	if (kept->count < kept->room)
+		return 0;
+	files = reallocarray(kept->files, room, sizeof(*files));
+	if (!files)
+		return -ENOMEM;
+	kept->files = files;
+	kept->room = room;
+	return 0;
+}
+
+static int add_file(struct kept_files *kept, const char *name,
+		    const struct stat *st)
+{
+	struct kept_file *file;
+
+	if (make_room(kept) < 0)
+		return -ENOMEM;
+	file = &kept->files[kept->count];
+	file->name = strdup(name);
+	if (!file->name)
+		return -ENOMEM;
+	file->time = st->st_mtim;
+	file->size = (uint64_t)st->st_size;
+	kept->count++;
+	kept->total_size += file->size;
+	return 0;
+}
+
+static size_t digits(const char *text)
+{
+	return strspn(text, "0123456789");
+}
+
+/* YYYYMMDD-HHMMSS-LABEL.wav: whatever else is in the directory is not ours. */
+static bool is_own_name(const char *name)
+{
+	const size_t length = strlen(name);
+
+	return length > strlen("YYYYMMDD-HHMMSS-.wav") && digits(name) == 8 &&
+	       name[8] == '-' && digits(name + 9) == 6 && name[15] == '-' &&
+	       strcmp(name + length - 4, ".wav") == 0;
+}
+
+static int list_files(DIR *dir, struct kept_files *kept)
+{
+	const struct dirent *entry;
+
+	while ((entry = readdir(dir))) {
+		struct stat st;
+		int r;
+
+		if (!is_own_name(entry->d_name) ||
+		    fstatat(dirfd(dir), entry->d_name, &st,
+			    AT_SYMLINK_NOFOLLOW) < 0 ||
+		    !S_ISREG(st.st_mode))
+			continue;
+		r = add_file(kept, entry->d_name, &st);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int by_age(const void *a, const void *b)
+{
+	const struct kept_file *first = a, *second = b;
+
+	if (first->time.tv_sec != second->time.tv_sec)
+		return first->time.tv_sec < second->time.tv_sec ? -1 : 1;
+	if (first->time.tv_nsec != second->time.tv_nsec)
+		return first->time.tv_nsec < second->time.tv_nsec ? -1 : 1;
+	return strcmp(first->name, second->name);
+}
+
+static bool must_go(const struct archive_config *config,
+		    const struct kept_file *oldest, uint64_t total_size)
+{
+	const double age = difftime(time(NULL), oldest->time.tv_sec);
+
+	return (config->limit_size > 0 && total_size > config->limit_size) ||
+	       (config->limit_seconds > 0 &&
+		age > (double)config->limit_seconds);
+}
+
+/* The thread of another page may have been faster. */
+static int remove_file(const struct archive_config *config, DIR *dir,
+		       const struct kept_file *file)
+{
+	if (unlinkat(dirfd(dir), file->name, 0) == 0)
+		log_info("Removed %s/%s (--archive-limit)", config->dir,
+			 file->name);
+	else if (errno != ENOENT)
+		return -errno;
+	return 0;
+}
+
+static int remove_oldest(const struct archive_config *config, DIR *dir)
+{
+	struct kept_files kept = {0};
+	int r = list_files(dir, &kept);
+
+	if (r == 0 && kept.count > 0)
+		qsort(kept.files, kept.count, sizeof(kept.files[0]), by_age);
+	for (size_t i = 0; i < kept.count && r == 0; i++) {
+		if (!must_go(config, &kept.files[i], kept.total_size))
+			break;
+		r = remove_file(config, dir, &kept.files[i]);
+		kept.total_size -= kept.files[i].size;
+	}
+	free_files(&kept);
+	return r;
+}
+
+static void apply_limits(const struct archive_config *config)
+{
+	DIR *dir;
+	int r;
+
+	if (config->limit_size == 0 && config->limit_seconds == 0)
+		return;
+	dir = opendir(config->dir);
+	r = dir ? remove_oldest(config, dir) : -errno;
+	if (r < 0)
+		log_warning("Cannot remove the oldest files in %s "
+			    "(--archive-limit): %s",
+			    config->dir, strerror(-r));
+	if (dir)
+		closedir(dir);
+}
+
+int archive_check(const struct archive_config *config)
+{
+	int r;
+
+	if (access(config->dir, W_OK | X_OK) < 0)
+		return -errno;
+	r = wavfile_repair(config->dir);
+	if (r > 0)
+		log_notice("Repaired %d file%s that a crash left in %s", r,
+			   r == 1 ? "" : "s", config->dir);
+	if (r < 0)
+		return r;
+	apply_limits(config);
+	return 0;
+}
+
+/* --- the thread --- */
+
+static int copy_up_to(struct job *job, uint64_t size)
+{
+	uint8_t buffer[65536];
+
+	while (job->written < size) {
+		uint64_t left = size - job->written;
+		ssize_t n =
+		    pread(job->page_fd, buffer,
+			  left < sizeof(buffer) ? (size_t)left : sizeof(buffer),
+			  (off_t)job->written);
+		int r;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		r = wavfile_write(job->file, buffer, (size_t)n);
+		if (r < 0)
+			return r;
+		job->written += (uint64_t)n;
+		(void)send(job->fd, &job->written, sizeof(job->written),
+			   MSG_NOSIGNAL | MSG_DONTWAIT);
+	}
+	return 0;
+}
+
+/* Until the page has ended. 0, or negative errno (-ECANCELED: given up). */
+static int follow(struct job *job)
+{
+	for (;;) {
+		struct order order;
+		ssize_t n = recv(job->fd, &order, sizeof(order), 0);
+		int r;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n != sizeof(order) || order.give_up)
+			return -ECANCELED;
+		r = copy_up_to(job, order.size);
+		if (r < 0 || order.ended)
+			return r;
+	}
+}
+
+static void free_job(struct job *job)
+{
+	fd_close(job->page_fd);
+	fd_close(job->fd);
+	free(job->path);
+	free(job);
+}
+
+static void *job_main(void *userdata)
+{
+	_cleanup_free_ char *path = NULL;
+	struct job *job = userdata;
+	int r = wavfile_create(&job->file, job->path, &job->format);
+
+	if (r == 0)
+		r = follow(job);
+	if (r == 0)
+		r = wavfile_finish(TAKE_PTR(job->file), WAVFILE_KEEP, &path);
+	job->file = wavfile_discard(job->file);
+	if (r == 0) {
+		log_info("Archived %s", path);
+		apply_limits(&job->config);
+	} else if (r != -ECANCELED) {
+		log_error("A page could not be archived in %s: %s",
+			  job->config.dir, strerror(-r));
+	}
+	free_job(job);
+	return NULL;
+}
+
+/* --- the loop's side --- */
+
+static int name_file(char **ret, const char *dir, const char *label)
+{
+	time_t now = time(NULL);
+	char stamp[32];
+	struct tm tm;
+
+	localtime_r(&now, &tm);
+	strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", &tm);
+	if (asprintf(ret, "%s/%s-%s.wav", dir, stamp, label) < 0) {
+		*ret = NULL;
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+static int open_job(struct job *job, const struct archive_config *config,
+		    const char *label, const struct page *page, int *ret_fd)
+{
+	int fds[2], r;
+
+	job->config = *config;
+	job->format = *page_format(page);
+	r = name_file(&job->path, config->dir, label);
+	if (r < 0)
+		return r;
+	job->page_fd = page_dup(page);
+	if (job->page_fd < 0)
+		return job->page_fd;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+		return -errno;
+	job->fd = fds[0];
+	*ret_fd = fds[1];
+	return 0;
+}
+
+int archive_begin(struct archive_writer **ret,
+		  const struct archive_config *config, const char *label,
+		  struct page *page)
+{
+	_cleanup_free_ struct archive_writer *writer = NULL;
+	struct job *job = calloc(1, sizeof(*job));
+	_cleanup_close_ int fd = -1;
+	int r = -ENOMEM;
+
+	writer = calloc(1, sizeof(*writer));
+	if (!job || !writer) {
+		free(job);
+		return -ENOMEM;
+	}
+	job->fd = job->page_fd = -1;
+	r = open_job(job, config, label, page, &fd);
+	if (r == 0)
+		r = thread_start(&writer->thread, "archive", job_main, job);
+	if (r < 0) {
+		free_job(job);
+		return r;
+	}
+	writer->fd = TAKE_FD(fd);
+	writer->page = page_ref(page);
+	*ret = TAKE_PTR(writer);
+	return 0;
+}
+
+void archive_push(struct archive_writer *writer)
+{
+	struct order order = {0};
+
+	if (!writer || writer->done || writer->sent.ended ||
+	    writer->sent.give_up)
+		return;
+	order.size = page_size(writer->page);
+	order.ended = page_ended(writer->page);
+	order.give_up = writer->give_up;
+	/* A full queue loses nothing: the next order says all of it. */
+	if (send(writer->fd, &order, sizeof(order),
+		 MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof(order))
+		writer->sent = order;
+}
+
+static void read_progress(struct archive_writer *writer)
+{
+	ssize_t n;
+
+	while (!writer->done) {
+		n = recv(writer->fd, &writer->written, sizeof(writer->written),
+			 MSG_DONTWAIT);
+		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+			writer->done = true;
+		else if (n < 0 && errno == EAGAIN)
+			return;
+	}
+}
+
+uint64_t archive_offset(struct archive_writer *writer)
+{
+	if (!writer)
+		return UINT64_MAX;
+	read_progress(writer);
+	return writer->done || writer->give_up ? UINT64_MAX : writer->written;
+}
+
+void archive_give_up(struct archive_writer *writer)
+{
+	if (writer->sent.ended) /* the thread will not ask again */
+		return;
+	writer->give_up = true;
+	archive_push(writer);
+}
+
+bool archive_done(struct archive_writer *writer)
+{
+	if (!writer)
+		return true;
+	read_progress(writer);
+	return writer->done;
+}
+
+static void send_last_order(struct archive_writer *writer)
+{
+	struct order order = {
+	    .size = page_size(writer->page),
+	    .ended = true,
+	    .give_up = writer->give_up,
+	};
+
+	if (!writer->sent.ended && !writer->sent.give_up)
+		(void)send(writer->fd, &order, sizeof(order), MSG_NOSIGNAL);
+}
+
+struct archive_writer *archive_free(struct archive_writer *writer)
+{
+	if (!writer)
+		return NULL;
+	send_last_order(writer);
+	pthread_join(writer->thread, NULL);
+	close(writer->fd);
+	page_unref(writer->page);
+	free(writer);
+	return NULL;
+}

@@ -1,0 +1,604 @@
+/* SPDX-License-Identifier: MIT
+ * The connection to the bus, the vtable and the signals. What a call means is
+ * decided by the server; who may call, by the bus
+ * (dbus/org.alsaintercom1.conf).
+ */
+#include "server/bus/bus.h"
+
+#include "config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <systemd/sd-bus.h>
+
+#include "base/backoff.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "bus/names.h"
+#include "server/bus/caller.h"
+#include "server/bus/status.h"
+#include "server/export.h"
+
+enum {
+	FETCHES_MAX = 4,
+	CHANGED_USEC = 200000, /* at most five PropertiesChanged a second */
+};
+
+enum {
+	CHANGED_CLIENTS = 1 << 0, /* and so the zones */
+	CHANGED_PAGES = 1 << 1,
+};
+
+/* A LastPage() that is being answered. */
+struct fetch {
+	LIST_ENTRY(fetch) entry;
+	struct server_bus *bus;
+	struct page_export *copy;
+	sd_bus_message *message;
+};
+
+struct server_bus {
+	sd_event *event;
+	struct server *server;
+	enum server_bus_kind kind;
+	sd_bus *bus; /* NULL while there is none */
+	sd_event_source *retry, *tell;
+	struct backoff backoff;
+	bool owner;  /* of the name, or waiting for it */
+	bool warned; /* until it works again */
+	unsigned changed;
+	uint64_t told_usec;
+	struct bus_pages pages;
+	LIST_HEAD(, fetch) fetches;
+	unsigned fetch_count;
+};
+
+static const char *kind_name(const struct server_bus *b)
+{
+	return b->kind == SERVER_BUS_SYSTEM ? "system" : "user";
+}
+
+/* --- commands --- */
+
+static int on_talk(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct server_bus *b = userdata;
+
+	return bus_pages_begin(&b->pages, m, BUS_REQUEST_TALK, error);
+}
+
+static int on_play(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct server_bus *b = userdata;
+
+	return bus_pages_begin(&b->pages, m, BUS_REQUEST_PLAY, error);
+}
+
+static int no_such_page(sd_bus_error *error, uint32_t id)
+{
+	return sd_bus_error_setf(error, BUS_ERROR_NOT_FOUND,
+				 "There is no page %u, or no more", id);
+}
+
+static int on_stop(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct server_bus *b = userdata;
+	uint32_t id;
+	int r = sd_bus_message_read(m, "u", &id);
+
+	if (r < 0)
+		return r;
+	r = server_stop(b->server, id);
+	if (r == -ENOENT)
+		return no_such_page(error, id);
+	return r < 0 ? r : sd_bus_reply_method_return(m, "u", (uint32_t)r);
+}
+
+/* --- the last page --- */
+
+static void fetch_free(struct fetch *fetch)
+{
+	LIST_REMOVE(fetch, entry);
+	fetch->bus->fetch_count--;
+	page_export_free(fetch->copy);
+	sd_bus_message_unref(fetch->message);
+	free(fetch);
+}
+
+static void on_exported(void *userdata, int fd)
+{
+	struct fetch *fetch = userdata;
+	int r;
+
+	if (fd < 0)
+		r = sd_bus_reply_method_errno(fetch->message, fd, NULL);
+	else
+		r = sd_bus_reply_method_return(fetch->message, "h", fd);
+	if (r < 0)
+		log_debug("Cannot hand over the last page: %s", strerror(-r));
+	fetch_free(fetch);
+}
+
+static int begin_fetch(struct server_bus *b, const struct page *page,
+		       sd_bus_message *m)
+{
+	struct fetch *fetch = calloc(1, sizeof(*fetch));
+	int r;
+
+	if (!fetch)
+		return -ENOMEM;
+	fetch->bus = b;
+	r = page_export_new(&fetch->copy, b->event, page, on_exported, fetch);
+	if (r < 0) {
+		free(fetch);
+		return r;
+	}
+	fetch->message = sd_bus_message_ref(m);
+	LIST_INSERT_HEAD(&b->fetches, fetch, entry);
+	b->fetch_count++;
+	return 1;
+}
+
+static int on_last_page(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct server_bus *b = userdata;
+	const struct page *page = server_last_page(b->server);
+	int r = -ENODATA;
+
+	if (b->fetch_count >= FETCHES_MAX)
+		return sd_bus_error_set(error, BUS_ERROR_LIMIT,
+					"Others are fetching the page now");
+	if (page)
+		r = begin_fetch(b, page, m);
+	if (r == -ENODATA)
+		return sd_bus_error_set(error, BUS_ERROR_NOT_FOUND,
+					"No page is kept in memory");
+	return r;
+}
+
+/* --- state --- */
+
+static int on_status(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct server_bus *b = userdata;
+	sd_bus_message *reply = NULL;
+	int r = sd_bus_message_new_method_return(m, &reply);
+
+	(void)error;
+	if (r >= 0)
+		r = bus_status_append_all(reply, b->server);
+	if (r >= 0)
+		r = sd_bus_send(NULL, reply, NULL);
+	sd_bus_message_unref(reply);
+	return r;
+}
+
+static int find_page(const struct server *server, uint32_t id,
+		     struct server_page_info *ret)
+{
+	for (unsigned n = 0; server_page_at(server, n, ret); n++)
+		if (ret->id == id)
+			return 0;
+	return -ENOENT;
+}
+
+static double seconds_of(uint64_t frames, const struct wav_format *format)
+{
+	return format->rate ? (double)frames / format->rate : 0;
+}
+
+static int on_meter(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct server_bus *b = userdata;
+	struct server_page_info page;
+	const struct announcement_info *source = &page.source;
+	uint32_t id;
+	int r = sd_bus_message_read(m, "u", &id);
+
+	if (r < 0)
+		return r;
+	if (find_page(b->server, id, &page) < 0)
+		return no_such_page(error, id);
+	return sd_bus_reply_method_return(
+	    m, "dddu", bus_pages_peak(&b->pages, id),
+	    seconds_of(source->frames, &source->format),
+	    source->planned_frames == WAV_ENDLESS
+		? -1.0
+		: seconds_of(source->planned_frames, &source->format),
+	    page.clients);
+}
+
+static int get_zones(sd_bus *bus, const char *path, const char *interface,
+		     const char *property, sd_bus_message *reply,
+		     void *userdata, sd_bus_error *error)
+{
+	const struct server_bus *b = userdata;
+
+	(void)bus, (void)path, (void)interface, (void)property, (void)error;
+	return bus_status_append_zones(reply, b->server);
+}
+
+static int get_clients(sd_bus *bus, const char *path, const char *interface,
+		       const char *property, sd_bus_message *reply,
+		       void *userdata, sd_bus_error *error)
+{
+	const struct server_bus *b = userdata;
+
+	(void)bus, (void)path, (void)interface, (void)property, (void)error;
+	return bus_status_append_clients(reply, b->server);
+}
+
+static int get_pages(sd_bus *bus, const char *path, const char *interface,
+		     const char *property, sd_bus_message *reply,
+		     void *userdata, sd_bus_error *error)
+{
+	const struct server_bus *b = userdata;
+
+	(void)bus, (void)path, (void)interface, (void)property, (void)error;
+	return bus_status_append_pages(reply, b->server);
+}
+
+static int get_version(sd_bus *bus, const char *path, const char *interface,
+		       const char *property, sd_bus_message *reply,
+		       void *userdata, sd_bus_error *error)
+{
+	(void)bus, (void)path, (void)interface, (void)property, (void)error;
+	(void)userdata;
+	return sd_bus_message_append(reply, "s", PACKAGE_VERSION);
+}
+
+/* --- the interface --- */
+
+/* Without SD_BUS_VTABLE_UNPRIVILEGED sd-bus refuses everybody but root, and so
+ * the group that is to command. The policy file refuses the others; without it
+ * the server cannot have its name on the system bus either. */
+static const sd_bus_vtable vtable[] = {
+    SD_BUS_VTABLE_START(0),
+    SD_BUS_METHOD_WITH_ARGS(
+	"Talk", SD_BUS_ARGS("as", zones, "d", seconds, "a{sv}", options),
+	SD_BUS_RESULT("u", id), on_talk, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS(
+	"Play", SD_BUS_ARGS("as", zones, "h", file, "a{sv}", options),
+	SD_BUS_RESULT("u", id), on_play, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Stop", SD_BUS_ARGS("u", id),
+			    SD_BUS_RESULT("u", count), on_stop,
+			    SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("LastPage", SD_BUS_NO_ARGS,
+			    SD_BUS_RESULT("h", file), on_last_page,
+			    SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Status", SD_BUS_NO_ARGS,
+			    SD_BUS_RESULT("a{sv}", status), on_status,
+			    SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Meter", SD_BUS_ARGS("u", id),
+			    SD_BUS_RESULT("d", peak, "d", seconds, "d",
+					  planned_seconds, "u", clients),
+			    on_meter, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_PROPERTY("Version", "s", get_version, 0,
+		    SD_BUS_VTABLE_PROPERTY_CONST),
+    SD_BUS_PROPERTY("Zones", "aa{sv}", get_zones, 0,
+		    SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    /* There may be thousands. */
+    SD_BUS_PROPERTY("Clients", "aa{sv}", get_clients, 0,
+		    SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION),
+    SD_BUS_PROPERTY("Pages", "aa{sv}", get_pages, 0,
+		    SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_SIGNAL_WITH_ARGS(
+	"PageStarted", SD_BUS_ARGS("u", id, "as", zones, "d", chime_seconds),
+	0),
+    SD_BUS_SIGNAL_WITH_ARGS("PageSpeech", SD_BUS_ARGS("u", id), 0),
+    SD_BUS_SIGNAL_WITH_ARGS("PageEnded",
+			    SD_BUS_ARGS("u", id, "as", zones, "t", frames, "u",
+					reached, "u", lost, "t", overruns, "s",
+					reason),
+			    0),
+    SD_BUS_VTABLE_END,
+};
+
+/* --- changed properties --- */
+
+static int on_tell(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct server_bus *b = userdata;
+	const char *names[4];
+	unsigned n = 0;
+
+	(void)source;
+	(void)usec;
+	if (b->changed & CHANGED_CLIENTS) {
+		names[n++] = "Zones";
+		names[n++] = "Clients";
+	}
+	if (b->changed & CHANGED_PAGES)
+		names[n++] = "Pages";
+	names[n] = NULL;
+	b->changed = 0;
+	b->told_usec = now_usec();
+	/* Fails when nobody is there to be told. */
+	if (n > 0 && b->owner)
+		(void)sd_bus_emit_properties_changed_strv(
+		    b->bus, BUS_PATH, BUS_INTERFACE, (char **)names);
+	return 0;
+}
+
+static void tell_later(struct server_bus *b, unsigned changed)
+{
+	if (b->changed == 0 && b->owner) {
+		(void)sd_event_source_set_time(b->tell,
+					       b->told_usec + CHANGED_USEC);
+		(void)sd_event_source_set_enabled(b->tell, SD_EVENT_ONESHOT);
+	}
+	if (b->owner)
+		b->changed |= changed;
+}
+
+/* --- signals --- */
+
+static sd_bus_message *new_signal(const struct server_bus *b, const char *name)
+{
+	sd_bus_message *signal = NULL;
+
+	if (b->owner && sd_bus_message_new_signal(b->bus, &signal, BUS_PATH,
+						  BUS_INTERFACE, name) < 0)
+		return NULL;
+	return signal;
+}
+
+/* Takes over SIGNAL, which may be NULL or half-made. */
+static void send_signal(const struct server_bus *b, sd_bus_message *signal,
+			int result)
+{
+	if (signal && result >= 0)
+		result = sd_bus_send(b->bus, signal, NULL);
+	if (result < 0)
+		log_debug("A signal could not be sent: %s", strerror(-result));
+	sd_bus_message_unref(signal);
+}
+
+static void tell_started(const struct server_bus *b,
+			 const struct server_page_info *page)
+{
+	sd_bus_message *signal = new_signal(b, "PageStarted");
+	int r;
+
+	if (!signal)
+		return;
+	r = sd_bus_message_append(signal, "u", page->id);
+	if (r >= 0)
+		r = bus_status_append_zone_names(signal, b->server,
+						 page->zones);
+	if (r >= 0)
+		r = sd_bus_message_append(signal, "d",
+					  seconds_of(page->source.chime_frames,
+						     &page->source.format));
+	send_signal(b, signal, r);
+}
+
+static void tell_speech(const struct server_bus *b,
+			const struct server_page_info *page)
+{
+	sd_bus_message *signal = new_signal(b, "PageSpeech");
+
+	if (signal)
+		send_signal(b, signal,
+			    sd_bus_message_append(signal, "u", page->id));
+}
+
+/* A page that is given up in the queue never had a source that could end. */
+static const char *end_reason(const struct server_page_info *page)
+{
+	return announcement_end_name(page->source.state == ANNOUNCEMENT_ENDED
+					 ? page->source.end
+					 : ANNOUNCEMENT_STOPPED);
+}
+
+static void tell_ended(const struct server_bus *b,
+		       const struct server_page_info *page)
+{
+	sd_bus_message *signal = new_signal(b, "PageEnded");
+	int r;
+
+	if (!signal)
+		return;
+	r = sd_bus_message_append(signal, "u", page->id);
+	if (r >= 0)
+		r = bus_status_append_zone_names(signal, b->server,
+						 page->zones);
+	if (r >= 0)
+		r = sd_bus_message_append(
+		    signal, "tuuts", page->source.frames, page->reached,
+		    page->lost, page->source.overruns, end_reason(page));
+	send_signal(b, signal, r);
+}
+
+static void on_page(void *userdata, const struct server_page_info *page)
+{
+	struct server_bus *b = userdata;
+
+	/* The answer first: its caller then knows what the signals are about.
+	 */
+	bus_pages_on_page(&b->pages, page);
+	if (page->state == SERVER_PAGE_CHIME)
+		tell_started(b, page);
+	else if (page->state == SERVER_PAGE_SPEECH)
+		tell_speech(b, page);
+	else if (page->state == SERVER_PAGE_DONE)
+		tell_ended(b, page);
+	tell_later(b, CHANGED_PAGES);
+}
+
+static void on_clients(void *userdata)
+{
+	tell_later(userdata, CHANGED_CLIENTS);
+}
+
+static const struct server_observer observer = {
+    .on_page = on_page,
+    .on_clients = on_clients,
+};
+
+/* --- the connection --- */
+
+static void drop_connection(struct server_bus *b)
+{
+	b->owner = false;
+	b->changed = 0;
+	while (!LIST_EMPTY(&b->fetches))
+		fetch_free(LIST_FIRST(&b->fetches));
+	if (!b->bus)
+		return;
+	(void)sd_bus_detach_event(b->bus);
+	b->bus = sd_bus_close_unref(b->bus);
+}
+
+static void retry_later(struct server_bus *b)
+{
+	uint64_t pause = backoff_next(&b->backoff);
+
+	(void)sd_event_source_set_time(b->retry, now_usec() + pause);
+	(void)sd_event_source_set_enabled(b->retry, SD_EVENT_ONESHOT);
+}
+
+/* A warning for the first time, until it has worked again. */
+static void give_up(struct server_bus *b, const char *what, const char *why)
+{
+	log_msg(b->warned ? LOG_DEBUG : LOG_WARNING,
+		"%s %s bus: %s; intercomctl cannot reach this server, all else "
+		"works (trying again)",
+		what, kind_name(b), why);
+	b->warned = true;
+	drop_connection(b);
+	retry_later(b);
+}
+
+static int on_disconnected(sd_bus_message *m, void *userdata,
+			   sd_bus_error *error)
+{
+	struct server_bus *b = userdata;
+
+	(void)m;
+	(void)error;
+	give_up(b, "Lost the", "the connection was closed");
+	bus_pages_on_disconnected(&b->pages);
+	return 0;
+}
+
+static int on_name(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+	struct server_bus *b = userdata;
+	const sd_bus_error *failure = sd_bus_message_get_error(reply);
+	uint32_t answer = 0;
+
+	(void)error;
+	if (failure) {
+		give_up(b, "Cannot have the name " BUS_NAME " on the",
+			failure->message ? failure->message : failure->name);
+		return 0;
+	}
+	(void)sd_bus_message_read(reply, "u", &answer);
+	b->owner = true;
+	b->warned = false;
+	backoff_reset(&b->backoff);
+	if (answer == 2)
+		log_warning("Another server has the name " BUS_NAME
+			    " on the %s bus; this one has it when that ends",
+			    kind_name(b));
+	else
+		log_info("To be commanded on the %s bus as " BUS_NAME,
+			 kind_name(b));
+	return 0;
+}
+
+static int set_up_connection(struct server_bus *b)
+{
+	int r;
+
+	r = sd_bus_attach_event(b->bus, b->event, SD_EVENT_PRIORITY_NORMAL);
+	if (r >= 0)
+		r = sd_bus_add_object_vtable(b->bus, NULL, BUS_PATH,
+					     BUS_INTERFACE, vtable, b);
+	if (r >= 0)
+		r = sd_bus_match_signal(
+		    b->bus, NULL, "org.freedesktop.DBus.Local",
+		    "/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local",
+		    "Disconnected", on_disconnected, b);
+	if (r >= 0)
+		r = sd_bus_request_name_async(b->bus, NULL, BUS_NAME,
+					      SD_BUS_NAME_QUEUE, on_name, b);
+	return r;
+}
+
+static void set_up(struct server_bus *b)
+{
+	int r = b->kind == SERVER_BUS_SYSTEM ? sd_bus_open_system(&b->bus)
+					     : sd_bus_open_user(&b->bus);
+
+	if (r >= 0)
+		r = set_up_connection(b);
+	if (r < 0)
+		give_up(b, "Cannot connect to the", strerror(-r));
+}
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	(void)source;
+	(void)usec;
+	set_up(userdata);
+	return 0;
+}
+
+/* --- public --- */
+
+static int add_timer(sd_event *event, sd_event_source **ret,
+		     sd_event_time_handler_t handler, struct server_bus *b)
+{
+	int r = sd_event_add_time(event, ret, CLOCK_MONOTONIC, 0,
+				  USEC_PER_SEC / 20, handler, b);
+
+	return r < 0 ? r : sd_event_source_set_enabled(*ret, SD_EVENT_OFF);
+}
+
+int server_bus_new(struct server_bus **ret, sd_event *event,
+		   struct server *server, enum server_bus_kind kind)
+{
+	struct server_bus *b;
+	int r;
+
+	*ret = NULL;
+	if (kind == SERVER_BUS_NONE)
+		return 0;
+	b = calloc(1, sizeof(*b));
+	if (!b)
+		return -ENOMEM;
+	b->event = sd_event_ref(event);
+	b->server = server;
+	b->kind = kind;
+	LIST_INIT(&b->fetches);
+	bus_pages_init(&b->pages, event, server);
+	r = add_timer(event, &b->retry, on_retry, b);
+	if (r >= 0)
+		r = add_timer(event, &b->tell, on_tell, b);
+	if (r >= 0)
+		r = server_observe(server, &observer, b);
+	if (r < 0) {
+		server_bus_free(b);
+		return r;
+	}
+	set_up(b);
+	*ret = b;
+	return 0;
+}
+
+struct server_bus *server_bus_free(struct server_bus *b)
+{
+	if (!b)
+		return NULL;
+	bus_pages_clear(&b->pages);
+	drop_connection(b);
+	sd_event_source_disable_unref(b->retry);
+	sd_event_source_disable_unref(b->tell);
+	sd_event_unref(b->event);
+	free(b);
+	return NULL;
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT
+ * Talk is "asda{sv}", Play "asha{sv}". */
+#include "server/bus/request.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/util.h"
+#include "bus/names.h"
+
+/* The message's own descriptors are closed with it. */
+static int keep_fd(int fd)
+{
+	int kept = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+	return kept < 0 ? -errno : kept;
+}
+
+static int read_zones(sd_bus_message *m, const struct server *server,
+		      uint64_t *ret, sd_bus_error *error)
+{
+	uint64_t zones = 0;
+	const char *name;
+	int r = sd_bus_message_enter_container(m, 'a', "s");
+
+	if (r < 0)
+		return r;
+	while ((r = sd_bus_message_read(m, "s", &name)) > 0) {
+		int z = server_find_zone(server, name);
+
+		if (z < 0)
+			return sd_bus_error_setf(
+			    error, BUS_ERROR_UNKNOWN_ZONE,
+			    "There is no zone '%s'; "
+			    "'intercomctl zones' lists them",
+			    name);
+		zones |= UINT64_C(1) << z;
+	}
+	if (r < 0)
+		return r;
+	*ret = zones;
+	return sd_bus_message_exit_container(m);
+}
+
+static int read_seconds(sd_bus_message *m, const struct server *server,
+			double *ret, sd_bus_error *error)
+{
+	double seconds;
+	int r = sd_bus_message_read(m, "d", &seconds);
+
+	if (r < 0)
+		return r;
+	if (!isfinite(seconds) || seconds > BUS_REQUEST_SECONDS_MAX)
+		return sd_bus_error_setf(
+		    error, SD_BUS_ERROR_INVALID_ARGS,
+		    "%g seconds: 0 (no end) to %.0f is accepted, or a negative "
+		    "number for the server's default",
+		    seconds, BUS_REQUEST_SECONDS_MAX);
+	*ret = seconds < 0 ? server_config(server)->seconds : seconds;
+	return 0;
+}
+
+static int read_file(sd_bus_message *m, int *ret_fd)
+{
+	int fd, r = sd_bus_message_read(m, "h", &fd);
+
+	if (r < 0)
+		return r;
+	fd = keep_fd(fd);
+	if (fd < 0)
+		return fd;
+	*ret_fd = fd;
+	return 0;
+}
+
+static int refuse_type(sd_bus_error *error, const char *key, const char *wants)
+{
+	return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
+				 "Option '%s' has to be %s", key, wants);
+}
+
+/* An integer of whichever size the caller's language likes best. */
+static int read_priority(sd_bus_message *m, const char *type,
+			 struct bus_request *request, sd_bus_error *error)
+{
+	int32_t value = -1;
+	uint8_t byte;
+	int r;
+
+	if (strcmp(type, "y") == 0) {
+		r = sd_bus_message_read(m, "y", &byte);
+		value = byte;
+	} else if (strcmp(type, "i") == 0 || strcmp(type, "u") == 0) {
+		r = sd_bus_message_read(m, type, &value);
+	} else {
+		return refuse_type(error, "priority", "of type i, u or y");
+	}
+	if (r < 0)
+		return r;
+	if (value < SERVER_PRIORITY_MIN || value > SERVER_PRIORITY_MAX)
+		return refuse_type(error, "priority",
+				   "from 0 (routine) to 9 (emergency)");
+	request->page.priority = value;
+	return 0;
+}
+
+static int read_bool(sd_bus_message *m, const char *type, const char *key,
+		     int *ret, sd_bus_error *error)
+{
+	if (strcmp(type, "b") != 0)
+		return refuse_type(error, key, "of type b");
+	return sd_bus_message_read(m, "b", ret);
+}
+
+static int read_queue(sd_bus_message *m, const char *type,
+		      struct bus_request *request, sd_bus_error *error)
+{
+	int queue = 0, r = read_bool(m, type, "queue", &queue, error);
+
+	request->page.when_busy = queue ? SERVER_QUEUE : SERVER_REFUSE;
+	return r;
+}
+
+static int read_keep(sd_bus_message *m, const char *type,
+		     struct bus_request *request, sd_bus_error *error)
+{
+	int keep = 0, r = read_bool(m, type, "keep", &keep, error);
+
+	if (keep)
+		request->orphan = BUS_REQUEST_KEEP;
+	return r;
+}
+
+static int read_chime(sd_bus_message *m, const char *type,
+		      struct bus_request *request, sd_bus_error *error)
+{
+	if (strcmp(type, "h") != 0)
+		return refuse_type(error, "chime", "a file descriptor (h)");
+	if (request->page.file_fd >= 0)
+		return refuse_type(error, "chime",
+				   "left out when a file is "
+				   "played");
+	if (request->chime_fd >= 0)
+		return refuse_type(error, "chime", "given once");
+	return read_file(m, &request->chime_fd);
+}
+
+static const struct {
+	const char *key;
+	int (*read)(sd_bus_message *m, const char *type,
+		    struct bus_request *request, sd_bus_error *error);
+} options[] = {
+    {"priority", read_priority},
+    {"queue", read_queue},
+    {"chime", read_chime},
+    {"keep", read_keep},
+};
+
+/* The message stands before the variant of option KEY. */
+static int read_option(sd_bus_message *m, const char *key,
+		       struct bus_request *request, sd_bus_error *error)
+{
+	const char *type;
+	int r = sd_bus_message_peek_type(m, NULL, &type);
+
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(options); i++) {
+		if (strcmp(options[i].key, key) != 0)
+			continue;
+		r = sd_bus_message_enter_container(m, 'v', type);
+		if (r >= 0)
+			r = options[i].read(m, type, request, error);
+		return r < 0 ? r : sd_bus_message_exit_container(m);
+	}
+	if (r < 0)
+		return r;
+	return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
+				 "There is no option '%s'", key);
+}
+
+static int read_options(sd_bus_message *m, struct bus_request *request,
+			sd_bus_error *error)
+{
+	int r = sd_bus_message_enter_container(m, 'a', "{sv}");
+
+	if (r < 0)
+		return r;
+	while ((r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
+		const char *key;
+
+		r = sd_bus_message_read(m, "s", &key);
+		if (r >= 0)
+			r = read_option(m, key, request, error);
+		if (r >= 0)
+			r = sd_bus_message_exit_container(m);
+		if (r < 0)
+			return r;
+	}
+	return r < 0 ? r : sd_bus_message_exit_container(m);
+}
+
+/* A pipe may never end; a file does. */
+static bool has_end(const struct server_request *page)
+{
+	struct stat st;
+
+	if (page->file_fd < 0)
+		return page->seconds > 0;
+	return fstat(page->file_fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+static int read_all(struct bus_request *request, sd_bus_message *m,
+		    enum bus_request_kind kind, const struct server *server,
+		    sd_bus_error *error)
+{
+	int r = read_zones(m, server, &request->page.zones, error);
+
+	if (r < 0)
+		return r;
+	if (kind == BUS_REQUEST_TALK)
+		r = read_seconds(m, server, &request->page.seconds, error);
+	else
+		r = read_file(m, &request->page.file_fd);
+	if (r < 0)
+		return r;
+	if (!has_end(&request->page))
+		request->orphan = BUS_REQUEST_STOP_ALWAYS;
+	return read_options(m, request, error);
+}
+
+int bus_request_read(struct bus_request *ret, sd_bus_message *m,
+		     enum bus_request_kind kind, const struct server *server,
+		     sd_bus_error *error)
+{
+	struct bus_request request = {
+	    .page = {.priority = SERVER_PRIORITY_DEFAULT, .file_fd = -1},
+	    .chime_fd = -1,
+	};
+	int r = read_all(&request, m, kind, server, error);
+
+	if (r < 0) {
+		bus_request_close(&request);
+		return r;
+	}
+	*ret = request;
+	return 0;
+}
+
+void bus_request_close(struct bus_request *request)
+{
+	request->page.file_fd = fd_close(request->page.file_fd);
+	request->chime_fd = fd_close(request->chime_fd);
+}

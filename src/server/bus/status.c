@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT
+ * What org.alsaintercom1(5) says under STATUS, in its order. */
+#include "server/bus/status.h"
+
+#include "config.h"
+
+#include "base/util.h"
+#include "server/bus/text.h"
+
+typedef int (*append_array)(sd_bus_message *message,
+			    const struct server *server);
+
+static double seconds_of(uint64_t frames, const struct wav_format *format)
+{
+	return format->rate ? (double)frames / format->rate : 0;
+}
+
+/* --- zones --- */
+
+int bus_status_append_zone_names(sd_bus_message *m, const struct server *server,
+				 uint64_t zones)
+{
+	int r = sd_bus_message_open_container(m, 'a', "s");
+
+	for (unsigned z = 0; r >= 0 && z < server_zone_count(server); z++)
+		if (zones & UINT64_C(1) << z)
+			r = sd_bus_message_append(m, "s",
+						  server_zone_name(server, z));
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+int bus_status_append_zones(sd_bus_message *m, const struct server *server)
+{
+	int r = sd_bus_message_open_container(m, 'a', "a{sv}");
+
+	for (unsigned z = 0; r >= 0 && z < server_zone_count(server); z++)
+		r = sd_bus_message_append(
+		    m, "a{sv}", 2, "name", "s", server_zone_name(server, z),
+		    "clients", "u", server_zone_clients(server, z));
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+/* --- clients --- */
+
+struct client_list {
+	sd_bus_message *message;
+	uint64_t now_usec;
+	int result; /* the first error stays */
+};
+
+static void append_client(void *userdata, const char *zone,
+			  const struct connection *connection)
+{
+	struct client_list *list = userdata;
+	const struct connection_stats *stats = connection_stats(connection);
+	const char *identity = connection_identity(connection);
+	uint64_t age = list->now_usec - connection_since_usec(connection);
+
+	if (list->result < 0)
+		return;
+	list->result = sd_bus_message_append(
+	    list->message, "a{sv}", 8, "peer", "s", connection_peer(connection),
+	    "identity", "s", identity ? identity : "", "zone", "s", zone,
+	    "connected_seconds", "d", (double)age / (double)USEC_PER_SEC,
+	    "on_air", "b", connection_state(connection) == CONNECTION_ON_AIR,
+	    "sent_bytes", "t", stats->sent, "skips", "t", stats->skips,
+	    "skipped_bytes", "t", stats->skipped);
+}
+
+int bus_status_append_clients(sd_bus_message *m, const struct server *server)
+{
+	struct client_list list = {.message = m, .now_usec = now_usec()};
+
+	list.result = sd_bus_message_open_container(m, 'a', "a{sv}");
+	if (list.result < 0)
+		return list.result;
+	server_each_client(server, append_client, &list);
+	return list.result < 0 ? list.result
+			       : sd_bus_message_close_container(m);
+}
+
+/* --- pages --- */
+
+static int append_page_request(sd_bus_message *m, const struct server *server,
+			       const struct server_page_info *page)
+{
+	int r;
+
+	r = sd_bus_message_append(m, "{sv}{sv}{sv}{sv}", "id", "u", page->id,
+				  "state", "s",
+				  server_page_state_name(page->state), "source",
+				  "s", page->is_file ? "file" : "microphone",
+				  "priority", "i", page->priority);
+	if (r >= 0)
+		r = sd_bus_message_open_container(m, 'e', "sv");
+	if (r >= 0)
+		r = sd_bus_message_append(m, "s", "zones");
+	if (r >= 0)
+		r = sd_bus_message_open_container(m, 'v', "as");
+	if (r >= 0)
+		r = bus_status_append_zone_names(m, server, page->zones);
+	if (r >= 0)
+		r = sd_bus_message_close_container(m);
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+/* What is known once the source is open. */
+static int append_page_sound(sd_bus_message *m,
+			     const struct announcement_info *source)
+{
+	const struct wav_format *format = &source->format;
+	int r;
+
+	if (format->rate == 0)
+		return 0;
+	r = sd_bus_message_append(
+	    m, "{sv}{sv}{sv}{sv}{sv}{sv}", "format", "s",
+	    wav_format_name(format), "rate", "u", format->rate, "channels", "u",
+	    (uint32_t)format->channels, "frames", "t", source->frames,
+	    "chime_frames", "t", source->chime_frames, "seconds", "d",
+	    seconds_of(source->frames, format));
+	if (r < 0 || source->planned_frames == WAV_ENDLESS)
+		return r;
+	return sd_bus_message_append(
+	    m, "{sv}{sv}", "planned_frames", "t", source->planned_frames,
+	    "planned_seconds", "d", seconds_of(source->planned_frames, format));
+}
+
+static int append_page_counts(sd_bus_message *m,
+			      const struct server_page_info *page)
+{
+	return sd_bus_message_append(
+	    m, "{sv}{sv}{sv}{sv}{sv}{sv}", "clients", "u", page->clients,
+	    "reached", "u", page->reached, "lost", "u", page->lost, "skips",
+	    "t", page->skips, "overruns", "t", page->source.overruns,
+	    "overrun_frames", "t", page->source.overrun_frames);
+}
+
+static int append_page(sd_bus_message *m, const struct server *server,
+		       const struct server_page_info *page)
+{
+	int r;
+
+	r = sd_bus_message_open_container(m, 'a', "{sv}");
+	if (r >= 0)
+		r = append_page_request(m, server, page);
+	if (r >= 0)
+		r = append_page_sound(m, &page->source);
+	if (r >= 0)
+		r = append_page_counts(m, page);
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+int bus_status_append_pages(sd_bus_message *m, const struct server *server)
+{
+	struct server_page_info page;
+	int r = sd_bus_message_open_container(m, 'a', "a{sv}");
+
+	for (unsigned n = 0; r >= 0 && server_page_at(server, n, &page); n++)
+		r = append_page(m, server, &page);
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+/* --- everything --- */
+
+static int append_constants(sd_bus_message *m, const struct server *server)
+{
+	const struct server_config *config = server_config(server);
+	const struct wav_format *format = &config->recorder.format;
+
+	return sd_bus_message_append(
+	    m, "{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}", "version", "s",
+	    PACKAGE_VERSION, "device", "s",
+	    bus_text(config->recorder.device, "?"), "format", "s",
+	    wav_format_name(format), "rate", "u", format->rate, "channels", "u",
+	    (uint32_t)format->channels, "mode", "s",
+	    config->mode == SERVER_LIVE ? "live" : "store", "default_seconds",
+	    "d", config->seconds, "max_clients", "u", config->max_clients,
+	    "max_per_address", "u", config->max_per_address);
+}
+
+static int append_stats(sd_bus_message *m, const struct server *server)
+{
+	const struct server_stats *stats = server_stats(server);
+	const struct gate_stats *gate = &stats->gate;
+
+	return sd_bus_message_append(
+	    m, "{sv}{sv}{sv}{sv}{sv}{sv}{sv}", "accepted", "t", gate->accepted,
+	    "refused", "t", gate->refused, "refused_address", "t",
+	    gate->refused_address, "unproven", "t", gate->unproven, "abused",
+	    "t", gate->abused, "stuck", "t", gate->stuck, "pages_begun", "t",
+	    stats->pages);
+}
+
+static int append_list(sd_bus_message *m, const struct server *server,
+		       const char *key, append_array append)
+{
+	int r = sd_bus_message_open_container(m, 'e', "sv");
+
+	if (r >= 0)
+		r = sd_bus_message_append(m, "s", key);
+	if (r >= 0)
+		r = sd_bus_message_open_container(m, 'v', "aa{sv}");
+	if (r >= 0)
+		r = append(m, server);
+	if (r >= 0)
+		r = sd_bus_message_close_container(m);
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+int bus_status_append_all(sd_bus_message *m, const struct server *server)
+{
+	int r = sd_bus_message_open_container(m, 'a', "{sv}");
+
+	if (r >= 0)
+		r = append_constants(m, server);
+	if (r >= 0)
+		r = append_stats(m, server);
+	if (r >= 0)
+		r = append_list(m, server, "zones", bus_status_append_zones);
+	if (r >= 0)
+		r = append_list(m, server, "clients",
+				bus_status_append_clients);
+	if (r >= 0)
+		r = append_list(m, server, "pages", bus_status_append_pages);
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: MIT
+ * One client: HANDSHAKE if there are keys, WAITING, then ON_AIR (header,
+ * samples), then CLOSING until the peer has closed too. EPOLLOUT is asked for
+ * only after EAGAIN. */
+#include "server/connection.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <linux/sockios.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "base/util.h"
+#include "server/poller.h"
+#include "wire/net.h"
+#include "wire/transport.h"
+
+enum {
+	/* A peer that talks is no client; a few bytes may be a mistake. */
+	GARBAGE_SIZE_MAX = 4096,
+	USER_TIMEOUT_MS = 20000,
+	/* One turn of one connection, so that nobody waits for a fast one. */
+	SEND_SIZE_MAX = 256 << 10,
+};
+
+struct connection {
+	struct transport *transport;
+	struct poller *poller;
+	struct poller_watch watch;
+	enum connection_state state;
+	bool blocked;	  /* the socket was full: waits for EPOLLOUT */
+	bool read_closed; /* the peer will send no more */
+	bool ended;
+	uint32_t garbage;
+	struct page *page;
+	uint8_t header[WAV_HEADER_SIZE_MAX];
+	uint8_t header_size, header_sent;
+	uint64_t offset, max_lag;
+	uint64_t stop_at; /* nothing is sent from here on */
+	uint64_t progress_usec, since_usec;
+	int outq; /* bytes that the peer had not acknowledged */
+	struct connection_stats stats;
+	const struct connection_callbacks *callbacks;
+	void *userdata;
+	char peer[NET_ADDRESS_SIZE];
+};
+
+static void stop_watching(struct connection *c)
+{
+	if (c->poller)
+		poller_remove(c->poller, &c->watch);
+	c->poller = NULL;
+}
+
+static void end(struct connection *c, enum connection_end how)
+{
+	if (c->ended)
+		return;
+	c->ended = true;
+	stop_watching(c);
+	c->callbacks->on_end(c, how, c->userdata);
+}
+
+static void update_events(struct connection *c)
+{
+	uint32_t events = 0;
+
+	if (c->state == CONNECTION_HANDSHAKE)
+		events = transport_events(c->transport);
+	else if (!c->read_closed)
+		events |= EPOLLIN;
+	if (c->blocked)
+		events |= EPOLLOUT;
+	/* Fails only for want of kernel memory; the progress check ends it. */
+	if (c->poller)
+		(void)poller_change(c->poller, &c->watch, events);
+}
+
+static void set_blocked(struct connection *c, bool blocked)
+{
+	if (c->blocked == blocked)
+		return;
+	c->blocked = blocked;
+	update_events(c);
+}
+
+static enum connection_end end_of_broken(const struct connection *c)
+{
+	switch (c->state) {
+	case CONNECTION_HANDSHAKE:
+		return CONNECTION_UNPROVEN;
+	case CONNECTION_WAITING:
+		return CONNECTION_LEFT;
+	case CONNECTION_CLOSING:
+		return CONNECTION_DONE;
+	case CONNECTION_ON_AIR:
+		break;
+	}
+	return CONNECTION_LOST;
+}
+
+/* Says that nothing follows. Closing now, with unread input, would send a reset
+ * that can destroy what is still queued: wait for the peer. */
+static void say_end(struct connection *c)
+{
+	int r = transport_shutdown(c->transport);
+
+	if (r == -EAGAIN)
+		set_blocked(c, true);
+	else if (r < 0 || c->read_closed)
+		end(c, CONNECTION_DONE);
+	else
+		set_blocked(c, false);
+}
+
+static void begin_closing(struct connection *c)
+{
+	c->state = CONNECTION_CLOSING;
+	c->page = page_unref(c->page);
+	say_end(c);
+}
+
+/* More than max_lag behind: on to the newest frame, by whole frames. */
+static void skip_if_lagging(struct connection *c)
+{
+	uint64_t lag = page_size(c->page) - c->offset;
+	size_t frame_size = wav_frame_size(page_format(c->page));
+
+	if (c->max_lag == 0 || lag <= c->max_lag || page_ended(c->page))
+		return;
+	if (c->stop_at != UINT64_MAX)
+		return;
+	lag -= lag % frame_size;
+	c->offset += lag;
+	c->stats.skips++;
+	c->stats.skipped += lag;
+}
+
+/* 1 when all of the header is sent, 0 when the socket is full. */
+static int send_header(struct connection *c)
+{
+	while (c->header_sent < c->header_size) {
+		ssize_t n = transport_send(
+		    c->transport, c->header + c->header_sent,
+		    (size_t)(c->header_size - c->header_sent), TRANSPORT_MORE);
+
+		if (n < 0)
+			return n == -EAGAIN ? 0 : (int)n;
+		c->header_sent += (uint8_t)n;
+		c->progress_usec = now_usec();
+	}
+	return 1;
+}
+
+/* 1 at the page's edge, 0 when the socket is full or its turn is over. */
+static int send_samples(struct connection *c)
+{
+	uint64_t before = c->offset;
+	ssize_t n = 1;
+
+	while (n > 0 && c->offset - before < SEND_SIZE_MAX) {
+		uint64_t left = c->stop_at - c->offset;
+
+		n = transport_send_page(c->transport, c->page, &c->offset,
+					left < SEND_SIZE_MAX ? left
+							     : SEND_SIZE_MAX);
+	}
+	if (c->offset > before) {
+		c->stats.sent += c->offset - before;
+		c->progress_usec = now_usec();
+	}
+	if (n < 0 && n != -EAGAIN)
+		return (int)n;
+	return n == 0;
+}
+
+static void push(struct connection *c)
+{
+	int r = send_header(c);
+
+	if (r > 0)
+		r = send_samples(c);
+	if (r < 0) {
+		end(c, CONNECTION_LOST);
+		return;
+	}
+	if (r > 0 && (page_ended(c->page) || c->offset == c->stop_at)) {
+		begin_closing(c);
+		return;
+	}
+	set_blocked(c, r == 0);
+}
+
+static void on_readable(struct connection *c)
+{
+	char scratch[4096];
+	ssize_t n = transport_recv(c->transport, scratch, sizeof(scratch));
+
+	if (n < 0) {
+		if (n != -EAGAIN)
+			end(c, end_of_broken(c));
+		return;
+	}
+	if (n == 0) {
+		c->read_closed = true;
+		/* During a page this may be a half-close, which is no reason
+		 * to stop talking to it. */
+		if (c->state == CONNECTION_ON_AIR)
+			update_events(c);
+		else
+			end(c, end_of_broken(c));
+		return;
+	}
+	c->garbage += (uint32_t)n;
+	if (c->garbage > GARBAGE_SIZE_MAX)
+		end(c, CONNECTION_ABUSED);
+}
+
+void connection_check_key(struct connection *c)
+{
+	if (!transport_authorised(c->transport))
+		end(c, CONNECTION_LOCKED_OUT);
+}
+
+static void go_on_shaking(struct connection *c)
+{
+	int r = transport_handshake(c->transport);
+
+	if (r == 0)
+		c->state = CONNECTION_WAITING;
+	else if (r != -EAGAIN) {
+		end(c, CONNECTION_UNPROVEN);
+		return;
+	}
+	update_events(c);
+	if (r == 0)
+		connection_check_key(c); /* it may be gone since */
+	if (r == 0 && !c->ended)
+		c->callbacks->on_ready(c, c->userdata);
+}
+
+static void on_writable(struct connection *c)
+{
+	if (c->state == CONNECTION_ON_AIR)
+		push(c);
+	else if (c->state == CONNECTION_CLOSING)
+		say_end(c);
+}
+
+static void on_ready(void *userdata, uint32_t revents)
+{
+	struct connection *c = userdata;
+
+	if (c->state == CONNECTION_HANDSHAKE) {
+		go_on_shaking(c);
+		return;
+	}
+	if (revents & (EPOLLHUP | EPOLLERR)) {
+		end(c, end_of_broken(c));
+		return;
+	}
+	if (revents & EPOLLIN)
+		on_readable(c);
+	if (!c->ended && (revents & EPOLLOUT))
+		on_writable(c);
+}
+
+static int watch(struct connection *c, struct poller *poller, int fd)
+{
+	int r;
+
+	c->watch = (struct poller_watch){fd, on_ready, c};
+	r = poller_add(poller, &c->watch, EPOLLIN);
+	if (r == 0)
+		c->poller = poller;
+	return r;
+}
+
+int connection_new(struct connection **ret, struct poller *poller, int fd,
+		   struct transport_keys *keys,
+		   const struct sockaddr_storage *peer,
+		   const struct connection_callbacks *callbacks, void *userdata)
+{
+	struct connection *c = calloc(1, sizeof(*c));
+	int r;
+
+	if (!c) {
+		fd_close(fd);
+		return -ENOMEM;
+	}
+	c->state = keys ? CONNECTION_HANDSHAKE : CONNECTION_WAITING;
+	c->callbacks = callbacks;
+	c->userdata = userdata;
+	c->since_usec = now_usec();
+	net_address_name(peer, c->peer);
+	net_setup_sender(fd, USER_TIMEOUT_MS);
+	r = keys ? transport_new_server(&c->transport, fd, keys)
+		 : transport_new_plain(&c->transport, fd);
+	if (r == 0)
+		r = watch(c, poller, fd);
+	if (r < 0) {
+		connection_free(c);
+		return r;
+	}
+	*ret = c;
+	return 0;
+}
+
+struct connection *connection_free(struct connection *c)
+{
+	if (!c)
+		return NULL;
+	stop_watching(c);
+	page_unref(c->page);
+	transport_free(c->transport);
+	free(c);
+	return NULL;
+}
+
+void connection_attach(struct connection *c, struct page *page, uint64_t offset,
+		       uint64_t max_lag)
+{
+	uint64_t size =
+	    page_ended(page) ? page_size(page) : page_planned_size(page);
+
+	assert(c->state == CONNECTION_WAITING);
+	c->state = CONNECTION_ON_AIR;
+	if (page_ended(page))
+		net_setup_bulk(transport_fd(c->transport));
+	c->page = page_ref(page);
+	c->offset = offset;
+	c->max_lag = max_lag;
+	c->stop_at = UINT64_MAX;
+	c->progress_usec = now_usec();
+	c->header_size = (uint8_t)wav_encode(
+	    c->header, page_format(page),
+	    size == WAV_ENDLESS ? WAV_ENDLESS : size - offset);
+	push(c);
+}
+
+void connection_push(struct connection *c)
+{
+	if (c->ended || c->state != CONNECTION_ON_AIR)
+		return;
+	/* Also when EPOLLOUT would call: a server that is late must not take
+	 * its own delay for the client's. */
+	push(c);
+	if (!c->ended && c->state == CONNECTION_ON_AIR && c->blocked)
+		skip_if_lagging(c);
+}
+
+void connection_finish(struct connection *c)
+{
+	size_t frame_size, torn;
+
+	if (c->ended || c->state != CONNECTION_ON_AIR)
+		return;
+	frame_size = wav_frame_size(page_format(c->page));
+	torn = (size_t)(c->offset % frame_size);
+	c->stop_at = c->offset + (torn ? frame_size - torn : 0);
+	connection_push(c);
+}
+
+/* Looks at what the peer has acknowledged. One that plays slowly takes from
+ * the kernel's queue what was sent long before: that is progress too. */
+static void note_acknowledged(struct connection *c)
+{
+	int outq, before = c->outq;
+
+	if (ioctl(transport_fd(c->transport), SIOCOUTQ, &outq) < 0)
+		return;
+	c->outq = outq;
+	if (outq < before)
+		c->progress_usec = now_usec();
+}
+
+void connection_check_progress(struct connection *c, uint64_t before_usec)
+{
+	if (c->ended || c->state < CONNECTION_ON_AIR)
+		return;
+	if (c->state == CONNECTION_ON_AIR && !c->blocked)
+		return;
+	note_acknowledged(c);
+	/* The peer has it all: no need to wait until it closes too. */
+	if (c->state == CONNECTION_CLOSING && c->outq == 0)
+		end(c, CONNECTION_DONE);
+	else if (c->progress_usec < before_usec)
+		end(c, CONNECTION_STUCK);
+}
+
+void connection_drop(struct connection *c, enum connection_end how)
+{
+	end(c, how);
+}
+
+enum connection_state connection_state(const struct connection *c)
+{
+	return c->state;
+}
+
+const struct page *connection_page(const struct connection *c)
+{
+	return c->page;
+}
+
+uint64_t connection_offset(const struct connection *c)
+{
+	return c->offset;
+}
+
+const struct connection_stats *connection_stats(const struct connection *c)
+{
+	return &c->stats;
+}
+
+uint64_t connection_since_usec(const struct connection *c)
+{
+	return c->since_usec;
+}
+
+const char *connection_peer(const struct connection *c)
+{
+	return c->peer;
+}
+
+const char *connection_identity(const struct connection *c)
+{
+	return transport_identity(c->transport);
+}
+
+const char *connection_problem(const struct connection *c)
+{
+	return transport_problem(c->transport);
+}

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT
+ * intercom-server: sockets, signals, readiness, loop. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "server/bus/bus.h"
+#include "server/console.h"
+#include "server/options.h"
+#include "server/systemd.h"
+#include "wire/net.h"
+#include "wire/transport.h"
+
+#define DEFAULT_LISTEN NET_DEFAULT_PORT
+
+struct program {
+	struct server_options options;
+	struct chime *chime;
+	struct transport_keys *keys;
+	sd_event *event;
+	struct server *server;
+	struct supervisor *supervisor;
+	struct terminal *terminal;
+	struct server_bus *bus;
+	bool stopping;
+};
+
+/* --- signals --- */
+
+/* The first ends the pages cleanly, a second one the program at once. */
+static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
+		     void *userdata)
+{
+	struct program *p = userdata;
+
+	(void)source;
+	(void)si;
+	if (p->stopping)
+		return sd_event_exit(p->event, 0);
+	p->stopping = true;
+	sd_notify(0, "STOPPING=1");
+	server_close(p->server);
+	server_stop(p->server, 0);
+	if (server_page_count(p->server) == 0)
+		return sd_event_exit(p->event, 0);
+	return 0;
+}
+
+static void on_page(void *userdata, const struct server_page_info *page)
+{
+	struct program *p = userdata;
+
+	if (p->stopping && page->state == SERVER_PAGE_DONE &&
+	    server_page_count(p->server) == 0)
+		(void)sd_event_exit(p->event, 0);
+}
+
+static const struct server_observer stop_observer = {.on_page = on_page};
+
+static int add_signals(struct program *p)
+{
+	sigset_t mask;
+	int r;
+
+	/* sendfile() has no MSG_NOSIGNAL, and a full disk is an error. */
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, SIGTERM);
+	if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
+		return -errno;
+	r = sd_event_add_signal(p->event, NULL, SIGINT, on_signal, p);
+	if (r >= 0)
+		r = sd_event_add_signal(p->event, NULL, SIGTERM, on_signal, p);
+	return r;
+}
+
+/* --- listening --- */
+
+static int listen_on(struct program *p, const char *text)
+{
+	struct net_endpoint endpoint;
+	char zone[NET_ZONE_SIZE];
+	const char *problem;
+	int fds[NET_LISTENERS_MAX], count, r = 0;
+
+	if (net_parse_listen(&endpoint, zone, text, &problem) < 0) {
+		log_error("-l '%s': %s", text, problem);
+		return -EINVAL;
+	}
+	count = net_listen(&endpoint, fds);
+	if (count < 0) {
+		log_error("Cannot listen on '%s': %s", text,
+			  net_strerror(count));
+		return count;
+	}
+	for (int i = 0; i < count; i++) {
+		if (r == 0)
+			r = server_add_listener(p->server, fds[i], zone);
+		else
+			fd_close(fds[i]);
+	}
+	if (r < 0)
+		log_error("Cannot listen on '%s': %s", text, strerror(-r));
+	return r;
+}
+
+/* A socket's name is its zone; systemd's own names for sockets without one
+ * ("unknown", "intercom-server.socket") are none. */
+static const char *zone_of_name(const char *name)
+{
+	size_t length = strlen(name);
+
+	if (!net_zone_name_valid(name) || strcmp(name, "unknown") == 0 ||
+	    strcmp(name, "connection") == 0 ||
+	    (length > 7 && strcmp(name + length - 7, ".socket") == 0))
+		return "all";
+	return name;
+}
+
+static int inherit_one(struct program *p, int fd, const char *name)
+{
+	int r;
+
+	if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0) {
+		log_error("The inherited descriptor '%s' is no listening "
+			  "stream socket; the unit needs Accept=no",
+			  name);
+		return -EINVAL;
+	}
+	r = fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	if (r < 0)
+		return -errno;
+	r = server_add_listener(p->server, fd, zone_of_name(name));
+	if (r < 0)
+		log_error("Cannot use the inherited socket '%s': %s", name,
+			  strerror(-r));
+	return r;
+}
+
+/* How many sockets systemd handed over. */
+static int inherit(struct program *p)
+{
+	char **names = NULL;
+	int count = sd_listen_fds_with_names(1, &names), r = 0;
+
+	for (int i = 0; i < count && r == 0; i++)
+		r = inherit_one(p, SD_LISTEN_FDS_START + i, names[i]);
+	for (int i = 0; names && i < count; i++)
+		free(names[i]);
+	free(names);
+	return r < 0 ? r : count;
+}
+
+static int open_listeners(struct program *p)
+{
+	const struct server_options *o = &p->options;
+	int r = inherit(p);
+
+	if (r < 0) {
+		log_error("Cannot use the inherited sockets: %s", strerror(-r));
+		return r;
+	}
+	if (r > 0 && o->listen_count > 0)
+		log_notice("-l is not used: systemd handed over %d socket%s", r,
+			   r == 1 ? "" : "s");
+	if (r > 0)
+		return 0;
+	if (o->listen_count == 0)
+		return listen_on(p, DEFAULT_LISTEN);
+	for (unsigned i = 0; i < o->listen_count; i++) {
+		r = listen_on(p, o->listen[i]);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* --- start and stop --- */
+
+static int load_chime(struct program *p)
+{
+	const char *path = p->options.chime_path;
+	char problem[CHIME_PROBLEM_SIZE];
+	int r;
+
+	if (!path)
+		return 0;
+	r = chime_load_path(&p->chime, path, &p->options.config.recorder.format,
+			    problem);
+	if (r < 0)
+		log_error("--chime '%s': %s", path, problem);
+	p->options.config.chime = p->chime;
+	return r;
+}
+
+static int load_keys(struct program *p)
+{
+	const char *path = p->options.psk_path;
+	char problem[KEYFILE_PROBLEM_SIZE];
+	const char *tls_problem;
+	struct keyfile *file;
+	int r;
+
+	if (!path)
+		return 0;
+	r = keyfile_open(&file, path, KEYFILE_SERVER, problem);
+	if (r < 0) {
+		log_error("--psk-file '%s': %s", path, problem);
+		return r;
+	}
+	r = transport_keys_new(&p->keys, file, &tls_problem);
+	if (r < 0)
+		log_error("Cannot use TLS for --psk-file: %s", tls_problem);
+	p->options.config.keys = p->keys;
+	return r;
+}
+
+static int check_archive(const struct program *p)
+{
+	const struct archive_config *archive = &p->options.config.archive;
+	int r;
+
+	if (!archive->dir)
+		return 0;
+	r = archive_check(archive);
+	if (r < 0)
+		log_error("--archive '%s': %s; a directory that can be written "
+			  "is needed",
+			  archive->dir, strerror(-r));
+	return r;
+}
+
+static int add_observers(struct program *p)
+{
+	const struct server_options *o = &p->options;
+	const struct terminal_config config = {
+	    .meter = o->meter ? TERMINAL_METER : TERMINAL_PLAIN,
+	    .display = o->quiet ? TERMINAL_QUIET : TERMINAL_SHOW,
+	};
+	int r;
+
+	r = supervisor_new(&p->supervisor, p->event, p->server,
+			   o->interactive ? SUPERVISOR_SILENT
+					  : SUPERVISOR_LOG_PAGES,
+			   o->idle_exit_seconds);
+	if (r >= 0 && o->interactive)
+		r = terminal_new(&p->terminal, p->event, p->server, &config);
+	if (r >= 0)
+		r = server_observe(p->server, &stop_observer, p);
+	if (r >= 0)
+		r = server_bus_new(&p->bus, p->event, p->server, o->bus);
+	return r;
+}
+
+static int set_up(struct program *p)
+{
+	int r;
+
+	r = sd_event_default(&p->event);
+	if (r >= 0)
+		r = add_signals(p);
+	if (r >= 0)
+		r = server_new(&p->server, p->event, &p->options.config);
+	if (r >= 0)
+		r = add_observers(p);
+	if (r < 0) {
+		log_error("Cannot start: %s", strerror(-r));
+		return r;
+	}
+	/* From here on what fails has said so. */
+	r = open_listeners(p);
+	if (r >= 0)
+		(void)sd_event_set_watchdog(p->event, 1);
+	return r;
+}
+
+static int run(struct program *p)
+{
+	int r = load_chime(p);
+
+	net_raise_nofile();
+	if (r >= 0)
+		r = load_keys(p);
+	if (r >= 0)
+		r = check_archive(p);
+	if (r >= 0)
+		r = set_up(p);
+	if (r < 0)
+		return r;
+	if (!p->keys)
+		log_notice("No --psk-file: the pages are neither secret nor "
+			   "authentic; anybody on the network can hear them, "
+			   "and pose as this server");
+	supervisor_ready(p->supervisor);
+	return sd_event_loop(p->event);
+}
+
+static void tear_down(struct program *p)
+{
+	server_bus_free(p->bus);
+	terminal_free(p->terminal);
+	server_free(p->server);
+	supervisor_free(p->supervisor);
+	chime_unref(p->chime);
+	transport_keys_free(p->keys);
+	sd_event_unref(p->event);
+}
+
+int main(int argc, char **argv)
+{
+	struct program program = {0};
+	int r = server_options_parse(&program.options, argc, argv);
+
+	if (r <= 0)
+		return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	r = run(&program);
+	tear_down(&program);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT
+ * sd_notify, the journal's page events, and the idle timer. */
+#define SD_JOURNAL_SUPPRESS_LOCATION
+#include "server/systemd.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-journal.h>
+
+#include "base/log.h"
+#include "base/util.h"
+
+/* STATUS= at most so often: forty loudspeakers come at once, and strangers all
+ * the time. The kernel queues no more than some ten messages for systemd, and
+ * the watchdog's must find room. */
+#define STATUS_DELAY_USEC USEC_PER_SEC
+
+struct supervisor {
+	sd_event *event;
+	struct server *server;
+	enum supervisor_pages pages;
+	unsigned idle_exit_seconds;
+	sd_event_source *status, *idle;
+};
+
+static double seconds_of(const struct server_page_info *page)
+{
+	const struct announcement_info *source = &page->source;
+
+	return source->format.rate
+		   ? (double)source->frames / source->format.rate
+		   : 0;
+}
+
+static void log_begin(const struct server_page_info *page)
+{
+	char text[160];
+
+	snprintf(text, sizeof(text),
+		 "Page %u begins: %s, %s %u Hz, %u channel%s, priority %d",
+		 page->id, page->is_file ? "a file" : "the microphone",
+		 wav_format_name(&page->source.format),
+		 page->source.format.rate, page->source.format.channels,
+		 page->source.format.channels == 1 ? "" : "s", page->priority);
+	if (!log_is_journal()) {
+		log_info("%s", text);
+		return;
+	}
+	sd_journal_send("MESSAGE=%s", text, "PRIORITY=%d", LOG_INFO,
+			"INTERCOM_EVENT=page-begin", "INTERCOM_PAGE=%u",
+			page->id, NULL);
+}
+
+static void log_end(const struct server_page_info *page)
+{
+	const struct announcement_info *source = &page->source;
+	const char *reason = announcement_end_name(source->end);
+	char text[256];
+
+	snprintf(text, sizeof(text),
+		 "Page %u ended (%s): %" PRIu64 " frames (%.2f s), %u clients "
+		 "reached, %u lost, %" PRIu64 " skips, %" PRIu64 " overruns",
+		 page->id, reason, source->frames, seconds_of(page),
+		 page->reached, page->lost, page->skips, source->overruns);
+	if (!log_is_journal()) {
+		log_info("%s", text);
+		return;
+	}
+	sd_journal_send(
+	    "MESSAGE=%s", text, "PRIORITY=%d", LOG_INFO,
+	    "INTERCOM_EVENT=page-end", "INTERCOM_PAGE=%u", page->id,
+	    "INTERCOM_REASON=%s", reason, "INTERCOM_FRAMES=%" PRIu64,
+	    source->frames, "INTERCOM_SECONDS=%.3f", seconds_of(page),
+	    "INTERCOM_REACHED=%u", page->reached, "INTERCOM_LOST=%u",
+	    page->lost, "INTERCOM_SKIPS=%" PRIu64, page->skips,
+	    "INTERCOM_OVERRUNS=%" PRIu64, source->overruns, NULL);
+}
+
+static bool is_idle(const struct supervisor *s)
+{
+	return server_client_count(s->server) == 0 &&
+	       server_page_count(s->server) == 0;
+}
+
+static void watch_idle(struct supervisor *s)
+{
+	if (!s->idle)
+		return;
+	if (is_idle(s))
+		(void)sd_event_source_set_time(
+		    s->idle, now_usec() + s->idle_exit_seconds * USEC_PER_SEC);
+	(void)sd_event_source_set_enabled(s->idle, is_idle(s) ? SD_EVENT_ONESHOT
+							      : SD_EVENT_OFF);
+}
+
+static void tell_status_later(struct supervisor *s)
+{
+	int enabled;
+
+	if (!s->status)
+		return;
+	if (sd_event_source_get_enabled(s->status, &enabled) < 0 ||
+	    enabled != SD_EVENT_OFF)
+		return;
+	(void)sd_event_source_set_time(s->status,
+				       now_usec() + STATUS_DELAY_USEC);
+	(void)sd_event_source_set_enabled(s->status, SD_EVENT_ONESHOT);
+}
+
+static void changed(struct supervisor *s)
+{
+	watch_idle(s);
+	tell_status_later(s);
+}
+
+static void on_page(void *userdata, const struct server_page_info *page)
+{
+	struct supervisor *s = userdata;
+
+	if (s->pages == SUPERVISOR_LOG_PAGES) {
+		if (page->state == SERVER_PAGE_CHIME)
+			log_begin(page);
+		if (page->state == SERVER_PAGE_DONE &&
+		    page->source.format.rate != 0)
+			log_end(page);
+	}
+	changed(s);
+}
+
+static void on_clients(void *userdata)
+{
+	changed(userdata);
+}
+
+static const struct server_observer observer = {
+    .on_page = on_page,
+    .on_clients = on_clients,
+};
+
+/* sd_notify() for what is no loss. That one waits while systemd is too busy to
+ * read (a daemon-reload may take seconds), and the sound would wait with it.
+ * -EAGAIN when it is. */
+static int notify_if_read(const char *message)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	const char *path = getenv("NOTIFY_SOCKET");
+	size_t length = path ? strlen(path) : 0;
+	_cleanup_close_ int fd = -1;
+
+	if (length < 2 || length >= sizeof(address.sun_path))
+		return 0;
+	memcpy(address.sun_path, path, length);
+	if (*path == '@') /* an abstract socket, see unix(7) */
+		address.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (sendto(fd, message, strlen(message), MSG_DONTWAIT | MSG_NOSIGNAL,
+		   (const struct sockaddr *)&address,
+		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
+			       length)) < 0)
+		return -errno;
+	return 0;
+}
+
+static int on_status(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct supervisor *s = userdata;
+	unsigned clients = server_client_count(s->server);
+	unsigned pages = server_page_count(s->server);
+	char message[64];
+
+	(void)source;
+	(void)usec;
+	snprintf(message, sizeof(message), "STATUS=%u client%s, %u page%s",
+		 clients, clients == 1 ? "" : "s", pages,
+		 pages == 1 ? "" : "s");
+	if (notify_if_read(message) == -EAGAIN)
+		tell_status_later(s);
+	return 0;
+}
+
+static int on_idle(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct supervisor *s = userdata;
+
+	(void)source;
+	(void)usec;
+	if (is_idle(s)) {
+		log_info("Nobody is connected: the server ends (--idle-exit)");
+		return sd_event_exit(s->event, 0);
+	}
+	return 0;
+}
+
+static int add_timers(struct supervisor *s)
+{
+	int r;
+
+	r = sd_event_add_time(s->event, &s->status, CLOCK_MONOTONIC, 0, 0,
+			      on_status, s);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(s->status, SD_EVENT_OFF);
+	if (r < 0 || s->idle_exit_seconds == 0)
+		return r;
+	return sd_event_add_time(
+	    s->event, &s->idle, CLOCK_MONOTONIC,
+	    now_usec() + s->idle_exit_seconds * USEC_PER_SEC, 0, on_idle, s);
+}
+
+int supervisor_new(struct supervisor **ret, sd_event *event,
+		   struct server *server, enum supervisor_pages pages,
+		   unsigned idle_exit_seconds)
+{
+	struct supervisor *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	s->event = sd_event_ref(event);
+	s->server = server;
+	s->pages = pages;
+	s->idle_exit_seconds = idle_exit_seconds;
+	r = add_timers(s);
+	if (r >= 0)
+		r = server_observe(server, &observer, s);
+	if (r < 0) {
+		supervisor_free(s);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+void supervisor_ready(struct supervisor *s)
+{
+	sd_notify(0, "READY=1");
+	changed(s);
+}
+
+struct supervisor *supervisor_free(struct supervisor *s)
+{
+	if (!s)
+		return NULL;
+	sd_event_source_disable_unref(s->status);
+	sd_event_source_disable_unref(s->idle);
+	sd_event_unref(s->event);
+	free(s);
+	return NULL;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT
+ * Tells systemd and the log what a server does, and ends a server that nobody
+ * uses. An observer, nothing more. */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "server/server.h"
+
+struct supervisor;
+
+/* LOG_PAGES: a line for each page that begins or ends (with fields, when it
+ * goes to the journal); else somebody else shows them. With IDLE_EXIT_SECONDS
+ * above 0 the loop exits when there was neither client nor page for so long.
+ * 0 or negative errno. */
+enum supervisor_pages { SUPERVISOR_LOG_PAGES, SUPERVISOR_SILENT };
+int supervisor_new(struct supervisor **ret, sd_event *event,
+		   struct server *server, enum supervisor_pages pages,
+		   unsigned idle_exit_seconds);
+/* Takes NULL; returns NULL. */
+struct supervisor *supervisor_free(struct supervisor *supervisor);
+
+/* READY=1, and from now on STATUS=. */
+void supervisor_ready(struct supervisor *supervisor);

@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: MIT
+ * Accepts clients and fans a page out to them, one pass over a list. */
+#include "server/zone.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+
+#include "base/util.h"
+#include "server/poller.h"
+#include "wire/transport.h"
+
+#define HANDSHAKE_USEC (5 * USEC_PER_SEC)
+
+enum {
+	LISTENERS_MAX = 64,
+	/* Of one wake-up, so that a flood does not hold up the sound. */
+	ACCEPTS_MAX = 32,
+	/* Of those that have yet to prove who they are, and cost 10 kB each. In
+	 * a flood the oldest goes: an honest client needs some milliseconds. */
+	SHAKING_MAX = 128,
+	/* Of one address: it drives out its own, and nobody else's. */
+	SHAKING_PER_PEER_MAX = SHAKING_MAX / 2,
+};
+
+struct client {
+	TAILQ_ENTRY(client) entry;
+	struct zone *zone;
+	struct client_set *set; /* that it is in */
+	struct connection *connection;
+	struct peer *peer; /* NULL when it has ended */
+	void *owner;
+};
+
+struct client_set {
+	TAILQ_HEAD(, client) list; /* in the order of their coming */
+	unsigned count;
+};
+
+struct zone {
+	sd_event *event;
+	struct poller *poller; /* of the clients */
+	char *name;
+	struct transport_keys *keys;
+	sd_event_source *listeners[LISTENERS_MAX];
+	unsigned listener_count;
+	sd_event_source *shaking_timer;
+	struct client_set shaking, waiting, active, ended;
+	const struct zone_callbacks *callbacks;
+	void *userdata;
+};
+
+static void take_out(struct client *client)
+{
+	TAILQ_REMOVE(&client->set->list, client, entry);
+	client->set->count--;
+}
+
+static void put_into(struct client_set *set, struct client *client)
+{
+	TAILQ_INSERT_TAIL(&set->list, client, entry);
+	set->count++;
+	client->set = set;
+}
+
+static void move(struct client_set *set, struct client *client)
+{
+	take_out(client);
+	put_into(set, client);
+}
+
+static void on_end(struct connection *connection, enum connection_end end,
+		   void *userdata)
+{
+	struct client *client = userdata;
+	struct zone *zone = client->zone;
+
+	move(&zone->ended, client);
+	peer_leave(TAKE_PTR(client->peer));
+	zone->callbacks->on_end(zone->userdata, zone, client->owner, end,
+				connection);
+}
+
+/* Asks what the server asked before the handshake: others were quicker. */
+static void on_ready(struct connection *connection, void *userdata)
+{
+	struct client *client = userdata;
+	struct zone *zone = client->zone;
+
+	move(&zone->waiting, client);
+	if (zone->callbacks->has_room(zone->userdata))
+		zone->callbacks->on_accepted(zone->userdata, zone);
+	else
+		connection_drop(connection, CONNECTION_REFUSED);
+}
+
+static const struct connection_callbacks connection_callbacks = {
+    .on_ready = on_ready,
+    .on_end = on_end,
+};
+
+/* For the one that came first; those behind it have more time. */
+static void set_shaking_timer(struct zone *zone)
+{
+	const struct client *first = TAILQ_FIRST(&zone->shaking.list);
+
+	/* Failing takes kernel memory; SHAKING_MAX bounds it all the same. */
+	if (!first) {
+		(void)sd_event_source_set_enabled(zone->shaking_timer,
+						  SD_EVENT_OFF);
+		return;
+	}
+	(void)sd_event_source_set_time(
+	    zone->shaking_timer,
+	    connection_since_usec(first->connection) + HANDSHAKE_USEC);
+	(void)sd_event_source_set_enabled(zone->shaking_timer,
+					  SD_EVENT_ONESHOT);
+}
+
+static int on_shaking_timer(sd_event_source *source, uint64_t usec,
+			    void *userdata)
+{
+	struct zone *zone = userdata;
+	const uint64_t before = now_usec() - HANDSHAKE_USEC;
+	const struct client *first;
+
+	(void)source;
+	(void)usec;
+	while ((first = TAILQ_FIRST(&zone->shaking.list)) &&
+	       connection_since_usec(first->connection) <= before)
+		connection_drop(first->connection, CONNECTION_TOO_SLOW);
+	set_shaking_timer(zone);
+	return 0;
+}
+
+/* Whom a client from PEER drives out: the oldest of its own address when that
+ * has its share, of all when there are too many, or nobody. */
+static struct client *one_too_many(const struct zone *zone,
+				   const struct peer *peer)
+{
+	struct client *client, *oldest = NULL;
+	unsigned count = 0;
+
+	TAILQ_FOREACH (client, &zone->shaking.list, entry) {
+		if (client->peer != peer)
+			continue;
+		if (count++ == 0)
+			oldest = client;
+	}
+	if (count >= SHAKING_PER_PEER_MAX)
+		return oldest;
+	return zone->shaking.count >= SHAKING_MAX
+		   ? TAILQ_FIRST(&zone->shaking.list)
+		   : NULL;
+}
+
+static void begin_shaking(struct zone *zone, struct client *client)
+{
+	struct client *victim = one_too_many(zone, client->peer);
+
+	if (victim)
+		connection_drop(victim->connection, CONNECTION_TOO_SLOW);
+	put_into(&zone->shaking, client);
+	if (zone->shaking.count == 1)
+		set_shaking_timer(zone);
+}
+
+/* Takes over FD, and PEER when it returns 0. */
+static int add_client(struct zone *zone, int fd,
+		      const struct sockaddr_storage *address, struct peer *peer)
+{
+	struct client *client = calloc(1, sizeof(*client));
+	int r;
+
+	if (!client) {
+		fd_close(fd);
+		return -ENOMEM;
+	}
+	client->zone = zone;
+	transport_keys_refresh(zone->keys);
+	r = connection_new(&client->connection, zone->poller, fd, zone->keys,
+			   address, &connection_callbacks, client);
+	if (r < 0) {
+		free(client);
+		return r;
+	}
+	client->peer = peer;
+	if (zone->keys) {
+		begin_shaking(zone, client);
+		return 0;
+	}
+	put_into(&zone->waiting, client);
+	zone->callbacks->on_accepted(zone->userdata, zone);
+	return 0;
+}
+
+static bool exhausted(int error)
+{
+	return error == -EMFILE || error == -ENFILE || error == -ENOBUFS ||
+	       error == -ENOMEM || error == -ENOSPC;
+}
+
+/* Takes over FD. 0 or negative errno. */
+static int let_in(struct zone *zone, int fd,
+		  const struct sockaddr_storage *address)
+{
+	struct peer *peer;
+	int r;
+
+	r = zone->callbacks->enter(zone->userdata, fd, address, &peer);
+	if (r < 0) {
+		fd_close(fd);
+		return r;
+	}
+	r = add_client(zone, fd, address, peer);
+	if (r < 0)
+		peer_leave(peer);
+	return r;
+}
+
+/* Accepts one. 1; 0 when there is none (or not now). */
+static int accept_one(struct zone *zone, int listener)
+{
+	struct sockaddr_storage address = {0};
+	socklen_t size = sizeof(address);
+	int fd, r;
+
+	fd = accept4(listener, (struct sockaddr *)&address, &size,
+		     SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	r = fd < 0 ? -errno : let_in(zone, fd, &address);
+	if (exhausted(r)) {
+		zone->callbacks->on_exhausted(zone->userdata, r);
+		return 0;
+	}
+	return 1; /* or it was refused, or had gone already (accept(2)) */
+}
+
+static int on_listener(sd_event_source *source, int fd, uint32_t revents,
+		       void *userdata)
+{
+	(void)source;
+	(void)revents;
+	for (int i = 0; i < ACCEPTS_MAX; i++)
+		if (accept_one(userdata, fd) == 0)
+			break;
+	return 0;
+}
+
+static int add_shaking_timer(struct zone *zone)
+{
+	int r;
+
+	r = sd_event_add_time(zone->event, &zone->shaking_timer,
+			      CLOCK_MONOTONIC, 0, USEC_PER_SEC / 20,
+			      on_shaking_timer, zone);
+	if (r < 0)
+		return r;
+	return sd_event_source_set_enabled(zone->shaking_timer, SD_EVENT_OFF);
+}
+
+int zone_new(struct zone **ret, sd_event *event, const char *name,
+	     struct transport_keys *keys,
+	     const struct zone_callbacks *callbacks, void *userdata)
+{
+	struct zone *zone = calloc(1, sizeof(*zone));
+	int r;
+
+	if (!zone)
+		return -ENOMEM;
+	zone->event = event;
+	zone->keys = keys;
+	zone->callbacks = callbacks;
+	zone->userdata = userdata;
+	TAILQ_INIT(&zone->shaking.list);
+	TAILQ_INIT(&zone->waiting.list);
+	TAILQ_INIT(&zone->active.list);
+	TAILQ_INIT(&zone->ended.list);
+	zone->name = strdup(name);
+	r = zone->name ? poller_new(&zone->poller, event) : -ENOMEM;
+	if (r == 0)
+		r = add_shaking_timer(zone);
+	if (r < 0) {
+		zone_free(zone);
+		return r;
+	}
+	*ret = zone;
+	return 0;
+}
+
+static void free_clients(struct client_set *set)
+{
+	struct client *client;
+
+	while ((client = TAILQ_FIRST(&set->list))) {
+		take_out(client);
+		peer_leave(client->peer);
+		connection_free(client->connection);
+		free(client);
+	}
+}
+
+void zone_reap(struct zone *zone)
+{
+	free_clients(&zone->ended);
+}
+
+struct zone *zone_free(struct zone *zone)
+{
+	if (!zone)
+		return NULL;
+	free_clients(&zone->ended);
+	free_clients(&zone->active);
+	free_clients(&zone->waiting);
+	free_clients(&zone->shaking);
+	for (unsigned i = 0; i < zone->listener_count; i++)
+		sd_event_source_disable_unref(zone->listeners[i]);
+	sd_event_source_disable_unref(zone->shaking_timer);
+	poller_free(zone->poller);
+	free(zone->name);
+	free(zone);
+	return NULL;
+}
+
+int zone_add_listener(struct zone *zone, int fd)
+{
+	sd_event_source *source;
+	int r;
+
+	if (zone->listener_count == LISTENERS_MAX) {
+		fd_close(fd);
+		return -E2BIG;
+	}
+	r = sd_event_add_io(zone->event, &source, fd, EPOLLIN, on_listener,
+			    zone);
+	if (r < 0) {
+		fd_close(fd);
+		return r;
+	}
+	(void)sd_event_source_set_io_fd_own(source, 1);
+	zone->listeners[zone->listener_count++] = source;
+	return 0;
+}
+
+static void enable_listeners(struct zone *zone, int enable)
+{
+	for (unsigned i = 0; i < zone->listener_count; i++)
+		(void)sd_event_source_set_enabled(zone->listeners[i], enable);
+}
+
+void zone_pause(struct zone *zone)
+{
+	enable_listeners(zone, SD_EVENT_OFF);
+}
+
+void zone_resume(struct zone *zone)
+{
+	enable_listeners(zone, SD_EVENT_ON);
+}
+
+const char *zone_name(const struct zone *zone)
+{
+	return zone->name;
+}
+
+unsigned zone_client_count(const struct zone *zone)
+{
+	return zone->waiting.count + zone->active.count;
+}
+
+unsigned zone_active_count(const struct zone *zone)
+{
+	return zone->active.count;
+}
+
+unsigned zone_attach(struct zone *zone, void *owner, struct page *page,
+		     uint64_t offset, uint64_t max_lag)
+{
+	unsigned count = zone->waiting.count;
+	struct client *client;
+
+	while ((client = TAILQ_FIRST(&zone->waiting.list))) {
+		client->owner = owner;
+		move(&zone->active, client);
+		connection_attach(client->connection, page, offset, max_lag);
+	}
+	return count;
+}
+
+/* Does something to each client of OWNER; a client may end in it. */
+static void each_of(struct zone *zone, const void *owner,
+		    void (*act)(struct connection *connection))
+{
+	struct client *client, *next;
+
+	for (client = TAILQ_FIRST(&zone->active.list); client; client = next) {
+		next = TAILQ_NEXT(client, entry);
+		if (client->owner == owner)
+			act(client->connection);
+	}
+}
+
+void zone_push(struct zone *zone, const void *owner)
+{
+	each_of(zone, owner, connection_push);
+}
+
+void zone_finish(struct zone *zone, const void *owner)
+{
+	each_of(zone, owner, connection_finish);
+}
+
+void zone_drop(struct zone *zone, const void *owner, enum connection_end end)
+{
+	struct client *client, *next;
+
+	for (client = TAILQ_FIRST(&zone->active.list); client; client = next) {
+		next = TAILQ_NEXT(client, entry);
+		if (client->owner == owner)
+			connection_drop(client->connection, end);
+	}
+}
+
+uint64_t zone_slowest(const struct zone *zone, const void *owner)
+{
+	uint64_t slowest = UINT64_MAX;
+	const struct client *client;
+
+	TAILQ_FOREACH (client, &zone->active.list, entry) {
+		uint64_t offset;
+
+		if (client->owner != owner ||
+		    !connection_page(client->connection))
+			continue;
+		offset = connection_offset(client->connection);
+		if (offset < slowest)
+			slowest = offset;
+	}
+	return slowest;
+}
+
+uint64_t zone_skips(const struct zone *zone, const void *owner)
+{
+	const struct client *client;
+	uint64_t skips = 0;
+
+	TAILQ_FOREACH (client, &zone->active.list, entry)
+		if (client->owner == owner)
+			skips += connection_stats(client->connection)->skips;
+	return skips;
+}
+
+void zone_check_progress(struct zone *zone, uint64_t before_usec)
+{
+	struct client *client, *next;
+
+	for (client = TAILQ_FIRST(&zone->active.list); client; client = next) {
+		next = TAILQ_NEXT(client, entry);
+		connection_check_progress(client->connection, before_usec);
+	}
+}
+
+void zone_check_keys(struct zone *zone)
+{
+	struct client_set *const sets[] = {&zone->active, &zone->waiting};
+	struct client *client, *next;
+
+	for (size_t i = 0; i < ARRAY_SIZE(sets); i++) {
+		for (client = TAILQ_FIRST(&sets[i]->list); client;
+		     client = next) {
+			next = TAILQ_NEXT(client, entry);
+			connection_check_key(client->connection);
+		}
+	}
+}
+
+void zone_each_client(const struct zone *zone,
+		      void (*each)(void *userdata, const char *zone,
+				   const struct connection *connection),
+		      void *userdata)
+{
+	const struct client_set *const sets[] = {&zone->active, &zone->waiting};
+	const struct client *client;
+
+	for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
+		TAILQ_FOREACH (client, &sets[i]->list, entry)
+			each(userdata, zone->name, client->connection);
+}

@@ -1,0 +1,588 @@
+/* SPDX-License-Identifier: MIT
+ * Owns the keys in memory, and wipes every copy of them that it has made. */
+#include "wire/keyfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include "base/util.h"
+
+/* Some ten thousand lines. */
+#define FILE_SIZE_MAX (1 << 20)
+
+/* What tells that a file is another than before. */
+struct stamp {
+	dev_t device;
+	ino_t inode;
+	off_t size;
+	struct timespec modified, changed;
+};
+
+struct keys {
+	struct keyfile_key *keys; /* sorted by role, then identity */
+	size_t count;
+};
+
+struct keyfile {
+	char *path;
+	enum keyfile_role role;
+	struct stamp stamp;
+	struct keys keys;
+	uint64_t generation, last_serial;
+};
+
+static const char *const role_names[] = {
+    [KEYFILE_SERVER] = "server",
+    [KEYFILE_CLIENT] = "client",
+};
+
+/* Describes what is wrong, and returns ERROR. */
+__attribute__((format(printf, 3, 4))) static int
+fail(char problem[KEYFILE_PROBLEM_SIZE], int error, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(problem, KEYFILE_PROBLEM_SIZE, format, ap);
+	va_end(ap);
+	return error;
+}
+
+static void wipe_keys(struct keys *keys)
+{
+	for (size_t i = 0; i < keys->count; i++)
+		free(keys->keys[i].host);
+	if (keys->keys)
+		explicit_bzero(keys->keys, keys->count * sizeof(*keys->keys));
+	free(keys->keys);
+	*keys = (struct keys){0};
+}
+
+/* --- the file --- */
+
+static struct stamp stamp_of(const struct stat *st)
+{
+	return (struct stamp){
+	    .device = st->st_dev,
+	    .inode = st->st_ino,
+	    .size = st->st_size,
+	    .modified = st->st_mtim,
+	    .changed = st->st_ctim,
+	};
+}
+
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+static bool same_stamp(const struct stamp *a, const struct stamp *b)
+{
+	return a->device == b->device && a->inode == b->inode &&
+	       a->size == b->size && same_time(&a->modified, &b->modified) &&
+	       same_time(&a->changed, &b->changed);
+}
+
+/* Whether systemd has put the file where it is (systemd.exec(5), CREDENTIALS).
+ */
+static bool is_credential(const char *path)
+{
+	const char *directory = getenv("CREDENTIALS_DIRECTORY");
+	const char *slash = strrchr(path, '/');
+	_cleanup_free_ char *parent = NULL;
+	struct stat own, credentials;
+
+	if (!directory || !slash)
+		return false;
+	parent = strndup(path, (size_t)(slash - path) + 1);
+	return parent && stat(parent, &own) == 0 &&
+	       stat(directory, &credentials) == 0 &&
+	       own.st_dev == credentials.st_dev &&
+	       own.st_ino == credentials.st_ino;
+}
+
+static int check_file(const char *path, const struct stat *st,
+		      char problem[KEYFILE_PROBLEM_SIZE])
+{
+	/* A credential belongs to root, and an access list lets the service's
+	 * user read it: the group bits are that list's mask then (acl(5)). */
+	mode_t others =
+	    is_credential(path) ? S_IRWXO | S_IWGRP : S_IRWXO | S_IRWXG;
+
+	if (!S_ISREG(st->st_mode))
+		return fail(problem, -EINVAL, "this is no regular file");
+	if (st->st_mode & others)
+		return fail(problem, -EPERM,
+			    "others can read or write the key (mode %04o): "
+			    "chmod 600 %s",
+			    (unsigned)(st->st_mode & 07777), path);
+	if (st->st_size > FILE_SIZE_MAX)
+		return fail(problem, -EFBIG, "longer than %d bytes",
+			    FILE_SIZE_MAX);
+	return 0;
+}
+
+/* Reads all of it. *RET has *RET_SIZE bytes and a 0 behind them. */
+static int read_file(int fd, char **ret, size_t *ret_size)
+{
+	char *text = malloc(FILE_SIZE_MAX + 1);
+	size_t size = 0;
+
+	if (!text)
+		return -ENOMEM;
+	while (size < FILE_SIZE_MAX) {
+		ssize_t n = read(fd, text + size, FILE_SIZE_MAX - size);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			n = -errno;
+			explicit_bzero(text, size);
+			free(text);
+			return (int)n;
+		}
+		if (n == 0)
+			break;
+		size += (size_t)n;
+	}
+	text[size] = '\0';
+	*ret = text;
+	*ret_size = size;
+	return 0;
+}
+
+/* --- the lines --- */
+
+bool keyfile_identity_valid(const char *identity)
+{
+	size_t length = strlen(identity);
+
+	/* Not isalnum(): that depends on the locale. */
+	return length > 0 && length < KEYFILE_IDENTITY_SIZE &&
+	       strspn(identity, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				"abcdefghijklmnopqrstuvwxyz"
+				"0123456789._-") == length;
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+static int parse_key(const char *hex, uint8_t key[KEYFILE_KEY_SIZE])
+{
+	if (strlen(hex) != KEYFILE_HEX_SIZE - 1)
+		return -EBADMSG;
+	for (size_t i = 0; i < KEYFILE_KEY_SIZE; i++) {
+		int high = hex_digit(hex[2 * i]);
+		int low = hex_digit(hex[2 * i + 1]);
+
+		if (high < 0 || low < 0)
+			return -EBADMSG;
+		key[i] = (uint8_t)(high << 4 | low);
+	}
+	return 0;
+}
+
+static int parse_role(const char *word, enum keyfile_role *ret)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(role_names); i++) {
+		if (strcmp(word, role_names[i]) != 0)
+			continue;
+		*ret = (enum keyfile_role)i;
+		return 0;
+	}
+	return -EBADMSG;
+}
+
+/* One line, which is cut into words. 1 and *ret; 0 when there is nothing in it;
+ * negative errno and PROBLEM. */
+static int parse_line(char *line, unsigned number, struct keyfile_key *ret,
+		      char problem[KEYFILE_PROBLEM_SIZE])
+{
+	static const char blanks[] = " \t\r";
+	char *words[5] = {NULL}, *state;
+	size_t count = 0;
+
+	line[strcspn(line, "#")] = '\0';
+	for (char *w = strtok_r(line, blanks, &state);
+	     w && count < ARRAY_SIZE(words); w = strtok_r(NULL, blanks, &state))
+		words[count++] = w;
+	if (count == 0)
+		return 0;
+	/* What is wrong may be the key: it is not repeated in the message. */
+	if (parse_role(words[0], &ret->role) < 0)
+		return fail(problem, -EBADMSG,
+			    "line %u: 'server' or 'client' is needed first",
+			    number);
+	if (count < 3 || count > (ret->role == KEYFILE_CLIENT ? 4 : 3))
+		return fail(problem, -EBADMSG,
+			    "line %u: %s IDENTITY KEY%s is needed", number,
+			    words[0],
+			    ret->role == KEYFILE_CLIENT ? " [HOST]" : "");
+	if (!keyfile_identity_valid(words[1]))
+		return fail(problem, -EBADMSG,
+			    "line %u: an identity is 1 to 63 letters, digits, "
+			    "'.', '_' or '-'",
+			    number);
+	if (parse_key(words[2], ret->key) < 0)
+		return fail(problem, -EBADMSG,
+			    "line %u: a key is 64 hexadecimal digits", number);
+	strcpy(ret->identity, words[1]);
+	ret->host = words[3] ? strdup(words[3]) : NULL;
+	if (words[3] && !ret->host)
+		return fail(problem, -ENOMEM, "%s", strerror(ENOMEM));
+	return 1;
+}
+
+static size_t count_lines(const char *text)
+{
+	size_t count = 1;
+
+	while ((text = strchr(text, '\n'))) {
+		text++;
+		count++;
+	}
+	return count;
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+	const struct keyfile_key *k = a, *l = b;
+	int r = (int)k->role - (int)l->role;
+
+	return r ? r : strcmp(k->identity, l->identity);
+}
+
+static int compare_secrets(const void *a, const void *b)
+{
+	const struct keyfile_key *const *k = a, *const *l = b;
+
+	return memcmp((*k)->key, (*l)->key, KEYFILE_KEY_SIZE);
+}
+
+static bool same_host(const struct keyfile_key *a, const struct keyfile_key *b)
+{
+	if (!a->host || !b->host)
+		return a->host == b->host;
+	return strcasecmp(a->host, b->host) == 0;
+}
+
+/* Of the sorted keys: two lines of role SERVER with one name are neighbours. */
+static int check_identities(const struct keys *keys,
+			    char problem[KEYFILE_PROBLEM_SIZE])
+{
+	for (size_t i = 1; i < keys->count; i++) {
+		const struct keyfile_key *key = &keys->keys[i];
+
+		if (key->role == KEYFILE_SERVER &&
+		    compare_keys(key - 1, key) == 0)
+			return fail(problem, -EBADMSG,
+				    "two lines for '%s': remove one",
+				    key->identity);
+	}
+	return 0;
+}
+
+static int check_host(const struct keys *keys, const struct keyfile_key *key,
+		      char problem[KEYFILE_PROBLEM_SIZE])
+{
+	for (const struct keyfile_key *k = keys->keys; k < key; k++)
+		if (k->role == KEYFILE_CLIENT && same_host(k, key))
+			return fail(problem, -EBADMSG,
+				    "client '%s' and client '%s' are both for "
+				    "%s: which one is meant?",
+				    k->identity, key->identity,
+				    key->host ? key->host : "every server");
+	return 0;
+}
+
+/* A loudspeaker's file has a line or two, so they may be compared in pairs. */
+static int check_hosts(const struct keys *keys,
+		       char problem[KEYFILE_PROBLEM_SIZE])
+{
+	int r = 0;
+
+	for (size_t i = 0; i < keys->count && r == 0; i++)
+		if (keys->keys[i].role == KEYFILE_CLIENT)
+			r = check_host(keys, &keys->keys[i], problem);
+	return r;
+}
+
+static int check_secrets(const struct keys *keys,
+			 char problem[KEYFILE_PROBLEM_SIZE])
+{
+	_cleanup_free_ const struct keyfile_key **sorted =
+	    calloc(keys->count + 1, sizeof(*sorted));
+
+	if (!sorted)
+		return fail(problem, -ENOMEM, "%s", strerror(ENOMEM));
+	for (size_t i = 0; i < keys->count; i++)
+		sorted[i] = &keys->keys[i];
+	qsort(sorted, keys->count, sizeof(*sorted), compare_secrets);
+	for (size_t i = 1; i < keys->count; i++)
+		if (compare_secrets(&sorted[i - 1], &sorted[i]) == 0)
+			return fail(problem, -EBADMSG,
+				    "'%s' and '%s' have the same key: make one "
+				    "for each (intercomctl keygen)",
+				    sorted[i - 1]->identity,
+				    sorted[i]->identity);
+	return 0;
+}
+
+/* Fills an empty *ret, also on error. */
+static int parse_lines(char *text, size_t size, struct keys *ret,
+		       char problem[KEYFILE_PROBLEM_SIZE])
+{
+	char *line, *rest = text;
+	unsigned number = 0;
+
+	if (strlen(text) != size)
+		return fail(problem, -EBADMSG, "this is no text file");
+	ret->keys = calloc(count_lines(text), sizeof(*ret->keys));
+	if (!ret->keys)
+		return fail(problem, -ENOMEM, "%s", strerror(ENOMEM));
+	while ((line = strsep(&rest, "\n"))) {
+		int r =
+		    parse_line(line, ++number, &ret->keys[ret->count], problem);
+
+		if (r < 0) {
+			explicit_bzero(&ret->keys[ret->count],
+				       sizeof(*ret->keys));
+			return r;
+		}
+		ret->count += (size_t)r;
+	}
+	if (ret->count > 1)
+		qsort(ret->keys, ret->count, sizeof(*ret->keys), compare_keys);
+	return 0;
+}
+
+static size_t count_role(const struct keys *keys, enum keyfile_role role)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < keys->count; i++)
+		count += keys->keys[i].role == role;
+	return count;
+}
+
+static int parse(char *text, size_t size, enum keyfile_role role,
+		 struct keys *ret, char problem[KEYFILE_PROBLEM_SIZE])
+{
+	int r = parse_lines(text, size, ret, problem);
+
+	if (r == 0)
+		r = check_identities(ret, problem);
+	if (r == 0)
+		r = check_hosts(ret, problem);
+	if (r == 0)
+		r = check_secrets(ret, problem);
+	if (r == 0 && count_role(ret, role) == 0)
+		r = fail(problem, -ENOKEY,
+			 "no line begins with '%s': %s (intercomctl keygen)",
+			 role_names[role],
+			 role == KEYFILE_SERVER
+			     ? "the server's own file is needed"
+			     : "the file made for this loudspeaker is needed");
+	return r;
+}
+
+/* --- life --- */
+
+static struct keyfile_key *find(const struct keys *keys, enum keyfile_role role,
+				const char *identity)
+{
+	struct keyfile_key wanted = {.role = role};
+
+	if (keys->count == 0 || !keyfile_identity_valid(identity))
+		return NULL;
+	strcpy(wanted.identity, identity);
+	return bsearch(&wanted, keys->keys, keys->count, sizeof(wanted),
+		       compare_keys);
+}
+
+/* A key that was there before keeps its serial. */
+static void number_keys(struct keyfile *file, struct keys *keys)
+{
+	for (size_t i = 0; i < keys->count; i++) {
+		struct keyfile_key *key = &keys->keys[i];
+		const struct keyfile_key *old =
+		    find(&file->keys, key->role, key->identity);
+
+		if (old && memcmp(old->key, key->key, KEYFILE_KEY_SIZE) == 0)
+			key->serial = old->serial;
+		else
+			key->serial = ++file->last_serial;
+	}
+}
+
+/* Opens what the path names now; *ret_stamp is written on success. */
+static int open_file(const struct keyfile *file, struct stamp *ret_stamp,
+		     char problem[KEYFILE_PROBLEM_SIZE])
+{
+	_cleanup_close_ int fd = -1;
+	struct stat st;
+	int r;
+
+	/* Not to be held up by a FIFO. */
+	fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return fail(problem, -errno, "%s", strerror(errno));
+	r = check_file(file->path, &st, problem);
+	if (r < 0)
+		return r;
+	*ret_stamp = stamp_of(&st);
+	return TAKE_FD(fd);
+}
+
+static int load(struct keyfile *file, char problem[KEYFILE_PROBLEM_SIZE])
+{
+	struct keys keys = {0};
+	struct stamp stamp;
+	char *text = NULL;
+	size_t size = 0;
+	int fd, r;
+
+	fd = open_file(file, &stamp, problem);
+	if (fd < 0)
+		return fd;
+	r = read_file(fd, &text, &size);
+	fd_close(fd);
+	if (!text)
+		return fail(problem, r, "%s", strerror(-r));
+	r = parse(text, size, file->role, &keys, problem);
+	explicit_bzero(text, size);
+	free(text);
+	if (r < 0) {
+		wipe_keys(&keys);
+		return r;
+	}
+	number_keys(file, &keys);
+	wipe_keys(&file->keys);
+	file->keys = keys;
+	file->stamp = stamp;
+	file->generation++;
+	return 0;
+}
+
+int keyfile_open(struct keyfile **ret, const char *path, enum keyfile_role role,
+		 char problem[KEYFILE_PROBLEM_SIZE])
+{
+	struct keyfile *file = calloc(1, sizeof(*file));
+	int r = -ENOMEM;
+
+	if (file)
+		file->path = strdup(path);
+	if (!file || !file->path) {
+		keyfile_free(file);
+		return fail(problem, -ENOMEM, "%s", strerror(ENOMEM));
+	}
+	file->role = role;
+	r = load(file, problem);
+	if (r < 0) {
+		keyfile_free(file);
+		return r;
+	}
+	*ret = file;
+	return 0;
+}
+
+struct keyfile *keyfile_free(struct keyfile *file)
+{
+	if (!file)
+		return NULL;
+	wipe_keys(&file->keys);
+	free(file->path);
+	free(file);
+	return NULL;
+}
+
+int keyfile_refresh(struct keyfile *file, char problem[KEYFILE_PROBLEM_SIZE])
+{
+	struct stamp stamp = {0};
+	struct stat st;
+	int r;
+
+	if (stat(file->path, &st) == 0)
+		stamp = stamp_of(&st);
+	if (same_stamp(&stamp, &file->stamp))
+		return 0;
+	r = load(file, problem);
+	if (r == 0)
+		return 1;
+	file->stamp = stamp; /* not again, until it is another one */
+	return r;
+}
+
+uint64_t keyfile_generation(const struct keyfile *file)
+{
+	return file->generation;
+}
+
+const char *keyfile_path(const struct keyfile *file)
+{
+	return file->path;
+}
+
+enum keyfile_role keyfile_role(const struct keyfile *file)
+{
+	return file->role;
+}
+
+size_t keyfile_count(const struct keyfile *file)
+{
+	return count_role(&file->keys, file->role);
+}
+
+const struct keyfile_key *keyfile_find(const struct keyfile *file,
+				       const char *identity)
+{
+	return find(&file->keys, KEYFILE_SERVER, identity);
+}
+
+const struct keyfile_key *keyfile_for_host(const struct keyfile *file,
+					   const char *host)
+{
+	const struct keyfile_key *found = NULL;
+
+	for (size_t i = 0; i < file->keys.count; i++) {
+		const struct keyfile_key *key = &file->keys.keys[i];
+
+		if (key->role != KEYFILE_CLIENT)
+			continue;
+		if (key->host && strcasecmp(key->host, host) == 0)
+			return key;
+		if (!key->host)
+			found = key;
+	}
+	return found;
+}
+
+int keyfile_generate(char hex[KEYFILE_HEX_SIZE])
+{
+	uint8_t key[KEYFILE_KEY_SIZE];
+	ssize_t n;
+
+	do
+		n = getrandom(key, sizeof(key), 0);
+	while (n < 0 && errno == EINTR);
+	if (n != (ssize_t)sizeof(key))
+		return n < 0 ? -errno : -EIO;
+	for (size_t i = 0; i < sizeof(key); i++)
+		sprintf(hex + 2 * i, "%02x", key[i]);
+	explicit_bzero(key, sizeof(key));
+	return 0;
+}

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: MIT
+ * Sockets of both ends. Owns nothing: descriptors go to the caller. */
+#include "wire/net.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/util.h"
+
+#define NET_GAI_BASE (-10000)
+#define LISTEN_BACKLOG 1024
+/* Without it a stalled peer swallows 4 MB before send() says EAGAIN. */
+#define SENDER_NOTSENT_LOWAT (16 * 1024)
+
+static int copy_part(char *to, size_t size, const char *from, size_t length)
+{
+	if (length >= size)
+		return -EINVAL;
+	memcpy(to, from, length);
+	to[length] = '\0';
+	return 0;
+}
+
+static bool port_valid(const char *port)
+{
+	char *end;
+	unsigned long number;
+
+	if (*port < '0' || *port > '9') /* a service name */
+		return *port != '\0' && !strchr(port, ':');
+	number = strtoul(port, &end, 10);
+	return *end == '\0' && strlen(port) <= 5 && number <= 65535;
+}
+
+/* Splits "[V6]" or "[V6]:PORT"; *ret_rest points behind the bracket. */
+static int parse_bracket(struct net_endpoint *endpoint, const char *text,
+			 const char **ret_rest, const char **ret_problem)
+{
+	const char *close_bracket = strchr(text, ']');
+
+	if (!close_bracket) {
+		*ret_problem = "the closing ] is missing";
+		return -EINVAL;
+	}
+	if (close_bracket[1] && close_bracket[1] != ':') {
+		*ret_problem = "only :PORT may follow the ]";
+		return -EINVAL;
+	}
+	*ret_rest = close_bracket + 1;
+	*ret_problem = "the address is too long";
+	return copy_part(endpoint->host, sizeof(endpoint->host), text + 1,
+			 (size_t)(close_bracket - text - 1));
+}
+
+static int set_port(struct net_endpoint *endpoint, const char *port,
+		    const char **ret_problem)
+{
+	*ret_problem = "a port is a number from 0 to 65535 or a service name";
+	if (!port_valid(port))
+		return -EINVAL;
+	return copy_part(endpoint->port, sizeof(endpoint->port), port,
+			 strlen(port));
+}
+
+int net_parse_endpoint(struct net_endpoint *ret, const char *text,
+		       const char **ret_problem)
+{
+	struct net_endpoint endpoint = {.port = NET_DEFAULT_PORT};
+	const char *rest = strchr(text, ':');
+	int r;
+
+	if (*text == '[') {
+		r = parse_bracket(&endpoint, text, &rest, ret_problem);
+	} else {
+		if (!rest || strchr(rest + 1, ':')) /* none, or a bare V6 */
+			rest = text + strlen(text);
+		*ret_problem = "the host name is too long";
+		r = copy_part(endpoint.host, sizeof(endpoint.host), text,
+			      (size_t)(rest - text));
+	}
+	if (r < 0)
+		return r;
+	if (!*endpoint.host) {
+		*ret_problem = "the host name is missing";
+		return -EINVAL;
+	}
+	if (*rest == ':') {
+		r = set_port(&endpoint, rest + 1, ret_problem);
+		if (r < 0)
+			return r;
+	}
+	if (strspn(endpoint.port, "0") == strlen(endpoint.port)) {
+		*ret_problem = "nobody can connect to port 0";
+		return -EINVAL;
+	}
+	*ret = endpoint;
+	return 0;
+}
+
+bool net_zone_name_valid(const char *zone)
+{
+	size_t length = strspn(zone, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				     "abcdefghijklmnopqrstuvwxyz"
+				     "0123456789._-");
+
+	return length > 0 && length < NET_ZONE_SIZE && !zone[length];
+}
+
+static int parse_zone(char *zone, const char *text, const char **ret_address,
+		      const char **ret_problem)
+{
+	const char *equals = strchr(text, '=');
+
+	*ret_problem = "a zone name is 1 to 63 letters, digits, '.', '_', '-'";
+	if (!equals) {
+		strcpy(zone, "all");
+		*ret_address = text;
+		return 0;
+	}
+	if (copy_part(zone, NET_ZONE_SIZE, text, (size_t)(equals - text)) < 0 ||
+	    !net_zone_name_valid(zone))
+		return -EINVAL;
+	*ret_address = equals + 1;
+	return 0;
+}
+
+int net_parse_listen(struct net_endpoint *ret, char *zone, const char *text,
+		     const char **ret_problem)
+{
+	struct net_endpoint endpoint = {.port = NET_DEFAULT_PORT};
+	char zone_name[NET_ZONE_SIZE];
+	const char *address, *rest;
+	int r;
+
+	r = parse_zone(zone_name, text, &address, ret_problem);
+	if (r < 0)
+		return r;
+	if (*address == '[') {
+		r = parse_bracket(&endpoint, address, &rest, ret_problem);
+		if (r == 0 && *rest == ':')
+			rest++;
+	} else {
+		rest = strchr(address, ':');
+		if (rest && strchr(rest + 1, ':')) {
+			*ret_problem = "an IPv6 address goes in brackets: "
+				       "[ADDRESS]:PORT";
+			return -EINVAL;
+		}
+		*ret_problem = "the address is too long";
+		r = copy_part(endpoint.host, sizeof(endpoint.host), address,
+			      rest ? (size_t)(rest - address) : 0);
+		rest = rest ? rest + 1 : address;
+	}
+	if (r == 0)
+		r = set_port(&endpoint, rest, ret_problem);
+	if (r < 0)
+		return r;
+	*ret = endpoint;
+	memcpy(zone, zone_name, sizeof(zone_name));
+	return 0;
+}
+
+static int resolve(const struct net_endpoint *endpoint, int flags,
+		   struct addrinfo **ret)
+{
+	const struct addrinfo hints = {
+	    .ai_family = AF_UNSPEC,
+	    .ai_socktype = SOCK_STREAM,
+	    .ai_flags = flags,
+	};
+	const char *host = *endpoint->host ? endpoint->host : NULL;
+	int r = getaddrinfo(host, endpoint->port, &hints, ret);
+
+	if (r == EAI_SYSTEM)
+		return -errno;
+	return r == 0 ? 0 : NET_GAI_BASE + r;
+}
+
+int net_resolve(const struct net_endpoint *endpoint, struct addrinfo **ret)
+{
+	return resolve(endpoint, AI_ADDRCONFIG, ret);
+}
+
+static int listen_one(const struct addrinfo *address)
+{
+	_cleanup_close_ int fd = -1;
+	const int on = 1;
+
+	fd = socket(address->ai_family,
+		    SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
+		return -errno;
+	/* Apart from the IPv4 socket, whatever net.ipv6.bindv6only says. */
+	if (address->ai_family == AF_INET6 &&
+	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
+		return -errno;
+	if (bind(fd, address->ai_addr, address->ai_addrlen) < 0)
+		return -errno;
+	if (listen(fd, LISTEN_BACKLOG) < 0)
+		return -errno;
+	return TAKE_FD(fd);
+}
+
+/* A kernel without IPv6 (or IPv4) is no error when the other one works. */
+static bool family_missing(int error)
+{
+	return error == -EAFNOSUPPORT || error == -EADDRNOTAVAIL;
+}
+
+int net_listen(const struct net_endpoint *endpoint, int fds[NET_LISTENERS_MAX])
+{
+	struct addrinfo *addresses;
+	int count = 0, skipped = 0, r;
+
+	r = resolve(endpoint, AI_PASSIVE, &addresses);
+	if (r < 0)
+		return r;
+	for (const struct addrinfo *a = addresses;
+	     a && count < NET_LISTENERS_MAX; a = a->ai_next) {
+		r = listen_one(a);
+		if (r >= 0) {
+			fds[count++] = r;
+		} else if (!*endpoint->host && family_missing(r)) {
+			skipped = r;
+		} else {
+			break;
+		}
+		r = 0;
+	}
+	freeaddrinfo(addresses);
+	if (r == 0 && count == 0)
+		r = skipped ? skipped : -EADDRNOTAVAIL;
+	if (r < 0) {
+		while (count > 0)
+			fd_close(fds[--count]);
+		return r;
+	}
+	return count;
+}
+
+const char *net_strerror(int error)
+{
+	if (error <= NET_GAI_BASE + 200 && error >= NET_GAI_BASE - 200)
+		return gai_strerror(error - NET_GAI_BASE);
+	return strerror(-error);
+}
+
+int net_connect(const struct addrinfo *address, int rcvbuf_size)
+{
+	_cleanup_close_ int fd = -1;
+
+	fd = socket(address->ai_family,
+		    SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	/* Before connect(): the window is agreed on in the handshake. */
+	if (rcvbuf_size > 0 &&
+	    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &rcvbuf_size,
+		       sizeof(rcvbuf_size)) < 0)
+		return -errno;
+	if (connect(fd, address->ai_addr, address->ai_addrlen) < 0 &&
+	    errno != EINPROGRESS)
+		return -errno;
+	return TAKE_FD(fd);
+}
+
+int net_connect_result(int fd)
+{
+	socklen_t size = sizeof(int);
+	int error;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
+		return -errno;
+	return -error;
+}
+
+static void set_int(int fd, int level, int option, int value)
+{
+	/* Failing means that the peer is gone, which reading will tell. */
+	(void)setsockopt(fd, level, option, &value, sizeof(value));
+}
+
+static void set_keepalive(int fd, int idle_s, int interval_s, int count)
+{
+	set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle_s);
+	set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval_s);
+	set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, count);
+}
+
+void net_setup_sender(int fd, unsigned user_timeout_ms)
+{
+	set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, SENDER_NOTSENT_LOWAT);
+	set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)user_timeout_ms);
+	set_keepalive(fd, 10, 5, 3);
+}
+
+void net_setup_bulk(int fd)
+{
+	set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, -1); /* no limit */
+}
+
+void net_setup_receiver(int fd)
+{
+	set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	set_keepalive(fd, 10, 5, 3);
+}
+
+void net_address_name(const struct sockaddr_storage *address, char *name)
+{
+	char host[INET6_ADDRSTRLEN] = "?";
+	const struct sockaddr_in *v4 = (const void *)address;
+	const struct sockaddr_in6 *v6 = (const void *)address;
+
+	if (address->ss_family == AF_INET) {
+		inet_ntop(AF_INET, &v4->sin_addr, host, sizeof(host));
+		snprintf(name, NET_ADDRESS_SIZE, "%s:%u", host,
+			 ntohs(v4->sin_port));
+	} else if (address->ss_family == AF_INET6 &&
+		   IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
+		inet_ntop(AF_INET, &v6->sin6_addr.s6_addr[12], host,
+			  sizeof(host));
+		snprintf(name, NET_ADDRESS_SIZE, "%s:%u", host,
+			 ntohs(v6->sin6_port));
+	} else if (address->ss_family == AF_INET6) {
+		inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof(host));
+		snprintf(name, NET_ADDRESS_SIZE, "[%s]:%u", host,
+			 ntohs(v6->sin6_port));
+	} else {
+		snprintf(name, NET_ADDRESS_SIZE, "a local socket");
+	}
+}
+
+uint64_t net_raise_nofile(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return 0;
+	if (limit.rlim_cur < limit.rlim_max) {
+		const struct rlimit raised = {limit.rlim_max, limit.rlim_max};
+
+		if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
+			return raised.rlim_cur;
+	}
+	return limit.rlim_cur;
+}

@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: MIT
+libintercom_a_SOURCES += \
+	src/wire/gnutls-table.c src/wire/gnutls-table.h \
+	src/wire/keyfile.c src/wire/keyfile.h \
+	src/wire/net.c src/wire/net.h \
+	src/wire/resolver.c src/wire/resolver.h \
+	src/wire/transport.c src/wire/transport.h

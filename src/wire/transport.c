@@ -1,0 +1,699 @@
+/* SPDX-License-Identifier: MIT
+ * The only file that knows GnuTLS. GnuTLS writes through push(), which takes
+ * everything: what the socket does not, waits in a buffer until it does. So no
+ * call into GnuTLS ever has to be repeated with the same data. */
+#include "wire/transport.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "wire/gnutls-table.h"
+
+enum {
+	RECORD_SIZE_MAX = 16384, /* RFC 8446, 5.1 */
+	/* Of a stranger; a handshake of ours takes some 500 bytes. */
+	HANDSHAKE_SIZE_MAX = 32768,
+	HANDSHAKE_MESSAGE_SIZE_MAX = 8192,
+	/* In one call: a fast peer must not keep us in it. */
+	RECEIVE_TURN_SIZE = 4 * RECORD_SIZE_MAX,
+	/* What may wait for the socket: a record, and what GnuTLS says itself.
+	 */
+	OUT_SIZE_MAX = 2 * RECORD_SIZE_MAX,
+	PROBLEM_SIZE = 128,
+};
+
+/* One hash, and key exchange always with ECDHE: +PSK would be without. GnuTLS
+ * wants to hear of a signature algorithm although none is used. The server, who
+ * has most to encrypt, chooses the cipher. */
+#define PRIORITIES(ciphers)                                                    \
+	"NONE:+VERS-TLS1.3:" ciphers ":+AEAD:+ECDHE-PSK:"                      \
+	"+GROUP-X25519:+GROUP-SECP256R1:"                                      \
+	"+SIGN-ECDSA-SECP256R1-SHA256:%SERVER_PRECEDENCE"
+
+struct transport_keys {
+	struct keyfile *file;
+	gnutls_priority_t priorities;
+	gnutls_psk_server_credentials_t server;
+};
+
+struct tls {
+	int fd;
+	gnutls_session_t session;
+	struct transport_keys *keys;
+	gnutls_psk_client_credentials_t client; /* or NULL: the server's side */
+	uint8_t *out; /* what the socket has not taken; or NULL */
+	size_t out_begin, out_size;
+	size_t budget;	/* what pull() may still read */
+	int send_flags; /* MSG_MORE or 0 */
+	int error;	/* of the socket; it is broken */
+	bool shaken;	/* GnuTLS is done with the handshake */
+	bool ready;	/* so are we */
+	bool said_bye;
+	char identity[KEYFILE_IDENTITY_SIZE];
+	uint64_t serial;     /* of the key that is used; 0: of none */
+	uint64_t generation; /* of the keys, when last looked at */
+	bool authorised;
+	char problem[PROBLEM_SIZE];
+};
+
+struct transport {
+	int fd;
+	struct tls *tls; /* NULL: plain */
+};
+
+/* What all the rest calls: loaded with the first keys, and constant then. */
+static const struct gnutls_table *gnutls;
+
+/* --- keys --- */
+
+/* GnuTLS frees it. */
+static int give_key(gnutls_datum_t *ret, const struct keyfile_key *key)
+{
+	ret->data = (*gnutls->malloc)(KEYFILE_KEY_SIZE);
+	if (!ret->data)
+		return GNUTLS_E_MEMORY_ERROR;
+	ret->size = KEYFILE_KEY_SIZE;
+	if (key) {
+		memcpy(ret->data, key->key, KEYFILE_KEY_SIZE);
+		return 0;
+	}
+	return gnutls->rnd(GNUTLS_RND_KEY, ret->data, ret->size);
+}
+
+/* To a name that is not in the file belongs a key that nobody has: the peer
+ * then sees the same as with a wrong key, and learns no names. */
+static int on_server_key(gnutls_session_t session, const gnutls_datum_t *name,
+			 gnutls_datum_t *ret)
+{
+	struct tls *tls = gnutls->session_get_ptr(session);
+	const struct keyfile_key *key = NULL;
+
+	if (name->size < sizeof(tls->identity)) {
+		memcpy(tls->identity, name->data, name->size);
+		tls->identity[name->size] = '\0';
+		/* A name with a 0 in it is shorter than it says. */
+		if (strlen(tls->identity) == name->size)
+			key = keyfile_find(tls->keys->file, tls->identity);
+	}
+	tls->serial = key ? key->serial : 0;
+	return give_key(ret, key);
+}
+
+/* With these instructions AES is quicker than ChaCha20, without them slower. */
+static bool cpu_has_aes(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	return __builtin_cpu_supports("aes");
+#elif defined(__aarch64__)
+	return getauxval(AT_HWCAP) & HWCAP_AES;
+#else
+	return false;
+#endif
+}
+
+int transport_keys_new(struct transport_keys **ret, struct keyfile *file,
+		       const char **ret_problem)
+{
+	const char *priorities =
+	    cpu_has_aes() ? PRIORITIES("+AES-128-GCM:+CHACHA20-POLY1305")
+			  : PRIORITIES("+CHACHA20-POLY1305:+AES-128-GCM");
+	struct transport_keys *keys = calloc(1, sizeof(*keys));
+
+	gnutls = gnutls_table_load(ret_problem);
+	if (!keys || !gnutls) {
+		if (gnutls)
+			*ret_problem = strerror(ENOMEM);
+		keyfile_free(file);
+		free(keys);
+		return gnutls ? -ENOMEM : -ELIBACC;
+	}
+	keys->file = file;
+	if (gnutls->priority_init(&keys->priorities, priorities, NULL) < 0 ||
+	    gnutls->psk_allocate_server_credentials(&keys->server) < 0) {
+		transport_keys_free(keys);
+		*ret_problem = "TLS 1.3 is switched off in the settings of "
+			       "GnuTLS, or memory is short";
+		return -EOPNOTSUPP;
+	}
+	gnutls->psk_set_server_credentials_function2(keys->server,
+						     on_server_key);
+	*ret = keys;
+	return 0;
+}
+
+struct transport_keys *transport_keys_free(struct transport_keys *keys)
+{
+	if (!keys)
+		return NULL;
+	if (keys->server)
+		gnutls->psk_free_server_credentials(keys->server);
+	if (keys->priorities)
+		gnutls->priority_deinit(keys->priorities);
+	keyfile_free(keys->file);
+	free(keys);
+	return NULL;
+}
+
+void transport_keys_refresh(struct transport_keys *keys)
+{
+	char problem[KEYFILE_PROBLEM_SIZE];
+	int r;
+
+	if (!keys)
+		return;
+	r = keyfile_refresh(keys->file, problem);
+	if (r > 0)
+		log_notice("The keys in '%s' have changed: %zu now",
+			   keyfile_path(keys->file), keyfile_count(keys->file));
+	else if (r < 0)
+		log_error("The keys in '%s' cannot be read again, those from "
+			  "before stay: %s",
+			  keyfile_path(keys->file), problem);
+}
+
+/* --- between GnuTLS and the socket --- */
+
+static ssize_t pull(gnutls_transport_ptr_t userdata, void *buffer, size_t size)
+{
+	struct tls *tls = userdata;
+	ssize_t n;
+
+	if (tls->budget == 0) {
+		if (!tls->ready)
+			tls->error = -EPROTO; /* says far too much */
+		gnutls->transport_set_errno(tls->session,
+					    tls->ready ? EAGAIN : EPROTO);
+		return -1;
+	}
+	n = recv(tls->fd, buffer, size < tls->budget ? size : tls->budget, 0);
+	if (n >= 0) {
+		tls->budget -= (size_t)n;
+		return n;
+	}
+	if (errno != EAGAIN && errno != EINTR)
+		tls->error = -errno;
+	gnutls->transport_set_errno(tls->session, errno);
+	return -1;
+}
+
+/* Keeps what comes after the first SKIP bytes. */
+static int keep(struct tls *tls, const giovec_t *iov, int count, size_t size,
+		size_t skip)
+{
+	uint8_t *out;
+
+	size -= skip;
+	if (tls->out_begin + tls->out_size + size > OUT_SIZE_MAX)
+		return -ENOBUFS;
+	out = realloc(tls->out, tls->out_begin + tls->out_size + size);
+	if (!out)
+		return -ENOMEM;
+	tls->out = out;
+	out += tls->out_begin + tls->out_size;
+	tls->out_size += size;
+	for (int i = 0; i < count; i++) {
+		size_t part = skip < iov[i].iov_len ? skip : iov[i].iov_len;
+
+		memcpy(out, (const uint8_t *)iov[i].iov_base + part,
+		       iov[i].iov_len - part);
+		out += iov[i].iov_len - part;
+		skip -= part;
+	}
+	return 0;
+}
+
+static ssize_t send_some(struct tls *tls, const giovec_t *iov, int count)
+{
+	const struct msghdr message = {
+	    .msg_iov = (struct iovec *)iov,
+	    .msg_iovlen = (size_t)count,
+	};
+	ssize_t n;
+
+	do
+		n = sendmsg(tls->fd, &message, MSG_NOSIGNAL | tls->send_flags);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EAGAIN ? 0 : -errno;
+	return n;
+}
+
+static ssize_t push(gnutls_transport_ptr_t userdata, const giovec_t *iov,
+		    int count)
+{
+	struct tls *tls = userdata;
+	ssize_t n = tls->error;
+	size_t size = 0;
+
+	for (int i = 0; i < count; i++)
+		size += iov[i].iov_len;
+	if (n == 0 && tls->out_size == 0)
+		n = send_some(tls, iov, count);
+	if (n >= 0 && (size_t)n < size) {
+		int r = keep(tls, iov, count, size, (size_t)n);
+
+		n = r < 0 ? r : n;
+	}
+	if (n >= 0)
+		return (ssize_t)size;
+	tls->error = (int)n;
+	gnutls->transport_set_errno(tls->session, (int)-n);
+	return -1;
+}
+
+/* 0 when nothing waits any more, -EAGAIN, or another negative errno. */
+static int flush(struct tls *tls)
+{
+	while (tls->error == 0 && tls->out_size > 0) {
+		const giovec_t iov = {tls->out + tls->out_begin, tls->out_size};
+		ssize_t n = send_some(tls, &iov, 1);
+
+		if (n == 0)
+			return -EAGAIN;
+		if (n < 0) {
+			tls->error = (int)n;
+			break;
+		}
+		tls->out_begin += (size_t)n;
+		tls->out_size -= (size_t)n;
+	}
+	if (tls->out) {
+		free(TAKE_PTR(tls->out));
+		tls->out_begin = tls->out_size = 0;
+	}
+	return tls->error;
+}
+
+/* --- life --- */
+
+static void free_tls(struct tls *tls)
+{
+	if (!tls)
+		return;
+	if (tls->session)
+		gnutls->deinit(tls->session);
+	if (tls->client)
+		gnutls->psk_free_client_credentials(tls->client);
+	free(tls->out);
+	free(tls);
+}
+
+int transport_new_plain(struct transport **ret, int fd)
+{
+	struct transport *transport = calloc(1, sizeof(*transport));
+
+	if (!transport) {
+		fd_close(fd);
+		return -ENOMEM;
+	}
+	transport->fd = fd;
+	*ret = transport;
+	return 0;
+}
+
+struct transport *transport_free(struct transport *transport)
+{
+	if (!transport)
+		return NULL;
+	free_tls(transport->tls);
+	fd_close(transport->fd);
+	free(transport);
+	return NULL;
+}
+
+static int set_client_key(struct tls *tls, const struct keyfile_key *key)
+{
+	const gnutls_datum_t name = {
+	    .data = (unsigned char *)tls->identity,
+	    .size = (unsigned)strlen(key->identity),
+	};
+	unsigned char copy[KEYFILE_KEY_SIZE];
+	const gnutls_datum_t secret = {copy, sizeof(copy)};
+	int r;
+
+	strcpy(tls->identity, key->identity);
+	tls->serial = key->serial;
+	memcpy(copy, key->key, sizeof(copy));
+	r = gnutls->psk_allocate_client_credentials(&tls->client);
+	if (r == 0)
+		r = gnutls->psk_set_client_credentials2(
+		    tls->client, &name, &secret, GNUTLS_PSK_KEY_RAW);
+	explicit_bzero(copy, sizeof(copy));
+	return r;
+}
+
+/* KEY is NULL on the server's side. A GnuTLS code. */
+static int set_up(struct tls *tls, const struct keyfile_key *key)
+{
+	unsigned flags = key ? GNUTLS_CLIENT : GNUTLS_SERVER;
+	int r;
+
+	r = gnutls->init(&tls->session, flags | GNUTLS_NONBLOCK |
+					    GNUTLS_NO_SIGNAL |
+					    GNUTLS_NO_TICKETS);
+	if (r < 0)
+		return r;
+	gnutls->session_set_ptr(tls->session, tls);
+	gnutls->transport_set_ptr(tls->session, tls);
+	gnutls->transport_set_pull_function(tls->session, pull);
+	gnutls->transport_set_vec_push_function(tls->session, push);
+	gnutls->handshake_set_max_packet_length(tls->session,
+						HANDSHAKE_MESSAGE_SIZE_MAX);
+	r = gnutls->priority_set(tls->session, tls->keys->priorities);
+	if (r < 0)
+		return r;
+	if (!key)
+		return gnutls->credentials_set(tls->session, GNUTLS_CRD_PSK,
+					       tls->keys->server);
+	r = set_client_key(tls, key);
+	if (r < 0)
+		return r;
+	return gnutls->credentials_set(tls->session, GNUTLS_CRD_PSK,
+				       tls->client);
+}
+
+static int new_tls(struct transport **ret, int fd, struct transport_keys *keys,
+		   const struct keyfile_key *key)
+{
+	struct transport *transport;
+	int r;
+
+	r = transport_new_plain(&transport, fd);
+	if (r < 0)
+		return r;
+	transport->tls = calloc(1, sizeof(*transport->tls));
+	if (!transport->tls) {
+		transport_free(transport);
+		return -ENOMEM;
+	}
+	transport->tls->fd = fd;
+	transport->tls->keys = keys;
+	transport->tls->budget = HANDSHAKE_SIZE_MAX;
+	if (set_up(transport->tls, key) < 0) {
+		transport_free(transport);
+		return -ENOMEM; /* all else has been tried with the keys */
+	}
+	*ret = transport;
+	return 0;
+}
+
+int transport_new_server(struct transport **ret, int fd,
+			 struct transport_keys *keys)
+{
+	return new_tls(ret, fd, keys, NULL);
+}
+
+int transport_new_client(struct transport **ret, int fd,
+			 struct transport_keys *keys, const char *host)
+{
+	const struct keyfile_key *key = keyfile_for_host(keys->file, host);
+
+	if (!key) {
+		fd_close(fd);
+		return -ENOKEY;
+	}
+	return new_tls(ret, fd, keys, key);
+}
+
+int transport_fd(const struct transport *transport)
+{
+	return transport->fd;
+}
+
+/* --- handshake --- */
+
+static int fail(struct tls *tls, int error, const char *problem)
+{
+	snprintf(tls->problem, sizeof(tls->problem), "%s", problem);
+	return error;
+}
+
+/* The server knows what is wrong; it tells its log, not the client. */
+static int refuse_client(struct tls *tls)
+{
+	char problem[PROBLEM_SIZE];
+	bool presentable = keyfile_identity_valid(tls->identity);
+
+	snprintf(problem, sizeof(problem), "%s '%s'",
+		 tls->serial ? "the key is not that of" : "there is no key for",
+		 presentable ? tls->identity : "?");
+	return fail(tls, -EACCES, problem);
+}
+
+static int refused_by_peer(struct tls *tls)
+{
+	gnutls_alert_description_t alert = gnutls->alert_get(tls->session);
+	char problem[PROBLEM_SIZE];
+
+	snprintf(problem, sizeof(problem), "%s%s%s: %s",
+		 tls->client ? "the server does not accept the key of '"
+			     : "the client gave up",
+		 tls->client ? tls->identity : "", tls->client ? "'" : "",
+		 gnutls->alert_get_name(alert));
+	return fail(tls, -EACCES, problem);
+}
+
+/* CODE is what gnutls_handshake() said. */
+static int explain(struct tls *tls, int code)
+{
+	if (tls->error == -EPROTO)
+		return fail(tls, -EPROTO, "the handshake is too long");
+	if (tls->error)
+		return fail(tls, tls->error, strerror(-tls->error));
+	switch (code) {
+	case GNUTLS_E_PREMATURE_TERMINATION:
+		return fail(tls, -ECONNRESET,
+			    "the connection was closed in the handshake");
+	case GNUTLS_E_FATAL_ALERT_RECEIVED:
+		return refused_by_peer(tls);
+	case GNUTLS_E_UNEXPECTED_PACKET:
+	case GNUTLS_E_UNEXPECTED_PACKET_LENGTH:
+	case GNUTLS_E_UNSUPPORTED_VERSION_PACKET:
+	case GNUTLS_E_RECORD_OVERFLOW:
+		return fail(tls, -EPROTO,
+			    "the peer does not speak TLS (has it a key?)");
+	case GNUTLS_E_RECEIVED_ILLEGAL_PARAMETER:
+	case GNUTLS_E_DECRYPTION_FAILED:
+		/* The proof of the key was wrong, on either side. */
+		if (tls->client)
+			return fail(tls, -EACCES,
+				    "the server has not the same key");
+		return refuse_client(tls);
+	default:
+		return fail(tls, -EPROTO, gnutls->strerror(code));
+	}
+}
+
+/* Tells the peer, if the socket takes it. */
+static int handshake_failed(struct tls *tls, int code)
+{
+	int r = explain(tls, code);
+
+	if (tls->error == 0)
+		(void)gnutls->alert_send_appropriate(tls->session, code);
+	return r;
+}
+
+/* Whether the handshake was the one that is wanted. GnuTLS knows nothing else
+ * with these priorities; it costs little to make sure. */
+static bool is_proof(const struct tls *tls)
+{
+	return tls->serial != 0 &&
+	       gnutls->protocol_get_version(tls->session) == GNUTLS_TLS1_3 &&
+	       gnutls->kx_get(tls->session) == GNUTLS_KX_ECDHE_PSK &&
+	       gnutls->auth_get_type(tls->session) == GNUTLS_CRD_PSK;
+}
+
+static int shake(struct tls *tls)
+{
+	int r;
+
+	do
+		r = gnutls->handshake(tls->session);
+	while (r < 0 && r != GNUTLS_E_AGAIN && !gnutls->error_is_fatal(r));
+	if (r == GNUTLS_E_AGAIN) {
+		r = flush(tls);
+		return r < 0 ? r : -EAGAIN;
+	}
+	if (r < 0)
+		return handshake_failed(tls, r);
+	if (!is_proof(tls))
+		return fail(tls, -EACCES, "the peer has not used the key");
+	tls->shaken = true;
+	return 0;
+}
+
+int transport_handshake(struct transport *transport)
+{
+	struct tls *tls = transport->tls;
+	int r;
+
+	if (!tls || tls->ready)
+		return 0;
+	r = tls->shaken ? 0 : shake(tls);
+	if (r == 0)
+		r = flush(tls);
+	tls->ready = r == 0;
+	return r;
+}
+
+uint32_t transport_events(const struct transport *transport)
+{
+	const struct tls *tls = transport->tls;
+
+	return tls && tls->out_size > 0 ? EPOLLOUT : EPOLLIN;
+}
+
+const char *transport_problem(const struct transport *transport)
+{
+	return transport->tls ? transport->tls->problem : "";
+}
+
+const char *transport_identity(const struct transport *transport)
+{
+	const struct tls *tls = transport->tls;
+
+	return tls && tls->ready ? tls->identity : NULL;
+}
+
+bool transport_authorised(struct transport *transport)
+{
+	struct tls *tls = transport->tls;
+	const struct keyfile_key *key;
+
+	if (!tls || !tls->ready || tls->client)
+		return true;
+	if (tls->generation != keyfile_generation(tls->keys->file)) {
+		key = keyfile_find(tls->keys->file, tls->identity);
+		tls->authorised = key && key->serial == tls->serial;
+		tls->generation = keyfile_generation(tls->keys->file);
+	}
+	return tls->authorised;
+}
+
+/* --- data --- */
+
+static ssize_t tls_recv(struct tls *tls, void *buffer, size_t size)
+{
+	ssize_t n;
+
+	(void)flush(tls); /* if it fails, reading tells */
+	tls->budget = RECEIVE_TURN_SIZE;
+	do
+		n = gnutls->record_recv(tls->session, buffer, size);
+	while (n < 0 && n != GNUTLS_E_AGAIN && !gnutls->error_is_fatal((int)n));
+	if (n >= 0)
+		return n;
+	if (n == GNUTLS_E_AGAIN)
+		return -EAGAIN;
+	if (tls->error)
+		return tls->error;
+	return n == GNUTLS_E_PREMATURE_TERMINATION ? -ECONNRESET : -EBADMSG;
+}
+
+ssize_t transport_recv(struct transport *transport, void *buffer, size_t size)
+{
+	ssize_t n;
+
+	if (transport->tls)
+		return tls_recv(transport->tls, buffer, size);
+	do
+		n = recv(transport->fd, buffer, size, 0);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+size_t transport_pending(const struct transport *transport)
+{
+	return transport->tls
+		   ? gnutls->record_check_pending(transport->tls->session)
+		   : 0;
+}
+
+size_t transport_queued(const struct transport *transport)
+{
+	int size = 0;
+
+	if (ioctl(transport->fd, FIONREAD, &size) < 0 || size < 0)
+		size = 0;
+	return (size_t)size + transport_pending(transport);
+}
+
+static ssize_t tls_send(struct tls *tls, const void *data, size_t size,
+			enum transport_more more)
+{
+	ssize_t n = flush(tls);
+
+	if (n < 0 || size == 0)
+		return n;
+	tls->send_flags = more == TRANSPORT_MORE ? MSG_MORE : 0;
+	n = gnutls->record_send(tls->session, data, size);
+	tls->send_flags = 0;
+	if (n >= 0)
+		return n;
+	return tls->error ? tls->error : -EIO;
+}
+
+ssize_t transport_send(struct transport *transport, const void *data,
+		       size_t size, enum transport_more more)
+{
+	int flags = MSG_NOSIGNAL | (more == TRANSPORT_MORE ? MSG_MORE : 0);
+	ssize_t n;
+
+	if (transport->tls)
+		return tls_send(transport->tls, data, size, more);
+	do
+		n = send(transport->fd, data, size, flags);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+/* One record. */
+static ssize_t tls_send_page(struct tls *tls, const struct page *page,
+			     uint64_t *offset, size_t size)
+{
+	uint8_t record[RECORD_SIZE_MAX];
+	ssize_t n = flush(tls);
+
+	if (n < 0)
+		return n;
+	n = page_read(page, *offset, record,
+		      size < sizeof(record) ? size : sizeof(record));
+	if (n > 0)
+		n = tls_send(tls, record, (size_t)n, TRANSPORT_NO_MORE);
+	if (n > 0)
+		*offset += (uint64_t)n;
+	return n;
+}
+
+ssize_t transport_send_page(struct transport *transport,
+			    const struct page *page, uint64_t *offset,
+			    size_t size)
+{
+	if (transport->tls)
+		return tls_send_page(transport->tls, page, offset, size);
+	return page_send(page, transport->fd, offset, size);
+}
+
+int transport_shutdown(struct transport *transport)
+{
+	struct tls *tls = transport->tls;
+	int r = 0;
+
+	if (tls && tls->ready && !tls->said_bye) {
+		tls->said_bye = true;
+		(void)gnutls->bye(tls->session, GNUTLS_SHUT_WR);
+	}
+	if (tls)
+		r = flush(tls);
+	if (r < 0)
+		return r;
+	return shutdown(transport->fd, SHUT_WR) < 0 ? -errno : 0;
+}

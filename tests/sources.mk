@@ -14,24 +14,24 @@ UNIT_TESTS = \
 	test-ctl-value \
 	test-gate \
 	test-gnutls-table \
-	test-hand \
+	test-fifo \
 	test-hook \
 	test-keyfile \
 	test-latency \
-	test-level \
+	test-samples \
 	test-log \
 	test-meter \
 	test-mixer \
 	test-net \
 	test-options \
-	test-page \
-	test-page-export \
+	test-tape \
+	test-export \
 	test-pcm \
 	test-peers \
-	test-player \
+	test-filesource \
 	test-poller \
 	test-ratelimit \
-	test-recorder \
+	test-microphone \
 	test-report \
 	test-resolver \
 	test-saver \
@@ -84,14 +84,14 @@ test_client_options_SOURCES = tests/test-client-options.c tests/arguments.h \
 test_client_options_LDADD = $(AM_CHECK_LIBS)
 test_connection_SOURCES = tests/test-connection.c
 test_connection_LDADD = $(AM_CHECK_LIBS)
-test_hand_SOURCES = tests/test-hand.c
-test_hand_LDADD = $(AM_CHECK_LIBS)
+test_fifo_SOURCES = tests/test-fifo.c
+test_fifo_LDADD = $(AM_CHECK_LIBS)
 test_keyfile_SOURCES = tests/test-keyfile.c
 test_keyfile_LDADD = $(AM_CHECK_LIBS)
 test_hook_SOURCES = tests/test-hook.c
 test_hook_LDADD = $(AM_CHECK_LIBS)
-test_level_SOURCES = tests/test-level.c
-test_level_LDADD = $(AM_CHECK_LIBS)
+test_samples_SOURCES = tests/test-samples.c
+test_samples_LDADD = $(AM_CHECK_LIBS)
 test_log_SOURCES = tests/test-log.c
 test_log_LDADD = $(AM_CHECK_LIBS)
 test_options_SOURCES = tests/test-options.c tests/capture.h
@@ -113,16 +113,16 @@ test_session_SOURCES = tests/test-session.c
 test_session_LDADD = $(AM_CHECK_LIBS)
 test_source_SOURCES = tests/test-source.c
 test_source_LDADD = $(AM_CHECK_LIBS)
-test_page_SOURCES = tests/test-page.c
-test_page_LDADD = $(AM_CHECK_LIBS)
-test_page_export_SOURCES = tests/test-page-export.c
-test_page_export_LDADD = $(AM_CHECK_LIBS)
+test_tape_SOURCES = tests/test-tape.c
+test_tape_LDADD = $(AM_CHECK_LIBS)
+test_export_SOURCES = tests/test-export.c
+test_export_LDADD = $(AM_CHECK_LIBS)
 test_net_SOURCES = tests/test-net.c
 test_net_LDADD = $(AM_CHECK_LIBS)
-test_player_SOURCES = tests/test-player.c
-test_player_LDADD = $(AM_CHECK_LIBS)
-test_recorder_SOURCES = tests/test-recorder.c tests/card.c tests/card.h
-test_recorder_LDADD = $(AM_CHECK_LIBS)
+test_filesource_SOURCES = tests/test-filesource.c
+test_filesource_LDADD = $(AM_CHECK_LIBS)
+test_microphone_SOURCES = tests/test-microphone.c tests/card.c tests/card.h
+test_microphone_LDADD = $(AM_CHECK_LIBS)
 test_announcement_SOURCES = tests/test-announcement.c tests/card.c tests/card.h
 test_announcement_LDADD = $(AM_CHECK_LIBS)
 test_poller_SOURCES = tests/test-poller.c

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Pages in the making, from the virtual card's microphone and from files. */
 #include "server/announcement.h"
+#include "tape-reader.h"
 
 #include <check.h>
 #include <errno.h>
@@ -22,7 +23,7 @@ enum {
 	PATIENCE_USEC = 30 * 1000000,
 };
 
-static const struct recorder_config config = {
+static const struct microphone_config config = {
     .device = "card",
     .format = {WAV_PCM, 16, 2, 48000},
     .period_frames = CHUNK,
@@ -43,8 +44,8 @@ static void on_opened(void *userdata)
 {
 	(void)userdata;
 	ck_assert_uint_eq(opened++, 0);
-	ck_assert_ptr_nonnull(announcement_page(page));
-	ck_assert_uint_eq(page_size(announcement_page(page)), 0);
+	ck_assert_ptr_nonnull(announcement_tape(page));
+	ck_assert_uint_eq(tape_size(announcement_tape(page)), 0);
 }
 
 static void on_speech(void *userdata)
@@ -52,7 +53,7 @@ static void on_speech(void *userdata)
 	(void)userdata;
 	ck_assert_uint_eq(opened, 1);
 	ck_assert_uint_eq(spoken++, 0);
-	speech_began_at = page_size(announcement_page(page)) / 4;
+	speech_began_at = tape_size(announcement_tape(page)) / 4;
 }
 
 static void on_grown(void *userdata)
@@ -144,11 +145,11 @@ static void talk(double seconds, struct chime *chime)
 
 static void read_page(void)
 {
-	const struct page *p = announcement_page(page);
+	const struct tape *p = announcement_tape(page);
 
-	ck_assert_uint_le(page_size(p), sizeof(frames));
-	ck_assert_int_eq(page_read(p, 0, frames, sizeof(frames)),
-			 (ssize_t)page_size(p));
+	ck_assert_uint_le(tape_size(p), sizeof(frames));
+	ck_assert_int_eq(read_tape(p, 0, frames, sizeof(frames)),
+			 (ssize_t)tape_size(p));
 }
 
 static int wav_of(const struct wav_format *format, const void *data,
@@ -223,7 +224,7 @@ START_TEST(a_page_has_exactly_its_frames)
 	ck_assert_uint_eq(info.chime_frames, 0);
 	ck_assert_uint_eq(speech_began_at, 0);
 	ck_assert_uint_gt(grown, 0);
-	ck_assert(page_ended(announcement_page(page)));
+	ck_assert(tape_ended(announcement_tape(page)));
 	read_page();
 	check_speech(0, info.frames, 0);
 }
@@ -256,7 +257,7 @@ START_TEST(a_page_without_an_end_is_stopped)
 	ck_assert_uint_eq(info.planned_frames, WAV_ENDLESS);
 	ck_assert_uint_gt(info.frames, 0);
 	/* Nothing comes after the end. */
-	ck_assert_uint_eq(page_size(announcement_page(page)), info.frames * 4);
+	ck_assert_uint_eq(tape_size(announcement_tape(page)), info.frames * 4);
 	announcement_stop(page, ANNOUNCEMENT_FAILED);
 	ck_assert_uint_eq(ended, 1);
 }
@@ -270,7 +271,7 @@ START_TEST(a_page_is_stopped_while_the_card_opens)
 	ck_assert_uint_eq(info.end, ANNOUNCEMENT_PREEMPTED);
 	run_until(&released);
 	ck_assert_uint_eq(opened, 0);
-	ck_assert_ptr_null(announcement_page(page));
+	ck_assert_ptr_null(announcement_tape(page));
 }
 END_TEST
 

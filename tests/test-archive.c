@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Pages that are kept as files, and which of them must go. */
 #include "server/archive.h"
+#include "tape-reader.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -22,7 +23,7 @@
 
 static const struct wav_format cd = {WAV_PCM, 16, 2, 44100};
 static struct archive_config config;
-static struct page *page;
+static struct tape *page;
 static struct archive_writer *writer;
 static int log_fd = -1; /* what goes to stderr */
 
@@ -34,7 +35,7 @@ static void setup(void)
 	signal(SIGPIPE, SIG_IGN);
 	folder_setup("archive");
 	config = (struct archive_config){.dir = folder};
-	ck_assert_int_eq(page_new(&page, &cd, WAV_ENDLESS), 0);
+	ck_assert_int_eq(tape_new(&page, &cd, WAV_ENDLESS), 0);
 	ck_assert_int_eq(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
 	ck_assert_int_eq(dup2(fds[1], STDERR_FILENO), STDERR_FILENO);
 	close(fds[1]);
@@ -44,7 +45,7 @@ static void setup(void)
 static void teardown(void)
 {
 	writer = archive_free(writer);
-	page = page_unref(page);
+	page = tape_unref(page);
 	folder_teardown();
 	close(log_fd);
 }
@@ -107,7 +108,7 @@ static void begin(const char *label)
 
 static void grow(const void *data, size_t size)
 {
-	ck_assert_int_eq(page_append(page, data, size), 0);
+	ck_assert_int_eq(tape_append(page, data, size), 0);
 	archive_push(writer);
 }
 
@@ -128,12 +129,12 @@ static bool is_done(void)
 
 static bool is_written(void)
 {
-	return archive_offset(writer) == page_size(page);
+	return archive_offset(writer) == tape_size(page);
 }
 
 static void end_and_wait(void)
 {
-	page_end(page);
+	tape_end(page);
 	archive_push(writer);
 	wait_until(is_done);
 	ck_assert_uint_eq(archive_offset(writer), UINT64_MAX);
@@ -197,7 +198,7 @@ START_TEST(nothing_is_lost_when_the_queue_is_full)
 	begin("all");
 	for (size_t i = 0; i < PIECES; i++)
 		grow(data + i * PIECE, PIECE);
-	page_end(page);
+	tape_end(page);
 	archive_push(writer);
 	writer = archive_free(writer);
 	ck_assert_int_eq(count_files(name), 1);
@@ -210,7 +211,7 @@ START_TEST(page_that_is_freed_early_is_kept_so_far)
 	char name[NAME_MAX + 1];
 
 	begin("all");
-	ck_assert_int_eq(page_append(page, "abcdefgh", 8), 0);
+	ck_assert_int_eq(tape_append(page, "abcdefgh", 8), 0);
 	writer = archive_free(writer);
 	ck_assert_int_eq(count_files(name), 1);
 	check_file(name, "abcdefgh", 8);
@@ -266,8 +267,8 @@ START_TEST(giving_up_after_the_end_keeps_the_file)
 	uint64_t offset;
 
 	memset(data, 'x', sizeof(data));
-	ck_assert_int_eq(page_append(page, data, sizeof(data)), 0);
-	page_end(page);
+	ck_assert_int_eq(tape_append(page, data, sizeof(data)), 0);
+	tape_end(page);
 	begin("all");
 	archive_push(writer);
 	archive_give_up(writer);
@@ -300,7 +301,7 @@ START_TEST(full_disk_costs_the_file_and_is_logged_once)
 
 	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
 	begin("all");
-	ck_assert_int_eq(page_append(page, samples, sizeof(samples)), 0);
+	ck_assert_int_eq(tape_append(page, samples, sizeof(samples)), 0);
 	/* It counts for the page's memory, too. */
 	limit_file_size(100000);
 	archive_push(writer);
@@ -316,7 +317,7 @@ START_TEST(full_disk_costs_the_file_and_is_logged_once)
 	ck_assert_ptr_nonnull(strstr(text, strerror(EFBIG)));
 	ck_assert_ptr_nonnull(strstr(text, folder));
 	ck_assert_int_eq(count_files(NULL), 0);
-	ck_assert_int_eq(page_read(page, sizeof(samples), back, 4), 4);
+	ck_assert_int_eq(read_tape(page, sizeof(samples), back, 4), 4);
 	ck_assert_mem_eq(back, "abcd", 4);
 }
 END_TEST

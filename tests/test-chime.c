@@ -303,7 +303,7 @@ static int tone_file(const struct wav_format *format)
 
 	ck_assert_ptr_nonnull(data);
 	for (uint32_t i = 0; i < format->rate; i++)
-		level_store(format, data + i * wav_frame_size(format),
+		samples_put(format, data + i * wav_frame_size(format),
 			    0.5 * sin(2 * M_PI * 441 * i / format->rate));
 	fd = chime_file(format, format->rate * wav_frame_size(format), data,
 			format->rate * wav_frame_size(format));
@@ -319,8 +319,8 @@ static unsigned count_waves(const struct wav_format *format)
 	unsigned count = 0;
 
 	for (size_t at = frame_size; at < chime_size(chime); at += frame_size)
-		if (level_sample(format, data + at) >= 0.01 &&
-		    level_sample(format, data + at - frame_size) < 0.01)
+		if (samples_get(format, data + at) >= 0.01 &&
+		    samples_get(format, data + at - frame_size) < 0.01)
 			count++;
 	return count;
 }
@@ -343,7 +343,7 @@ START_TEST(rates_are_converted_and_the_tone_stays)
 		ck_assert_uint_ge(count_waves(&to), 436);
 		ck_assert_uint_le(count_waves(&to), 446);
 		ck_assert_double_eq_tol(
-		    level_peak(&to, chime_data(chime), frames), 0.5, 0.03);
+		    samples_peak(&to, chime_data(chime), frames), 0.5, 0.03);
 	}
 }
 END_TEST

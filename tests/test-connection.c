@@ -22,7 +22,7 @@ enum {
 static const struct wav_format cd = {WAV_PCM, 16, 2, 44100};
 static sd_event *event;
 static struct poller *poller;
-static struct page *page;
+static struct tape *page;
 static struct connection *connection;
 static int peer, ends;
 static enum connection_end end;
@@ -58,7 +58,7 @@ static void setup(void)
 	ends = 0;
 	ck_assert_int_ge(sd_event_new(&event), 0);
 	ck_assert_int_eq(poller_new(&poller, event), 0);
-	ck_assert_int_eq(page_new(&page, &cd, WAV_ENDLESS), 0);
+	ck_assert_int_eq(tape_new(&page, &cd, WAV_ENDLESS), 0);
 	ck_assert_int_eq(
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
 	peer = fds[1];
@@ -70,7 +70,7 @@ static void setup(void)
 static void teardown(void)
 {
 	connection_free(connection);
-	page_unref(page);
+	tape_unref(page);
 	poller_free(poller);
 	sd_event_unref(event);
 	fd_close(peer);
@@ -78,7 +78,7 @@ static void teardown(void)
 
 static void append_piece(void)
 {
-	ck_assert_int_eq(page_append(page, piece, sizeof(piece)), 0);
+	ck_assert_int_eq(tape_append(page, piece, sizeof(piece)), 0);
 }
 
 /* What has been sent so far. */
@@ -99,7 +99,7 @@ static void run_until_ended(void)
 
 static bool caught_up(void)
 {
-	return connection_offset(connection) == page_size(page);
+	return connection_offset(connection) == tape_size(page);
 }
 
 /* Until its socket takes no more. */
@@ -116,7 +116,7 @@ static void expect_all_heard(void)
 	size_t samples = heard_size - HEADER_SIZE;
 
 	ck_assert_uint_gt(heard_size, HEADER_SIZE);
-	ck_assert_uint_eq(samples, page_size(page));
+	ck_assert_uint_eq(samples, tape_size(page));
 	for (size_t at = 0; at < samples; at += PIECE)
 		ck_assert_mem_eq(heard + HEADER_SIZE + at, piece, PIECE);
 }
@@ -127,7 +127,7 @@ START_TEST(a_page_is_a_header_and_its_samples)
 	connection_attach(connection, page, 0, MAX_LAG);
 	append_piece();
 	connection_push(connection);
-	page_end(page);
+	tape_end(page);
 	connection_push(connection);
 	ck_assert_int_eq(connection_state(connection), CONNECTION_CLOSING);
 	hear();
@@ -162,13 +162,13 @@ START_TEST(a_client_that_lags_skips_whole_frames)
 	fill_socket();
 	while (stats->skips == 0) {
 		ck_assert_uint_le(
-		    page_size(page) - connection_offset(connection), MAX_LAG);
+		    tape_size(page) - connection_offset(connection), MAX_LAG);
 		append_piece();
 		connection_push(connection);
 	}
 	ck_assert_uint_gt(stats->skipped, MAX_LAG);
 	ck_assert_uint_eq(stats->skipped % 4, 0);
-	ck_assert_uint_lt(page_size(page) - connection_offset(connection), 4);
+	ck_assert_uint_lt(tape_size(page) - connection_offset(connection), 4);
 }
 END_TEST
 
@@ -177,7 +177,7 @@ START_TEST(a_client_that_has_room_again_skips_nothing)
 {
 	connection_attach(connection, page, 0, MAX_LAG);
 	fill_socket();
-	while (page_size(page) - connection_offset(connection) <= MAX_LAG)
+	while (tape_size(page) - connection_offset(connection) <= MAX_LAG)
 		append_piece();
 	hear();
 	connection_push(connection);
@@ -199,7 +199,7 @@ START_TEST(finishing_ends_at_a_whole_frame)
 	}
 	hear();
 	ck_assert_uint_eq((heard_size - HEADER_SIZE) % 4, 0);
-	ck_assert_uint_lt(heard_size - HEADER_SIZE, page_size(page));
+	ck_assert_uint_lt(heard_size - HEADER_SIZE, tape_size(page));
 }
 END_TEST
 
@@ -228,7 +228,7 @@ START_TEST(a_late_joiner_hears_the_rest)
 	append_piece();
 	append_piece();
 	connection_attach(connection, page, PIECE, MAX_LAG);
-	page_end(page);
+	tape_end(page);
 	connection_push(connection);
 	hear();
 	ck_assert_uint_eq(heard_size, HEADER_SIZE + PIECE);
@@ -240,15 +240,15 @@ END_TEST
 START_TEST(a_late_joiner_is_told_what_is_still_to_come)
 {
 	const uint8_t one_piece[] = {0, PIECE >> 8, 0, 0};
-	struct page *fixed;
+	struct tape *fixed;
 
-	ck_assert_int_eq(page_new(&fixed, &cd, 2 * PIECE), 0);
-	ck_assert_int_eq(page_append(fixed, piece, PIECE), 0);
+	ck_assert_int_eq(tape_new(&fixed, &cd, 2 * PIECE), 0);
+	ck_assert_int_eq(tape_append(fixed, piece, PIECE), 0);
 	connection_attach(connection, fixed, PIECE, MAX_LAG);
 	hear();
 	ck_assert_uint_eq(heard_size, HEADER_SIZE);
 	ck_assert_mem_eq(heard + HEADER_SIZE - 4, one_piece, 4);
-	page_unref(fixed);
+	tape_unref(fixed);
 }
 END_TEST
 
@@ -258,7 +258,7 @@ START_TEST(a_client_of_a_stored_page_never_skips)
 
 	for (int i = 0; i < 100; i++)
 		append_piece();
-	page_end(page);
+	tape_end(page);
 	connection_attach(connection, page, 0, 0);
 	for (int i = 0; i < 10; i++)
 		connection_push(connection);
@@ -311,7 +311,7 @@ START_TEST(a_peer_that_says_no_more_still_listens)
 		continue;
 	append_piece();
 	connection_push(connection);
-	page_end(page);
+	tape_end(page);
 	connection_push(connection);
 	hear();
 	expect_all_heard();

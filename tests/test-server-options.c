@@ -17,12 +17,12 @@ static int parse_arguments(int argc, char **argv)
 START_TEST(defaults_are_those_of_the_help)
 {
 	ck_assert_int_eq(parse((const char *const[]){NULL}), 1);
-	ck_assert_str_eq(config->recorder.device, "default");
+	ck_assert_str_eq(config->microphone.device, "default");
 	ck_assert(
-	    wav_format_equal(&config->recorder.format,
+	    wav_format_equal(&config->microphone.format,
 			     &(struct wav_format){WAV_PCM, 16, 2, 44100}));
-	ck_assert_uint_eq(config->recorder.period_frames, 1024);
-	ck_assert_uint_eq(config->recorder.buffer_frames, 0);
+	ck_assert_uint_eq(config->microphone.period_frames, 1024);
+	ck_assert_uint_eq(config->microphone.buffer_frames, 0);
 	ck_assert_double_eq_tol(config->seconds, 5, 1e-9);
 	ck_assert_int_eq(config->mode, SERVER_LIVE);
 	ck_assert_uint_eq(config->max_clients, 1000);
@@ -54,12 +54,12 @@ START_TEST(every_option_reaches_its_place)
 		  "--psk-file=keys", "--idle-exit=60", "--bus=user"),
 	    1);
 	ck_assert_str_eq(err, "");
-	ck_assert_str_eq(config->recorder.device, "hw:1");
+	ck_assert_str_eq(config->microphone.device, "hw:1");
 	ck_assert(
-	    wav_format_equal(&config->recorder.format,
+	    wav_format_equal(&config->microphone.format,
 			     &(struct wav_format){WAV_PCM, 24, 1, 48000}));
-	ck_assert_uint_eq(config->recorder.period_frames, 512);
-	ck_assert_uint_eq(config->recorder.buffer_frames, 4096);
+	ck_assert_uint_eq(config->microphone.period_frames, 512);
+	ck_assert_uint_eq(config->microphone.buffer_frames, 4096);
 	ck_assert_double_eq_tol(config->seconds, 2.5, 1e-9);
 	ck_assert_int_eq(config->mode, SERVER_STORE);
 	ck_assert_uint_eq(config->max_clients, 7);
@@ -84,8 +84,8 @@ START_TEST(short_options_are_those_of_arecord)
 	ck_assert_int_eq(PARSE("-Dhw:1", "-f", "u8", "-r8000", "-c1", "-d0",
 			       "-Vi", "-l", "2349"),
 			 1);
-	ck_assert_str_eq(config->recorder.device, "hw:1");
-	ck_assert(wav_format_equal(&config->recorder.format,
+	ck_assert_str_eq(config->microphone.device, "hw:1");
+	ck_assert(wav_format_equal(&config->microphone.format,
 				   &(struct wav_format){WAV_PCM, 8, 1, 8000}));
 	ck_assert_double_eq_tol(config->seconds, 0, 1e-9);
 	ck_assert(o.meter && o.interactive);
@@ -100,7 +100,7 @@ START_TEST(last_value_counts)
 			       "--archive-limit=1K", "--archive=a",
 			       "--archive=b"),
 			 1);
-	ck_assert_uint_eq(config->recorder.format.rate, 16000);
+	ck_assert_uint_eq(config->microphone.format.rate, 16000);
 	ck_assert_int_eq(o.bus, SERVER_BUS_NONE);
 	ck_assert_uint_eq(config->archive.limit_size, 1024);
 	ck_assert_str_eq(config->archive.dir, "b");
@@ -126,11 +126,11 @@ START_TEST(cd_and_dat_are_formats_with_rate_and_channels)
 	static const struct wav_format other = {WAV_PCM, 16, 1, 48000};
 
 	ck_assert_int_eq(PARSE("-r8000", "-c1", "-f", "cd"), 1);
-	ck_assert(wav_format_equal(&config->recorder.format, &cd));
+	ck_assert(wav_format_equal(&config->microphone.format, &cd));
 	ck_assert_int_eq(PARSE("-r8000", "-c1", "-f", "DAT"), 1);
-	ck_assert(wav_format_equal(&config->recorder.format, &dat));
+	ck_assert(wav_format_equal(&config->microphone.format, &dat));
 	ck_assert_int_eq(PARSE("-f", "CD", "-r48000", "-c1"), 1);
-	ck_assert(wav_format_equal(&config->recorder.format, &other));
+	ck_assert(wav_format_equal(&config->microphone.format, &other));
 }
 END_TEST
 
@@ -143,7 +143,7 @@ START_TEST(every_format_has_a_name)
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		check_taken("-f", names[i]);
-		ck_assert_str_eq(wav_format_name(&config->recorder.format),
+		ck_assert_str_eq(wav_format_name(&config->microphone.format),
 				 names[i]);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++)

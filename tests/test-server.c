@@ -78,9 +78,9 @@ static void setup(void)
 	signal(SIGPIPE, SIG_IGN);
 	card_setup(FRAMES);
 	config = (struct server_config){
-	    .recorder = {.device = "patient",
-			 .format = {WAV_PCM, 16, 2, RATE},
-			 .period_frames = CHUNK},
+	    .microphone = {.device = "patient",
+			   .format = {WAV_PCM, 16, 2, RATE},
+			   .period_frames = CHUNK},
 	    .seconds = 5,
 	    .max_clients = 100,
 	    .max_per_address = 100,
@@ -252,7 +252,7 @@ START_TEST(a_page_reaches_its_zone_and_no_other)
 	ck_assert_int_eq(errno, EAGAIN);
 	close(yard);
 	ck_assert_uint_eq(server_stats(server)->pages, 1);
-	ck_assert_ptr_nonnull(server_last_page(server));
+	ck_assert_ptr_nonnull(server_last_tape(server));
 }
 END_TEST
 

@@ -639,7 +639,7 @@ static void play_on_a_stopped_clock(void)
 	turn(1);
 	ck_assert_int_eq(speaker.state, SPEAKER_PLAYING);
 	ck_assert_uint_gt(speaker.stats.written_frames, TARGET);
-	ck_assert_uint_gt(hand_frames(&speaker.hand), 0);
+	ck_assert_uint_gt(fifo_frames(&speaker.fifo), 0);
 }
 
 START_TEST(card_without_progress_for_two_seconds_is_lost)
@@ -669,7 +669,7 @@ START_TEST(unplugged_card_is_taken_again)
 	ck_assert_int_eq(speaker.state, SPEAKER_OPENING);
 	ck_assert_uint_eq(speaker.stats.card_losses, 1);
 	ck_assert_uint_eq(speaker.stats.dropped_frames, written);
-	lost = hand_frames(&speaker.hand);
+	lost = fifo_frames(&speaker.fifo);
 	card_revoke("unplugged");
 	card_revoke("stalled");
 	run_until(SPEAKER_PLAYING);

@@ -127,7 +127,7 @@ START_TEST(thread_has_its_name)
 	static const struct {
 		const char *given, *shown;
 	} cases[] = {
-	    {"recorder", "recorder"},
+	    {"microphone", "microphone"},
 	    {"123456789012345", "123456789012345"},
 	    {"", ""},
 	};

@@ -17,6 +17,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "server/tape.h"
 
 #define KEY_A "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 #define KEY_B "10112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
@@ -32,7 +33,7 @@ static char server_path[64], client_path[64];
 static struct transport_keys *server_keys, *client_keys;
 static struct transport *server, *client;
 static int raw = -1; /* a peer that is only bytes */
-static struct page *page;
+static struct tape *page;
 static uint8_t sound[PAGE_SIZE], heard[PAGE_SIZE];
 
 /* --- fixture --- */
@@ -79,8 +80,8 @@ static void make_page(void)
 		state = state * 1664525 + 1013904223;
 		sound[i] = (uint8_t)(state >> 24);
 	}
-	ck_assert_int_eq(page_new(&page, &format, PAGE_SIZE), 0);
-	ck_assert_int_eq(page_append(page, sound, sizeof(sound)), 0);
+	ck_assert_int_eq(tape_new(&page, &format, PAGE_SIZE), 0);
+	ck_assert_int_eq(tape_append(page, sound, sizeof(sound)), 0);
 }
 
 static void setup(void)
@@ -100,7 +101,7 @@ static void teardown(void)
 	client = transport_free(client);
 	server_keys = transport_keys_free(server_keys);
 	client_keys = transport_keys_free(client_keys);
-	page = page_unref(page);
+	page = tape_unref(page);
 	raw = fd_close(raw);
 	unlink(server_path);
 	unlink(client_path);
@@ -552,14 +553,14 @@ START_TEST(new_keys_during_a_full_socket_lose_nothing)
 	small_buffer(server);
 	start_stranger(settings[0].settings);
 	ck_assert_int_eq(shake_stranger(), 0);
-	while ((n = transport_send_page(server, page, &offset, PAGE_SIZE)) > 0)
+	while ((n = tape_send(page, server, &offset, PAGE_SIZE)) > 0)
 		;
 	ck_assert_int_eq(n, -EAGAIN);
 	ck_assert_int_eq(gnutls_session_key_update(stranger, GNUTLS_KU_PEER),
 			 0);
 	ck_assert_int_eq(transport_recv(server, heard, 1), -EAGAIN);
 	while (have < PAGE_SIZE) {
-		n = transport_send_page(server, page, &offset, PAGE_SIZE);
+		n = tape_send(page, server, &offset, PAGE_SIZE);
 		ck_assert(n >= 0 || n == -EAGAIN);
 		n = gnutls_record_recv(stranger, heard + have,
 				       PAGE_SIZE - have);
@@ -599,15 +600,14 @@ static void page_arrives(size_t turn_size, size_t read_size)
 	ssize_t n;
 
 	for (;;) {
-		n = transport_send_page(server, page, &offset, turn_size);
+		n = tape_send(page, server, &offset, turn_size);
 		if (n > 0)
 			continue;
 		if (n == 0)
 			break;
 		ck_assert_int_eq(n, -EAGAIN);
-		ck_assert_int_eq(
-		    transport_send_page(server, page, &offset, turn_size),
-		    -EAGAIN);
+		ck_assert_int_eq(tape_send(page, server, &offset, turn_size),
+				 -EAGAIN);
 		full++;
 		have += take(client, heard + have, PAGE_SIZE - have, read_size);
 	}
@@ -634,14 +634,13 @@ START_TEST(a_page_is_sent_only_as_far_as_asked)
 	uint64_t offset = 4;
 
 	connect_as(_i);
-	ck_assert_int_eq(transport_send_page(server, page, &offset, 1000),
-			 1000);
+	ck_assert_int_eq(tape_send(page, server, &offset, 1000), 1000);
 	ck_assert_uint_eq(offset, 1004);
 	ck_assert_uint_eq(take(client, heard, PAGE_SIZE, PAGE_SIZE), 1000);
 	ck_assert_mem_eq(heard, sound + 4, 1000);
-	ck_assert_int_eq(transport_send_page(server, page, &offset, 0), 0);
+	ck_assert_int_eq(tape_send(page, server, &offset, 0), 0);
 	offset = PAGE_SIZE;
-	ck_assert_int_eq(transport_send_page(server, page, &offset, 1000), 0);
+	ck_assert_int_eq(tape_send(page, server, &offset, 1000), 0);
 	ck_assert_int_eq(transport_recv(client, heard, 1), -EAGAIN);
 }
 END_TEST
@@ -706,7 +705,7 @@ START_TEST(shutdown_sends_what_waits)
 
 	connect_ends();
 	small_buffer(server);
-	while (transport_send_page(server, page, &offset, PAGE_SIZE) > 0)
+	while (tape_send(page, server, &offset, PAGE_SIZE) > 0)
 		;
 	ck_assert_uint_eq(transport_events(server), EPOLLOUT);
 	ck_assert_int_eq(transport_shutdown(server), -EAGAIN);
@@ -742,8 +741,7 @@ START_TEST(sending_to_a_closed_peer_is_an_error)
 	client = transport_free(client);
 	ck_assert_int_eq(transport_send(server, "?", 1, TRANSPORT_NO_MORE),
 			 -EPIPE);
-	ck_assert_int_eq(transport_send_page(server, page, &offset, PAGE_SIZE),
-			 -EPIPE);
+	ck_assert_int_eq(tape_send(page, server, &offset, PAGE_SIZE), -EPIPE);
 	ck_assert_uint_eq(offset, 0);
 }
 END_TEST

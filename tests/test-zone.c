@@ -24,7 +24,7 @@ static const struct wav_format cd = {WAV_PCM, 16, 2, 44100};
 static sd_event *event;
 static struct peers *peers;
 static struct zone *zone;
-static struct page *page;
+static struct tape *page;
 static struct sockaddr_storage address;
 static int clients[CLIENTS];
 static unsigned accepted, ended, exhausted;
@@ -104,7 +104,7 @@ static void setup(void)
 	ck_assert_int_eq(peers_new(&peers, 100), 0);
 	ck_assert_int_eq(
 	    zone_new(&zone, event, "lobby", NULL, &callbacks, NULL), 0);
-	ck_assert_int_eq(page_new(&page, &cd, WAV_ENDLESS), 0);
+	ck_assert_int_eq(tape_new(&page, &cd, WAV_ENDLESS), 0);
 	listen_on_loopback();
 }
 
@@ -112,7 +112,7 @@ static void teardown(void)
 {
 	zone_free(zone);
 	peers_free(peers);
-	page_unref(page);
+	tape_unref(page);
 	sd_event_unref(event);
 	for (int i = 0; i < CLIENTS; i++)
 		fd_close(clients[i]);
@@ -144,7 +144,7 @@ static void come(int first, int count)
 
 static void append_piece(void)
 {
-	ck_assert_int_eq(page_append(page, piece, sizeof(piece)), 0);
+	ck_assert_int_eq(tape_append(page, piece, sizeof(piece)), 0);
 }
 
 /* Reads until the end; the size, and that the samples are PIECEs. */
@@ -181,7 +181,7 @@ START_TEST(a_page_goes_to_all_that_wait)
 	append_piece();
 	zone_push(zone, &alice);
 	ck_assert_uint_eq(zone_slowest(zone, &alice), 2 * PIECE);
-	page_end(page);
+	tape_end(page);
 	zone_push(zone, &alice);
 	for (int i = 0; i < 3; i++) {
 		ck_assert_uint_eq(hear_all(clients[i]),
@@ -203,10 +203,10 @@ START_TEST(who_comes_later_hears_the_rest)
 	append_piece();
 	zone_push(zone, &alice);
 	come(1, 1);
-	ck_assert_uint_eq(zone_attach(zone, &alice, page, page_size(page), 0),
+	ck_assert_uint_eq(zone_attach(zone, &alice, page, tape_size(page), 0),
 			  1);
 	append_piece();
-	page_end(page);
+	tape_end(page);
 	zone_push(zone, &alice);
 	ck_assert_uint_eq(hear_all(clients[0]), HEADER_SIZE + 2 * PIECE);
 	ck_assert_uint_eq(hear_all(clients[1]), HEADER_SIZE + PIECE);
@@ -215,9 +215,9 @@ END_TEST
 
 START_TEST(owners_do_not_disturb_each_other)
 {
-	struct page *other;
+	struct tape *other;
 
-	ck_assert_int_eq(page_new(&other, &cd, WAV_ENDLESS), 0);
+	ck_assert_int_eq(tape_new(&other, &cd, WAV_ENDLESS), 0);
 	come(0, 1);
 	zone_attach(zone, &alice, page, 0, 0);
 	come(1, 1);
@@ -235,10 +235,10 @@ START_TEST(owners_do_not_disturb_each_other)
 	ck_assert_uint_eq(zone_active_count(zone), 1);
 	ck_assert_uint_eq(zone_slowest(zone, &bob), UINT64_MAX);
 	ck_assert_uint_eq(zone_skips(zone, &alice), 0);
-	page_end(page);
+	tape_end(page);
 	zone_push(zone, &alice);
 	ck_assert_uint_eq(hear_all(clients[0]), HEADER_SIZE + PIECE);
-	page_unref(other);
+	tape_unref(other);
 }
 END_TEST
 
@@ -293,7 +293,7 @@ START_TEST(the_stuck_are_ended_and_the_others_are_not)
 	zone_attach(zone, &alice, page, 0, 0);
 	/* More than a socket and its peer hold. */
 	for (int i = 0;
-	     i < 16384 && zone_slowest(zone, &alice) == page_size(page); i++) {
+	     i < 16384 && zone_slowest(zone, &alice) == tape_size(page); i++) {
 		uint8_t drain[65536];
 
 		append_piece();
@@ -301,7 +301,7 @@ START_TEST(the_stuck_are_ended_and_the_others_are_not)
 		while (recv(clients[0], drain, sizeof(drain), MSG_DONTWAIT) > 0)
 			continue;
 	}
-	ck_assert_uint_lt(zone_slowest(zone, &alice), page_size(page));
+	ck_assert_uint_lt(zone_slowest(zone, &alice), tape_size(page));
 	zone_check_progress(zone, UINT64_MAX);
 	ck_assert_uint_eq(ended, 1);
 	ck_assert_int_eq(last_end, CONNECTION_STUCK);

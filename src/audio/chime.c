@@ -90,7 +90,7 @@ static int sound_from(struct sound *ret, const struct wav_format *format,
 		return -ENOMEM;
 	for (size_t i = 0; i < count; i++)
 		ret->samples[i] =
-		    (float)level_sample(format, data + i * sample_size);
+		    (float)samples_get(format, data + i * sample_size);
 	ret->frames = count / format->channels;
 	ret->channels = format->channels;
 	ret->rate = format->rate;
@@ -174,7 +174,7 @@ static int sound_to(const struct sound *sound, const struct wav_format *format,
 	if (!data)
 		return -ENOMEM;
 	for (size_t i = 0; i < count; i++)
-		level_store(format, data + i * sample_size,
+		samples_put(format, data + i * sample_size,
 			    (double)sound->samples[i]);
 	*ret_data = data;
 	*ret_size = count * sample_size;

@@ -19,27 +19,27 @@ enum {
 	BUFFER_SIZE = 65536,
 };
 
-struct player {
+struct filesource {
 	int fd;
-	enum player_pace pace;
+	enum filesource_pace pace;
 	struct wav_parser parser;
 	uint8_t buffer[BUFFER_SIZE];
 	size_t have; /* bytes in buffer that were read and not yet used */
 };
 
-static void player_free(void *userdata)
+static void filesource_free(void *userdata)
 {
-	struct player *player = userdata;
+	struct filesource *filesource = userdata;
 
-	fd_close(player->fd);
-	free(player);
+	fd_close(filesource->fd);
+	free(filesource);
 }
 
 /* Reads some bytes behind those in the buffer. Bytes, 0 at the end, negative
  * errno; -EPIPE when the page is over. A pipe may stay silent for ever. */
-static ssize_t player_read(struct player *player, int fd)
+static ssize_t filesource_read(struct filesource *filesource, int fd)
 {
-	struct pollfd pfd = {.fd = player->fd, .events = POLLIN};
+	struct pollfd pfd = {.fd = filesource->fd, .events = POLLIN};
 	ssize_t n;
 
 	for (;;) {
@@ -51,71 +51,73 @@ static ssize_t player_read(struct player *player, int fd)
 			return -errno;
 		if (r <= 0)
 			continue;
-		n = read(player->fd, player->buffer + player->have,
-			 BUFFER_SIZE - player->have);
+		n = read(filesource->fd, filesource->buffer + filesource->have,
+			 BUFFER_SIZE - filesource->have);
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (n > 0)
-			player->have += (size_t)n;
+			filesource->have += (size_t)n;
 		return n < 0 ? -errno : n;
 	}
 }
 
-static void consume(struct player *player, size_t size)
+static void consume(struct filesource *filesource, size_t size)
 {
-	player->have -= size;
-	memmove(player->buffer, player->buffer + size, player->have);
+	filesource->have -= size;
+	memmove(filesource->buffer, filesource->buffer + size,
+		filesource->have);
 }
 
-static int read_header(struct player *player, int fd)
+static int read_header(struct filesource *filesource, int fd)
 {
-	wav_parser_init(&player->parser);
-	while (!player->parser.done) {
-		ssize_t n = player_read(player, fd);
+	wav_parser_init(&filesource->parser);
+	while (!filesource->parser.done) {
+		ssize_t n = filesource_read(filesource, fd);
 
 		if (n < 0)
 			return (int)n;
 		if (n == 0) {
-			snprintf(player->parser.error,
-				 sizeof(player->parser.error),
+			snprintf(filesource->parser.error,
+				 sizeof(filesource->parser.error),
 				 "it ends before its samples begin");
 			return -EBADMSG;
 		}
-		n = wav_parser_feed(&player->parser, player->buffer,
-				    player->have);
+		n = wav_parser_feed(&filesource->parser, filesource->buffer,
+				    filesource->have);
 		if (n < 0)
 			return (int)n;
-		consume(player, (size_t)n);
+		consume(filesource, (size_t)n);
 	}
 	return 0;
 }
 
 /* A file has what it has, whatever its header says; of a pipe nobody knows. */
-static void bound_size(struct player *player)
+static void bound_size(struct filesource *filesource)
 {
-	size_t frame_size = wav_frame_size(&player->parser.format);
-	off_t position = lseek(player->fd, 0, SEEK_CUR);
+	size_t frame_size = wav_frame_size(&filesource->parser.format);
+	off_t position = lseek(filesource->fd, 0, SEEK_CUR);
 	struct stat st;
 	uint64_t left;
 
-	if (position < 0 || fstat(player->fd, &st) < 0 || !S_ISREG(st.st_mode))
+	if (position < 0 || fstat(filesource->fd, &st) < 0 ||
+	    !S_ISREG(st.st_mode))
 		return;
-	left = player->have;
+	left = filesource->have;
 	if (st.st_size > position)
 		left += (uint64_t)(st.st_size - position);
 	left -= left % frame_size;
-	if (player->parser.data_size > left)
-		player->parser.data_size = left;
+	if (filesource->parser.data_size > left)
+		filesource->parser.data_size = left;
 }
 
-static int send_opened(const struct player *player, uint32_t chunk_frames,
-		       int fd)
+static int send_opened(const struct filesource *filesource,
+		       uint32_t chunk_frames, int fd)
 {
 	struct source_message message = {.type = SOURCE_OPENED};
 
-	message.u.opened.format = player->parser.format;
+	message.u.opened.format = filesource->parser.format;
 	message.u.opened.period_frames = chunk_frames;
-	message.u.opened.size = player->parser.data_size;
+	message.u.opened.size = filesource->parser.data_size;
 	return source_send(fd, &message);
 }
 
@@ -133,11 +135,11 @@ static void sleep_until(uint64_t usec)
 
 /* Waits until the frames that were sent have sounded. A pipe that was silent
  * for a while is not made up for: the page's time starts anew. */
-static void keep_pace(const struct player *player, uint64_t sent_frames,
+static void keep_pace(const struct filesource *filesource, uint64_t sent_frames,
 		      uint64_t *start)
 {
-	uint64_t due =
-	    *start + frames_to_usec(sent_frames, player->parser.format.rate);
+	uint64_t due = *start + frames_to_usec(sent_frames,
+					       filesource->parser.format.rate);
 	uint64_t now = now_usec();
 
 	if (now > due + LATE_MS * UINT64_C(1000))
@@ -147,44 +149,45 @@ static void keep_pace(const struct player *player, uint64_t sent_frames,
 }
 
 /* The next piece to send: whole frames, at most WISH bytes, 0 at the end. */
-static ssize_t fill_chunk(struct player *player, size_t wish, uint64_t left,
-			  size_t frame_size, int fd)
+static ssize_t fill_chunk(struct filesource *filesource, size_t wish,
+			  uint64_t left, size_t frame_size, int fd)
 {
 	size_t size;
 
 	if (left < wish)
 		wish = (size_t)left;
-	while (player->have < wish) {
-		ssize_t n = player_read(player, fd);
+	while (filesource->have < wish) {
+		ssize_t n = filesource_read(filesource, fd);
 
 		if (n < 0)
 			return n;
 		if (n == 0)
 			break;
 	}
-	size = player->have < wish ? player->have : wish;
+	size = filesource->have < wish ? filesource->have : wish;
 	return (ssize_t)(size - size % frame_size);
 }
 
-static int send_samples(struct player *player, uint32_t chunk_frames, int fd)
+static int send_samples(struct filesource *filesource, uint32_t chunk_frames,
+			int fd)
 {
-	size_t frame_size = wav_frame_size(&player->parser.format);
+	size_t frame_size = wav_frame_size(&filesource->parser.format);
 	size_t wish = chunk_frames * frame_size;
-	uint64_t left = player->parser.data_size, sent = 0;
+	uint64_t left = filesource->parser.data_size, sent = 0;
 	uint64_t start = now_usec();
 
 	while (left > 0) {
-		ssize_t n = fill_chunk(player, wish, left, frame_size, fd);
+		ssize_t n = fill_chunk(filesource, wish, left, frame_size, fd);
 		int r;
 
 		if (n <= 0)
 			return (int)n;
-		if (player->pace == PLAYER_REAL_TIME)
-			keep_pace(player, sent / frame_size, &start);
-		r = source_send_samples(fd, player->buffer, (size_t)n);
+		if (filesource->pace == FILESOURCE_PACED)
+			keep_pace(filesource, sent / frame_size, &start);
+		r = source_send_samples(fd, filesource->buffer, (size_t)n);
 		if (r < 0)
 			return r;
-		consume(player, (size_t)n);
+		consume(filesource, (size_t)n);
 		sent += (uint64_t)n;
 		if (left != WAV_ENDLESS)
 			left -= (uint64_t)n;
@@ -202,22 +205,22 @@ static uint32_t chunk_frames_of(const struct wav_format *format)
 
 static void body(void *userdata, int fd)
 {
-	struct player *player = userdata;
+	struct filesource *filesource = userdata;
 	uint32_t chunk_frames;
 	int r;
 
-	r = read_header(player, fd);
+	r = read_header(filesource, fd);
 	if (r == -EBADMSG) {
 		source_send_ended(fd, r, "This is no WAV file to play: %s",
-				  player->parser.error);
+				  filesource->parser.error);
 		return;
 	}
 	if (r == 0) {
-		bound_size(player);
-		chunk_frames = chunk_frames_of(&player->parser.format);
-		r = send_opened(player, chunk_frames, fd);
+		bound_size(filesource);
+		chunk_frames = chunk_frames_of(&filesource->parser.format);
+		r = send_opened(filesource, chunk_frames, fd);
 		if (r == 0)
-			r = send_samples(player, chunk_frames, fd);
+			r = send_samples(filesource, chunk_frames, fd);
 	}
 	if (r == 0)
 		source_send_ended(fd, 0, "end of file");
@@ -226,19 +229,19 @@ static void body(void *userdata, int fd)
 				  strerror(-r));
 }
 
-int player_start(struct source **ret, int fd, enum player_pace pace)
+int filesource_start(struct source **ret, int fd, enum filesource_pace pace)
 {
-	struct player *player = calloc(1, sizeof(*player));
+	struct filesource *filesource = calloc(1, sizeof(*filesource));
 	int r;
 
-	if (!player) {
+	if (!filesource) {
 		fd_close(fd);
 		return -ENOMEM;
 	}
-	player->fd = fd;
-	player->pace = pace;
-	r = source_start(ret, "player", body, player_free, player);
+	filesource->fd = fd;
+	filesource->pace = pace;
+	r = source_start(ret, "file", body, filesource_free, filesource);
 	if (r < 0)
-		player_free(player);
+		filesource_free(filesource);
 	return r;
 }

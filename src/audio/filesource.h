@@ -4,12 +4,12 @@
 
 #include "audio/source.h"
 
-enum player_pace {
-	PLAYER_REAL_TIME, /* chunk by chunk, at the file's own rate */
-	PLAYER_AT_ONCE,	  /* as fast as it can be read */
+enum filesource_pace {
+	FILESOURCE_PACED,   /* chunk by chunk, at the file's own rate */
+	FILESOURCE_AT_ONCE, /* as fast as it can be read */
 };
 
 /* Takes over FD (also on error) and starts a thread that reads the header,
  * says SOURCE_OPENED, and sends the samples; or SOURCE_ENDED with -EBADMSG and
  * the reason when it is no WAV file. 0 or negative errno. */
-int player_start(struct source **ret, int fd, enum player_pace pace);
+int filesource_start(struct source **ret, int fd, enum filesource_pace pace);

@@ -15,17 +15,17 @@ enum {
 	CHUNK_MS_DEFAULT = 20, /* when the card has no period of its own */
 };
 
-struct recorder {
+struct microphone {
 	char *device;
-	struct recorder_config config;
+	struct microphone_config config;
 };
 
-static void recorder_free(void *userdata)
+static void microphone_free(void *userdata)
 {
-	struct recorder *recorder = userdata;
+	struct microphone *microphone = userdata;
 
-	free(recorder->device);
-	free(recorder);
+	free(microphone->device);
+	free(microphone);
 }
 
 static const char *remedy(int error)
@@ -41,12 +41,12 @@ static const char *remedy(int error)
 	return "intercom-server -L lists the devices";
 }
 
-static int send_opened(const struct recorder *recorder, const struct pcm *pcm,
-		       int fd)
+static int send_opened(const struct microphone *microphone,
+		       const struct pcm *pcm, int fd)
 {
 	struct source_message message = {.type = SOURCE_OPENED};
 
-	message.u.opened.format = recorder->config.format;
+	message.u.opened.format = microphone->config.format;
 	message.u.opened.period_frames = pcm_period_frames(pcm);
 	message.u.opened.size = WAV_ENDLESS;
 	return source_send(fd, &message);
@@ -92,17 +92,18 @@ static int capture_chunk(struct pcm *pcm, int fd, uint8_t *chunk, size_t count,
 	return source_send_samples(fd, chunk, have * frame_size);
 }
 
-static int capture(const struct recorder *recorder, struct pcm *pcm, int fd)
+static int capture(const struct microphone *microphone, struct pcm *pcm, int fd)
 {
-	size_t frame_size = wav_frame_size(&recorder->config.format);
-	size_t count = recorder->config.period_frames;
+	size_t frame_size = wav_frame_size(&microphone->config.format);
+	size_t count = microphone->config.period_frames;
 	_cleanup_free_ uint8_t *chunk = NULL;
 	int r;
 
 	if (count == 0)
 		count = pcm_period_frames(pcm);
 	if (count == 0)
-		count = recorder->config.format.rate * CHUNK_MS_DEFAULT / 1000;
+		count =
+		    microphone->config.format.rate * CHUNK_MS_DEFAULT / 1000;
 	chunk = malloc(count * frame_size);
 	if (!chunk)
 		return -ENOMEM;
@@ -114,13 +115,13 @@ static int capture(const struct recorder *recorder, struct pcm *pcm, int fd)
 
 static void body(void *userdata, int fd)
 {
-	const struct recorder *recorder = userdata;
-	const char *device = recorder->device, *step = "open";
+	const struct microphone *microphone = userdata;
+	const char *device = microphone->device, *step = "open";
 	const struct pcm_config config = {
 	    .device = device,
-	    .format = recorder->config.format,
-	    .period_frames = recorder->config.period_frames,
-	    .buffer_frames = recorder->config.buffer_frames,
+	    .format = microphone->config.format,
+	    .period_frames = microphone->config.period_frames,
+	    .buffer_frames = microphone->config.buffer_frames,
 	};
 	struct pcm *pcm;
 	int r;
@@ -133,9 +134,9 @@ static void body(void *userdata, int fd)
 		    device, step, pcm_strerror(r), remedy(r));
 		return;
 	}
-	r = send_opened(recorder, pcm, fd);
+	r = send_opened(microphone, pcm, fd);
 	if (r == 0)
-		r = capture(recorder, pcm, fd);
+		r = capture(microphone, pcm, fd);
 	pcm_close(pcm);
 	if (r != -EPIPE)
 		source_send_ended(
@@ -144,19 +145,20 @@ static void body(void *userdata, int fd)
 		    "is it plugged in? intercom-server -L lists the devices");
 }
 
-int recorder_start(struct source **ret, const struct recorder_config *config)
+int microphone_start(struct source **ret,
+		     const struct microphone_config *config)
 {
-	struct recorder *recorder = calloc(1, sizeof(*recorder));
+	struct microphone *microphone = calloc(1, sizeof(*microphone));
 	int r;
 
-	if (!recorder)
+	if (!microphone)
 		return -ENOMEM;
-	recorder->config = *config;
-	recorder->device = strdup(config->device);
-	r = recorder->device
-		? source_start(ret, "recorder", body, recorder_free, recorder)
-		: -ENOMEM;
+	microphone->config = *config;
+	microphone->device = strdup(config->device);
+	r = microphone->device ? source_start(ret, "microphone", body,
+					      microphone_free, microphone)
+			       : -ENOMEM;
 	if (r < 0)
-		recorder_free(recorder);
+		microphone_free(microphone);
 	return r;
 }

@@ -4,7 +4,7 @@
 
 #include "audio/source.h"
 
-struct recorder_config {
+struct microphone_config {
 	const char *device;
 	struct wav_format format;
 	uint32_t period_frames; /* wished: one chunk */
@@ -14,4 +14,5 @@ struct recorder_config {
 /* Starts a thread that opens the device, says SOURCE_OPENED and sends one
  * SOURCE_SAMPLES a chunk until it is stopped or the device is lost. Strings are
  * copied. 0 or negative errno. */
-int recorder_start(struct source **ret, const struct recorder_config *config);
+int microphone_start(struct source **ret,
+		     const struct microphone_config *config);

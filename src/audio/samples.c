@@ -82,7 +82,7 @@ static double from_float(const uint8_t *p)
 	return fmax(-1, fmin(1, (double)value));
 }
 
-double level_sample(const struct wav_format *format, const void *data)
+double samples_get(const struct wav_format *format, const void *data)
 {
 	switch (format->encoding) {
 	case WAV_FLOAT:
@@ -110,7 +110,7 @@ static void to_pcm(unsigned bits, uint8_t *p, double value)
 		p[i] = (uint8_t)((uint64_t)whole >> (8 * i));
 }
 
-void level_store(const struct wav_format *format, void *data, double value)
+void samples_put(const struct wav_format *format, void *data, double value)
 {
 	float single;
 	uint32_t word;
@@ -159,8 +159,8 @@ static double peak_of_s16(const uint8_t *p, size_t samples)
 	return (-lowest > highest ? -lowest : highest) / 32768.0;
 }
 
-double level_peak(const struct wav_format *format, const void *data,
-		  size_t count)
+double samples_peak(const struct wav_format *format, const void *data,
+		    size_t count)
 {
 	size_t sample_size = format->bits / 8;
 	const uint8_t *p = data;
@@ -169,7 +169,7 @@ double level_peak(const struct wav_format *format, const void *data,
 	if (format->encoding == WAV_PCM && format->bits == 16)
 		return peak_of_s16(p, count * format->channels);
 	for (size_t i = 0; i < count * format->channels; i++) {
-		double value = fabs(level_sample(format, p + i * sample_size));
+		double value = fabs(samples_get(format, p + i * sample_size));
 
 		if (value > peak)
 			peak = value;
@@ -203,7 +203,7 @@ static double sum_of_any(const struct wav_format *format, const uint8_t *p,
 	for (size_t i = 0; i < frames; i++, p += step) {
 		for (unsigned c = 0; c < format->channels; c++) {
 			const double value =
-			    level_sample(format, p + c * sample_size);
+			    samples_get(format, p + c * sample_size);
 
 			sum += value * value;
 		}
@@ -211,8 +211,8 @@ static double sum_of_any(const struct wav_format *format, const uint8_t *p,
 	return sum;
 }
 
-double level_power(const struct wav_format *format, const void *data,
-		   size_t count, size_t stride)
+double samples_power(const struct wav_format *format, const void *data,
+		     size_t count, size_t stride)
 {
 	const size_t step = stride * wav_frame_size(format);
 	const size_t frames = (count + stride - 1) / stride;
@@ -227,14 +227,14 @@ double level_power(const struct wav_format *format, const void *data,
 	return sum / (double)(frames * format->channels);
 }
 
-double level_dbfs(double peak)
+double samples_dbfs(double peak)
 {
 	return peak > 0 ? fmax(-99, 20 * log10(peak)) : -99;
 }
 
-void level_bar(char *text, size_t width, double peak)
+void samples_bar(char *text, size_t width, double peak)
 {
-	double part = (level_dbfs(peak) + 60) / 60;
+	double part = (samples_dbfs(peak) + 60) / 60;
 	size_t filled = part > 0 ? (size_t)(part * (double)width + 0.5) : 0;
 
 	if (filled > width)
@@ -244,8 +244,8 @@ void level_bar(char *text, size_t width, double peak)
 	text[width] = '\0';
 }
 
-void level_fade(const struct wav_format *format, void *data, size_t count,
-		double from, double to)
+void samples_fade(const struct wav_format *format, void *data, size_t count,
+		  double from, double to)
 {
 	size_t sample_size = format->bits / 8;
 	uint8_t *p = data;
@@ -254,7 +254,7 @@ void level_fade(const struct wav_format *format, void *data, size_t count,
 		double gain = from + (to - from) * (double)i / (double)count;
 
 		for (unsigned c = 0; c < format->channels; c++) {
-			level_store(format, p, level_sample(format, p) * gain);
+			samples_put(format, p, samples_get(format, p) * gain);
 			p += sample_size;
 		}
 	}

@@ -5,29 +5,29 @@
 #include "audio/wav.h"
 
 /* The value of one sample of FORMAT at DATA, -1.0 .. 1.0. */
-double level_sample(const struct wav_format *format, const void *data);
+double samples_get(const struct wav_format *format, const void *data);
 
 /* Writes VALUE (limited to -1.0 .. 1.0; not a number: 0) as one sample of
  * FORMAT at DATA. */
-void level_store(const struct wav_format *format, void *data, double value);
+void samples_put(const struct wav_format *format, void *data, double value);
 
 /* The highest absolute sample of COUNT frames, 0.0 (silence) .. 1.0. */
-double level_peak(const struct wav_format *format, const void *data,
-		  size_t count);
+double samples_peak(const struct wav_format *format, const void *data,
+		    size_t count);
 
 /* The mean power of COUNT frames, 0.0 .. 1.0, by the first of them and each
  * STRIDE-th after it. */
-double level_power(const struct wav_format *format, const void *data,
-		   size_t count, size_t stride);
+double samples_power(const struct wav_format *format, const void *data,
+		     size_t count, size_t stride);
 
 /* PEAK in dBFS, not below -99. */
-double level_dbfs(double peak);
+double samples_dbfs(double peak);
 
 /* Draws PEAK as a bar of WIDTH characters ("#####---") on a scale from -60 to
  * 0 dBFS; TEXT takes WIDTH + 1 bytes. */
-void level_bar(char *text, size_t width, double peak);
+void samples_bar(char *text, size_t width, double peak);
 
 /* Multiplies COUNT frames by a gain that goes linearly from FROM to TO, in
  * place. */
-void level_fade(const struct wav_format *format, void *data, size_t count,
-		double from, double to);
+void samples_fade(const struct wav_format *format, void *data, size_t count,
+		  double from, double to);

@@ -491,7 +491,7 @@ static size_t feed_size(struct client *client, size_t space)
 	const uint64_t received = session_page(station->session)->received;
 	const uint64_t limit = limit_bytes(client);
 	const bool urgent =
-	    hand_frames(&client->speaker.hand) < client->speaker.target_frames;
+	    fifo_frames(&client->speaker.fifo) < client->speaker.target_frames;
 
 	if (limit > received && space > limit - received)
 		space = (size_t)(limit - received);

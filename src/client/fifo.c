@@ -17,126 +17,126 @@
 #define STRIDE_LEAST 2048
 #define STRIDE 8
 
-int hand_init(struct hand *hand, const struct wav_format *format,
+int fifo_init(struct fifo *fifo, const struct wav_format *format,
 	      size_t capacity_frames)
 {
-	*hand = (struct hand){
+	*fifo = (struct fifo){
 	    .format = *format,
 	    .frame_size = wav_frame_size(format),
 	};
-	hand->capacity = capacity_frames * hand->frame_size;
-	hand->buffer = malloc(hand->capacity);
-	if (!hand->buffer)
+	fifo->capacity = capacity_frames * fifo->frame_size;
+	fifo->buffer = malloc(fifo->capacity);
+	if (!fifo->buffer)
 		return -ENOMEM;
-	memset(hand->last, wav_silence(format), sizeof(hand->last));
+	memset(fifo->last, wav_silence(format), sizeof(fifo->last));
 	return 0;
 }
 
-void hand_free(struct hand *hand)
+void fifo_free(struct fifo *fifo)
 {
-	free(hand->buffer);
-	*hand = (struct hand){0};
+	free(fifo->buffer);
+	*fifo = (struct fifo){0};
 }
 
-void *hand_space(struct hand *hand, size_t *ret_size)
+void *fifo_space(struct fifo *fifo, size_t *ret_size)
 {
-	if (hand->begin > 0 &&
-	    (hand->size == 0 || hand->begin >= hand->capacity / 2)) {
-		memmove(hand->buffer, hand->buffer + hand->begin, hand->size);
-		hand->begin = 0;
+	if (fifo->begin > 0 &&
+	    (fifo->size == 0 || fifo->begin >= fifo->capacity / 2)) {
+		memmove(fifo->buffer, fifo->buffer + fifo->begin, fifo->size);
+		fifo->begin = 0;
 	}
-	*ret_size = hand->capacity - hand->begin - hand->size;
-	return hand->buffer + hand->begin + hand->size;
+	*ret_size = fifo->capacity - fifo->begin - fifo->size;
+	return fifo->buffer + fifo->begin + fifo->size;
 }
 
-void hand_put(struct hand *hand, size_t size)
+void fifo_put(struct fifo *fifo, size_t size)
 {
-	assert(size <= hand->capacity - hand->begin - hand->size);
-	hand->size += size;
+	assert(size <= fifo->capacity - fifo->begin - fifo->size);
+	fifo->size += size;
 }
 
-size_t hand_frames(const struct hand *hand)
+size_t fifo_frames(const struct fifo *fifo)
 {
-	return hand->frame_size ? hand->size / hand->frame_size : 0;
+	return fifo->frame_size ? fifo->size / fifo->frame_size : 0;
 }
 
-const void *hand_data(const struct hand *hand)
+const void *fifo_data(const struct fifo *fifo)
 {
-	return hand->buffer + hand->begin;
+	return fifo->buffer + fifo->begin;
 }
 
-static uint8_t *frame_at(const struct hand *hand, size_t index)
+static uint8_t *frame_at(const struct fifo *fifo, size_t index)
 {
-	return hand->buffer + hand->begin + index * hand->frame_size;
+	return fifo->buffer + fifo->begin + index * fifo->frame_size;
 }
 
-void hand_take(struct hand *hand, size_t count)
+void fifo_take(struct fifo *fifo, size_t count)
 {
 	if (count > 0)
-		memcpy(hand->last, frame_at(hand, count - 1), hand->frame_size);
-	hand_drop(hand, count);
+		memcpy(fifo->last, frame_at(fifo, count - 1), fifo->frame_size);
+	fifo_drop(fifo, count);
 }
 
-void hand_drop(struct hand *hand, size_t count)
+void fifo_drop(struct fifo *fifo, size_t count)
 {
-	assert(count <= hand_frames(hand));
-	hand->begin += count * hand->frame_size;
-	hand->size -= count * hand->frame_size;
+	assert(count <= fifo_frames(fifo));
+	fifo->begin += count * fifo->frame_size;
+	fifo->size -= count * fifo->frame_size;
 }
 
-void hand_fade_in(struct hand *hand, size_t count)
+void fifo_fade_in(struct fifo *fifo, size_t count)
 {
-	if (count > hand_frames(hand))
-		count = hand_frames(hand);
+	if (count > fifo_frames(fifo))
+		count = fifo_frames(fifo);
 	if (count > 0)
-		level_fade(&hand->format, frame_at(hand, 0), count, 0, 1);
+		samples_fade(&fifo->format, frame_at(fifo, 0), count, 0, 1);
 }
 
-void hand_fade_out(struct hand *hand, size_t count)
+void fifo_fade_out(struct fifo *fifo, size_t count)
 {
 	const uint8_t *newest;
 	uint8_t *tail;
 	size_t room;
 
-	hand->size = hand_frames(hand) * hand->frame_size;
+	fifo->size = fifo_frames(fifo) * fifo->frame_size;
 	newest =
-	    hand->size ? frame_at(hand, hand_frames(hand) - 1) : hand->last;
-	memmove(hand->last, newest, hand->frame_size);
-	if (hand->begin > 0)
-		memmove(hand->buffer, hand->buffer + hand->begin, hand->size);
-	hand->begin = 0;
+	    fifo->size ? frame_at(fifo, fifo_frames(fifo) - 1) : fifo->last;
+	memmove(fifo->last, newest, fifo->frame_size);
+	if (fifo->begin > 0)
+		memmove(fifo->buffer, fifo->buffer + fifo->begin, fifo->size);
+	fifo->begin = 0;
 
-	tail = hand->buffer + hand->size;
-	room = (hand->capacity - hand->size) / hand->frame_size;
+	tail = fifo->buffer + fifo->size;
+	room = (fifo->capacity - fifo->size) / fifo->frame_size;
 	if (count > room)
 		count = room;
 	if (count == 0)
 		return;
 	for (size_t i = 0; i < count; i++)
-		memcpy(tail + i * hand->frame_size, hand->last,
-		       hand->frame_size);
-	level_fade(&hand->format, tail, count, 1, 0);
-	hand->size += count * hand->frame_size;
+		memcpy(tail + i * fifo->frame_size, fifo->last,
+		       fifo->frame_size);
+	samples_fade(&fifo->format, tail, count, 1, 0);
+	fifo->size += count * fifo->frame_size;
 }
 
-static size_t block_frames(const struct hand *hand)
+static size_t block_frames(const struct fifo *fifo)
 {
-	return hand->format.rate / BLOCKS_PER_SECOND;
+	return fifo->format.rate / BLOCKS_PER_SECOND;
 }
 
 /* The energy of COUNT frames from AT on. A pause is told from speech by a part
  * of its frames as well. */
-static double energy(const struct hand *hand, size_t at, size_t count,
+static double energy(const struct fifo *fifo, size_t at, size_t count,
 		     size_t stride)
 {
-	return level_power(&hand->format, frame_at(hand, at), count, stride) *
+	return samples_power(&fifo->format, frame_at(fifo, at), count, stride) *
 	       (double)count;
 }
 
-size_t hand_quietest(const struct hand *hand, size_t count, double *ret_power)
+size_t fifo_quietest(const struct fifo *fifo, size_t count, double *ret_power)
 {
-	const size_t block = block_frames(hand);
-	const size_t frames = hand_frames(hand);
+	const size_t block = block_frames(fifo);
+	const size_t frames = fifo_frames(fifo);
 	const size_t stride = count >= STRIDE_LEAST ? STRIDE : 1;
 	size_t best_at = 0;
 	double sum = 0, best;
@@ -147,11 +147,11 @@ size_t hand_quietest(const struct hand *hand, size_t count, double *ret_power)
 		return 0;
 	}
 	/* A window of COUNT frames that moves on block by block. */
-	sum = energy(hand, 0, count, stride);
+	sum = energy(fifo, 0, count, stride);
 	best = sum;
 	for (size_t at = 0; at + block + count <= frames; at += block) {
-		sum -= energy(hand, at, block, stride);
-		sum += energy(hand, at + count, block, stride);
+		sum -= energy(fifo, at, block, stride);
+		sum += energy(fifo, at + count, block, stride);
 		if (sum < best) {
 			best = sum;
 			best_at = at + block;
@@ -162,9 +162,9 @@ size_t hand_quietest(const struct hand *hand, size_t count, double *ret_power)
 	return best_at;
 }
 
-void hand_cut(struct hand *hand, size_t at, size_t count, size_t fade_count)
+void fifo_cut(struct fifo *fifo, size_t at, size_t count, size_t fade_count)
 {
-	const size_t frames = hand_frames(hand);
+	const size_t frames = fifo_frames(fifo);
 	size_t before, after;
 
 	assert(at <= frames && count <= frames - at);
@@ -173,12 +173,12 @@ void hand_cut(struct hand *hand, size_t at, size_t count, size_t fade_count)
 	if (after > fade_count)
 		after = fade_count;
 	if (before > 0)
-		level_fade(&hand->format, frame_at(hand, at - before), before,
-			   1, 0);
+		samples_fade(&fifo->format, frame_at(fifo, at - before), before,
+			     1, 0);
 	if (after > 0)
-		level_fade(&hand->format, frame_at(hand, at + count), after, 0,
-			   1);
-	memmove(frame_at(hand, at), frame_at(hand, at + count),
-		hand->size - (at + count) * hand->frame_size);
-	hand->size -= count * hand->frame_size;
+		samples_fade(&fifo->format, frame_at(fifo, at + count), after,
+			     0, 1);
+	memmove(frame_at(fifo, at), frame_at(fifo, at + count),
+		fifo->size - (at + count) * fifo->frame_size);
+	fifo->size -= count * fifo->frame_size;
 }

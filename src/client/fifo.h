@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * The frames in hand: those of one page that have arrived and are not yet
+ * The frames in the FIFO: those of one page that have arrived and are not yet
  * written to the card. Pure: no I/O, no clock. */
 #pragma once
 
 #include "audio/wav.h"
 
-struct hand {
+struct fifo {
 	struct wav_format format;
 	size_t frame_size; /* bytes */
 	uint8_t *buffer;
@@ -16,36 +16,36 @@ struct hand {
 };
 
 /* Room for CAPACITY_FRAMES of a valid FORMAT. 0 or -ENOMEM. */
-int hand_init(struct hand *hand, const struct wav_format *format,
+int fifo_init(struct fifo *fifo, const struct wav_format *format,
 	      size_t capacity_frames);
-/* Frees; an all-zero or freed hand is fine. */
-void hand_free(struct hand *hand);
+/* Frees; an all-zero or freed one is fine. */
+void fifo_free(struct fifo *fifo);
 
 /* Where bytes may be put (they need not be whole frames), and how many. */
-void *hand_space(struct hand *hand, size_t *ret_size);
-void hand_put(struct hand *hand, size_t size);
+void *fifo_space(struct fifo *fifo, size_t *ret_size);
+void fifo_put(struct fifo *fifo, size_t size);
 
-/* Whole frames in hand, oldest first. */
-size_t hand_frames(const struct hand *hand);
-const void *hand_data(const struct hand *hand);
+/* Whole frames in fifo, oldest first. */
+size_t fifo_frames(const struct fifo *fifo);
+const void *fifo_data(const struct fifo *fifo);
 
 /* The oldest COUNT frames went to the card. */
-void hand_take(struct hand *hand, size_t count);
+void fifo_take(struct fifo *fifo, size_t count);
 
 /* The oldest COUNT frames are not going to be heard. */
-void hand_drop(struct hand *hand, size_t count);
+void fifo_drop(struct fifo *fifo, size_t count);
 
 /* Raises the oldest COUNT frames (or what there is) from silence. */
-void hand_fade_in(struct hand *hand, size_t count);
+void fifo_fade_in(struct fifo *fifo, size_t count);
 
 /* Nothing follows: removes a torn frame and appends up to COUNT frames that go
- * from the newest frame (in hand, or taken last) to silence. */
-void hand_fade_out(struct hand *hand, size_t count);
+ * from the newest frame (in fifo, or taken last) to silence. */
+void fifo_fade_out(struct fifo *fifo, size_t count);
 
-/* Where COUNT frames (not more than hand_frames) in a row are the quietest: how
+/* Where COUNT frames (not more than fifo_frames) in a row are the quietest: how
  * many frames come before them. *ret_power is their mean power. */
-size_t hand_quietest(const struct hand *hand, size_t count, double *ret_power);
+size_t fifo_quietest(const struct fifo *fifo, size_t count, double *ret_power);
 
 /* Removes COUNT frames after the first AT ones and softens the seam over
  * FADE_COUNT frames on either side. */
-void hand_cut(struct hand *hand, size_t at, size_t count, size_t fade_count);
+void fifo_cut(struct fifo *fifo, size_t at, size_t count, size_t fade_count);

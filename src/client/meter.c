@@ -12,12 +12,12 @@ void meter_draw(const struct meter_reading *reading)
 {
 	char bar[BAR_WIDTH + 1];
 
-	level_bar(bar, BAR_WIDTH, reading->peak);
+	samples_bar(bar, BAR_WIDTH, reading->peak);
 	/* A narrow terminal cuts the line off (DECAWM): wrapped, each drawing
 	 * would stay, and the next one go below it. */
 	printf("\r\033[?7l%6.1f s [%s] %5.1f dBFS  buffer %4.0f ms  "
 	       "latency %4.0f ms  %s\033[K\033[?7h",
-	       reading->seconds, bar, level_dbfs(reading->peak),
+	       reading->seconds, bar, samples_dbfs(reading->peak),
 	       reading->fill_ms, reading->latency_ms, reading->what);
 	fflush(stdout);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Owns the playback PCM and the frames in hand. A live page starts when its
+ * Owns the playback PCM and the frames in the FIFO. A live page starts when its
  * first frames have waited for the target: whatever the chunks that it comes
  * in, so much is there when the next one is due. */
 #include "client/speaker.h"
@@ -55,7 +55,7 @@ static void note_drop(struct speaker *speaker, uint64_t frames)
 static uint64_t behind_frames(const struct speaker *speaker)
 {
 	return speaker->delay_frames + speaker->silence_frames +
-	       hand_frames(&speaker->hand);
+	       fifo_frames(&speaker->fifo);
 }
 
 /* --- the card comes and goes --- */
@@ -101,7 +101,7 @@ static int open_card(struct speaker *speaker)
 	    .period_frames = wished_period(speaker),
 	    .buffer_frames =
 		speaker->target_frames + ms_to_frames(speaker, RING_EXTRA_MS),
-	    /* It is started by hand, never by being full. */
+	    /* It is started by fifo, never by being full. */
 	    .start_frames = UINT32_MAX,
 	};
 	const char *step = NULL;
@@ -247,7 +247,7 @@ static void note_written(struct speaker *speaker, size_t frames)
 
 /* How many frames the ring may take now. A live page is in the ring as it
  * comes, unless much comes at once; but when some of it should go, that has to
- * be in hand, where it can be dropped. */
+ * be in fifo, where it can be dropped. */
 static size_t ring_allowance(const struct speaker *speaker)
 {
 	const uint64_t target = speaker->target_frames;
@@ -302,8 +302,8 @@ static ssize_t write_lead_in(struct speaker *speaker)
 static void note_peak(struct speaker *speaker, size_t count)
 {
 	speaker->peak =
-	    fmax(speaker->peak, level_peak(&speaker->format,
-					   hand_data(&speaker->hand), count));
+	    fmax(speaker->peak, samples_peak(&speaker->format,
+					     fifo_data(&speaker->fifo), count));
 }
 
 /* Returns 0, or a negative errno of pcm_write. */
@@ -318,16 +318,16 @@ static int write_hand(struct speaker *speaker)
 			return n < 0 ? (int)n : 0;
 	}
 	count = ring_allowance(speaker);
-	if (count > hand_frames(&speaker->hand))
-		count = hand_frames(&speaker->hand);
+	if (count > fifo_frames(&speaker->fifo))
+		count = fifo_frames(&speaker->fifo);
 	if (count == 0)
 		return 0;
-	n = pcm_write(speaker->pcm, hand_data(&speaker->hand), count);
+	n = pcm_write(speaker->pcm, fifo_data(&speaker->fifo), count);
 	if (n <= 0)
 		return (int)n;
 	if (speaker->config.meter)
 		note_peak(speaker, (size_t)n);
-	hand_take(&speaker->hand, (size_t)n);
+	fifo_take(&speaker->fifo, (size_t)n);
 	note_written(speaker, (size_t)n);
 	speaker->last_written = speaker->written;
 	speaker->stats.written_frames += (uint64_t)n;
@@ -340,13 +340,13 @@ static int write_hand(struct speaker *speaker)
 /* Of a card that is not there nothing is late: only the newest count. */
 static void drop_unheard(struct speaker *speaker)
 {
-	const size_t frames = hand_frames(&speaker->hand);
+	const size_t frames = fifo_frames(&speaker->fifo);
 
 	if (speaker->latency.kind != LATENCY_LIVE ||
 	    frames <= speaker->target_frames)
 		return;
 	note_drop(speaker, frames - speaker->target_frames);
-	hand_drop(&speaker->hand, frames - speaker->target_frames);
+	fifo_drop(&speaker->fifo, frames - speaker->target_frames);
 	speaker->collecting_usec = 0;
 	speaker->fade_in = true;
 }
@@ -354,7 +354,7 @@ static void drop_unheard(struct speaker *speaker)
 static void drop_excess(struct speaker *speaker, uint64_t now_usec)
 {
 	const uint64_t excess = speaker->excess_frames;
-	size_t count = hand_frames(&speaker->hand);
+	size_t count = fifo_frames(&speaker->fifo);
 	double power;
 	size_t at;
 
@@ -373,10 +373,10 @@ static void drop_excess(struct speaker *speaker, uint64_t now_usec)
 		return;
 	if (count > excess)
 		count = (size_t)excess;
-	at = hand_quietest(&speaker->hand, count, &power);
+	at = fifo_quietest(&speaker->fifo, count, &power);
 	if (power > QUIET_POWER && now_usec < speaker->cut_limit_usec)
 		return;
-	hand_cut(&speaker->hand, at, count, fade_frames(speaker));
+	fifo_cut(&speaker->fifo, at, count, fade_frames(speaker));
 	note_drop(speaker, count);
 	speaker->stats.drops++;
 	speaker->excess_frames = 0;
@@ -436,7 +436,7 @@ static uint64_t start_usec(const struct speaker *speaker)
 
 static void note_collecting(struct speaker *speaker, uint64_t now_usec)
 {
-	if (speaker->collecting_usec == 0 && hand_frames(&speaker->hand) > 0)
+	if (speaker->collecting_usec == 0 && fifo_frames(&speaker->fifo) > 0)
 		speaker->collecting_usec = now_usec;
 }
 
@@ -462,7 +462,7 @@ static bool rejoin(struct speaker *speaker)
 	    !speaker->arriving || speaker->spare_frames < target)
 		return false;
 	note_drop(speaker, speaker->spare_frames - target);
-	hand_drop(&speaker->hand, (size_t)(speaker->spare_frames - target));
+	fifo_drop(&speaker->fifo, (size_t)(speaker->spare_frames - target));
 	return true;
 }
 
@@ -488,7 +488,7 @@ static void step_filling(struct speaker *speaker, uint64_t now_usec)
 
 	if (!rejoin(speaker) && !enough_to_start(speaker, now_usec))
 		return;
-	if (speaker->ended && hand_frames(&speaker->hand) == 0) {
+	if (speaker->ended && fifo_frames(&speaker->fifo) == 0) {
 		/* After a starvation the last frames may still sound. */
 		speaker->silence_frames = 0;
 		stop_starving(speaker, now_usec);
@@ -500,7 +500,7 @@ static void step_filling(struct speaker *speaker, uint64_t now_usec)
 	if (ready_ring(speaker, now_usec) < 0)
 		return;
 	if (speaker->fade_in)
-		hand_fade_in(&speaker->hand, fade_frames(speaker));
+		fifo_fade_in(&speaker->fifo, fade_frames(speaker));
 	speaker->fade_in = false;
 	r = write_hand(speaker);
 	if (r == 0)
@@ -524,7 +524,7 @@ static void step_playing(struct speaker *speaker, uint64_t now_usec)
 		handle_stop(speaker, r, now_usec);
 		return;
 	}
-	if (speaker->ended && hand_frames(&speaker->hand) == 0 &&
+	if (speaker->ended && fifo_frames(&speaker->fifo) == 0 &&
 	    speaker->silence_frames == 0) {
 		speaker->state = SPEAKER_DRAINING;
 		step_draining(speaker, now_usec);
@@ -536,14 +536,14 @@ static bool too_late(const struct speaker *speaker, uint64_t now_usec)
 {
 	if (!speaker->ended)
 		return false;
-	return hand_frames(&speaker->hand) == 0 ||
+	return fifo_frames(&speaker->fifo) == 0 ||
 	       speaker->latency.kind == LATENCY_LIVE ||
 	       now_usec >= speaker->ended_usec + ms_to_usec(OPEN_LIMIT_MS);
 }
 
 static void give_up(struct speaker *speaker)
 {
-	note_drop(speaker, hand_frames(&speaker->hand));
+	note_drop(speaker, fifo_frames(&speaker->fifo));
 	drain_done(speaker);
 }
 
@@ -626,14 +626,14 @@ static void fade_the_end(struct speaker *speaker)
 {
 	ssize_t n;
 
-	hand_fade_out(&speaker->hand, fade_frames(speaker));
-	n = pcm_write(speaker->pcm, hand_data(&speaker->hand),
-		      hand_frames(&speaker->hand));
+	fifo_fade_out(&speaker->fifo, fade_frames(speaker));
+	n = pcm_write(speaker->pcm, fifo_data(&speaker->fifo),
+		      fifo_frames(&speaker->fifo));
 	if (n > 0)
 		note_written(speaker, (size_t)n);
 	/* Decoration: when it does not fit or the ring has just run empty,
 	 * the sound ends without. */
-	hand_drop(&speaker->hand, hand_frames(&speaker->hand));
+	fifo_drop(&speaker->fifo, fifo_frames(&speaker->fifo));
 }
 
 static void note_progress(struct speaker *speaker, uint64_t delay,
@@ -672,12 +672,12 @@ void speaker_look(struct speaker *speaker, uint64_t now_usec,
 		  size_t queued_bytes)
 {
 	const bool data_there = queued_bytes > 0 ||
-				hand_frames(&speaker->hand) > 0 ||
+				fifo_frames(&speaker->fifo) > 0 ||
 				speaker->silence_frames > 0;
 	ssize_t delay;
 
 	speaker->arriving = queued_bytes > 0;
-	speaker->spare_frames = hand_frames(&speaker->hand);
+	speaker->spare_frames = fifo_frames(&speaker->fifo);
 	if (speaker->state != SPEAKER_PLAYING &&
 	    speaker->state != SPEAKER_DRAINING)
 		return;
@@ -714,14 +714,14 @@ void speaker_init(struct speaker *speaker, const struct speaker_config *config)
 void speaker_close(struct speaker *speaker)
 {
 	speaker->pcm = pcm_close(speaker->pcm);
-	hand_free(&speaker->hand);
+	fifo_free(&speaker->fifo);
 	speaker->state = SPEAKER_IDLE;
 }
 
 static size_t hand_capacity(const struct speaker *speaker)
 {
 	const size_t frame_size = wav_frame_size(&speaker->format);
-	/* Twice: a hand that was read from gives half its room at once. */
+	/* Twice: a FIFO that was read from gives half its room at once. */
 	const size_t least = 2 * ((size_t)speaker->target_frames +
 				  ms_to_frames(speaker, HAND_EXTRA_MS));
 	size_t capacity = ms_to_frames(speaker, HAND_MS);
@@ -743,7 +743,7 @@ int speaker_begin(struct speaker *speaker, const struct wav_format *format,
 	speaker->target_frames = ms_to_frames(speaker, target_ms);
 	if (speaker->target_frames == 0)
 		speaker->target_frames = 1;
-	r = hand_init(&speaker->hand, format, hand_capacity(speaker));
+	r = fifo_init(&speaker->fifo, format, hand_capacity(speaker));
 	if (r < 0)
 		return r;
 	latency_init(&speaker->latency, format->rate, speaker->target_frames,
@@ -777,12 +777,12 @@ void speaker_allow(struct speaker *speaker, uint64_t now_usec)
 
 void *speaker_space(struct speaker *speaker, size_t *ret_size)
 {
-	return hand_space(&speaker->hand, ret_size);
+	return fifo_space(&speaker->fifo, ret_size);
 }
 
 void speaker_put(struct speaker *speaker, size_t size)
 {
-	hand_put(&speaker->hand, size);
+	fifo_put(&speaker->fifo, size);
 }
 
 void speaker_arrived(struct speaker *speaker, uint64_t now_usec,
@@ -801,7 +801,7 @@ void speaker_end(struct speaker *speaker, enum speaker_end end,
 	speaker->ended = true;
 	speaker->ended_usec = now_usec;
 	if (end == SPEAKER_TAKEN_OVER) {
-		hand_drop(&speaker->hand, hand_frames(&speaker->hand));
+		fifo_drop(&speaker->fifo, fifo_frames(&speaker->fifo));
 		speaker->silence_frames = 0;
 		if (speaker->state == SPEAKER_WAITING ||
 		    speaker->state == SPEAKER_OPENING)
@@ -809,16 +809,16 @@ void speaker_end(struct speaker *speaker, enum speaker_end end,
 	}
 	/* A starvation has faded what came before it already. */
 	if (end != SPEAKER_COMPLETE &&
-	    (hand_frames(&speaker->hand) > 0 ||
+	    (fifo_frames(&speaker->fifo) > 0 ||
 	     (speaker->stats.heard && !speaker->starving)))
-		hand_fade_out(&speaker->hand, fade_frames(speaker));
+		fifo_fade_out(&speaker->fifo, fade_frames(speaker));
 }
 
 void speaker_finish(struct speaker *speaker)
 {
 	if (!speaker->config.hold)
 		speaker->pcm = pcm_close(speaker->pcm);
-	hand_free(&speaker->hand);
+	fifo_free(&speaker->fifo);
 	speaker->state = SPEAKER_IDLE;
 }
 
@@ -831,7 +831,7 @@ static uint64_t playing_wait_usec(const struct speaker *speaker)
 	    speaker->delay_frames > guard ? speaker->delay_frames - guard : 1;
 
 	/* More to write: come back when a period of it has room. */
-	if (hand_frames(&speaker->hand) > 0 || speaker->silence_frames > 0 ||
+	if (fifo_frames(&speaker->fifo) > 0 || speaker->silence_frames > 0 ||
 	    speaker->state == SPEAKER_DRAINING) {
 		if (frames > pcm_period_frames(speaker->pcm))
 			frames = pcm_period_frames(speaker->pcm);

@@ -50,7 +50,7 @@ struct speaker {
 	struct pcm *pcm;	  /* NULL: not open */
 	struct wav_format format; /* of the page */
 	struct wav_format pcm_format;
-	struct hand hand;
+	struct fifo fifo;
 	struct latency latency;
 	struct backoff backoff;
 	struct speaker_stats stats;
@@ -66,7 +66,7 @@ struct speaker {
 	uint64_t recover_limit_usec;
 	uint64_t collecting_usec; /* since when frames wait; 0: none has come */
 	bool arriving;		  /* when last looked .. */
-	uint64_t spare_frames;	  /* .. and what was in hand then */
+	uint64_t spare_frames;	  /* .. and what was in the FIFO then */
 	uint64_t excess_frames;	  /* of a live page, that should go */
 	uint64_t cut_limit_usec;  /* until when to wait for a quiet place */
 	uint64_t written;	  /* frames since the ring was last empty */
@@ -129,7 +129,7 @@ void speaker_finish(struct speaker *speaker);
 
 /* The mean of how far behind the newest frame the page was, for people. */
 double speaker_behind_ms(const struct speaker *speaker);
-/* How full the ring and the hand are now. */
+/* How full the ring and the FIFO are now. */
 double speaker_fill_ms(const struct speaker *speaker);
 double speaker_take_peak(struct speaker *speaker);
 /* The state in a word or three. */

@@ -67,9 +67,9 @@ static void draw(struct following *f, double peak, double planned,
 	time_text(f->seconds, now);
 	if (planned >= 0)
 		time_text(planned, end);
-	level_bar(bar, METER_WIDTH, peak);
+	samples_bar(bar, METER_WIDTH, peak);
 	printf("\r  %s%s%s  [%s] %3.0f dB  %" PRIu32 " client%s\033[K", now,
-	       *end ? " of " : "", end, bar, level_dbfs(peak), clients,
+	       *end ? " of " : "", end, bar, samples_dbfs(peak), clients,
 	       clients == 1 ? "" : "s");
 	fflush(stdout);
 	f->drawn = true;

@@ -27,7 +27,7 @@ struct announcement {
 	enum { MICROPHONE, WAV_FILE } kind;
 	struct source *source;
 	sd_event_source *io;
-	struct page *page;
+	struct tape *tape;
 	struct chime *chime;
 	size_t chime_sent;
 	uint64_t limit_frames; /* without the chime; WAV_ENDLESS */
@@ -75,8 +75,8 @@ void announcement_stop(struct announcement *a, enum announcement_end end)
 		return;
 	a->state = ANNOUNCEMENT_ENDED;
 	a->end = end;
-	if (a->page)
-		page_end(a->page);
+	if (a->tape)
+		tape_end(a->tape);
 	source_stop(a->source);
 	/* EPOLLHUP always comes: the thread has ended. */
 	(void)sd_event_source_set_io_events(a->io, 0);
@@ -105,21 +105,21 @@ static void append(struct announcement *a, const uint8_t *data, size_t size)
 {
 	uint64_t room = a->planned_size == WAV_ENDLESS
 			    ? UINT64_MAX
-			    : a->planned_size - page_size(a->page);
-	const struct wav_format *format = page_format(a->page);
+			    : a->planned_size - tape_size(a->tape);
+	const struct wav_format *format = tape_format(a->tape);
 	double peak;
 	int r;
 
 	if (size > room)
 		size = (size_t)room;
-	r = page_append(a->page, data, size);
+	r = tape_append(a->tape, data, size);
 	if (r < 0) {
 		fail(a, ANNOUNCEMENT_FAILED, r,
 		     "The page's memory ran out; make shorter pages, or use "
 		     "--mode live");
 		return;
 	}
-	peak = level_peak(format, data, size / wav_frame_size(format));
+	peak = samples_peak(format, data, size / wav_frame_size(format));
 	if (peak > a->peak)
 		a->peak = peak;
 	if (size == room)
@@ -146,7 +146,7 @@ static void take(struct announcement *a, const uint8_t *data, size_t size)
 
 static void take_gap(struct announcement *a, uint64_t frames)
 {
-	const struct wav_format *format = page_format(a->page);
+	const struct wav_format *format = tape_format(a->tape);
 	size_t frame_size = wav_frame_size(format);
 	uint64_t most = (uint64_t)format->rate * GAP_SECONDS_MAX;
 
@@ -186,7 +186,7 @@ static void on_source_opened(struct announcement *a,
 	a->planned_size = plan_size(a, message);
 	a->chunk_usec = frames_to_usec(message->u.opened.period_frames,
 				       message->u.opened.format.rate);
-	r = page_new(&a->page, &message->u.opened.format, a->planned_size);
+	r = tape_new(&a->tape, &message->u.opened.format, a->planned_size);
 	if (r < 0) {
 		fail(
 		    a, ANNOUNCEMENT_FAILED, r,
@@ -228,7 +228,7 @@ static void on_source_ended(struct announcement *a,
 /* Reads samples of the current message. 1 when some came, 0 when none. */
 static int read_samples(struct announcement *a)
 {
-	size_t frame_size = wav_frame_size(page_format(a->page));
+	size_t frame_size = wav_frame_size(tape_format(a->tape));
 	size_t wish = BUFFER_SIZE - a->have;
 	size_t torn;
 	ssize_t n;
@@ -318,13 +318,13 @@ static int on_source(sd_event_source *io, int fd, uint32_t revents,
 		     void *userdata)
 {
 	struct announcement *a = userdata;
-	uint64_t before = a->page ? page_size(a->page) : 0, size = before;
+	uint64_t before = a->tape ? tape_size(a->tape) : 0, size = before;
 
 	(void)io;
 	(void)fd;
 	while (a->state != ANNOUNCEMENT_ENDED &&
 	       size - before < TURN_SIZE_MAX && read_one(a) > 0)
-		size = a->page ? page_size(a->page) : 0;
+		size = a->tape ? tape_size(a->tape) : 0;
 	if (size > before && a->state != ANNOUNCEMENT_ENDED)
 		tell_grown(a);
 	if (!(revents & EPOLLHUP))
@@ -368,7 +368,7 @@ static int watch(struct announcement *a, sd_event *event,
 }
 
 int announcement_new_microphone(struct announcement **ret, sd_event *event,
-				const struct recorder_config *config,
+				const struct microphone_config *config,
 				double seconds, struct chime *chime,
 				const struct announcement_callbacks *callbacks,
 				void *userdata)
@@ -382,7 +382,7 @@ int announcement_new_microphone(struct announcement **ret, sd_event *event,
 	if (seconds > 0)
 		a->limit_frames = announcement_frames(
 		    config->format.rate, config->period_frames, seconds);
-	r = recorder_start(&a->source, config);
+	r = microphone_start(&a->source, config);
 	if (r < 0) {
 		announcement_free(a);
 		return r;
@@ -403,9 +403,9 @@ int announcement_new_file(struct announcement **ret, sd_event *event, int fd,
 		return -ENOMEM;
 	}
 	a->kind = WAV_FILE;
-	r = player_start(&a->source, fd,
-			 pace == ANNOUNCEMENT_PACED ? PLAYER_REAL_TIME
-						    : PLAYER_AT_ONCE);
+	r = filesource_start(&a->source, fd,
+			     pace == ANNOUNCEMENT_PACED ? FILESOURCE_PACED
+							: FILESOURCE_AT_ONCE);
 	if (r < 0) {
 		announcement_free(a);
 		return r;
@@ -419,7 +419,7 @@ struct announcement *announcement_free(struct announcement *a)
 		return NULL;
 	sd_event_source_disable_unref(a->io);
 	source_free(a->source);
-	page_unref(a->page);
+	tape_unref(a->tape);
 	chime_unref(a->chime);
 	free(a->buffer);
 	free(a);
@@ -438,12 +438,12 @@ void announcement_info(const struct announcement *a,
 	    .overruns = a->overruns,
 	    .overrun_frames = a->overrun_frames,
 	};
-	if (a->page) {
-		const struct wav_format *format = page_format(a->page);
+	if (a->tape) {
+		const struct wav_format *format = tape_format(a->tape);
 		size_t frame_size = wav_frame_size(format);
 
 		ret->format = *format;
-		ret->frames = page_size(a->page) / frame_size;
+		ret->frames = tape_size(a->tape) / frame_size;
 		if (a->planned_size != WAV_ENDLESS)
 			ret->planned_frames = a->planned_size / frame_size;
 		ret->chime_frames =
@@ -451,9 +451,9 @@ void announcement_info(const struct announcement *a,
 	}
 }
 
-struct page *announcement_page(const struct announcement *a)
+struct tape *announcement_tape(const struct announcement *a)
 {
-	return a->page;
+	return a->tape;
 }
 
 bool announcement_released(const struct announcement *a)

@@ -61,7 +61,7 @@ struct announcement;
  * CHIME (or NULL; must be in the format of CONFIG; a reference is taken).
  * SECONDS 0 has no end. 0 or negative errno. */
 int announcement_new_microphone(struct announcement **ret, sd_event *event,
-				const struct recorder_config *config,
+				const struct microphone_config *config,
 				double seconds, struct chime *chime,
 				const struct announcement_callbacks *callbacks,
 				void *userdata);
@@ -83,7 +83,7 @@ void announcement_stop(struct announcement *announcement,
 void announcement_info(const struct announcement *announcement,
 		       struct announcement_info *ret);
 /* The page, or NULL while the source is being opened. Borrowed. */
-struct page *announcement_page(const struct announcement *announcement);
+struct tape *announcement_tape(const struct announcement *announcement);
 /* Whether the device or file is closed. */
 bool announcement_released(const struct announcement *announcement);
 /* The highest sample since the last call, 0.0 .. 1.0. */

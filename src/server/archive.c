@@ -26,7 +26,7 @@ struct order {
 struct archive_writer {
 	int fd;
 	pthread_t thread;
-	struct page *page;
+	struct tape *tape;
 	struct order sent; /* the last order that went out */
 	bool give_up, done;
 	uint64_t written;
@@ -309,16 +309,16 @@ static int name_file(char **ret, const char *dir, const char *label)
 }
 
 static int open_job(struct job *job, const struct archive_config *config,
-		    const char *label, const struct page *page, int *ret_fd)
+		    const char *label, const struct tape *tape, int *ret_fd)
 {
 	int fds[2], r;
 
 	job->config = *config;
-	job->format = *page_format(page);
+	job->format = *tape_format(tape);
 	r = name_file(&job->path, config->dir, label);
 	if (r < 0)
 		return r;
-	job->page_fd = page_dup(page);
+	job->page_fd = tape_dup(tape);
 	if (job->page_fd < 0)
 		return job->page_fd;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
@@ -330,7 +330,7 @@ static int open_job(struct job *job, const struct archive_config *config,
 
 int archive_begin(struct archive_writer **ret,
 		  const struct archive_config *config, const char *label,
-		  struct page *page)
+		  struct tape *tape)
 {
 	_cleanup_free_ struct archive_writer *writer = NULL;
 	struct job *job = calloc(1, sizeof(*job));
@@ -343,7 +343,7 @@ int archive_begin(struct archive_writer **ret,
 		return -ENOMEM;
 	}
 	job->fd = job->page_fd = -1;
-	r = open_job(job, config, label, page, &fd);
+	r = open_job(job, config, label, tape, &fd);
 	if (r == 0)
 		r = thread_start(&writer->thread, "archive", job_main, job);
 	if (r < 0) {
@@ -351,7 +351,7 @@ int archive_begin(struct archive_writer **ret,
 		return r;
 	}
 	writer->fd = TAKE_FD(fd);
-	writer->page = page_ref(page);
+	writer->tape = tape_ref(tape);
 	*ret = TAKE_PTR(writer);
 	return 0;
 }
@@ -363,8 +363,8 @@ void archive_push(struct archive_writer *writer)
 	if (!writer || writer->done || writer->sent.ended ||
 	    writer->sent.give_up)
 		return;
-	order.size = page_size(writer->page);
-	order.ended = page_ended(writer->page);
+	order.size = tape_size(writer->tape);
+	order.ended = tape_ended(writer->tape);
 	order.give_up = writer->give_up;
 	/* A full queue loses nothing: the next order says all of it. */
 	if (send(writer->fd, &order, sizeof(order),
@@ -413,7 +413,7 @@ bool archive_done(struct archive_writer *writer)
 static void send_last_order(struct archive_writer *writer)
 {
 	struct order order = {
-	    .size = page_size(writer->page),
+	    .size = tape_size(writer->tape),
 	    .ended = true,
 	    .give_up = writer->give_up,
 	};
@@ -429,7 +429,7 @@ struct archive_writer *archive_free(struct archive_writer *writer)
 	send_last_order(writer);
 	pthread_join(writer->thread, NULL);
 	close(writer->fd);
-	page_unref(writer->page);
+	tape_unref(writer->tape);
 	free(writer);
 	return NULL;
 }

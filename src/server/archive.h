@@ -27,7 +27,7 @@ int archive_check(const struct archive_config *config);
  * found, and logged, by the thread. */
 int archive_begin(struct archive_writer **ret,
 		  const struct archive_config *config, const char *label,
-		  struct page *page);
+		  struct tape *tape);
 
 /* Says that the page has grown or ended. Takes NULL. Never blocks. */
 void archive_push(struct archive_writer *writer);

@@ -32,7 +32,7 @@ struct connection {
 	bool read_closed; /* the peer will send no more */
 	bool ended;
 	uint32_t garbage;
-	struct page *page;
+	struct tape *tape;
 	uint8_t header[WAV_HEADER_SIZE_MAX];
 	uint8_t header_size, header_sent;
 	uint64_t offset, max_lag;
@@ -116,17 +116,17 @@ static void say_end(struct connection *c)
 static void begin_closing(struct connection *c)
 {
 	c->state = CONNECTION_CLOSING;
-	c->page = page_unref(c->page);
+	c->tape = tape_unref(c->tape);
 	say_end(c);
 }
 
 /* More than max_lag behind: on to the newest frame, by whole frames. */
 static void skip_if_lagging(struct connection *c)
 {
-	uint64_t lag = page_size(c->page) - c->offset;
-	size_t frame_size = wav_frame_size(page_format(c->page));
+	uint64_t lag = tape_size(c->tape) - c->offset;
+	size_t frame_size = wav_frame_size(tape_format(c->tape));
 
-	if (c->max_lag == 0 || lag <= c->max_lag || page_ended(c->page))
+	if (c->max_lag == 0 || lag <= c->max_lag || tape_ended(c->tape))
 		return;
 	if (c->stop_at != UINT64_MAX)
 		return;
@@ -161,9 +161,8 @@ static int send_samples(struct connection *c)
 	while (n > 0 && c->offset - before < SEND_SIZE_MAX) {
 		uint64_t left = c->stop_at - c->offset;
 
-		n = transport_send_page(c->transport, c->page, &c->offset,
-					left < SEND_SIZE_MAX ? left
-							     : SEND_SIZE_MAX);
+		n = tape_send(c->tape, c->transport, &c->offset,
+			      left < SEND_SIZE_MAX ? left : SEND_SIZE_MAX);
 	}
 	if (c->offset > before) {
 		c->stats.sent += c->offset - before;
@@ -184,7 +183,7 @@ static void push(struct connection *c)
 		end(c, CONNECTION_LOST);
 		return;
 	}
-	if (r > 0 && (page_ended(c->page) || c->offset == c->stop_at)) {
+	if (r > 0 && (tape_ended(c->tape) || c->offset == c->stop_at)) {
 		begin_closing(c);
 		return;
 	}
@@ -311,29 +310,29 @@ struct connection *connection_free(struct connection *c)
 	if (!c)
 		return NULL;
 	stop_watching(c);
-	page_unref(c->page);
+	tape_unref(c->tape);
 	transport_free(c->transport);
 	free(c);
 	return NULL;
 }
 
-void connection_attach(struct connection *c, struct page *page, uint64_t offset,
+void connection_attach(struct connection *c, struct tape *tape, uint64_t offset,
 		       uint64_t max_lag)
 {
 	uint64_t size =
-	    page_ended(page) ? page_size(page) : page_planned_size(page);
+	    tape_ended(tape) ? tape_size(tape) : tape_planned_size(tape);
 
 	assert(c->state == CONNECTION_WAITING);
 	c->state = CONNECTION_ON_AIR;
-	if (page_ended(page))
+	if (tape_ended(tape))
 		net_setup_bulk(transport_fd(c->transport));
-	c->page = page_ref(page);
+	c->tape = tape_ref(tape);
 	c->offset = offset;
 	c->max_lag = max_lag;
 	c->stop_at = UINT64_MAX;
 	c->progress_usec = now_usec();
 	c->header_size = (uint8_t)wav_encode(
-	    c->header, page_format(page),
+	    c->header, tape_format(tape),
 	    size == WAV_ENDLESS ? WAV_ENDLESS : size - offset);
 	push(c);
 }
@@ -355,7 +354,7 @@ void connection_finish(struct connection *c)
 
 	if (c->ended || c->state != CONNECTION_ON_AIR)
 		return;
-	frame_size = wav_frame_size(page_format(c->page));
+	frame_size = wav_frame_size(tape_format(c->tape));
 	torn = (size_t)(c->offset % frame_size);
 	c->stop_at = c->offset + (torn ? frame_size - torn : 0);
 	connection_push(c);
@@ -398,9 +397,9 @@ enum connection_state connection_state(const struct connection *c)
 	return c->state;
 }
 
-const struct page *connection_page(const struct connection *c)
+const struct tape *connection_tape(const struct connection *c)
 {
-	return c->page;
+	return c->tape;
 }
 
 uint64_t connection_offset(const struct connection *c)

@@ -64,7 +64,7 @@ struct connection *connection_free(struct connection *connection);
  * remains, then samples. Refers to the page until it is sent. A live client
  * that falls more than MAX_LAG bytes behind skips to the newest frame; with 0
  * it never skips. */
-void connection_attach(struct connection *connection, struct page *page,
+void connection_attach(struct connection *connection, struct tape *tape,
 		       uint64_t offset, uint64_t max_lag);
 
 /* Sends what the page has gained. Call it after page_append and page_end. */
@@ -85,7 +85,7 @@ void connection_check_key(struct connection *connection);
 
 enum connection_state connection_state(const struct connection *connection);
 /* The page on air here, or NULL. */
-const struct page *connection_page(const struct connection *connection);
+const struct tape *connection_tape(const struct connection *connection);
 /* The first byte of the page that it still needs. */
 uint64_t connection_offset(const struct connection *connection);
 const struct connection_stats *

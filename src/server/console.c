@@ -20,10 +20,10 @@ enum {
 	REDRAW_USEC = 100000,
 };
 
-struct terminal {
+struct console {
 	sd_event *event;
 	struct server *server;
-	struct terminal_config config;
+	struct console_config config;
 	sd_event_source *input, *redraw;
 	char line[LINE_SIZE];
 	size_t length;
@@ -34,13 +34,13 @@ struct terminal {
 };
 
 /* A line that stays, above the status line. */
-static void say(struct terminal *t, const char *format, ...)
+static void say(struct console *t, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-static void say(struct terminal *t, const char *format, ...)
+static void say(struct console *t, const char *format, ...)
 {
 	va_list ap;
 
-	if (t->config.display == TERMINAL_QUIET)
+	if (t->config.display == CONSOLE_QUIET)
 		return;
 	if (t->drawn)
 		fputs("\r\033[K", stdout);
@@ -85,7 +85,7 @@ static int describe_page(const struct server_page_info *page, char *text,
 				   &source->format));
 }
 
-static void describe(struct terminal *t, char *text, size_t size)
+static void describe(struct console *t, char *text, size_t size)
 {
 	unsigned clients = server_client_count(t->server);
 	struct server_page_info page;
@@ -100,21 +100,21 @@ static void describe(struct terminal *t, char *text, size_t size)
 		return;
 	}
 	n = describe_page(&page, text, size);
-	if (t->config.meter == TERMINAL_METER) {
+	if (t->config.meter == CONSOLE_METER) {
 		char bar[METER_WIDTH + 1];
 		double peak = server_take_peak(t->server, page.id);
 
-		level_bar(bar, METER_WIDTH, peak);
+		samples_bar(bar, METER_WIDTH, peak);
 		snprintf(text + n, size - (size_t)n, " [%s] %3.0f dB", bar,
-			 level_dbfs(peak));
+			 samples_dbfs(peak));
 	}
 }
 
-static void draw(struct terminal *t)
+static void draw(struct console *t)
 {
 	char text[256];
 
-	if (t->config.display == TERMINAL_QUIET)
+	if (t->config.display == CONSOLE_QUIET)
 		return;
 	describe(t, text, sizeof(text));
 	printf("\r%s\033[K", text);
@@ -124,7 +124,7 @@ static void draw(struct terminal *t)
 }
 
 /* At most ten times a second, and not at all while nothing changes. */
-static void draw_later(struct terminal *t)
+static void draw_later(struct console *t)
 {
 	if (!t->redraw)
 		return;
@@ -134,7 +134,7 @@ static void draw_later(struct terminal *t)
 
 static int on_redraw(sd_event_source *source, uint64_t usec, void *userdata)
 {
-	struct terminal *t = userdata;
+	struct console *t = userdata;
 	struct server_page_info page;
 
 	(void)source;
@@ -147,7 +147,7 @@ static int on_redraw(sd_event_source *source, uint64_t usec, void *userdata)
 
 /* --- events of the server --- */
 
-static void say_end(struct terminal *t, const struct server_page_info *page)
+static void say_end(struct console *t, const struct server_page_info *page)
 {
 	const struct announcement_info *source = &page->source;
 
@@ -163,7 +163,7 @@ static void say_end(struct terminal *t, const struct server_page_info *page)
 	    source->overruns == 1 ? "" : "s");
 }
 
-static void leave_if_idle(struct terminal *t)
+static void leave_if_idle(struct console *t)
 {
 	if (t->leaving && server_page_count(t->server) == 0)
 		(void)sd_event_exit(t->event, 0);
@@ -171,7 +171,7 @@ static void leave_if_idle(struct terminal *t)
 
 static void on_page(void *userdata, const struct server_page_info *page)
 {
-	struct terminal *t = userdata;
+	struct console *t = userdata;
 
 	switch (page->state) {
 	case SERVER_PAGE_QUEUED:
@@ -224,7 +224,7 @@ static const char *refusal(int error)
 	}
 }
 
-static void begin_page(struct terminal *t, uint64_t zones, int file_fd)
+static void begin_page(struct console *t, uint64_t zones, int file_fd)
 {
 	const struct server_request request = {
 	    .zones = zones,
@@ -240,7 +240,7 @@ static void begin_page(struct terminal *t, uint64_t zones, int file_fd)
 		say(t, "No page: %s", refusal(r));
 }
 
-static void toggle_page(struct terminal *t)
+static void toggle_page(struct console *t)
 {
 	struct server_page_info page;
 
@@ -250,7 +250,7 @@ static void toggle_page(struct terminal *t)
 		begin_page(t, 0, -1);
 }
 
-static void play_file(struct terminal *t, const char *path)
+static void play_file(struct console *t, const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
@@ -260,7 +260,7 @@ static void play_file(struct terminal *t, const char *path)
 		begin_page(t, 0, fd);
 }
 
-static void say_status(struct terminal *t)
+static void say_status(struct console *t)
 {
 	const struct gate_stats *gate = &server_stats(t->server)->gate;
 	struct server_page_info page;
@@ -282,14 +282,14 @@ static void say_status(struct terminal *t)
 		    page.clients);
 }
 
-static void leave(struct terminal *t)
+static void leave(struct console *t)
 {
 	t->leaving = true;
 	server_close(t->server);
 	leave_if_idle(t);
 }
 
-static void say_help(struct terminal *t)
+static void say_help(struct console *t)
 {
 	say(t, "Enter       begins a page in all zones, or ends it\n"
 	       "ZONE ...    begins a page in these zones\n"
@@ -300,7 +300,7 @@ static void say_help(struct terminal *t)
 }
 
 /* "lobby yard": a page there. */
-static void page_zones(struct terminal *t, char *line)
+static void page_zones(struct console *t, char *line)
 {
 	uint64_t zones = 0;
 	char *rest = NULL;
@@ -324,7 +324,7 @@ static void page_zones(struct terminal *t, char *line)
 		toggle_page(t);
 }
 
-static void obey(struct terminal *t, char *line)
+static void obey(struct console *t, char *line)
 {
 	if (strcmp(line, "help") == 0)
 		say_help(t);
@@ -340,7 +340,7 @@ static void obey(struct terminal *t, char *line)
 		page_zones(t, line);
 }
 
-static void obey_lines(struct terminal *t)
+static void obey_lines(struct console *t)
 {
 	char *newline;
 
@@ -364,7 +364,7 @@ static void obey_lines(struct terminal *t)
 static int on_input(sd_event_source *source, int fd, uint32_t revents,
 		    void *userdata)
 {
-	struct terminal *t = userdata;
+	struct console *t = userdata;
 	ssize_t n = read(fd, t->line + t->length, LINE_SIZE - t->length);
 
 	(void)revents;
@@ -384,12 +384,12 @@ static int on_input(sd_event_source *source, int fd, uint32_t revents,
 /* A regular file or /dev/null cannot be polled, and need not be. */
 static int on_file_input(sd_event_source *source, void *userdata)
 {
-	struct terminal *t = userdata;
+	struct console *t = userdata;
 
 	return on_input(source, STDIN_FILENO, 0, t);
 }
 
-static int watch_input(struct terminal *t)
+static int watch_input(struct console *t)
 {
 	int r = sd_event_add_io(t->event, &t->input, STDIN_FILENO, EPOLLIN,
 				on_input, t);
@@ -402,10 +402,10 @@ static int watch_input(struct terminal *t)
 	return sd_event_source_set_enabled(t->input, SD_EVENT_ON);
 }
 
-int terminal_new(struct terminal **ret, sd_event *event, struct server *server,
-		 const struct terminal_config *config)
+int console_new(struct console **ret, sd_event *event, struct server *server,
+		const struct console_config *config)
 {
-	struct terminal *t = calloc(1, sizeof(*t));
+	struct console *t = calloc(1, sizeof(*t));
 	int r;
 
 	if (!t)
@@ -421,14 +421,14 @@ int terminal_new(struct terminal **ret, sd_event *event, struct server *server,
 		r = sd_event_add_time(event, &t->redraw, CLOCK_MONOTONIC, 0,
 				      USEC_PER_SEC / 50, on_redraw, t);
 	if (r < 0) {
-		terminal_free(t);
+		console_free(t);
 		return r;
 	}
 	*ret = t;
 	return 0;
 }
 
-struct terminal *terminal_free(struct terminal *t)
+struct console *console_free(struct console *t)
 {
 	if (!t)
 		return NULL;

@@ -14,16 +14,16 @@ enum {
 	SEALS = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL,
 };
 
-struct page_export {
+struct tape_export {
 	int from_fd, to_fd;
 	off_t offset;  /* of what is copied next */
 	uint64_t left; /* bytes */
 	sd_event_source *step;
-	page_export_on_done on_done;
+	tape_export_on_done on_done;
 	void *userdata;
 };
 
-static int copy_piece(struct page_export *copy)
+static int copy_piece(struct tape_export *copy)
 {
 	size_t wish = copy->left < PIECE_SIZE ? (size_t)copy->left : PIECE_SIZE;
 	ssize_t n = sendfile(copy->to_fd, copy->from_fd, &copy->offset, wish);
@@ -36,7 +36,7 @@ static int copy_piece(struct page_export *copy)
 	return 0;
 }
 
-static int finish(const struct page_export *copy)
+static int finish(const struct tape_export *copy)
 {
 	if (fcntl(copy->to_fd, F_ADD_SEALS, SEALS) < 0 ||
 	    lseek(copy->to_fd, 0, SEEK_SET) < 0)
@@ -46,7 +46,7 @@ static int finish(const struct page_export *copy)
 
 static int on_step(sd_event_source *source, void *userdata)
 {
-	struct page_export *copy = userdata;
+	struct tape_export *copy = userdata;
 	int r = 0;
 
 	if (copy->left > 0)
@@ -58,7 +58,7 @@ static int on_step(sd_event_source *source, void *userdata)
 	return 0;
 }
 
-static int write_header(struct page_export *copy,
+static int write_header(struct tape_export *copy,
 			const struct wav_format *format)
 {
 	uint8_t header[WAV_HEADER_SIZE_MAX];
@@ -70,18 +70,18 @@ static int write_header(struct page_export *copy,
 	return (size_t)n == size ? 0 : -EIO;
 }
 
-static int open_both(struct page_export *copy, const struct page *page)
+static int open_both(struct tape_export *copy, const struct tape *tape)
 {
-	size_t frame_size = wav_frame_size(page_format(page));
-	uint64_t first = page_first(page);
+	size_t frame_size = wav_frame_size(tape_format(tape));
+	uint64_t first = tape_first(tape);
 
-	/* Memory is given back by the page, not by the frame. */
+	/* Memory is given back by the tape, not by the frame. */
 	first += (frame_size - first % frame_size) % frame_size;
-	if (first >= page_size(page))
+	if (first >= tape_size(tape))
 		return -ENODATA;
 	copy->offset = (off_t)first;
-	copy->left = page_size(page) - first;
-	copy->from_fd = page_dup(page);
+	copy->left = tape_size(tape) - first;
+	copy->from_fd = tape_dup(tape);
 	if (copy->from_fd < 0)
 		return copy->from_fd;
 	copy->to_fd =
@@ -89,13 +89,13 @@ static int open_both(struct page_export *copy, const struct page *page)
 	return copy->to_fd < 0 ? -errno : 0;
 }
 
-static int begin(struct page_export *copy, sd_event *event,
-		 const struct page *page)
+static int begin(struct tape_export *copy, sd_event *event,
+		 const struct tape *tape)
 {
-	int r = open_both(copy, page);
+	int r = open_both(copy, tape);
 
 	if (r == 0)
-		r = write_header(copy, page_format(page));
+		r = write_header(copy, tape_format(tape));
 	if (r == 0)
 		r = sd_event_add_defer(event, &copy->step, on_step, copy);
 	if (r >= 0)
@@ -104,11 +104,11 @@ static int begin(struct page_export *copy, sd_event *event,
 	return r < 0 ? r : sd_event_source_set_enabled(copy->step, SD_EVENT_ON);
 }
 
-int page_export_new(struct page_export **ret, sd_event *event,
-		    const struct page *page, page_export_on_done on_done,
+int tape_export_new(struct tape_export **ret, sd_event *event,
+		    const struct tape *tape, tape_export_on_done on_done,
 		    void *userdata)
 {
-	struct page_export *copy = calloc(1, sizeof(*copy));
+	struct tape_export *copy = calloc(1, sizeof(*copy));
 	int r;
 
 	if (!copy)
@@ -116,16 +116,16 @@ int page_export_new(struct page_export **ret, sd_event *event,
 	copy->from_fd = copy->to_fd = -1;
 	copy->on_done = on_done;
 	copy->userdata = userdata;
-	r = begin(copy, event, page);
+	r = begin(copy, event, tape);
 	if (r < 0) {
-		page_export_free(copy);
+		tape_export_free(copy);
 		return r;
 	}
 	*ret = copy;
 	return 0;
 }
 
-struct page_export *page_export_free(struct page_export *copy)
+struct tape_export *tape_export_free(struct tape_export *copy)
 {
 	if (!copy)
 		return NULL;

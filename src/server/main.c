@@ -25,8 +25,8 @@ struct program {
 	struct transport_keys *keys;
 	sd_event *event;
 	struct server *server;
-	struct supervisor *supervisor;
-	struct terminal *terminal;
+	struct systemd *systemd;
+	struct console *console;
 	struct server_bus *bus;
 	bool stopping;
 };
@@ -193,8 +193,8 @@ static int load_chime(struct program *p)
 
 	if (!path)
 		return 0;
-	r = chime_load_path(&p->chime, path, &p->options.config.recorder.format,
-			    problem);
+	r = chime_load_path(&p->chime, path,
+			    &p->options.config.microphone.format, problem);
 	if (r < 0)
 		log_error("--chime '%s': %s", path, problem);
 	p->options.config.chime = p->chime;
@@ -241,18 +241,17 @@ static int check_archive(const struct program *p)
 static int add_observers(struct program *p)
 {
 	const struct server_options *o = &p->options;
-	const struct terminal_config config = {
-	    .meter = o->meter ? TERMINAL_METER : TERMINAL_PLAIN,
-	    .display = o->quiet ? TERMINAL_QUIET : TERMINAL_SHOW,
+	const struct console_config config = {
+	    .meter = o->meter ? CONSOLE_METER : CONSOLE_PLAIN,
+	    .display = o->quiet ? CONSOLE_QUIET : CONSOLE_SHOW,
 	};
 	int r;
 
-	r = supervisor_new(&p->supervisor, p->event, p->server,
-			   o->interactive ? SUPERVISOR_SILENT
-					  : SUPERVISOR_LOG_PAGES,
-			   o->idle_exit_seconds);
+	r = systemd_new(&p->systemd, p->event, p->server,
+			o->interactive ? SYSTEMD_SILENT : SYSTEMD_LOG_PAGES,
+			o->idle_exit_seconds);
 	if (r >= 0 && o->interactive)
-		r = terminal_new(&p->terminal, p->event, p->server, &config);
+		r = console_new(&p->console, p->event, p->server, &config);
 	if (r >= 0)
 		r = server_observe(p->server, &stop_observer, p);
 	if (r >= 0)
@@ -299,16 +298,16 @@ static int run(struct program *p)
 		log_notice("No --psk-file: the pages are neither secret nor "
 			   "authentic; anybody on the network can hear them, "
 			   "and pose as this server");
-	supervisor_ready(p->supervisor);
+	systemd_ready(p->systemd);
 	return sd_event_loop(p->event);
 }
 
 static void tear_down(struct program *p)
 {
 	server_bus_free(p->bus);
-	terminal_free(p->terminal);
+	console_free(p->console);
 	server_free(p->server);
-	supervisor_free(p->supervisor);
+	systemd_free(p->systemd);
 	chime_unref(p->chime);
 	transport_keys_free(p->keys);
 	sd_event_unref(p->event);

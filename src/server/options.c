@@ -178,32 +178,32 @@ static int add_listen(struct server_options *o, const char *text)
 static int parse_sound_option(struct server_options *o, int option,
 			      const char *text)
 {
-	struct recorder_config *recorder = &o->config.recorder;
+	struct microphone_config *microphone = &o->config.microphone;
 	uint64_t value = 0;
 	int r;
 
 	switch (option) {
 	case 'D':
-		recorder->device = text;
+		microphone->device = text;
 		return 0;
 	case 'f':
-		return parse_format(text, &recorder->format);
+		return parse_format(text, &microphone->format);
 	case 'r':
 		r = option_integer("-r", text, WAV_RATE_MIN, WAV_RATE_MAX,
 				   &value);
-		recorder->format.rate = (uint32_t)value;
+		microphone->format.rate = (uint32_t)value;
 		return r;
 	case 'c':
 		r = option_integer("-c", text, 1, WAV_CHANNELS_MAX, &value);
-		recorder->format.channels = (uint16_t)value;
+		microphone->format.channels = (uint16_t)value;
 		return r;
 	case OPTION_PERIOD_SIZE:
 		r = option_integer("--period-size", text, 8, 65536, &value);
-		recorder->period_frames = (uint32_t)value;
+		microphone->period_frames = (uint32_t)value;
 		return r;
 	case OPTION_BUFFER_SIZE:
 		r = option_integer("--buffer-size", text, 16, 1 << 22, &value);
-		recorder->buffer_frames = (uint32_t)value;
+		microphone->buffer_frames = (uint32_t)value;
 		return r;
 	default:
 		return 1;
@@ -314,21 +314,22 @@ static int do_and_leave(int option)
 
 static int check(const struct server_options *o)
 {
-	const struct recorder_config *recorder = &o->config.recorder;
+	const struct microphone_config *microphone = &o->config.microphone;
 
 	if (o->config.seconds > 0 &&
-	    announcement_frames(recorder->format.rate, recorder->period_frames,
+	    announcement_frames(microphone->format.rate,
+				microphone->period_frames,
 				o->config.seconds) == 0) {
 		log_error("-d '%g': shorter than one chunk of %u frames "
 			  "(--period-size)",
-			  o->config.seconds, recorder->period_frames);
+			  o->config.seconds, microphone->period_frames);
 		return -EINVAL;
 	}
-	if (recorder->buffer_frames &&
-	    recorder->buffer_frames < 2 * recorder->period_frames) {
+	if (microphone->buffer_frames &&
+	    microphone->buffer_frames < 2 * microphone->period_frames) {
 		log_error("--buffer-size '%u': at least two chunks of %u "
 			  "frames (--period-size) are needed",
-			  recorder->buffer_frames, recorder->period_frames);
+			  microphone->buffer_frames, microphone->period_frames);
 		return -EINVAL;
 	}
 	if ((o->config.archive.limit_size || o->config.archive.limit_seconds) &&
@@ -346,7 +347,7 @@ int server_options_parse(struct server_options *ret, int argc, char **argv)
 	*ret = (struct server_options){
 	    .config =
 		{
-		    .recorder =
+		    .microphone =
 			{
 			    .device = "default",
 			    .format = {WAV_PCM, 16, 2, 44100},

@@ -67,7 +67,7 @@ struct server {
 	uint32_t last_id;
 	bool closed, paused;
 	uint64_t paused_until_usec;
-	struct page *last_page;
+	struct tape *last_tape;
 	struct server_stats stats;
 	sd_event_source *tick, *settle;
 	struct {
@@ -175,11 +175,11 @@ static bool is_live(const struct server_page *p)
 }
 
 static uint64_t max_lag_bytes(const struct server_page *p,
-			      const struct page *page)
+			      const struct tape *tape)
 {
-	const struct wav_format *format = page_format(page);
+	const struct wav_format *format = tape_format(tape);
 
-	if (!is_live(p) || page_ended(page))
+	if (!is_live(p) || tape_ended(tape))
 		return 0;
 	return (uint64_t)(p->server->config.max_lag_seconds * format->rate) *
 	       wav_frame_size(format);
@@ -187,13 +187,13 @@ static uint64_t max_lag_bytes(const struct server_page *p,
 
 static void attach_zone(struct server_page *p, unsigned z, uint64_t offset)
 {
-	struct page *page = announcement_page(p->announcement);
+	struct tape *tape = announcement_tape(p->announcement);
 	struct zone *zone = p->server->zones[z];
 	unsigned waiting = zone_client_count(zone) - zone_active_count(zone);
 
 	/* Before attaching: a short page may end for them at once. */
 	p->clients += waiting;
-	zone_attach(zone, p, page, offset, max_lag_bytes(p, page));
+	zone_attach(zone, p, tape, offset, max_lag_bytes(p, tape));
 }
 
 static void attach_held_zones(struct server_page *p)
@@ -259,7 +259,7 @@ static void begin_archive(struct server_page *p)
 		return;
 	label_zones(p->server, p->wanted, label, sizeof(label));
 	r = archive_begin(&p->archive, config, label,
-			  announcement_page(p->announcement));
+			  announcement_tape(p->announcement));
 	if (r < 0)
 		log_error("Page %u is not archived: %s: %s", p->id, config->dir,
 			  strerror(-r));
@@ -360,7 +360,7 @@ static void on_grown(void *userdata)
 	archive_push(p->archive);
 	if (is_live(p)) {
 		for_held_zones(p, zone_push);
-	} else if (page_size(announcement_page(p->announcement)) >
+	} else if (tape_size(announcement_tape(p->announcement)) >
 		   STORE_SIZE_MAX) {
 		log_warning("Page %u ends: --mode store keeps at most %d MiB",
 			    p->id, STORE_SIZE_MAX >> 20);
@@ -386,17 +386,17 @@ static void log_failure(const struct server_page *p)
 		log_error("%s", info.reason);
 }
 
-static void keep_last(struct server_page *p, struct page *page)
+static void keep_last(struct server_page *p, struct tape *tape)
 {
-	page_unref(p->server->last_page);
-	p->server->last_page = page_ref(page);
+	tape_unref(p->server->last_tape);
+	p->server->last_tape = tape_ref(tape);
 }
 
 /* A live client is at most max_lag behind, one in store mode by all of it. */
-static void set_deadline(struct server_page *p, const struct page *page)
+static void set_deadline(struct server_page *p, const struct tape *tape)
 {
-	const struct wav_format *format = page_format(page);
-	double seconds = (double)page_size(page) /
+	const struct wav_format *format = tape_format(tape);
+	double seconds = (double)tape_size(tape) /
 			 ((double)wav_frame_size(format) * format->rate);
 
 	if (is_live(p) && seconds > p->server->config.max_lag_seconds)
@@ -409,7 +409,7 @@ static void set_deadline(struct server_page *p, const struct page *page)
 static void on_ended(void *userdata)
 {
 	struct server_page *p = userdata;
-	struct page *page = announcement_page(p->announcement);
+	struct tape *tape = announcement_tape(p->announcement);
 
 	if (found_microphone_busy(p) && take_microphone(p)) {
 		p->waits = p->again = true;
@@ -417,9 +417,9 @@ static void on_ended(void *userdata)
 	}
 	log_failure(p);
 	release_zones(p);
-	if (page) {
-		keep_last(p, page);
-		set_deadline(p, page);
+	if (tape) {
+		keep_last(p, tape);
+		set_deadline(p, tape);
 		if (is_live(p))
 			for_held_zones(p, zone_push);
 		else
@@ -518,7 +518,7 @@ static void launch(struct server_page *p)
 		    &announcement_callbacks, p);
 	else
 		r = announcement_new_microphone(
-		    &p->announcement, p->server->event, &config->recorder,
+		    &p->announcement, p->server->event, &config->microphone,
 		    p->seconds, p->chime, &announcement_callbacks, p);
 	if (r < 0) {
 		log_error("Page %u cannot begin: %s", p->id, strerror(-r));
@@ -662,9 +662,9 @@ static void on_accepted(void *userdata, struct zone *zone)
 	gate_note_accepted(server->gate);
 	tell_clients(server);
 	if (p && is_live(p) && p->announcement &&
-	    announcement_page(p->announcement))
+	    announcement_tape(p->announcement))
 		attach_zone(p, z,
-			    page_size(announcement_page(p->announcement)));
+			    tape_size(announcement_tape(p->announcement)));
 }
 
 static void count_end(struct server_page *p, enum connection_end end,
@@ -746,20 +746,20 @@ static int on_settle(sd_event_source *source, void *userdata)
 /* Gives back the memory that everybody has consumed. */
 static void forget_consumed(struct server_page *p)
 {
-	struct page *page =
-	    p->announcement ? announcement_page(p->announcement) : NULL;
+	struct tape *tape =
+	    p->announcement ? announcement_tape(p->announcement) : NULL;
 	uint64_t slowest, archived;
 
-	if (!page || !is_live(p))
+	if (!tape || !is_live(p))
 		return;
 	archived = archive_offset(p->archive);
-	if (!page_ended(page) && archived < page_size(page) &&
-	    page_size(page) - archived > ARCHIVE_LAG_MAX) {
+	if (!tape_ended(tape) && archived < tape_size(tape) &&
+	    tape_size(tape) - archived > ARCHIVE_LAG_MAX) {
 		log_error("Page %u is not archived: the disk is too slow",
 			  p->id);
 		archive_give_up(p->archive);
 	}
-	slowest = page_size(page);
+	slowest = tape_size(tape);
 	if (archived < slowest)
 		slowest = archived;
 	for (unsigned z = 0; z < p->server->zone_count; z++) {
@@ -769,8 +769,8 @@ static void forget_consumed(struct server_page *p)
 			slowest = offset;
 	}
 	/* The last minutes stay, for whoever wants to save the page. */
-	if (slowest > PAGE_KEEP_SIZE)
-		page_forget(page, slowest - PAGE_KEEP_SIZE);
+	if (slowest > TAPE_KEEP_SIZE)
+		tape_forget(tape, slowest - TAPE_KEEP_SIZE);
 }
 
 static void end_crawlers(struct server_page *p, uint64_t now)
@@ -879,7 +879,7 @@ struct server *server_free(struct server *server)
 					  ANNOUNCEMENT_STOPPED);
 		free_page(p);
 	}
-	page_unref(server->last_page);
+	tape_unref(server->last_tape);
 	if (server->gate)
 		gate_tell_totals(server->gate);
 	gate_free(server->gate);
@@ -1032,9 +1032,9 @@ double server_take_peak(struct server *server, uint32_t id)
 	return 0;
 }
 
-const struct page *server_last_page(const struct server *server)
+const struct tape *server_last_tape(const struct server *server)
 {
-	return server->last_page;
+	return server->last_tape;
 }
 
 unsigned server_zone_count(const struct server *server)

@@ -26,7 +26,7 @@ enum server_mode {
 };
 
 struct server_config {
-	struct recorder_config recorder; /* period_frames must not be 0 */
+	struct microphone_config microphone; /* period_frames must not be 0 */
 	double seconds; /* a page's duration, when it names none; 0: no end */
 	enum server_mode mode;
 	uint32_t max_clients;
@@ -122,7 +122,7 @@ bool server_page_at(const struct server *server, unsigned n,
 double server_take_peak(struct server *server, uint32_t id);
 /* The page that ended last and reached its speech, whole and in memory, or
  * NULL. Borrowed. */
-const struct page *server_last_page(const struct server *server);
+const struct tape *server_last_tape(const struct server *server);
 
 unsigned server_zone_count(const struct server *server);
 const char *server_zone_name(const struct server *server, unsigned zone);

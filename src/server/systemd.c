@@ -21,10 +21,10 @@
  * the watchdog's must find room. */
 #define STATUS_DELAY_USEC USEC_PER_SEC
 
-struct supervisor {
+struct systemd {
 	sd_event *event;
 	struct server *server;
-	enum supervisor_pages pages;
+	enum systemd_pages pages;
 	unsigned idle_exit_seconds;
 	sd_event_source *status, *idle;
 };
@@ -82,13 +82,13 @@ static void log_end(const struct server_page_info *page)
 	    "INTERCOM_OVERRUNS=%" PRIu64, source->overruns, NULL);
 }
 
-static bool is_idle(const struct supervisor *s)
+static bool is_idle(const struct systemd *s)
 {
 	return server_client_count(s->server) == 0 &&
 	       server_page_count(s->server) == 0;
 }
 
-static void watch_idle(struct supervisor *s)
+static void watch_idle(struct systemd *s)
 {
 	if (!s->idle)
 		return;
@@ -99,7 +99,7 @@ static void watch_idle(struct supervisor *s)
 							      : SD_EVENT_OFF);
 }
 
-static void tell_status_later(struct supervisor *s)
+static void tell_status_later(struct systemd *s)
 {
 	int enabled;
 
@@ -113,7 +113,7 @@ static void tell_status_later(struct supervisor *s)
 	(void)sd_event_source_set_enabled(s->status, SD_EVENT_ONESHOT);
 }
 
-static void changed(struct supervisor *s)
+static void changed(struct systemd *s)
 {
 	watch_idle(s);
 	tell_status_later(s);
@@ -121,9 +121,9 @@ static void changed(struct supervisor *s)
 
 static void on_page(void *userdata, const struct server_page_info *page)
 {
-	struct supervisor *s = userdata;
+	struct systemd *s = userdata;
 
-	if (s->pages == SUPERVISOR_LOG_PAGES) {
+	if (s->pages == SYSTEMD_LOG_PAGES) {
 		if (page->state == SERVER_PAGE_CHIME)
 			log_begin(page);
 		if (page->state == SERVER_PAGE_DONE &&
@@ -171,7 +171,7 @@ static int notify_if_read(const char *message)
 
 static int on_status(sd_event_source *source, uint64_t usec, void *userdata)
 {
-	struct supervisor *s = userdata;
+	struct systemd *s = userdata;
 	unsigned clients = server_client_count(s->server);
 	unsigned pages = server_page_count(s->server);
 	char message[64];
@@ -188,7 +188,7 @@ static int on_status(sd_event_source *source, uint64_t usec, void *userdata)
 
 static int on_idle(sd_event_source *source, uint64_t usec, void *userdata)
 {
-	struct supervisor *s = userdata;
+	struct systemd *s = userdata;
 
 	(void)source;
 	(void)usec;
@@ -199,7 +199,7 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
-static int add_timers(struct supervisor *s)
+static int add_timers(struct systemd *s)
 {
 	int r;
 
@@ -214,11 +214,10 @@ static int add_timers(struct supervisor *s)
 	    now_usec() + s->idle_exit_seconds * USEC_PER_SEC, 0, on_idle, s);
 }
 
-int supervisor_new(struct supervisor **ret, sd_event *event,
-		   struct server *server, enum supervisor_pages pages,
-		   unsigned idle_exit_seconds)
+int systemd_new(struct systemd **ret, sd_event *event, struct server *server,
+		enum systemd_pages pages, unsigned idle_exit_seconds)
 {
-	struct supervisor *s = calloc(1, sizeof(*s));
+	struct systemd *s = calloc(1, sizeof(*s));
 	int r;
 
 	if (!s)
@@ -231,20 +230,20 @@ int supervisor_new(struct supervisor **ret, sd_event *event,
 	if (r >= 0)
 		r = server_observe(server, &observer, s);
 	if (r < 0) {
-		supervisor_free(s);
+		systemd_free(s);
 		return r;
 	}
 	*ret = s;
 	return 0;
 }
 
-void supervisor_ready(struct supervisor *s)
+void systemd_ready(struct systemd *s)
 {
 	sd_notify(0, "READY=1");
 	changed(s);
 }
 
-struct supervisor *supervisor_free(struct supervisor *s)
+struct systemd *systemd_free(struct systemd *s)
 {
 	if (!s)
 		return NULL;

@@ -7,18 +7,17 @@
 
 #include "server/server.h"
 
-struct supervisor;
+struct systemd;
 
 /* LOG_PAGES: a line for each page that begins or ends (with fields, when it
  * goes to the journal); else somebody else shows them. With IDLE_EXIT_SECONDS
  * above 0 the loop exits when there was neither client nor page for so long.
  * 0 or negative errno. */
-enum supervisor_pages { SUPERVISOR_LOG_PAGES, SUPERVISOR_SILENT };
-int supervisor_new(struct supervisor **ret, sd_event *event,
-		   struct server *server, enum supervisor_pages pages,
-		   unsigned idle_exit_seconds);
+enum systemd_pages { SYSTEMD_LOG_PAGES, SYSTEMD_SILENT };
+int systemd_new(struct systemd **ret, sd_event *event, struct server *server,
+		enum systemd_pages pages, unsigned idle_exit_seconds);
 /* Takes NULL; returns NULL. */
-struct supervisor *supervisor_free(struct supervisor *supervisor);
+struct systemd *systemd_free(struct systemd *systemd);
 
 /* READY=1, and from now on STATUS=. */
-void supervisor_ready(struct supervisor *supervisor);
+void systemd_ready(struct systemd *systemd);

@@ -9,10 +9,9 @@
 #include <linux/falloc.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/sendfile.h>
-#include <sys/socket.h>
 
 #include "base/util.h"
+#include "wire/transport.h"
 
 /* Memory is given back in pieces of this size: one system call a piece. */
 #define FORGET_STEP (UINT64_C(1) << 20)
@@ -20,7 +19,7 @@
 /* Of up to a few kB send() costs less than sendfile(). */
 enum { NEWEST_SIZE_MAX = 16384 };
 
-struct page {
+struct tape {
 	unsigned refs;
 	int fd;
 	struct wav_format format;
@@ -32,67 +31,67 @@ struct page {
 	uint8_t newest[NEWEST_SIZE_MAX]; /* a copy of the last bytes */
 };
 
-int page_new(struct page **ret, const struct wav_format *format,
+int tape_new(struct tape **ret, const struct wav_format *format,
 	     uint64_t planned_size)
 {
-	struct page *page;
+	struct tape *tape;
 	_cleanup_close_ int fd = -1;
 
-	fd = memfd_create("page", MFD_CLOEXEC);
+	fd = memfd_create("tape", MFD_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	if (planned_size > 0 && planned_size <= PAGE_KEEP_SIZE &&
+	if (planned_size > 0 && planned_size <= TAPE_KEEP_SIZE &&
 	    fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)planned_size) < 0)
 		return -errno;
-	page = calloc(1, sizeof(*page));
-	if (!page)
+	tape = calloc(1, sizeof(*tape));
+	if (!tape)
 		return -ENOMEM;
-	page->refs = 1;
-	page->fd = TAKE_FD(fd);
-	page->format = *format;
-	page->planned_size = planned_size;
-	*ret = page;
+	tape->refs = 1;
+	tape->fd = TAKE_FD(fd);
+	tape->format = *format;
+	tape->planned_size = planned_size;
+	*ret = tape;
 	return 0;
 }
 
-struct page *page_ref(struct page *page)
+struct tape *tape_ref(struct tape *tape)
 {
-	page->refs++;
-	return page;
+	tape->refs++;
+	return tape;
 }
 
-struct page *page_unref(struct page *page)
+struct tape *tape_unref(struct tape *tape)
 {
-	if (!page || --page->refs > 0)
+	if (!tape || --tape->refs > 0)
 		return NULL;
-	fd_close(page->fd);
-	free(page);
+	fd_close(tape->fd);
+	free(tape);
 	return NULL;
 }
 
-const struct wav_format *page_format(const struct page *page)
+const struct wav_format *tape_format(const struct tape *tape)
 {
-	return &page->format;
+	return &tape->format;
 }
 
-uint64_t page_planned_size(const struct page *page)
+uint64_t tape_planned_size(const struct tape *tape)
 {
-	return page->planned_size;
+	return tape->planned_size;
 }
 
-uint64_t page_size(const struct page *page)
+uint64_t tape_size(const struct tape *tape)
 {
-	return page->size;
+	return tape->size;
 }
 
-bool page_ended(const struct page *page)
+bool tape_ended(const struct tape *tape)
 {
-	return page->ended;
+	return tape->ended;
 }
 
-static void keep_newest(struct page *page, const uint8_t *data, size_t size)
+static void keep_newest(struct tape *tape, const uint8_t *data, size_t size)
 {
-	size_t keep = page->newest_size;
+	size_t keep = tape->newest_size;
 
 	if (size > NEWEST_SIZE_MAX) {
 		data += size - NEWEST_SIZE_MAX;
@@ -100,115 +99,84 @@ static void keep_newest(struct page *page, const uint8_t *data, size_t size)
 	}
 	if (keep > NEWEST_SIZE_MAX - size)
 		keep = NEWEST_SIZE_MAX - size;
-	memmove(page->newest, page->newest + page->newest_size - keep, keep);
-	memcpy(page->newest + keep, data, size);
-	page->newest_size = keep + size;
+	memmove(tape->newest, tape->newest + tape->newest_size - keep, keep);
+	memcpy(tape->newest + keep, data, size);
+	tape->newest_size = keep + size;
 }
 
-int page_append(struct page *page, const void *data, size_t size)
+int tape_append(struct tape *tape, const void *data, size_t size)
 {
-	assert(!page->ended);
+	assert(!tape->ended);
 	while (size > 0) {
-		ssize_t n = pwrite(page->fd, data, size, (off_t)page->size);
+		ssize_t n = pwrite(tape->fd, data, size, (off_t)tape->size);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return -errno;
-		page->size += (uint64_t)n;
-		keep_newest(page, data, (size_t)n);
+		tape->size += (uint64_t)n;
+		keep_newest(tape, data, (size_t)n);
 		data = (const uint8_t *)data + n;
 		size -= (size_t)n;
 	}
 	return 0;
 }
 
-void page_end(struct page *page)
+void tape_end(struct tape *tape)
 {
-	page->ended = true;
+	tape->ended = true;
 }
 
-static size_t bytes_from(const struct page *page, uint64_t offset, size_t limit)
+static size_t bytes_from(const struct tape *tape, uint64_t offset, size_t limit)
 {
-	uint64_t left = offset < page->size ? page->size - offset : 0;
+	uint64_t left = offset < tape->size ? tape->size - offset : 0;
 
 	return left < limit ? (size_t)left : limit;
 }
 
-static ssize_t send_newest(const struct page *page, int fd, uint64_t *offset,
-			   size_t size)
+static ssize_t send_newest(const struct tape *tape, struct transport *transport,
+			   uint64_t *offset, size_t size)
 {
-	const uint8_t *end = page->newest + page->newest_size;
-	ssize_t n;
+	const uint8_t *end = tape->newest + tape->newest_size;
+	ssize_t n = transport_send(transport, end - (tape->size - *offset),
+				   size, TRANSPORT_NO_MORE);
 
-	do
-		n = send(fd, end - (page->size - *offset), size,
-			 MSG_NOSIGNAL | MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
-	*offset += (uint64_t)n;
+	if (n > 0)
+		*offset += (uint64_t)n;
 	return n;
 }
 
-static ssize_t send_file(const struct page *page, int fd, uint64_t *offset,
-			 size_t size)
+ssize_t tape_send(const struct tape *tape, struct transport *transport,
+		  uint64_t *offset, size_t size)
 {
-	off_t position = (off_t)*offset;
-	ssize_t n;
-
-	do
-		n = sendfile(fd, page->fd, &position, size);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
-	*offset = (uint64_t)position;
-	return n;
-}
-
-ssize_t page_send(const struct page *page, int fd, uint64_t *offset,
-		  size_t size)
-{
-	size = bytes_from(page, *offset, size);
+	size = bytes_from(tape, *offset, size);
 	if (size == 0)
-		return 0;
-	if (page->size - *offset <= page->newest_size)
-		return send_newest(page, fd, offset, size);
-	return send_file(page, fd, offset, size);
+		return transport_flush(transport);
+	if (tape->size - *offset <= tape->newest_size)
+		return send_newest(tape, transport, offset, size);
+	return transport_send_file(transport, tape->fd, offset, size);
 }
 
-ssize_t page_read(const struct page *page, uint64_t offset, void *buffer,
-		  size_t size)
+int tape_dup(const struct tape *tape)
 {
-	ssize_t n;
-
-	do
-		n = pread(page->fd, buffer, bytes_from(page, offset, size),
-			  (off_t)offset);
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : n;
-}
-
-int page_dup(const struct page *page)
-{
-	int fd = fcntl(page->fd, F_DUPFD_CLOEXEC, 0);
+	int fd = fcntl(tape->fd, F_DUPFD_CLOEXEC, 0);
 
 	return fd < 0 ? -errno : fd;
 }
 
-void page_forget(struct page *page, uint64_t offset)
+void tape_forget(struct tape *tape, uint64_t offset)
 {
 	uint64_t end = offset / FORGET_STEP * FORGET_STEP;
 
-	if (page->size <= PAGE_KEEP_SIZE || end <= page->first)
+	if (tape->size <= TAPE_KEEP_SIZE || end <= tape->first)
 		return;
 	/* Failing costs memory, not sound; the next call tries again. */
-	if (fallocate(page->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-		      (off_t)page->first, (off_t)(end - page->first)) == 0)
-		page->first = end;
+	if (fallocate(tape->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		      (off_t)tape->first, (off_t)(end - tape->first)) == 0)
+		tape->first = end;
 }
 
-uint64_t page_first(const struct page *page)
+uint64_t tape_first(const struct tape *tape)
 {
-	return page->first;
+	return tape->first;
 }

@@ -9,46 +9,44 @@
 
 #include "audio/wav.h"
 
-struct page;
+struct tape;
+struct transport;
 
 /* Offsets count bytes of samples from the page's first frame; there is no
  * header inside (every consumer has one of its own, since each may have joined
  * at another frame).
  *
  * PLANNED_SIZE is the page's size in bytes when that is known before the first
- * sample, or WAV_ENDLESS. A planned page up to PAGE_KEEP_SIZE gets its memory
+ * sample, or WAV_ENDLESS. A planned page up to TAPE_KEEP_SIZE gets its memory
  * now (-ENOSPC/-ENOMEM here, not in the middle). One reference. */
-#define PAGE_KEEP_SIZE (UINT64_C(32) << 20)
-int page_new(struct page **ret, const struct wav_format *format,
+#define TAPE_KEEP_SIZE (UINT64_C(32) << 20)
+int tape_new(struct tape **ret, const struct wav_format *format,
 	     uint64_t planned_size);
-struct page *page_ref(struct page *page);
-struct page *page_unref(struct page *page); /* takes NULL, returns NULL */
+struct tape *tape_ref(struct tape *tape);
+struct tape *tape_unref(struct tape *tape); /* takes NULL, returns NULL */
 
-const struct wav_format *page_format(const struct page *page);
-uint64_t page_planned_size(const struct page *page);
-uint64_t page_size(const struct page *page); /* bytes appended so far */
-bool page_ended(const struct page *page);
+const struct wav_format *tape_format(const struct tape *tape);
+uint64_t tape_planned_size(const struct tape *tape);
+uint64_t tape_size(const struct tape *tape); /* bytes appended so far */
+bool tape_ended(const struct tape *tape);
 
 /* Appends SIZE bytes. 0 or negative errno (-ENOSPC, -ENOMEM). */
-int page_append(struct page *page, const void *data, size_t size);
+int tape_append(struct tape *tape, const void *data, size_t size);
 /* Nothing will be appended any more. */
-void page_end(struct page *page);
+void tape_end(struct tape *tape);
 
-/* Sends what lies from *offset on to a socket, at most SIZE bytes, and advances
- * *offset. Returns bytes sent, 0 at the edge, -EAGAIN when the socket is full,
- * or another negative errno. */
-ssize_t page_send(const struct page *page, int fd, uint64_t *offset,
-		  size_t size);
-/* Copies from OFFSET on. Bytes copied, 0 at the edge, negative errno. */
-ssize_t page_read(const struct page *page, uint64_t offset, void *buffer,
-		  size_t size);
+/* Sends what lies from *offset on, at most SIZE bytes, and advances *offset.
+ * Bytes that were taken; 0 at the edge, when nothing waits in the transport
+ * either; -EAGAIN when the socket is full, or another negative errno. */
+ssize_t tape_send(const struct tape *tape, struct transport *transport,
+		  uint64_t *offset, size_t size);
 
 /* A second descriptor of the samples, for pread() in another thread; the
  * caller's. Or negative errno. */
-int page_dup(const struct page *page);
+int tape_dup(const struct tape *tape);
 
 /* Gives back the memory before OFFSET, of a page that has grown beyond
- * PAGE_KEEP_SIZE: everybody has consumed it. */
-void page_forget(struct page *page, uint64_t offset);
+ * TAPE_KEEP_SIZE: everybody has consumed it. */
+void tape_forget(struct tape *tape, uint64_t offset);
 /* The first byte that can still be read (0 unless memory was given back). */
-uint64_t page_first(const struct page *page);
+uint64_t tape_first(const struct tape *tape);

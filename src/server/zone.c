@@ -375,7 +375,7 @@ unsigned zone_active_count(const struct zone *zone)
 	return zone->active.count;
 }
 
-unsigned zone_attach(struct zone *zone, void *owner, struct page *page,
+unsigned zone_attach(struct zone *zone, void *owner, struct tape *tape,
 		     uint64_t offset, uint64_t max_lag)
 {
 	unsigned count = zone->waiting.count;
@@ -384,7 +384,7 @@ unsigned zone_attach(struct zone *zone, void *owner, struct page *page,
 	while ((client = TAILQ_FIRST(&zone->waiting.list))) {
 		client->owner = owner;
 		move(&zone->active, client);
-		connection_attach(client->connection, page, offset, max_lag);
+		connection_attach(client->connection, tape, offset, max_lag);
 	}
 	return count;
 }
@@ -432,7 +432,7 @@ uint64_t zone_slowest(const struct zone *zone, const void *owner)
 		uint64_t offset;
 
 		if (client->owner != owner ||
-		    !connection_page(client->connection))
+		    !connection_tape(client->connection))
 			continue;
 		offset = connection_offset(client->connection);
 		if (offset < slowest)

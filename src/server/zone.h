@@ -54,7 +54,7 @@ unsigned zone_active_count(const struct zone *zone);
 
 /* Attaches every client that waits; returns how many. See connection_attach().
  * OWNER is any non-NULL pointer that names this page to the caller. */
-unsigned zone_attach(struct zone *zone, void *owner, struct page *page,
+unsigned zone_attach(struct zone *zone, void *owner, struct tape *tape,
 		     uint64_t offset, uint64_t max_lag);
 /* These concern the clients attached with OWNER. */
 void zone_push(struct zone *zone, const void *owner);

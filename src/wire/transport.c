@@ -9,6 +9,7 @@
 #include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -655,31 +656,44 @@ ssize_t transport_send(struct transport *transport, const void *data,
 	return n < 0 ? -errno : n;
 }
 
+int transport_flush(struct transport *transport)
+{
+	return transport->tls ? flush(transport->tls) : 0;
+}
+
 /* One record. */
-static ssize_t tls_send_page(struct tls *tls, const struct page *page,
-			     uint64_t *offset, size_t size)
+static ssize_t tls_send_file(struct tls *tls, int file_fd, uint64_t *offset,
+			     size_t size)
 {
 	uint8_t record[RECORD_SIZE_MAX];
-	ssize_t n = flush(tls);
+	ssize_t n;
 
+	n = pread(file_fd, record,
+		  size < sizeof(record) ? size : sizeof(record),
+		  (off_t)*offset);
 	if (n < 0)
-		return n;
-	n = page_read(page, *offset, record,
-		      size < sizeof(record) ? size : sizeof(record));
-	if (n > 0)
-		n = tls_send(tls, record, (size_t)n, TRANSPORT_NO_MORE);
+		return -errno;
+	n = tls_send(tls, record, (size_t)n, TRANSPORT_NO_MORE);
 	if (n > 0)
 		*offset += (uint64_t)n;
 	return n;
 }
 
-ssize_t transport_send_page(struct transport *transport,
-			    const struct page *page, uint64_t *offset,
-			    size_t size)
+ssize_t transport_send_file(struct transport *transport, int file_fd,
+			    uint64_t *offset, size_t size)
 {
+	off_t position = (off_t)*offset;
+	ssize_t n;
+
 	if (transport->tls)
-		return tls_send_page(transport->tls, page, offset, size);
-	return page_send(page, transport->fd, offset, size);
+		return tls_send_file(transport->tls, file_fd, offset, size);
+	do
+		n = sendfile(transport->fd, file_fd, &position, size);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	*offset = (uint64_t)position;
+	return n;
 }
 
 int transport_shutdown(struct transport *transport)

@@ -12,7 +12,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "server/tape.h"
 #include "wire/keyfile.h"
 
 /* --- what one side proves itself with; shared by its transports --- */
@@ -74,14 +73,17 @@ size_t transport_pending(const struct transport *transport);
 
 /* Bytes that are taken, at most SIZE; -EAGAIN when the socket is full, or
  * another negative errno. With TLS up to a record of what was taken may wait
- * here for the next call of this, transport_send_page or transport_shutdown. */
+ * here for the next call of this, transport_flush or transport_shutdown. */
 enum transport_more { TRANSPORT_NO_MORE, TRANSPORT_MORE };
 ssize_t transport_send(struct transport *transport, const void *data,
 		       size_t size, enum transport_more more);
-/* As page_send(). 0 (at the edge) means that nothing waits here. */
-ssize_t transport_send_page(struct transport *transport,
-			    const struct page *page, uint64_t *offset,
-			    size_t size);
+/* The same of what a file has at *offset (there must be SIZE bytes), which is
+ * advanced. The file's memory is queued, not copied: it must not change. */
+ssize_t transport_send_file(struct transport *transport, int file_fd,
+			    uint64_t *offset, size_t size);
+/* Sends what waits here. 0 when nothing does any more, -EAGAIN, or another
+ * negative errno. */
+int transport_flush(struct transport *transport);
 /* Sends what waits and says that nothing will follow; receiving goes on. 0;
  * -EAGAIN: call again when transport_events() say so; or negative errno. */
 int transport_shutdown(struct transport *transport);

@@ -326,9 +326,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const unsigned flags = fuzz_byte(&input);
 	const int fd = free_fd();
 	const struct server_config config = {
-	    .recorder = {.device = "no-such-device",
-			 .format = {WAV_PCM, 16, 2, 44100},
-			 .period_frames = 1024},
+	    .microphone = {.device = "no-such-device",
+			   .format = {WAV_PCM, 16, 2, 44100},
+			   .period_frames = 1024},
 	    .seconds = 1,
 	    .mode = flags & FLAG_STORE ? SERVER_STORE : SERVER_LIVE,
 	    .max_clients = flags & FLAG_FEW_CLIENTS ? 3 : 1000,

@@ -409,9 +409,9 @@ static void add_zone(const char *name)
 static void set_up(unsigned flags)
 {
 	const struct server_config config = {
-	    .recorder = {.device = "no-such-device",
-			 .format = {WAV_PCM, 16, 2, 44100},
-			 .period_frames = 1024},
+	    .microphone = {.device = "no-such-device",
+			   .format = {WAV_PCM, 16, 2, 44100},
+			   .period_frames = 1024},
 	    .seconds = 1,
 	    .mode = flags & 1 ? SERVER_STORE : SERVER_LIVE,
 	    .max_clients = 10,

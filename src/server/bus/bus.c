@@ -35,7 +35,7 @@ enum {
 struct fetch {
 	LIST_ENTRY(fetch) entry;
 	struct server_bus *bus;
-	struct page_export *copy;
+	struct tape_export *copy;
 	sd_bus_message *message;
 };
 
@@ -102,7 +102,7 @@ static void fetch_free(struct fetch *fetch)
 {
 	LIST_REMOVE(fetch, entry);
 	fetch->bus->fetch_count--;
-	page_export_free(fetch->copy);
+	tape_export_free(fetch->copy);
 	sd_bus_message_unref(fetch->message);
 	free(fetch);
 }
@@ -121,7 +121,7 @@ static void on_exported(void *userdata, int fd)
 	fetch_free(fetch);
 }
 
-static int begin_fetch(struct server_bus *b, const struct page *page,
+static int begin_fetch(struct server_bus *b, const struct tape *tape,
 		       sd_bus_message *m)
 {
 	struct fetch *fetch = calloc(1, sizeof(*fetch));
@@ -130,7 +130,7 @@ static int begin_fetch(struct server_bus *b, const struct page *page,
 	if (!fetch)
 		return -ENOMEM;
 	fetch->bus = b;
-	r = page_export_new(&fetch->copy, b->event, page, on_exported, fetch);
+	r = tape_export_new(&fetch->copy, b->event, tape, on_exported, fetch);
 	if (r < 0) {
 		free(fetch);
 		return r;
@@ -144,14 +144,14 @@ static int begin_fetch(struct server_bus *b, const struct page *page,
 static int on_last_page(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct server_bus *b = userdata;
-	const struct page *page = server_last_page(b->server);
+	const struct tape *tape = server_last_tape(b->server);
 	int r = -ENODATA;
 
 	if (b->fetch_count >= FETCHES_MAX)
 		return sd_bus_error_set(error, BUS_ERROR_LIMIT,
 					"Others are fetching the page now");
-	if (page)
-		r = begin_fetch(b, page, m);
+	if (tape)
+		r = begin_fetch(b, tape, m);
 	if (r == -ENODATA)
 		return sd_bus_error_set(error, BUS_ERROR_NOT_FOUND,
 					"No page is kept in memory");

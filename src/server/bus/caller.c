@@ -225,7 +225,7 @@ static int load_chime(struct bus_page *p, sd_bus_error *error)
 					"Too many chimes are being loaded");
 	r = chime_loader_new(&p->loader, p->pages->event,
 			     TAKE_FD(p->request.chime_fd),
-			     &config->recorder.format, on_chime, p);
+			     &config->microphone.format, on_chime, p);
 	if (r < 0)
 		return sd_bus_error_set_errno(error, r);
 	p->pages->loading++;

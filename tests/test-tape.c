@@ -12,11 +12,13 @@
 #include <sys/stat.h>
 
 #include "base/util.h"
+#include "tape-reader.h"
+#include "wire/transport.h"
 
 enum { PIECE = 4 << 20 };
 
 static const struct wav_format cd = {WAV_PCM, 16, 2, 44100};
-static struct page *page;
+static struct tape *page;
 static uint8_t piece[PIECE], heard[PIECE];
 
 static void setup(void)
@@ -24,24 +26,24 @@ static void setup(void)
 	signal(SIGPIPE, SIG_IGN); /* sendfile has no MSG_NOSIGNAL */
 	for (size_t i = 0; i < sizeof(piece); i++)
 		piece[i] = (uint8_t)(i * 31 + i / 257);
-	ck_assert_int_eq(page_new(&page, &cd, WAV_ENDLESS), 0);
+	ck_assert_int_eq(tape_new(&page, &cd, WAV_ENDLESS), 0);
 }
 
 static void teardown(void)
 {
-	page = page_unref(page);
+	page = tape_unref(page);
 }
 
 static void make_planned(uint64_t size)
 {
-	page_unref(page);
-	ck_assert_int_eq(page_new(&page, &cd, size), 0);
+	tape_unref(page);
+	ck_assert_int_eq(tape_new(&page, &cd, size), 0);
 }
 
 /* Bytes of memory that the page has. */
 static uint64_t memory(void)
 {
-	_cleanup_close_ int fd = page_dup(page);
+	_cleanup_close_ int fd = tape_dup(page);
 	struct stat st;
 
 	ck_assert_int_ge(fd, 0);
@@ -51,32 +53,32 @@ static uint64_t memory(void)
 
 START_TEST(a_new_page_is_empty)
 {
-	ck_assert_uint_eq(page_size(page), 0);
-	ck_assert_uint_eq(page_first(page), 0);
-	ck_assert_uint_eq(page_planned_size(page), WAV_ENDLESS);
-	ck_assert(wav_format_equal(page_format(page), &cd));
-	ck_assert(!page_ended(page));
-	ck_assert_int_eq(page_read(page, 0, heard, sizeof(heard)), 0);
+	ck_assert_uint_eq(tape_size(page), 0);
+	ck_assert_uint_eq(tape_first(page), 0);
+	ck_assert_uint_eq(tape_planned_size(page), WAV_ENDLESS);
+	ck_assert(wav_format_equal(tape_format(page), &cd));
+	ck_assert(!tape_ended(page));
+	ck_assert_int_eq(read_tape(page, 0, heard, sizeof(heard)), 0);
 }
 END_TEST
 
 START_TEST(what_is_appended_is_read_at_any_offset)
 {
-	ck_assert_int_eq(page_append(page, piece, 1000), 0);
-	ck_assert_int_eq(page_append(page, piece + 1000, 3000), 0);
-	ck_assert_uint_eq(page_size(page), 4000);
-	ck_assert_int_eq(page_read(page, 0, heard, sizeof(heard)), 4000);
+	ck_assert_int_eq(tape_append(page, piece, 1000), 0);
+	ck_assert_int_eq(tape_append(page, piece + 1000, 3000), 0);
+	ck_assert_uint_eq(tape_size(page), 4000);
+	ck_assert_int_eq(read_tape(page, 0, heard, sizeof(heard)), 4000);
 	ck_assert_mem_eq(heard, piece, 4000);
-	ck_assert_int_eq(page_read(page, 999, heard, 2), 2);
+	ck_assert_int_eq(read_tape(page, 999, heard, 2), 2);
 	ck_assert_mem_eq(heard, piece + 999, 2);
-	ck_assert_int_eq(page_read(page, 4000, heard, 1), 0);
+	ck_assert_int_eq(read_tape(page, 4000, heard, 1), 0);
 }
 END_TEST
 
 START_TEST(nothing_is_no_growth)
 {
-	ck_assert_int_eq(page_append(page, piece, 0), 0);
-	ck_assert_uint_eq(page_size(page), 0);
+	ck_assert_int_eq(tape_append(page, piece, 0), 0);
+	ck_assert_uint_eq(tape_size(page), 0);
 }
 END_TEST
 
@@ -84,55 +86,79 @@ START_TEST(a_planned_page_has_its_memory_from_the_start)
 {
 	make_planned(1 << 20);
 	ck_assert_uint_ge(memory(), 1 << 20);
-	ck_assert_uint_eq(page_size(page), 0);
-	ck_assert_int_eq(page_append(page, piece, 1 << 20), 0);
-	ck_assert_uint_eq(page_planned_size(page), 1 << 20);
+	ck_assert_uint_eq(tape_size(page), 0);
+	ck_assert_int_eq(tape_append(page, piece, 1 << 20), 0);
+	ck_assert_uint_eq(tape_planned_size(page), 1 << 20);
 }
 END_TEST
 
 START_TEST(a_long_plan_is_no_promise_of_memory)
 {
-	make_planned(PAGE_KEEP_SIZE * 1000);
-	ck_assert_uint_le(memory(), PAGE_KEEP_SIZE);
+	make_planned(TAPE_KEEP_SIZE * 1000);
+	ck_assert_uint_le(memory(), TAPE_KEEP_SIZE);
 }
 END_TEST
 
 START_TEST(the_end_is_told)
 {
-	page_end(page);
-	ck_assert(page_ended(page));
+	tape_end(page);
+	ck_assert(tape_ended(page));
 }
 END_TEST
+
+/* A pair of sockets, and a transport around the first. */
+struct line {
+	struct transport *transport;
+	int peer;
+};
+
+static struct line line_open(void)
+{
+	struct line line;
+	int fds[2];
+
+	ck_assert_int_eq(
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	ck_assert_int_eq(transport_new_plain(&line.transport, fds[0]), 0);
+	line.peer = fds[1];
+	return line;
+}
+
+static void line_close(struct line *line)
+{
+	transport_free(line->transport);
+	fd_close(line->peer);
+}
 
 START_TEST(sending_stops_at_the_edge_and_goes_on_behind_it)
 {
 	uint64_t offset = 0;
-	int fds[2];
+	struct line line = line_open();
 
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-	ck_assert_int_eq(page_append(page, piece, 300), 0);
-	ck_assert_int_eq(page_send(page, fds[0], &offset, SIZE_MAX / 4), 300);
+	ck_assert_int_eq(tape_append(page, piece, 300), 0);
+	ck_assert_int_eq(tape_send(page, line.transport, &offset, SIZE_MAX / 4),
+			 300);
 	ck_assert_uint_eq(offset, 300);
-	ck_assert_int_eq(page_send(page, fds[0], &offset, 100), 0);
-	ck_assert_int_eq(page_append(page, piece + 300, 300), 0);
-	ck_assert_int_eq(page_send(page, fds[0], &offset, 100), 100);
+	ck_assert_int_eq(tape_send(page, line.transport, &offset, 100), 0);
+	ck_assert_int_eq(tape_append(page, piece + 300, 300), 0);
+	ck_assert_int_eq(tape_send(page, line.transport, &offset, 100), 100);
 	ck_assert_uint_eq(offset, 400);
-	ck_assert_int_eq(read(fds[1], heard, sizeof(heard)), 400);
+	ck_assert_int_eq(read(line.peer, heard, sizeof(heard)), 400);
 	ck_assert_mem_eq(heard, piece, 400);
-	close(fds[0]);
-	close(fds[1]);
+	line_close(&line);
 }
 END_TEST
 
 /* Up to 1000 bytes from OFFSET on are what was appended there. */
-static void expect_sent(const int fds[2], uint64_t offset)
+static void expect_sent(const struct line *line, uint64_t offset)
 {
-	uint64_t after = offset, left = page_size(page) - offset;
+	uint64_t after = offset, left = tape_size(page) - offset;
 	size_t size = left < 1000 ? (size_t)left : 1000;
 
-	ck_assert_int_eq(page_send(page, fds[0], &after, 1000), (ssize_t)size);
+	ck_assert_int_eq(tape_send(page, line->transport, &after, 1000),
+			 (ssize_t)size);
 	ck_assert_uint_eq(after, offset + size);
-	ck_assert_int_eq(read(fds[1], heard, sizeof(heard)), (ssize_t)size);
+	ck_assert_int_eq(read(line->peer, heard, sizeof(heard)), (ssize_t)size);
 	ck_assert_mem_eq(heard, piece + offset, size);
 }
 
@@ -141,19 +167,17 @@ START_TEST(old_and_new_samples_are_sent_as_appended)
 	static const size_t sizes[] = {1, 3528, 16383, 16384, 16385, 70000, 7};
 	static const uint64_t behind[] = {1,	 2,	4,     3529,
 					  16383, 16384, 16385, 20000};
-	int fds[2];
+	struct line line = line_open();
 
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 		ck_assert_int_eq(
-		    page_append(page, piece + page_size(page), sizes[i]), 0);
-		expect_sent(fds, 0);
+		    tape_append(page, piece + tape_size(page), sizes[i]), 0);
+		expect_sent(&line, 0);
 		for (size_t b = 0; b < ARRAY_SIZE(behind); b++)
-			if (behind[b] <= page_size(page))
-				expect_sent(fds, page_size(page) - behind[b]);
+			if (behind[b] <= tape_size(page))
+				expect_sent(&line, tape_size(page) - behind[b]);
 	}
-	close(fds[0]);
-	close(fds[1]);
+	line_close(&line);
 }
 END_TEST
 
@@ -161,50 +185,46 @@ START_TEST(a_full_socket_loses_nothing)
 {
 	uint64_t offset = 0, taken = 0;
 	ssize_t n;
-	int fds[2];
+	struct line line = line_open();
 
-	ck_assert_int_eq(
-	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	ck_assert_int_eq(page_append(page, piece, PIECE), 0);
-	while ((n = page_send(page, fds[0], &offset, PIECE)) > 0)
+	ck_assert_int_eq(tape_append(page, piece, PIECE), 0);
+	while ((n = tape_send(page, line.transport, &offset, PIECE)) > 0)
 		;
 	ck_assert_int_eq(n, -EAGAIN);
 	ck_assert_uint_lt(offset, PIECE);
 	while (taken < PIECE) {
-		n = read(fds[1], heard + taken, sizeof(heard) - taken);
+		n = read(line.peer, heard + taken, sizeof(heard) - taken);
 		ck_assert_int_gt(n, 0);
 		taken += (uint64_t)n;
-		(void)page_send(page, fds[0], &offset, PIECE);
+		(void)tape_send(page, line.transport, &offset, PIECE);
 	}
 	ck_assert_uint_eq(offset, PIECE);
 	ck_assert_mem_eq(heard, piece, PIECE);
-	close(fds[0]);
-	close(fds[1]);
+	line_close(&line);
 }
 END_TEST
 
 START_TEST(a_peer_that_is_gone_is_an_error)
 {
 	uint64_t offset = 0;
-	int fds[2];
+	struct line line = line_open();
 
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-	close(fds[1]);
-	ck_assert_int_eq(page_append(page, piece, 300), 0);
-	ck_assert_int_eq(page_send(page, fds[0], &offset, 300), -EPIPE);
+	line.peer = fd_close(line.peer);
+	ck_assert_int_eq(tape_append(page, piece, 300), 0);
+	ck_assert_int_eq(tape_send(page, line.transport, &offset, 300), -EPIPE);
 	ck_assert_uint_eq(offset, 0);
-	close(fds[0]);
+	line_close(&line);
 }
 END_TEST
 
 START_TEST(a_second_descriptor_reads_without_the_page)
 {
-	_cleanup_close_ int fd = page_dup(page);
+	_cleanup_close_ int fd = tape_dup(page);
 
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(fcntl(fd, F_GETFD), FD_CLOEXEC);
-	ck_assert_int_eq(page_append(page, piece, 500), 0);
-	page = page_unref(page);
+	ck_assert_int_eq(tape_append(page, piece, 500), 0);
+	page = tape_unref(page);
 	ck_assert_int_eq(pread(fd, heard, 500, 0), 500);
 	ck_assert_mem_eq(heard, piece, 500);
 }
@@ -212,48 +232,48 @@ END_TEST
 
 START_TEST(each_reference_keeps_it)
 {
-	struct page *other = page_ref(page);
+	struct tape *other = tape_ref(page);
 
-	ck_assert_int_eq(page_append(page, piece, 500), 0);
-	page_unref(page);
+	ck_assert_int_eq(tape_append(page, piece, 500), 0);
+	tape_unref(page);
 	page = other;
-	ck_assert_uint_eq(page_size(page), 500);
+	ck_assert_uint_eq(tape_size(page), 500);
 }
 END_TEST
 
 START_TEST(a_short_page_forgets_nothing)
 {
-	ck_assert_int_eq(page_append(page, piece, PIECE), 0);
-	page_forget(page, PIECE);
-	ck_assert_uint_eq(page_first(page), 0);
-	ck_assert_int_eq(page_read(page, 0, heard, PIECE), PIECE);
+	ck_assert_int_eq(tape_append(page, piece, PIECE), 0);
+	tape_forget(page, PIECE);
+	ck_assert_uint_eq(tape_first(page), 0);
+	ck_assert_int_eq(read_tape(page, 0, heard, PIECE), PIECE);
 	ck_assert_mem_eq(heard, piece, PIECE);
 }
 END_TEST
 
 START_TEST(hours_take_constant_memory_beyond_4_gb)
 {
-	const uint64_t end = (UINT64_C(4) << 30) + 4 * PAGE_KEEP_SIZE;
+	const uint64_t end = (UINT64_C(4) << 30) + 4 * TAPE_KEEP_SIZE;
 	uint64_t most = 0;
 
 	for (uint64_t size = 0; size < end; size += PIECE) {
 		memcpy(piece, &size, sizeof(size));
-		ck_assert_int_eq(page_append(page, piece, PIECE), 0);
-		if (size > PAGE_KEEP_SIZE)
-			page_forget(page, size - PAGE_KEEP_SIZE);
+		ck_assert_int_eq(tape_append(page, piece, PIECE), 0);
+		if (size > TAPE_KEEP_SIZE)
+			tape_forget(page, size - TAPE_KEEP_SIZE);
 		if (memory() > most)
 			most = memory();
 	}
-	ck_assert_uint_eq(page_size(page), end);
-	ck_assert_uint_le(most, 2 * PAGE_KEEP_SIZE + 4 * PIECE);
-	ck_assert_uint_gt(page_first(page), UINT32_MAX);
-	for (uint64_t offset = end - PAGE_KEEP_SIZE; offset < end;
+	ck_assert_uint_eq(tape_size(page), end);
+	ck_assert_uint_le(most, 2 * TAPE_KEEP_SIZE + 4 * PIECE);
+	ck_assert_uint_gt(tape_first(page), UINT32_MAX);
+	for (uint64_t offset = end - TAPE_KEEP_SIZE; offset < end;
 	     offset += PIECE) {
 		uint64_t number;
 
-		ck_assert_uint_ge(offset, page_first(page));
+		ck_assert_uint_ge(offset, tape_first(page));
 		ck_assert_int_eq(
-		    page_read(page, offset, &number, sizeof(number)),
+		    read_tape(page, offset, &number, sizeof(number)),
 		    sizeof(number));
 		ck_assert_uint_eq(number, offset);
 	}
@@ -265,21 +285,21 @@ START_TEST(forgetting_never_goes_back_nor_beyond_the_end)
 	uint64_t first;
 
 	for (int i = 0; i < 20; i++)
-		ck_assert_int_eq(page_append(page, piece, PIECE), 0);
-	page_forget(page, 15 * PIECE);
-	first = page_first(page);
+		ck_assert_int_eq(tape_append(page, piece, PIECE), 0);
+	tape_forget(page, 15 * PIECE);
+	first = tape_first(page);
 	ck_assert_uint_le(first, 15 * PIECE);
 	ck_assert_uint_gt(first, 0);
-	page_forget(page, PIECE);
-	ck_assert_uint_eq(page_first(page), first);
-	ck_assert_int_eq(page_read(page, 15 * PIECE, heard, PIECE), PIECE);
+	tape_forget(page, PIECE);
+	ck_assert_uint_eq(tape_first(page), first);
+	ck_assert_int_eq(read_tape(page, 15 * PIECE, heard, PIECE), PIECE);
 	ck_assert_mem_eq(heard, piece, PIECE);
 }
 END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("page");
+	Suite *suite = suite_create("tape");
 	TCase *tests = tcase_create("page");
 	SRunner *runner;
 	int failures;

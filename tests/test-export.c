@@ -15,8 +15,8 @@ enum { PIECE = 1 << 20, PATIENCE_STEPS = 100000 };
 
 static const struct wav_format cd = {WAV_PCM, 16, 2, 44100};
 static sd_event *event;
-static struct page *page;
-static struct page_export *copy;
+static struct tape *page;
+static struct tape_export *copy;
 static uint8_t piece[PIECE];
 static int result_fd, calls;
 
@@ -25,7 +25,7 @@ static void on_done(void *userdata, int fd)
 	ck_assert_ptr_eq(userdata, &calls);
 	calls++;
 	result_fd = fd < 0 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	copy = page_export_free(copy);
+	copy = tape_export_free(copy);
 }
 
 static void setup(void)
@@ -35,13 +35,13 @@ static void setup(void)
 	calls = 0;
 	result_fd = -1;
 	ck_assert_int_ge(sd_event_new(&event), 0);
-	ck_assert_int_eq(page_new(&page, &cd, WAV_ENDLESS), 0);
+	ck_assert_int_eq(tape_new(&page, &cd, WAV_ENDLESS), 0);
 }
 
 static void teardown(void)
 {
-	copy = page_export_free(copy);
-	page = page_unref(page);
+	copy = tape_export_free(copy);
+	page = tape_unref(page);
 	fd_close(result_fd);
 	event = sd_event_unref(event);
 }
@@ -50,7 +50,7 @@ static unsigned export_page(void)
 {
 	unsigned steps = 0;
 
-	ck_assert_int_eq(page_export_new(&copy, event, page, on_done, &calls),
+	ck_assert_int_eq(tape_export_new(&copy, event, page, on_done, &calls),
 			 0);
 	while (calls == 0 && steps < PATIENCE_STEPS) {
 		ck_assert_int_gt(sd_event_run(event, UINT64_MAX), 0);
@@ -88,8 +88,8 @@ START_TEST(a_page_becomes_a_whole_wav_file)
 	uint8_t heard[1000];
 	struct stat st;
 
-	ck_assert_int_eq(page_append(page, piece, 1000), 0);
-	page_end(page);
+	ck_assert_int_eq(tape_append(page, piece, 1000), 0);
+	tape_end(page);
 	export_page();
 	ck_assert_int_eq(check_header(1000), 44);
 	ck_assert_int_eq(fstat(result_fd, &st), 0);
@@ -101,8 +101,8 @@ END_TEST
 
 START_TEST(nobody_can_change_the_file)
 {
-	ck_assert_int_eq(page_append(page, piece, 1000), 0);
-	page_end(page);
+	ck_assert_int_eq(tape_append(page, piece, 1000), 0);
+	tape_end(page);
 	export_page();
 	ck_assert_int_eq(pwrite(result_fd, "x", 1, 0), -1);
 	ck_assert_int_eq(ftruncate(result_fd, 0), -1);
@@ -113,8 +113,8 @@ END_TEST
 START_TEST(a_long_page_leaves_the_loop_time_for_others)
 {
 	for (int i = 0; i < 16; i++)
-		ck_assert_int_eq(page_append(page, piece, PIECE), 0);
-	page_end(page);
+		ck_assert_int_eq(tape_append(page, piece, PIECE), 0);
+	tape_end(page);
 	ck_assert_uint_ge(export_page(), 16);
 	check_header(16 * PIECE);
 }
@@ -125,11 +125,11 @@ START_TEST(of_an_endless_page_the_rest_is_exported)
 	uint64_t left;
 
 	for (int i = 0; i < 80; i++)
-		ck_assert_int_eq(page_append(page, piece, PIECE), 0);
-	page_forget(page, 50 * PIECE);
-	page_end(page);
-	left = page_size(page) - page_first(page);
-	ck_assert_uint_lt(left, page_size(page));
+		ck_assert_int_eq(tape_append(page, piece, PIECE), 0);
+	tape_forget(page, 50 * PIECE);
+	tape_end(page);
+	left = tape_size(page) - tape_first(page);
+	ck_assert_uint_lt(left, tape_size(page));
 	export_page();
 	check_header(left / 4 * 4);
 }
@@ -137,11 +137,11 @@ END_TEST
 
 START_TEST(the_page_may_go_meanwhile)
 {
-	ck_assert_int_eq(page_append(page, piece, PIECE), 0);
-	page_end(page);
-	ck_assert_int_eq(page_export_new(&copy, event, page, on_done, &calls),
+	ck_assert_int_eq(tape_append(page, piece, PIECE), 0);
+	tape_end(page);
+	ck_assert_int_eq(tape_export_new(&copy, event, page, on_done, &calls),
 			 0);
-	page = page_unref(page);
+	page = tape_unref(page);
 	while (calls == 0)
 		ck_assert_int_gt(sd_event_run(event, UINT64_MAX), 0);
 	check_header(PIECE);
@@ -150,19 +150,19 @@ END_TEST
 
 START_TEST(an_empty_page_has_nothing_to_export)
 {
-	page_end(page);
-	ck_assert_int_eq(page_export_new(&copy, event, page, on_done, &calls),
+	tape_end(page);
+	ck_assert_int_eq(tape_export_new(&copy, event, page, on_done, &calls),
 			 -ENODATA);
 }
 END_TEST
 
 START_TEST(an_export_that_is_given_up_calls_nobody)
 {
-	ck_assert_int_eq(page_append(page, piece, PIECE), 0);
-	page_end(page);
-	ck_assert_int_eq(page_export_new(&copy, event, page, on_done, &calls),
+	ck_assert_int_eq(tape_append(page, piece, PIECE), 0);
+	tape_end(page);
+	ck_assert_int_eq(tape_export_new(&copy, event, page, on_done, &calls),
 			 0);
-	copy = page_export_free(copy);
+	copy = tape_export_free(copy);
 	ck_assert_int_eq(sd_event_run(event, 0), 0);
 	ck_assert_int_eq(calls, 0);
 }
@@ -170,7 +170,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("page-export");
+	Suite *suite = suite_create("export");
 	TCase *tests = tcase_create("page-export");
 	SRunner *runner;
 	int failures;

@@ -29,19 +29,19 @@ START_TEST(every_sample_of_8_and_16_bits_comes_back)
 	for (int i = 0; i < 256; i++) {
 		const uint8_t code = (uint8_t)i;
 		uint8_t back;
-		const double value = level_sample(&u8, &code);
+		const double value = samples_get(&u8, &code);
 
 		ck_assert_double_eq_tol(value, (i - 128) / 128.0, TINY);
-		level_store(&u8, &back, value);
+		samples_put(&u8, &back, value);
 		ck_assert_uint_eq(back, code);
 	}
 	for (int i = -32768; i < 32768; i++) {
 		const uint8_t bytes[2] = {(uint8_t)i, (uint8_t)(i >> 8)};
 		uint8_t back[2];
-		const double value = level_sample(&s16, bytes);
+		const double value = samples_get(&s16, bytes);
 
 		ck_assert_double_eq_tol(value, i / 32768.0, TINY);
-		level_store(&s16, back, value);
+		samples_put(&s16, back, value);
 		ck_assert_mem_eq(back, bytes, 2);
 	}
 }
@@ -53,8 +53,8 @@ static void check_sample(const struct wav_format *format, const char *bytes,
 {
 	char back[5] = "zzzzz";
 
-	ck_assert_double_eq_tol(level_sample(format, bytes), value, TINY);
-	level_store(format, back, value);
+	ck_assert_double_eq_tol(samples_get(format, bytes), value, TINY);
+	samples_put(format, back, value);
 	ck_assert_mem_eq(back, bytes, format->bits / 8);
 	for (size_t i = format->bits / 8; i < sizeof(back); i++)
 		ck_assert_int_eq(back[i], 'z');
@@ -96,7 +96,7 @@ START_TEST(floats_beyond_full_scale_are_limited)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		ck_assert_double_eq_tol(level_sample(&floats, &cases[i].stored),
+		ck_assert_double_eq_tol(samples_get(&floats, &cases[i].stored),
 					cases[i].value, TINY);
 }
 END_TEST
@@ -106,17 +106,17 @@ START_TEST(values_beyond_full_scale_are_limited)
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
 		uint8_t most[4], least[4], back[4];
 
-		level_store(all[i], most, 1);
-		level_store(all[i], least, -1);
-		ck_assert_double_gt(level_sample(all[i], most), 0.95);
-		ck_assert_double_lt(level_sample(all[i], least), -0.95);
-		level_store(all[i], back, 1.01);
+		samples_put(all[i], most, 1);
+		samples_put(all[i], least, -1);
+		ck_assert_double_gt(samples_get(all[i], most), 0.95);
+		ck_assert_double_lt(samples_get(all[i], least), -0.95);
+		samples_put(all[i], back, 1.01);
 		ck_assert_mem_eq(back, most, all[i]->bits / 8);
-		level_store(all[i], back, INFINITY);
+		samples_put(all[i], back, INFINITY);
 		ck_assert_mem_eq(back, most, all[i]->bits / 8);
-		level_store(all[i], back, -1e300);
+		samples_put(all[i], back, -1e300);
 		ck_assert_mem_eq(back, least, all[i]->bits / 8);
-		level_store(all[i], back, -INFINITY);
+		samples_put(all[i], back, -INFINITY);
 		ck_assert_mem_eq(back, least, all[i]->bits / 8);
 	}
 }
@@ -128,9 +128,9 @@ START_TEST(what_is_not_a_number_is_silence)
 		uint8_t silent[4], back[4] = {1, 1, 1, 1};
 
 		memset(silent, wav_silence(all[i]), sizeof(silent));
-		level_store(all[i], back, NAN);
+		samples_put(all[i], back, NAN);
 		ck_assert_mem_eq(back, silent, all[i]->bits / 8);
-		level_store(all[i], back, -NAN);
+		samples_put(all[i], back, -NAN);
 		ck_assert_mem_eq(back, silent, all[i]->bits / 8);
 	}
 }
@@ -143,11 +143,11 @@ START_TEST(silence_is_stored_as_silence)
 
 		memset(silent, wav_silence(all[i]), sizeof(silent));
 		/* A-law has no zero: its least value is 8 of 32768. */
-		ck_assert_double_le(fabs(level_sample(all[i], silent)),
+		ck_assert_double_le(fabs(samples_get(all[i], silent)),
 				    8 / 32768.0);
-		level_store(all[i], back, 0);
+		samples_put(all[i], back, 0);
 		ck_assert_mem_eq(back, silent, all[i]->bits / 8);
-		level_store(all[i], back, -0.0);
+		samples_put(all[i], back, -0.0);
 		if (all[i] != &floats)
 			ck_assert_mem_eq(back, silent, all[i]->bits / 8);
 	}
@@ -198,9 +198,9 @@ START_TEST(alaw_is_that_of_g711)
 		const uint8_t plus = (uint8_t)((0x80 | n) ^ 0x55);
 		const uint8_t minus = (uint8_t)(n ^ 0x55);
 
-		ck_assert_double_eq_tol(level_sample(&alaw, &plus),
+		ck_assert_double_eq_tol(samples_get(&alaw, &plus),
 					values[n] / 32768.0, TINY);
-		ck_assert_double_eq_tol(level_sample(&alaw, &minus),
+		ck_assert_double_eq_tol(samples_get(&alaw, &minus),
 					-values[n] / 32768.0, TINY);
 	}
 }
@@ -216,9 +216,9 @@ START_TEST(mulaw_is_that_of_g711)
 		const uint8_t plus = (uint8_t)(0xff - n);
 		const uint8_t minus = (uint8_t)(0x7f - n);
 
-		ck_assert_double_eq_tol(level_sample(&mulaw, &plus),
+		ck_assert_double_eq_tol(samples_get(&mulaw, &plus),
 					values[n] / 32768.0, TINY);
-		ck_assert_double_eq_tol(level_sample(&mulaw, &minus),
+		ck_assert_double_eq_tol(samples_get(&mulaw, &minus),
 					-values[n] / 32768.0, TINY);
 	}
 }
@@ -230,9 +230,9 @@ START_TEST(every_code_of_both_laws_comes_back)
 		const uint8_t code = (uint8_t)i;
 		uint8_t back;
 
-		level_store(&alaw, &back, level_sample(&alaw, &code));
+		samples_put(&alaw, &back, samples_get(&alaw, &code));
 		ck_assert_uint_eq(back, code);
-		level_store(&mulaw, &back, level_sample(&mulaw, &code));
+		samples_put(&mulaw, &back, samples_get(&mulaw, &code));
 		/* There are two zeros; the positive one is written. */
 		ck_assert_uint_eq(back, code == 0x7f ? 0xff : code);
 	}
@@ -246,7 +246,7 @@ static double least_distance(const struct wav_format *law, double value)
 	for (int i = 0; i < 256; i++) {
 		const uint8_t code = (uint8_t)i;
 
-		least = fmin(least, fabs(level_sample(law, &code) - value));
+		least = fmin(least, fabs(samples_get(law, &code) - value));
 	}
 	return least;
 }
@@ -257,11 +257,11 @@ START_TEST(nearest_code_of_a_law_is_stored)
 		const double value = i / 32768.0;
 		uint8_t code;
 
-		level_store(&alaw, &code, value);
-		ck_assert_double_le(fabs(level_sample(&alaw, &code) - value),
+		samples_put(&alaw, &code, value);
+		ck_assert_double_le(fabs(samples_get(&alaw, &code) - value),
 				    least_distance(&alaw, value) + TINY);
-		level_store(&mulaw, &code, value);
-		ck_assert_double_le(fabs(level_sample(&mulaw, &code) - value),
+		samples_put(&mulaw, &code, value);
+		ck_assert_double_le(fabs(samples_get(&mulaw, &code) - value),
 				    least_distance(&mulaw, value) + TINY);
 	}
 }
@@ -279,7 +279,7 @@ static void fill(struct wav_format *format, uint8_t *data, size_t loud,
 
 	format->channels = CHANNELS;
 	for (size_t i = 0; i < (size_t)FRAMES * CHANNELS; i++)
-		level_store(format, data + i * sample_size,
+		samples_put(format, data + i * sample_size,
 			    i == loud ? value : 0);
 }
 
@@ -292,15 +292,16 @@ START_TEST(peak_is_the_loudest_sample_of_any_channel)
 		for (size_t at = 0; at < (size_t)FRAMES * CHANNELS; at++) {
 			fill(&format, data, at, 0.5);
 			ck_assert_double_eq_tol(
-			    level_peak(&format, data, FRAMES), 0.5, 0.02);
+			    samples_peak(&format, data, FRAMES), 0.5, 0.02);
 			fill(&format, data, at, -0.5);
 			ck_assert_double_eq_tol(
-			    level_peak(&format, data, FRAMES), 0.5, 0.02);
+			    samples_peak(&format, data, FRAMES), 0.5, 0.02);
 			ck_assert_double_le(
-			    level_peak(&format, data, at / CHANNELS),
+			    samples_peak(&format, data, at / CHANNELS),
 			    8 / 32768.0);
 		}
-		ck_assert_double_eq_tol(level_peak(&format, data, 0), 0, TINY);
+		ck_assert_double_eq_tol(samples_peak(&format, data, 0), 0,
+					TINY);
 	}
 }
 END_TEST
@@ -313,13 +314,13 @@ START_TEST(power_is_the_mean_of_the_squares)
 		double value;
 
 		fill(&format, data, 7, -0.5);
-		value = level_power(&format, data, FRAMES, 1);
+		value = samples_power(&format, data, FRAMES, 1);
 		ck_assert_double_eq_tol(value, 0.25 / (FRAMES * CHANNELS),
 					1e-4);
 		fill(&format, data, 7, -1);
-		value = level_power(&format, data, FRAMES, 1);
+		value = samples_power(&format, data, FRAMES, 1);
 		ck_assert_double_eq_tol(value, 1.0 / (FRAMES * CHANNELS), 3e-4);
-		ck_assert_double_eq_tol(level_power(&format, data, 0, 1), 0,
+		ck_assert_double_eq_tol(samples_power(&format, data, 0, 1), 0,
 					TINY);
 	}
 }
@@ -337,11 +338,11 @@ START_TEST(power_with_a_stride_is_that_of_some_frames)
 
 			fill(&format, data, at, 0.5);
 			ck_assert_double_eq_tol(
-			    level_power(&format, data, FRAMES, 8),
+			    samples_power(&format, data, FRAMES, 8),
 			    heard / (13 * CHANNELS), 5e-4);
 		}
 		ck_assert_double_eq_tol(
-		    level_power(&format, data, FRAMES, 1000), 0, 1e-6);
+		    samples_power(&format, data, FRAMES, 1000), 0, 1e-6);
 	}
 }
 END_TEST
@@ -353,8 +354,8 @@ START_TEST(power_of_full_scale_is_one)
 
 	for (size_t i = 0; i < ARRAY_SIZE(loud); i++)
 		loud[i] = INT16_MIN;
-	ck_assert_double_eq_tol(level_power(&format, loud, 1024, 1), 1, TINY);
-	ck_assert_double_eq_tol(level_peak(&format, loud, 1024), 1, TINY);
+	ck_assert_double_eq_tol(samples_power(&format, loud, 1024, 1), 1, TINY);
+	ck_assert_double_eq_tol(samples_peak(&format, loud, 1024), 1, TINY);
 }
 END_TEST
 
@@ -366,14 +367,14 @@ START_TEST(fade_goes_linearly_and_stays_within_its_frames)
 		uint8_t data[(FRAMES + 1) * CHANNELS * 4], first[4];
 
 		format.channels = CHANNELS;
-		level_store(&format, first, -0.5);
+		samples_put(&format, first, -0.5);
 		for (size_t i = 0; i < (FRAMES + 1) * (size_t)CHANNELS; i++)
-			level_store(&format, data + i * sample_size, -0.5);
-		level_fade(&format, data, FRAMES, 1, 0);
+			samples_put(&format, data + i * sample_size, -0.5);
+		samples_fade(&format, data, FRAMES, 1, 0);
 		ck_assert_mem_eq(data, first, sample_size);
 		for (size_t i = 0; i < (size_t)FRAMES * CHANNELS; i++)
 			ck_assert_double_eq_tol(
-			    level_sample(&format, data + i * sample_size),
+			    samples_get(&format, data + i * sample_size),
 			    -0.5 * (1 - (double)(i / CHANNELS) / FRAMES), 0.03);
 		for (size_t i = 0; i < CHANNELS; i++)
 			ck_assert_mem_eq(data + (FRAMES * CHANNELS + i) *
@@ -387,7 +388,7 @@ START_TEST(fade_of_nothing_is_nothing)
 {
 	uint8_t data[] = {1, 2, 3, 4};
 
-	level_fade(&s16, data, 0, 0, 1);
+	samples_fade(&s16, data, 0, 0, 1);
 	ck_assert_mem_eq(data, "\1\2\3\4", 4);
 }
 END_TEST
@@ -396,11 +397,11 @@ END_TEST
 
 START_TEST(decibels_end_at_99_below)
 {
-	ck_assert_double_eq_tol(level_dbfs(1), 0, TINY);
-	ck_assert_double_eq_tol(level_dbfs(0.5), -6.0206, 1e-4);
-	ck_assert_double_eq_tol(level_dbfs(0.001), -60, 1e-9);
-	ck_assert_double_eq_tol(level_dbfs(1e-9), -99, TINY);
-	ck_assert_double_eq_tol(level_dbfs(0), -99, TINY);
+	ck_assert_double_eq_tol(samples_dbfs(1), 0, TINY);
+	ck_assert_double_eq_tol(samples_dbfs(0.5), -6.0206, 1e-4);
+	ck_assert_double_eq_tol(samples_dbfs(0.001), -60, 1e-9);
+	ck_assert_double_eq_tol(samples_dbfs(1e-9), -99, TINY);
+	ck_assert_double_eq_tol(samples_dbfs(0), -99, TINY);
 }
 END_TEST
 
@@ -417,10 +418,10 @@ START_TEST(bar_grows_with_the_level)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		char text[8] = "zzzzzzz";
 
-		level_bar(text, 6, cases[i].peak);
+		samples_bar(text, 6, cases[i].peak);
 		ck_assert_str_eq(text, cases[i].bar);
 		ck_assert_int_eq(text[7], '\0');
-		level_bar(text, 0, cases[i].peak);
+		samples_bar(text, 0, cases[i].peak);
 		ck_assert_str_eq(text, "");
 	}
 }
@@ -451,7 +452,7 @@ static void add_tests(TCase *tc)
 
 int main(void)
 {
-	Suite *suite = suite_create("level");
+	Suite *suite = suite_create("samples");
 	TCase *tc = tcase_create("level");
 	SRunner *runner;
 	int failed;

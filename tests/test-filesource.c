@@ -85,11 +85,11 @@ static void hear(size_t size)
 }
 
 /* Plays to the end; everything is in opened, heard and ended then. */
-static void play(int fd, enum player_pace pace)
+static void play(int fd, enum filesource_pace pace)
 {
 	struct source_message message;
 
-	ck_assert_int_eq(player_start(&source, fd, pace), 0);
+	ck_assert_int_eq(filesource_start(&source, fd, pace), 0);
 	while (next_message(&message) == 1) {
 		if (message.type == SOURCE_OPENED)
 			opened = message;
@@ -103,7 +103,7 @@ static void play(int fd, enum player_pace pace)
 
 START_TEST(a_file_is_played_whole)
 {
-	play(file_of(100000, 100000), PLAYER_AT_ONCE);
+	play(file_of(100000, 100000), FILESOURCE_AT_ONCE);
 	ck_assert_int_eq(opened.type, SOURCE_OPENED);
 	ck_assert(wav_format_equal(&opened.u.opened.format, &cd));
 	ck_assert_uint_eq(opened.u.opened.size, 100000);
@@ -116,14 +116,14 @@ END_TEST
 
 START_TEST(what_follows_the_samples_is_not_played)
 {
-	play(file_of(1000, 5000), PLAYER_AT_ONCE);
+	play(file_of(1000, 5000), FILESOURCE_AT_ONCE);
 	ck_assert_uint_eq(heard_size, 1000);
 }
 END_TEST
 
 START_TEST(a_header_that_promises_more_than_the_file_has_is_corrected)
 {
-	play(file_of(100000, 5001), PLAYER_AT_ONCE);
+	play(file_of(100000, 5001), FILESOURCE_AT_ONCE);
 	ck_assert_uint_eq(opened.u.opened.size, 5000);
 	ck_assert_uint_eq(heard_size, 5000);
 	ck_assert_int_eq(ended.u.ended.error, 0);
@@ -132,7 +132,7 @@ END_TEST
 
 START_TEST(a_file_without_a_stated_end_ends_where_it_ends)
 {
-	play(file_of(WAV_ENDLESS, 5000), PLAYER_AT_ONCE);
+	play(file_of(WAV_ENDLESS, 5000), FILESOURCE_AT_ONCE);
 	ck_assert_uint_eq(opened.u.opened.size, 5000);
 	ck_assert_uint_eq(heard_size, 5000);
 }
@@ -140,7 +140,7 @@ END_TEST
 
 START_TEST(a_file_without_samples_is_no_error)
 {
-	play(file_of(0, 0), PLAYER_REAL_TIME);
+	play(file_of(0, 0), FILESOURCE_PACED);
 	ck_assert_uint_eq(opened.u.opened.size, 0);
 	ck_assert_uint_eq(heard_size, 0);
 	ck_assert_int_eq(ended.u.ended.error, 0);
@@ -152,7 +152,7 @@ START_TEST(playing_takes_as_long_as_the_sound)
 	const size_t size = 44100 * 4 * 3 / 10 / 4 * 4;
 	uint64_t begin = now_usec();
 
-	play(file_of(size, size), PLAYER_REAL_TIME);
+	play(file_of(size, size), FILESOURCE_PACED);
 	ck_assert_uint_eq(heard_size, size);
 	/* All but the last chunk has sounded: never earlier than that. */
 	ck_assert_uint_ge(now_usec() - begin, 270000);
@@ -173,7 +173,8 @@ START_TEST(a_pipe_is_played_as_it_comes)
 	int fds[2];
 
 	open_pipe(fds);
-	ck_assert_int_eq(player_start(&source, fds[0], PLAYER_REAL_TIME), 0);
+	ck_assert_int_eq(filesource_start(&source, fds[0], FILESOURCE_PACED),
+			 0);
 	ck_assert_int_eq(next_message(&opened), 1);
 	ck_assert_uint_eq(opened.u.opened.size, WAV_ENDLESS);
 	put(fds[1], sound, 3001);
@@ -195,7 +196,8 @@ START_TEST(a_pipe_that_paused_is_not_caught_up_with)
 	int fds[2];
 
 	open_pipe(fds);
-	ck_assert_int_eq(player_start(&source, fds[0], PLAYER_REAL_TIME), 0);
+	ck_assert_int_eq(filesource_start(&source, fds[0], FILESOURCE_PACED),
+			 0);
 	ck_assert_int_eq(next_message(&opened), 1);
 	ck_assert_uint_eq(opened.u.opened.period_frames * 4, chunk);
 	put(fds[1], sound, 2 * chunk);
@@ -226,7 +228,7 @@ START_TEST(what_is_no_wav_file_ends_with_a_reason)
 
 		put(fd, texts[i], i == 3 ? 12 : strlen(texts[i]));
 		ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
-		play(fd, PLAYER_REAL_TIME);
+		play(fd, FILESOURCE_PACED);
 		ck_assert_int_eq(ended.u.ended.error, -EBADMSG);
 		ck_assert_ptr_nonnull(
 		    strstr(ended.u.ended.reason, "This is no WAV file"));
@@ -237,7 +239,7 @@ END_TEST
 
 START_TEST(what_cannot_be_read_ends_with_a_reason)
 {
-	play(open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC), PLAYER_REAL_TIME);
+	play(open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC), FILESOURCE_PACED);
 	ck_assert_int_eq(ended.u.ended.error, -EISDIR);
 	ck_assert_ptr_nonnull(strstr(ended.u.ended.reason, "directory"));
 }
@@ -249,7 +251,8 @@ START_TEST(a_silent_pipe_is_stopped)
 	int fds[2];
 
 	open_pipe(fds);
-	ck_assert_int_eq(player_start(&source, fds[0], PLAYER_REAL_TIME), 0);
+	ck_assert_int_eq(filesource_start(&source, fds[0], FILESOURCE_PACED),
+			 0);
 	ck_assert_int_eq(next_message(&opened), 1);
 	source_stop(source);
 	hung_up = (struct pollfd){.fd = source_fd(source)};
@@ -263,8 +266,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("player");
-	TCase *tests = tcase_create("player");
+	Suite *suite = suite_create("file");
+	TCase *tests = tcase_create("file");
 	SRunner *runner;
 	int failures;
 

@@ -11,26 +11,26 @@
 
 static const struct wav_format stereo = {WAV_PCM, 16, 2, 10000};
 static const struct wav_format mono = {WAV_PCM, 16, 1, 10000};
-static struct hand hand;
+static struct fifo fifo;
 
 static void teardown(void)
 {
-	hand_free(&hand);
+	fifo_free(&fifo);
 }
 
 static void put(const void *data, size_t size)
 {
 	size_t room;
-	void *space = hand_space(&hand, &room);
+	void *space = fifo_space(&fifo, &room);
 
 	ck_assert_uint_ge(room, size);
 	memcpy(space, data, size);
-	hand_put(&hand, size);
+	fifo_put(&fifo, size);
 }
 
 static int16_t sample(size_t index)
 {
-	return ((const int16_t *)hand_data(&hand))[index];
+	return ((const int16_t *)fifo_data(&fifo))[index];
 }
 
 /* COUNT mono frames of VALUE. */
@@ -44,20 +44,20 @@ START_TEST(frames_come_out_in_order_whatever_the_pieces)
 {
 	uint8_t next_in = 0, next_out = 0;
 
-	ck_assert_int_eq(hand_init(&hand, &stereo, 25), 0);
+	ck_assert_int_eq(fifo_init(&fifo, &stereo, 25), 0);
 	for (int round = 0; round < 1000; round++) {
 		uint8_t bytes[13] = {0};
 		size_t room, frames;
 
-		hand_space(&hand, &room);
+		fifo_space(&fifo, &room);
 		for (size_t i = 0; i < sizeof(bytes) && i < room; i++)
 			bytes[i] = next_in++;
 		put(bytes, room < sizeof(bytes) ? room : sizeof(bytes));
-		frames = hand_frames(&hand) * 2 / 3;
+		frames = fifo_frames(&fifo) * 2 / 3;
 		for (size_t i = 0; i < frames * 4; i++)
 			ck_assert_uint_eq(
-			    ((const uint8_t *)hand_data(&hand))[i], next_out++);
-		hand_take(&hand, frames);
+			    ((const uint8_t *)fifo_data(&fifo))[i], next_out++);
+		fifo_take(&fifo, frames);
 	}
 }
 END_TEST
@@ -67,12 +67,12 @@ START_TEST(half_its_room_is_always_there_when_half_is_taken)
 	size_t room;
 	uint8_t bytes[400] = {0};
 
-	ck_assert_int_eq(hand_init(&hand, &stereo, 100), 0);
+	ck_assert_int_eq(fifo_init(&fifo, &stereo, 100), 0);
 	put(bytes, 400);
-	hand_space(&hand, &room);
+	fifo_space(&fifo, &room);
 	ck_assert_uint_eq(room, 0);
-	hand_take(&hand, 50);
-	hand_space(&hand, &room);
+	fifo_take(&fifo, 50);
+	fifo_space(&fifo, &room);
 	ck_assert_uint_eq(room, 200);
 }
 END_TEST
@@ -81,10 +81,10 @@ START_TEST(fade_out_goes_from_the_newest_whole_frame_to_silence)
 {
 	const int16_t frames[] = {500, -500, 1000, -1000, 7777};
 
-	ck_assert_int_eq(hand_init(&hand, &stereo, 100), 0);
+	ck_assert_int_eq(fifo_init(&fifo, &stereo, 100), 0);
 	put(frames, sizeof(frames)); /* the last frame is torn */
-	hand_fade_out(&hand, 50);
-	ck_assert_uint_eq(hand_frames(&hand), 52);
+	fifo_fade_out(&fifo, 50);
+	ck_assert_uint_eq(fifo_frames(&fifo), 52);
 	ck_assert_int_eq(sample(2), 1000);
 	for (size_t i = 2; i < 52; i++) {
 		ck_assert_int_le(sample(2 * i), sample(2 * (i - 1)) + 500);
@@ -97,11 +97,11 @@ END_TEST
 
 START_TEST(fade_out_of_an_empty_hand_begins_at_what_was_taken_last)
 {
-	ck_assert_int_eq(hand_init(&hand, &mono, 100), 0);
+	ck_assert_int_eq(fifo_init(&fifo, &mono, 100), 0);
 	put_level(8000, 10);
-	hand_take(&hand, 10);
-	hand_fade_out(&hand, 20);
-	ck_assert_uint_eq(hand_frames(&hand), 20);
+	fifo_take(&fifo, 10);
+	fifo_fade_out(&fifo, 20);
+	ck_assert_uint_eq(fifo_frames(&fifo), 20);
 	ck_assert_int_gt(sample(0), 7000);
 	ck_assert_int_lt(sample(19), 800);
 }
@@ -109,25 +109,25 @@ END_TEST
 
 START_TEST(fade_out_fits_a_full_hand)
 {
-	ck_assert_int_eq(hand_init(&hand, &mono, 10), 0);
+	ck_assert_int_eq(fifo_init(&fifo, &mono, 10), 0);
 	put_level(8000, 10);
-	hand_fade_out(&hand, 20);
-	ck_assert_uint_eq(hand_frames(&hand), 10);
+	fifo_fade_out(&fifo, 20);
+	ck_assert_uint_eq(fifo_frames(&fifo), 10);
 	ck_assert_int_eq(sample(9), 8000);
 }
 END_TEST
 
 START_TEST(fade_in_rises_from_silence_and_is_no_longer_than_asked)
 {
-	ck_assert_int_eq(hand_init(&hand, &mono, 100), 0);
+	ck_assert_int_eq(fifo_init(&fifo, &mono, 100), 0);
 	put_level(8000, 100);
-	hand_fade_in(&hand, 40);
+	fifo_fade_in(&fifo, 40);
 	ck_assert_int_lt(sample(0), 400);
 	for (size_t i = 1; i < 40; i++)
 		ck_assert_int_ge(sample(i), sample(i - 1));
 	ck_assert_int_eq(sample(40), 8000);
-	hand_take(&hand, 90);
-	hand_fade_in(&hand, 40);
+	fifo_take(&fifo, 90);
+	fifo_fade_in(&fifo, 40);
 	ck_assert_int_lt(sample(0), 800);
 }
 END_TEST
@@ -137,15 +137,15 @@ START_TEST(quietest_place_is_the_pause_between_words)
 	double power;
 	size_t at;
 
-	ck_assert_int_eq(hand_init(&hand, &mono, 10000), 0);
+	ck_assert_int_eq(fifo_init(&fifo, &mono, 10000), 0);
 	put_level(9000, 3000);
 	put_level(10, 1000);
 	put_level(5000, 3000);
-	at = hand_quietest(&hand, 800, &power);
+	at = fifo_quietest(&fifo, 800, &power);
 	ck_assert_uint_ge(at, 3000);
 	ck_assert_uint_le(at, 3200);
 	ck_assert_double_lt(power, 1e-5);
-	at = hand_quietest(&hand, 2000, &power);
+	at = fifo_quietest(&fifo, 2000, &power);
 	ck_assert_uint_ge(at, 2980);
 	ck_assert_double_gt(power, 1e-5);
 }
@@ -156,11 +156,11 @@ START_TEST(long_pause_is_found_too)
 	double power;
 	size_t at;
 
-	ck_assert_int_eq(hand_init(&hand, &mono, 20000), 0);
+	ck_assert_int_eq(fifo_init(&fifo, &mono, 20000), 0);
 	put_level(9000, 7001);
 	put_level(10, 4000);
 	put_level(5000, 6000);
-	at = hand_quietest(&hand, 3001, &power);
+	at = fifo_quietest(&fifo, 3001, &power);
 	ck_assert_uint_ge(at, 7001);
 	ck_assert_uint_le(at, 8000);
 	ck_assert_double_lt(power, 1e-5);
@@ -171,21 +171,21 @@ START_TEST(quietest_place_of_all_frames_is_all_of_them)
 {
 	double power;
 
-	ck_assert_int_eq(hand_init(&hand, &mono, 100), 0);
+	ck_assert_int_eq(fifo_init(&fifo, &mono, 100), 0);
 	put_level(9000, 70);
-	ck_assert_uint_eq(hand_quietest(&hand, 70, &power), 0);
-	ck_assert_uint_eq(hand_quietest(&hand, 0, &power), 0);
+	ck_assert_uint_eq(fifo_quietest(&fifo, 70, &power), 0);
+	ck_assert_uint_eq(fifo_quietest(&fifo, 0, &power), 0);
 }
 END_TEST
 
 START_TEST(cut_removes_what_was_asked_and_softens_the_seam)
 {
-	ck_assert_int_eq(hand_init(&hand, &mono, 1000), 0);
+	ck_assert_int_eq(fifo_init(&fifo, &mono, 1000), 0);
 	put_level(8000, 300);
 	put_level(1, 100);
 	put_level(-8000, 300);
-	hand_cut(&hand, 300, 100, 50);
-	ck_assert_uint_eq(hand_frames(&hand), 600);
+	fifo_cut(&fifo, 300, 100, 50);
+	ck_assert_uint_eq(fifo_frames(&fifo), 600);
 	ck_assert_int_eq(sample(249), 8000);
 	ck_assert_int_eq(sample(350), -8000);
 	for (size_t i = 250; i < 350; i++)
@@ -195,15 +195,15 @@ END_TEST
 
 START_TEST(cut_at_either_end_has_no_seam_there)
 {
-	ck_assert_int_eq(hand_init(&hand, &mono, 1000), 0);
+	ck_assert_int_eq(fifo_init(&fifo, &mono, 1000), 0);
 	put_level(8000, 300);
-	hand_cut(&hand, 0, 100, 50);
+	fifo_cut(&fifo, 0, 100, 50);
 	ck_assert_int_lt(sample(0), 400);
-	hand_cut(&hand, 100, 100, 50);
-	ck_assert_uint_eq(hand_frames(&hand), 100);
+	fifo_cut(&fifo, 100, 100, 50);
+	ck_assert_uint_eq(fifo_frames(&fifo), 100);
 	ck_assert_int_lt(sample(99), 400);
-	hand_cut(&hand, 0, 100, 50);
-	ck_assert_uint_eq(hand_frames(&hand), 0);
+	fifo_cut(&fifo, 0, 100, 50);
+	ck_assert_uint_eq(fifo_frames(&fifo), 0);
 }
 END_TEST
 
@@ -220,23 +220,23 @@ START_TEST(silence_of_every_format_ends_a_fade)
 		uint8_t silence[WAV_FRAME_SIZE_MAX];
 		size_t frame_size = wav_frame_size(&formats[i]);
 
-		ck_assert_int_eq(hand_init(&hand, &formats[i], 50), 0);
+		ck_assert_int_eq(fifo_init(&fifo, &formats[i], 50), 0);
 		memset(silence, wav_silence(&formats[i]), sizeof(silence));
 		put(silence, frame_size);
-		hand_fade_out(&hand, 40);
-		ck_assert_uint_eq(hand_frames(&hand), 41);
+		fifo_fade_out(&fifo, 40);
+		ck_assert_uint_eq(fifo_frames(&fifo), 41);
 		for (size_t n = 0; n < 41; n++)
-			ck_assert_mem_eq((const uint8_t *)hand_data(&hand) +
+			ck_assert_mem_eq((const uint8_t *)fifo_data(&fifo) +
 					     n * frame_size,
 					 silence, frame_size);
-		hand_free(&hand);
+		fifo_free(&fifo);
 	}
 }
 END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("hand");
+	Suite *suite = suite_create("fifo");
 	TCase *tc = tcase_create("hand");
 	SRunner *runner;
 	int failed;

@@ -13,7 +13,7 @@
 
 enum { PATIENCE_MS = 30000, CHUNK = 256, FRAMES = 1 << 20 };
 
-static const struct recorder_config config = {
+static const struct microphone_config config = {
     .device = "card",
     .format = {WAV_PCM, 16, 2, 48000},
     .period_frames = CHUNK,
@@ -61,10 +61,10 @@ static int next_message(struct source_message *message)
 	return r;
 }
 
-static void start(const struct recorder_config *wish,
+static void start(const struct microphone_config *wish,
 		  struct source_message *first)
 {
-	ck_assert_int_eq(recorder_start(&source, wish), 0);
+	ck_assert_int_eq(microphone_start(&source, wish), 0);
 	ck_assert_int_eq(next_message(first), 1);
 }
 
@@ -192,11 +192,11 @@ END_TEST
 START_TEST(the_name_of_the_device_may_go_meanwhile)
 {
 	struct source_message message;
-	struct recorder_config wish = config;
+	struct microphone_config wish = config;
 	char name[] = "card";
 
 	wish.device = name;
-	ck_assert_int_eq(recorder_start(&source, &wish), 0);
+	ck_assert_int_eq(microphone_start(&source, &wish), 0);
 	memset(name, 'x', sizeof(name) - 1);
 	ck_assert_int_eq(next_message(&message), 1);
 	ck_assert_int_eq(message.type, SOURCE_OPENED);
@@ -205,8 +205,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("recorder");
-	TCase *tests = tcase_create("recorder");
+	Suite *suite = suite_create("microphone");
+	TCase *tests = tcase_create("microphone");
 	SRunner *runner;
 	int failures;
 

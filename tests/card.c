@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "card.h"
 
-#include <check.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
@@ -10,6 +9,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "test.h"
 
 static char folder[PATH_MAX - 64];
 
@@ -38,7 +39,8 @@ static void write_conf(void)
 	FILE *f = fopen(path_of("", "asound.conf"), "we");
 
 	ck_assert_ptr_nonnull(f);
-	fprintf(f, "pcm_type.vcard { lib \"%s\" }\n", getenv("VCARD_SO"));
+	fprintf(f, "pcm_type.vcard { lib \"%s\" }\n",
+		test_environment("VCARD_SO"));
 	for (int i = 0; i < 2; i++)
 		fprintf(f,
 			"pcm.%s { type vcard patient %d control "

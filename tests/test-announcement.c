@@ -3,7 +3,6 @@
 #include "server/announcement.h"
 #include "tape-reader.h"
 
-#include <check.h>
 #include <errno.h>
 #include <math.h>
 #include <poll.h>
@@ -15,6 +14,7 @@
 
 #include "base/util.h"
 #include "card.h"
+#include "test.h"
 
 enum {
 	CHUNK = 256,
@@ -123,6 +123,8 @@ static void teardown(void)
 	card_teardown();
 }
 
+FIXTURE(setup, teardown);
+
 /* --- helpers --- */
 
 static void run_until(const unsigned *count)
@@ -203,7 +205,7 @@ static void check_speech(uint64_t from, uint64_t count, uint32_t first)
 
 /* --- tests --- */
 
-START_TEST(whole_chunks_of_the_time_are_counted_as_by_the_scripts)
+TEST(whole_chunks_of_the_time_are_counted_as_by_the_scripts)
 {
 	ck_assert_uint_eq(announcement_frames(44100, 1024, 5), 220160);
 	ck_assert_uint_eq(announcement_frames(48000, 128, 0.001), 0);
@@ -211,9 +213,8 @@ START_TEST(whole_chunks_of_the_time_are_counted_as_by_the_scripts)
 	ck_assert_uint_eq(announcement_frames(384000, 1, 3600),
 			  UINT64_C(1382400000));
 }
-END_TEST
 
-START_TEST(a_page_has_exactly_its_frames)
+TEST(a_page_has_exactly_its_frames)
 {
 	talk(0.1, NULL);
 	run_until(&released);
@@ -228,9 +229,8 @@ START_TEST(a_page_has_exactly_its_frames)
 	read_page();
 	check_speech(0, info.frames, 0);
 }
-END_TEST
 
-START_TEST(the_chime_goes_first_and_speech_follows_without_a_gap)
+TEST(the_chime_goes_first_and_speech_follows_without_a_gap)
 {
 	struct chime *chime = load_chime();
 
@@ -246,9 +246,8 @@ START_TEST(the_chime_goes_first_and_speech_follows_without_a_gap)
 	/* The microphone ran meanwhile: its time is the page's. */
 	check_speech(CHIME_FRAMES, 18 * CHUNK, CHIME_FRAMES);
 }
-END_TEST
 
-START_TEST(a_page_without_an_end_is_stopped)
+TEST(a_page_without_an_end_is_stopped)
 {
 	talk(0, NULL);
 	stop_in = 5;
@@ -261,9 +260,8 @@ START_TEST(a_page_without_an_end_is_stopped)
 	announcement_stop(page, ANNOUNCEMENT_FAILED);
 	ck_assert_uint_eq(ended, 1);
 }
-END_TEST
 
-START_TEST(a_page_is_stopped_while_the_card_opens)
+TEST(a_page_is_stopped_while_the_card_opens)
 {
 	talk(0, NULL);
 	announcement_stop(page, ANNOUNCEMENT_PREEMPTED);
@@ -273,9 +271,8 @@ START_TEST(a_page_is_stopped_while_the_card_opens)
 	ck_assert_uint_eq(opened, 0);
 	ck_assert_ptr_null(announcement_tape(page));
 }
-END_TEST
 
-START_TEST(an_overrun_leaves_the_page_in_time)
+TEST(an_overrun_leaves_the_page_in_time)
 {
 	talk(0.5, NULL);
 	run_until(&grown);
@@ -287,9 +284,8 @@ START_TEST(an_overrun_leaves_the_page_in_time)
 	read_page();
 	check_speech(0, info.frames, 0);
 }
-END_TEST
 
-START_TEST(slow_serving_is_told_once_and_leaves_the_loop_to_others)
+TEST(slow_serving_is_told_once_and_leaves_the_loop_to_others)
 {
 	sd_event_source *other;
 	int fds[2];
@@ -311,9 +307,8 @@ START_TEST(slow_serving_is_told_once_and_leaves_the_loop_to_others)
 	close(fds[0]);
 	close(fds[1]);
 }
-END_TEST
 
-START_TEST(a_missing_microphone_is_no_device)
+TEST(a_missing_microphone_is_no_device)
 {
 	card_command("unplugged");
 	talk(1, NULL);
@@ -323,9 +318,8 @@ START_TEST(a_missing_microphone_is_no_device)
 	ck_assert_ptr_nonnull(strstr(info.reason, "'card'"));
 	ck_assert_uint_eq(opened, 0);
 }
-END_TEST
 
-START_TEST(a_microphone_that_is_unplugged_keeps_what_it_heard)
+TEST(a_microphone_that_is_unplugged_keeps_what_it_heard)
 {
 	talk(0, NULL);
 	run_until(&grown);
@@ -337,9 +331,8 @@ START_TEST(a_microphone_that_is_unplugged_keeps_what_it_heard)
 	read_page();
 	check_speech(0, info.frames, 0);
 }
-END_TEST
 
-START_TEST(a_file_becomes_a_page_in_its_own_format)
+TEST(a_file_becomes_a_page_in_its_own_format)
 {
 	const struct wav_format mono = {WAV_PCM, 16, 1, 8000};
 	uint16_t sound[800];
@@ -357,9 +350,8 @@ START_TEST(a_file_becomes_a_page_in_its_own_format)
 	read_page();
 	ck_assert_mem_eq(frames, sound, sizeof(sound));
 }
-END_TEST
 
-START_TEST(a_file_without_samples_is_complete_at_once)
+TEST(a_file_without_samples_is_complete_at_once)
 {
 	ck_assert_int_eq(
 	    announcement_new_file(&page, event, wav_of(&config.format, "", 0),
@@ -370,9 +362,8 @@ START_TEST(a_file_without_samples_is_complete_at_once)
 	ck_assert_uint_eq(info.frames, 0);
 	ck_assert_uint_eq(opened, 1);
 }
-END_TEST
 
-START_TEST(what_is_no_wav_file_never_opens)
+TEST(what_is_no_wav_file_never_opens)
 {
 	int fd = memfd_create("test", MFD_CLOEXEC);
 
@@ -387,9 +378,8 @@ START_TEST(what_is_no_wav_file_never_opens)
 	ck_assert_uint_eq(info.end, ANNOUNCEMENT_NOT_AUDIO);
 	ck_assert_int_eq(info.error, -EBADMSG);
 }
-END_TEST
 
-START_TEST(the_peak_is_that_since_it_was_last_asked_for)
+TEST(the_peak_is_that_since_it_was_last_asked_for)
 {
 	const int16_t sound[] = {0, 0, 16384, -8192};
 
@@ -402,9 +392,8 @@ START_TEST(the_peak_is_that_since_it_was_last_asked_for)
 	ck_assert(fabs(announcement_take_peak(page) - 0.5) < 0.001);
 	ck_assert(announcement_take_peak(page) == 0.0);
 }
-END_TEST
 
-START_TEST(freeing_a_page_in_progress_closes_the_card)
+TEST(freeing_a_page_in_progress_closes_the_card)
 {
 	talk(0, NULL);
 	run_until(&grown);
@@ -415,49 +404,11 @@ START_TEST(freeing_a_page_in_progress_closes_the_card)
 	run_until(&ended);
 	ck_assert_uint_eq(info.end, ANNOUNCEMENT_COMPLETE);
 }
-END_TEST
 
-START_TEST(every_end_has_a_name)
+TEST(every_end_has_a_name)
 {
 	ck_assert_str_eq(announcement_end_name(ANNOUNCEMENT_COMPLETE),
 			 "complete");
 	for (int end = ANNOUNCEMENT_COMPLETE; end <= ANNOUNCEMENT_FAILED; end++)
 		ck_assert(*announcement_end_name((enum announcement_end)end));
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("announcement");
-	TCase *tests = tcase_create("announcement");
-	SRunner *runner;
-	int failures;
-
-	tcase_add_checked_fixture(tests, setup, teardown);
-	tcase_set_timeout(tests, 120);
-	tcase_add_test(tests,
-		       whole_chunks_of_the_time_are_counted_as_by_the_scripts);
-	tcase_add_test(tests, a_page_has_exactly_its_frames);
-	tcase_add_test(tests,
-		       the_chime_goes_first_and_speech_follows_without_a_gap);
-	tcase_add_test(tests, a_page_without_an_end_is_stopped);
-	tcase_add_test(tests, a_page_is_stopped_while_the_card_opens);
-	tcase_add_test(tests, an_overrun_leaves_the_page_in_time);
-	tcase_add_test(tests,
-		       slow_serving_is_told_once_and_leaves_the_loop_to_others);
-	tcase_add_test(tests, a_missing_microphone_is_no_device);
-	tcase_add_test(tests,
-		       a_microphone_that_is_unplugged_keeps_what_it_heard);
-	tcase_add_test(tests, a_file_becomes_a_page_in_its_own_format);
-	tcase_add_test(tests, a_file_without_samples_is_complete_at_once);
-	tcase_add_test(tests, what_is_no_wav_file_never_opens);
-	tcase_add_test(tests, the_peak_is_that_since_it_was_last_asked_for);
-	tcase_add_test(tests, freeing_a_page_in_progress_closes_the_card);
-	tcase_add_test(tests, every_end_has_a_name);
-	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures == 0 ? 0 : 1;
 }

@@ -3,7 +3,6 @@
 #include "server/archive.h"
 #include "tape-reader.h"
 
-#include <check.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +17,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "folder.h"
+#include "test.h"
 
 #define PATIENCE_USEC (60 * USEC_PER_SEC)
 
@@ -49,6 +49,8 @@ static void teardown(void)
 	folder_teardown();
 	close(log_fd);
 }
+
+FIXTURE(setup, teardown);
 
 static bool exists(const char *name)
 {
@@ -143,7 +145,7 @@ static void end_and_wait(void)
 
 /* --- writing --- */
 
-START_TEST(page_becomes_a_file_while_it_grows)
+TEST(page_becomes_a_file_while_it_grows)
 {
 	char name[NAME_MAX + 1];
 
@@ -161,9 +163,8 @@ START_TEST(page_becomes_a_file_while_it_grows)
 	check_file(name, "abcdefghijkl", 12);
 	ck_assert_int_eq(count_of(logged(), "Archived "), 1);
 }
-END_TEST
 
-START_TEST(page_that_was_there_before_is_written_whole)
+TEST(page_that_was_there_before_is_written_whole)
 {
 	char name[NAME_MAX + 1];
 
@@ -173,9 +174,8 @@ START_TEST(page_that_was_there_before_is_written_whole)
 	ck_assert_int_eq(count_files(name), 1);
 	check_file(name, "abcdefgh", 8);
 }
-END_TEST
 
-START_TEST(page_without_samples_is_a_file)
+TEST(page_without_samples_is_a_file)
 {
 	char name[NAME_MAX + 1];
 
@@ -184,10 +184,9 @@ START_TEST(page_without_samples_is_a_file)
 	ck_assert_int_eq(count_files(name), 1);
 	check_file(name, "", 0);
 }
-END_TEST
 
 /* Far more orders than the socket holds, and no answer is read. */
-START_TEST(nothing_is_lost_when_the_queue_is_full)
+TEST(nothing_is_lost_when_the_queue_is_full)
 {
 	enum { PIECES = 20000, PIECE = 404 };
 	static uint8_t data[PIECES * PIECE];
@@ -204,9 +203,8 @@ START_TEST(nothing_is_lost_when_the_queue_is_full)
 	ck_assert_int_eq(count_files(name), 1);
 	check_file(name, data, PIECES * PIECE);
 }
-END_TEST
 
-START_TEST(page_that_is_freed_early_is_kept_so_far)
+TEST(page_that_is_freed_early_is_kept_so_far)
 {
 	char name[NAME_MAX + 1];
 
@@ -216,19 +214,17 @@ START_TEST(page_that_is_freed_early_is_kept_so_far)
 	ck_assert_int_eq(count_files(name), 1);
 	check_file(name, "abcdefgh", 8);
 }
-END_TEST
 
-START_TEST(no_writer_needs_nothing)
+TEST(no_writer_needs_nothing)
 {
 	archive_push(NULL);
 	ck_assert(archive_done(NULL));
 	ck_assert_uint_eq(archive_offset(NULL), UINT64_MAX);
 	ck_assert_ptr_null(archive_free(NULL));
 }
-END_TEST
 
 /* All within a second or two, under one name. */
-START_TEST(pages_of_the_same_second_get_a_file_each)
+TEST(pages_of_the_same_second_get_a_file_each)
 {
 	enum { PAGES = 10 };
 	struct archive_writer *writers[PAGES];
@@ -242,9 +238,8 @@ START_TEST(pages_of_the_same_second_get_a_file_each)
 	ck_assert_int_eq(count_files(NULL), PAGES);
 	ck_assert_int_eq(count_of(logged(), "Archived "), PAGES);
 }
-END_TEST
 
-START_TEST(what_is_given_up_leaves_nothing)
+TEST(what_is_given_up_leaves_nothing)
 {
 	begin("all");
 	grow("abcd", 4);
@@ -257,10 +252,9 @@ START_TEST(what_is_given_up_leaves_nothing)
 	ck_assert_int_eq(count_files(NULL), 0);
 	ck_assert_str_eq(logged(), ""); /* whoever gave up has said why */
 }
-END_TEST
 
 /* Until the thread is done the page's memory is needed. */
-START_TEST(giving_up_after_the_end_keeps_the_file)
+TEST(giving_up_after_the_end_keeps_the_file)
 {
 	static uint8_t data[16 << 20];
 	char name[NAME_MAX + 1];
@@ -279,7 +273,6 @@ START_TEST(giving_up_after_the_end_keeps_the_file)
 	ck_assert_int_eq(count_files(name), 1);
 	check_file(name, data, sizeof(data));
 }
-END_TEST
 
 /* --- disks that do not do it --- */
 
@@ -292,7 +285,7 @@ static void limit_file_size(rlim_t size)
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
-START_TEST(full_disk_costs_the_file_and_is_logged_once)
+TEST(full_disk_costs_the_file_and_is_logged_once)
 {
 	static uint8_t samples[200000];
 	struct rlimit before;
@@ -320,9 +313,8 @@ START_TEST(full_disk_costs_the_file_and_is_logged_once)
 	ck_assert_int_eq(read_tape(page, sizeof(samples), back, 4), 4);
 	ck_assert_mem_eq(back, "abcd", 4);
 }
-END_TEST
 
-START_TEST(folder_that_is_gone_costs_the_file_and_is_logged_once)
+TEST(folder_that_is_gone_costs_the_file_and_is_logged_once)
 {
 	const char *text;
 
@@ -336,9 +328,8 @@ START_TEST(folder_that_is_gone_costs_the_file_and_is_logged_once)
 	ck_assert_int_eq(count_of(text, "\n"), 1);
 	ck_assert_ptr_nonnull(strstr(text, strerror(ENOENT)));
 }
-END_TEST
 
-START_TEST(name_that_is_too_long_costs_the_file)
+TEST(name_that_is_too_long_costs_the_file)
 {
 	char label[NAME_MAX + 1];
 
@@ -349,7 +340,6 @@ START_TEST(name_that_is_too_long_costs_the_file)
 	ck_assert_ptr_nonnull(strstr(logged(), strerror(ENAMETOOLONG)));
 	ck_assert_int_eq(count_files(NULL), 0);
 }
-END_TEST
 
 /* --- limits --- */
 
@@ -374,16 +364,15 @@ static void check(void)
 	ck_assert_int_eq(archive_check(&config), 0);
 }
 
-START_TEST(without_limits_all_stay)
+TEST(without_limits_all_stay)
 {
 	put(FIRST, 1 << 30, 1000000000);
 	check();
 	ck_assert(exists(FIRST));
 	ck_assert_str_eq(logged(), "");
 }
-END_TEST
 
-START_TEST(oldest_go_above_a_size)
+TEST(oldest_go_above_a_size)
 {
 	/* In the order of time, not of names. */
 	put(THIRD, 1000, 3000);
@@ -401,9 +390,8 @@ START_TEST(oldest_go_above_a_size)
 	ck_assert_int_eq(count_files(NULL), 0);
 	ck_assert_int_eq(count_of(logged(), "Removed "), 3);
 }
-END_TEST
 
-START_TEST(files_go_above_an_age)
+TEST(files_go_above_an_age)
 {
 	put(FIRST, 10, 7200);
 	put(SECOND, 10, 4000);
@@ -414,18 +402,16 @@ START_TEST(files_go_above_an_age)
 	ck_assert_int_eq(count_files(NULL), 1);
 	ck_assert_int_eq(count_of(logged(), "Removed "), 2);
 }
-END_TEST
 
-START_TEST(file_from_the_future_is_not_old)
+TEST(file_from_the_future_is_not_old)
 {
 	put(FIRST, 10, -86400);
 	config.limit_seconds = 1;
 	check();
 	ck_assert(exists(FIRST));
 }
-END_TEST
 
-START_TEST(both_limits_hold)
+TEST(both_limits_hold)
 {
 	put(FIRST, 10, 7200);
 	put(SECOND, 5000, 1000);
@@ -436,9 +422,8 @@ START_TEST(both_limits_hold)
 	ck_assert(exists(THIRD));
 	ck_assert_int_eq(count_files(NULL), 1);
 }
-END_TEST
 
-START_TEST(files_of_others_are_neither_counted_nor_removed)
+TEST(files_of_others_are_neither_counted_nor_removed)
 {
 	static const char *const others[] = {
 	    "chime.wav",
@@ -468,9 +453,8 @@ START_TEST(files_of_others_are_neither_counted_nor_removed)
 	ck_assert(!exists(THIRD));
 	ck_assert_int_eq(count_files(NULL), (int)ARRAY_SIZE(others) + 2);
 }
-END_TEST
 
-START_TEST(limits_hold_for_a_thousand_files)
+TEST(limits_hold_for_a_thousand_files)
 {
 	char name[64];
 
@@ -485,9 +469,8 @@ START_TEST(limits_hold_for_a_thousand_files)
 	ck_assert(exists("20010101-000700-all.wav"));
 	ck_assert(!exists("20010101-000699-all.wav"));
 }
-END_TEST
 
-START_TEST(page_that_was_kept_makes_older_ones_go)
+TEST(page_that_was_kept_makes_older_ones_go)
 {
 	char name[NAME_MAX + 1];
 
@@ -501,11 +484,10 @@ START_TEST(page_that_was_kept_makes_older_ones_go)
 	ck_assert_int_eq(count_files(name), 1);
 	check_file(name, "abcd", 4);
 }
-END_TEST
 
 /* --- at the start --- */
 
-START_TEST(partial_files_are_repaired_and_that_is_said)
+TEST(partial_files_are_repaired_and_that_is_said)
 {
 	uint8_t whole[WAV_HEADER_SIZE_MAX + 8];
 	const size_t size = wav_encode(whole, &cd, WAV_ENDLESS);
@@ -527,9 +509,8 @@ START_TEST(partial_files_are_repaired_and_that_is_said)
 	check();
 	ck_assert_str_eq(logged(), "");
 }
-END_TEST
 
-START_TEST(what_is_no_folder_that_can_be_written_is_refused)
+TEST(what_is_no_folder_that_can_be_written_is_refused)
 {
 	put("file", 10, 0);
 	config.dir = path_of("none");
@@ -541,50 +522,4 @@ START_TEST(what_is_no_folder_that_can_be_written_is_refused)
 	ck_assert_int_eq(chmod(folder, 0500), 0);
 	ck_assert_int_eq(archive_check(&config), geteuid() ? -EACCES : 0);
 	ck_assert_int_eq(chmod(folder, 0700), 0);
-}
-END_TEST
-
-static void add_tests(TCase *tc)
-{
-	tcase_add_test(tc, page_becomes_a_file_while_it_grows);
-	tcase_add_test(tc, page_that_was_there_before_is_written_whole);
-	tcase_add_test(tc, page_without_samples_is_a_file);
-	tcase_add_test(tc, nothing_is_lost_when_the_queue_is_full);
-	tcase_add_test(tc, page_that_is_freed_early_is_kept_so_far);
-	tcase_add_test(tc, no_writer_needs_nothing);
-	tcase_add_test(tc, pages_of_the_same_second_get_a_file_each);
-	tcase_add_test(tc, what_is_given_up_leaves_nothing);
-	tcase_add_test(tc, giving_up_after_the_end_keeps_the_file);
-	tcase_add_test(tc, full_disk_costs_the_file_and_is_logged_once);
-	tcase_add_test(tc,
-		       folder_that_is_gone_costs_the_file_and_is_logged_once);
-	tcase_add_test(tc, name_that_is_too_long_costs_the_file);
-	tcase_add_test(tc, without_limits_all_stay);
-	tcase_add_test(tc, oldest_go_above_a_size);
-	tcase_add_test(tc, files_go_above_an_age);
-	tcase_add_test(tc, file_from_the_future_is_not_old);
-	tcase_add_test(tc, both_limits_hold);
-	tcase_add_test(tc, files_of_others_are_neither_counted_nor_removed);
-	tcase_add_test(tc, limits_hold_for_a_thousand_files);
-	tcase_add_test(tc, page_that_was_kept_makes_older_ones_go);
-	tcase_add_test(tc, partial_files_are_repaired_and_that_is_said);
-	tcase_add_test(tc, what_is_no_folder_that_can_be_written_is_refused);
-}
-
-int main(void)
-{
-	Suite *suite = suite_create("archive");
-	TCase *tc = tcase_create("archive");
-	SRunner *runner;
-	int failed;
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 120);
-	add_tests(tc);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

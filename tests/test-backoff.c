@@ -2,12 +2,13 @@
  * The pauses between attempts. */
 #include "base/backoff.h"
 
-#include <check.h>
 #include <stdlib.h>
+
+#include "test.h"
 
 #define MS UINT64_C(1000)
 
-START_TEST(first_pause_is_a_tenth_of_a_second)
+TEST(first_pause_is_a_tenth_of_a_second)
 {
 	for (int i = 0; i < 1000; i++) {
 		struct backoff backoff = {0};
@@ -17,9 +18,8 @@ START_TEST(first_pause_is_a_tenth_of_a_second)
 		ck_assert_uint_le(pause, 125 * MS);
 	}
 }
-END_TEST
 
-START_TEST(pauses_grow_and_stay_below_five_seconds)
+TEST(pauses_grow_and_stay_below_five_seconds)
 {
 	struct backoff backoff = {0};
 	uint64_t nominal = 100 * MS;
@@ -33,18 +33,16 @@ START_TEST(pauses_grow_and_stay_below_five_seconds)
 		nominal = nominal * 2 > 4000 * MS ? 4000 * MS : nominal * 2;
 	}
 }
-END_TEST
 
-START_TEST(limit_of_its_own_is_kept)
+TEST(limit_of_its_own_is_kept)
 {
 	struct backoff backoff = {.limit_ms = 1000};
 
 	for (int i = 0; i < 100; i++)
 		ck_assert_uint_le(backoff_next(&backoff), 1000 * MS);
 }
-END_TEST
 
-START_TEST(pauses_differ_by_chance)
+TEST(pauses_differ_by_chance)
 {
 	struct backoff backoff = {0};
 	uint64_t first;
@@ -57,9 +55,8 @@ START_TEST(pauses_differ_by_chance)
 		different += backoff_next(&backoff) != first;
 	ck_assert_int_gt(different, 50);
 }
-END_TEST
 
-START_TEST(reset_begins_anew)
+TEST(reset_begins_anew)
 {
 	struct backoff backoff = {0};
 
@@ -67,25 +64,4 @@ START_TEST(reset_begins_anew)
 		backoff_next(&backoff);
 	backoff_reset(&backoff);
 	ck_assert_uint_le(backoff_next(&backoff), 125 * MS);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("backoff");
-	TCase *tc = tcase_create("pauses");
-	SRunner *runner;
-	int failed;
-
-	tcase_add_test(tc, first_pause_is_a_tenth_of_a_second);
-	tcase_add_test(tc, pauses_grow_and_stay_below_five_seconds);
-	tcase_add_test(tc, limit_of_its_own_is_kept);
-	tcase_add_test(tc, pauses_differ_by_chance);
-	tcase_add_test(tc, reset_begins_anew);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#include <check.h>
 #include <stdlib.h>
 #include <systemd/sd-bus.h>
 
 #include "server/bus/text.h"
+#include "test.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-START_TEST(text_of_every_length_is_valid)
+TIME_LIMIT(60);
+
+TEST(text_of_every_length_is_valid)
 {
 	static const char *const texts[] = {
 	    "",
@@ -25,9 +27,8 @@ START_TEST(text_of_every_length_is_valid)
 	for (size_t i = 0; i < COUNT(texts); i++)
 		ck_assert_msg(bus_text_valid(texts[i]), "text %zu", i);
 }
-END_TEST
 
-START_TEST(what_is_no_utf_8_is_refused)
+TEST(what_is_no_utf_8_is_refused)
 {
 	static const char *const texts[] = {
 	    "\x80",		/* continues nothing */
@@ -49,10 +50,9 @@ START_TEST(what_is_no_utf_8_is_refused)
 		ck_assert_str_eq(bus_text(texts[i], "?"), "?");
 	}
 }
-END_TEST
 
 /* The judge is sd-bus itself, for every sequence of three bytes. */
-START_TEST(it_agrees_with_sd_bus)
+TEST(it_agrees_with_sd_bus)
 {
 	sd_bus_message *m = NULL;
 	sd_bus *bus = NULL;
@@ -76,24 +76,4 @@ START_TEST(it_agrees_with_sd_bus)
 		m = sd_bus_message_unref(m);
 	}
 	sd_bus_unref(bus);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("bus-text");
-	TCase *tcase = tcase_create("bus-text");
-	SRunner *runner;
-	int failed;
-
-	tcase_set_timeout(tcase, 60);
-	tcase_add_test(tcase, text_of_every_length_is_valid);
-	tcase_add_test(tcase, what_is_no_utf_8_is_refused);
-	tcase_add_test(tcase, it_agrees_with_sd_bus);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -2,7 +2,6 @@
  * Chimes that come in while the loop runs: from files in memory. */
 #include "server/chime-loader.h"
 
-#include <check.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "base/util.h"
+#include "test.h"
 
 enum { FRAMES = 44100, LOADERS = 8 };
 
@@ -59,6 +59,9 @@ static void teardown(void)
 	chime = chime_unref(chime);
 	event = sd_event_unref(event);
 }
+
+FIXTURE(setup, teardown);
+TIME_LIMIT(60);
 
 static int memory_file(const void *data, size_t size)
 {
@@ -109,7 +112,7 @@ static bool is_open(int fd)
 
 /* --- what comes of it --- */
 
-START_TEST(chime_comes_in_the_loop)
+TEST(chime_comes_in_the_loop)
 {
 	ck_assert_int_eq(start(chime_file(), on_done), 0);
 	/* Never before the loop turns. */
@@ -120,9 +123,8 @@ START_TEST(chime_comes_in_the_loop)
 	ck_assert_uint_eq(chime_size(chime), sizeof(numbers));
 	ck_assert_mem_eq(chime_data(chime), numbers, sizeof(numbers));
 }
-END_TEST
 
-START_TEST(chime_is_converted)
+TEST(chime_is_converted)
 {
 	const struct wav_format mono = {WAV_PCM, 16, 1, 44100};
 
@@ -133,9 +135,8 @@ START_TEST(chime_is_converted)
 	ck_assert_int_eq(result, 0);
 	ck_assert_uint_eq(chime_size(chime), sizeof(numbers) / 2);
 }
-END_TEST
 
-START_TEST(reference_outlives_the_loader)
+TEST(reference_outlives_the_loader)
 {
 	ck_assert_int_eq(start(chime_file(), on_done), 0);
 	wait_for_calls(1);
@@ -143,9 +144,8 @@ START_TEST(reference_outlives_the_loader)
 	ck_assert_ptr_null(loader);
 	ck_assert_mem_eq(chime_data(chime), numbers, sizeof(numbers));
 }
-END_TEST
 
-START_TEST(what_is_no_chime_is_explained)
+TEST(what_is_no_chime_is_explained)
 {
 	const struct {
 		int fd, error;
@@ -168,9 +168,8 @@ START_TEST(what_is_no_chime_is_explained)
 		loader = chime_loader_free(loader);
 	}
 }
-END_TEST
 
-START_TEST(it_is_called_once)
+TEST(it_is_called_once)
 {
 	ck_assert_int_eq(start(chime_file(), on_done), 0);
 	wait_for_calls(1);
@@ -178,9 +177,8 @@ START_TEST(it_is_called_once)
 		ck_assert_int_eq(sd_event_run(event, 0), 0);
 	ck_assert_uint_eq(calls, 1);
 }
-END_TEST
 
-START_TEST(loader_may_be_freed_when_it_is_done)
+TEST(loader_may_be_freed_when_it_is_done)
 {
 	ck_assert_int_eq(start(chime_file(), on_done_free), 0);
 	wait_for_calls(1);
@@ -188,9 +186,8 @@ START_TEST(loader_may_be_freed_when_it_is_done)
 	ck_assert_mem_eq(chime_data(chime), numbers, sizeof(numbers));
 	ck_assert_int_eq(sd_event_run(event, 0), 0);
 }
-END_TEST
 
-START_TEST(freed_loader_calls_nobody)
+TEST(freed_loader_calls_nobody)
 {
 	for (int i = 0; i < 20; i++) {
 		ck_assert_int_eq(start(chime_file(), on_done), 0);
@@ -200,9 +197,8 @@ START_TEST(freed_loader_calls_nobody)
 	ck_assert_uint_eq(calls, 0);
 	ck_assert_ptr_null(chime_loader_free(NULL));
 }
-END_TEST
 
-START_TEST(many_load_at_once)
+TEST(many_load_at_once)
 {
 	struct chime_loader *loaders[LOADERS];
 
@@ -220,11 +216,10 @@ START_TEST(many_load_at_once)
 	for (int i = 0; i < LOADERS; i++)
 		chime_loader_free(loaders[i]);
 }
-END_TEST
 
 /* --- descriptors --- */
 
-START_TEST(descriptors_are_closed)
+TEST(descriptors_are_closed)
 {
 	const unsigned before = open_descriptors();
 
@@ -240,9 +235,8 @@ START_TEST(descriptors_are_closed)
 	}
 	ck_assert_uint_eq(open_descriptors(), before);
 }
-END_TEST
 
-START_TEST(loop_that_has_ended_takes_none)
+TEST(loop_that_has_ended_takes_none)
 {
 	const unsigned before = open_descriptors();
 	int fd = chime_file();
@@ -254,10 +248,9 @@ START_TEST(loop_that_has_ended_takes_none)
 	ck_assert(!is_open(fd));
 	ck_assert_uint_eq(open_descriptors(), before);
 }
-END_TEST
 
 /* No machine has room for a thread with such a stack. */
-START_TEST(thread_that_cannot_be_is_told)
+TEST(thread_that_cannot_be_is_told)
 {
 	const unsigned before = open_descriptors();
 	pthread_attr_t attributes;
@@ -274,33 +267,4 @@ START_TEST(thread_that_cannot_be_is_told)
 	ck_assert_int_eq(sd_event_run(event, 0), 0);
 	ck_assert_uint_eq(calls, 0);
 	pthread_attr_destroy(&attributes);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("chime-loader");
-	TCase *tc = tcase_create("chime-loader");
-	SRunner *runner;
-	int failed;
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 60);
-	tcase_add_test(tc, chime_comes_in_the_loop);
-	tcase_add_test(tc, chime_is_converted);
-	tcase_add_test(tc, reference_outlives_the_loader);
-	tcase_add_test(tc, what_is_no_chime_is_explained);
-	tcase_add_test(tc, it_is_called_once);
-	tcase_add_test(tc, loader_may_be_freed_when_it_is_done);
-	tcase_add_test(tc, freed_loader_calls_nobody);
-	tcase_add_test(tc, many_load_at_once);
-	tcase_add_test(tc, descriptors_are_closed);
-	tcase_add_test(tc, loop_that_has_ended_takes_none);
-	tcase_add_test(tc, thread_that_cannot_be_is_told);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -2,7 +2,6 @@
  * Chimes of every kind become samples in the page's format. */
 #include "audio/chime.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -15,6 +14,7 @@
 
 #include "audio/samples.h"
 #include "base/util.h"
+#include "test.h"
 
 static const struct wav_format cd = {WAV_PCM, 16, 2, 44100};
 static const struct wav_format mono = {WAV_PCM, 16, 1, 44100};
@@ -26,6 +26,8 @@ static void teardown(void)
 {
 	chime = chime_unref(chime);
 }
+
+FIXTURE(NULL, teardown);
 
 static int memory_file(const void *data, size_t size)
 {
@@ -77,30 +79,27 @@ static void check_samples(const void *expected, size_t size)
 
 /* --- what is read --- */
 
-START_TEST(chime_in_the_pages_format_is_taken_as_it_is)
+TEST(chime_in_the_pages_format_is_taken_as_it_is)
 {
 	load(chime_file(&cd, 12, "abcdefghijkl", 12), &cd);
 	check_samples("abcdefghijkl", 12);
 }
-END_TEST
 
-START_TEST(what_follows_the_samples_is_not_heard)
+TEST(what_follows_the_samples_is_not_heard)
 {
 	load(chime_file(&cd, 8, "abcdefghLIST\4\0\0\0INFO", 20), &cd);
 	check_samples("abcdefgh", 8);
 }
-END_TEST
 
-START_TEST(endless_or_broken_off_file_is_heard_to_its_end)
+TEST(endless_or_broken_off_file_is_heard_to_its_end)
 {
 	load(chime_file(&cd, WAV_ENDLESS, "abcdefghi", 9), &cd);
 	check_samples("abcdefgh", 8);
 	load(chime_file(&cd, 4000, "abcdefghi", 9), &cd);
 	check_samples("abcdefgh", 8);
 }
-END_TEST
 
-START_TEST(long_header_is_read_in_pieces)
+TEST(long_header_is_read_in_pieces)
 {
 	static uint8_t bytes[44 + 20000];
 	uint8_t header[WAV_HEADER_SIZE_MAX];
@@ -114,9 +113,8 @@ START_TEST(long_header_is_read_in_pieces)
 	load(memory_file(bytes, 56 + 10000), &cd);
 	check_samples("abcd", 4);
 }
-END_TEST
 
-START_TEST(chime_without_samples_is_silent)
+TEST(chime_without_samples_is_silent)
 {
 	static const struct wav_format other = {WAV_ALAW, 8, 1, 8000};
 
@@ -125,9 +123,8 @@ START_TEST(chime_without_samples_is_silent)
 	load(chime_file(&other, 0, "", 0), &cd);
 	ck_assert_uint_eq(chime_size(chime), 0);
 }
-END_TEST
 
-START_TEST(descriptor_stays_the_callers)
+TEST(descriptor_stays_the_callers)
 {
 	int fd = chime_file(&cd, 4, "abcd", 4);
 
@@ -140,9 +137,8 @@ START_TEST(descriptor_stays_the_callers)
 	}
 	ck_assert_int_eq(close(fd), 0);
 }
-END_TEST
 
-START_TEST(chime_lives_as_long_as_its_last_reference)
+TEST(chime_lives_as_long_as_its_last_reference)
 {
 	struct chime *second;
 
@@ -155,11 +151,10 @@ START_TEST(chime_lives_as_long_as_its_last_reference)
 	ck_assert_ptr_null(chime_ref(NULL));
 	ck_assert_ptr_null(chime_unref(NULL));
 }
-END_TEST
 
 /* --- what is refused --- */
 
-START_TEST(what_is_no_wav_file_is_refused)
+TEST(what_is_no_wav_file_is_refused)
 {
 	check_refused(memory_file("", 0), -EBADMSG,
 		      "it ends before its samples begin");
@@ -168,9 +163,8 @@ START_TEST(what_is_no_wav_file_is_refused)
 	check_refused(memory_file("OggS and so on", 14), -EBADMSG,
 		      "does not begin with RIFF");
 }
-END_TEST
 
-START_TEST(what_is_no_regular_file_is_refused_at_once)
+TEST(what_is_no_regular_file_is_refused_at_once)
 {
 	int fds[2];
 
@@ -182,9 +176,8 @@ START_TEST(what_is_no_regular_file_is_refused_at_once)
 	check_refused(open("/dev/zero", O_RDONLY | O_CLOEXEC), -EINVAL,
 		      "no regular file");
 }
-END_TEST
 
-START_TEST(paths_are_refused_in_words)
+TEST(paths_are_refused_in_words)
 {
 	const char *tmp = getenv("TMPDIR");
 	char fifo[PATH_MAX];
@@ -203,7 +196,6 @@ START_TEST(paths_are_refused_in_words)
 	ck_assert_int_eq(unlink(fifo), 0);
 	ck_assert_ptr_null(chime);
 }
-END_TEST
 
 /* A file of SIZE bytes of silence, which takes no room. */
 static int silent_file(const struct wav_format *format, uint64_t stated,
@@ -216,7 +208,7 @@ static int silent_file(const struct wav_format *format, uint64_t stated,
 	return fd;
 }
 
-START_TEST(chime_of_more_than_30_seconds_is_refused)
+TEST(chime_of_more_than_30_seconds_is_refused)
 {
 	const uint64_t most = UINT64_C(44100) * 4 * CHIME_SECONDS_MAX;
 
@@ -230,9 +222,8 @@ START_TEST(chime_of_more_than_30_seconds_is_refused)
 	check_refused(silent_file(&cd, WAV_ENDLESS, UINT64_C(5) << 30), -EFBIG,
 		      "longer than 30 s");
 }
-END_TEST
 
-START_TEST(short_chime_of_many_bytes_is_refused_as_what_it_is)
+TEST(short_chime_of_many_bytes_is_refused_as_what_it_is)
 {
 	static const struct wav_format wide = {WAV_FLOAT, 32, 32, 384000};
 	const uint64_t size = UINT64_C(65) << 20; /* 1.4 s */
@@ -240,11 +231,10 @@ START_TEST(short_chime_of_many_bytes_is_refused_as_what_it_is)
 	check_refused(silent_file(&wide, size, size), -EFBIG,
 		      "larger than 64 MiB");
 }
-END_TEST
 
 /* --- conversion --- */
 
-START_TEST(one_channel_goes_to_all)
+TEST(one_channel_goes_to_all)
 {
 	static const struct wav_format six = {WAV_PCM, 16, 6, 44100};
 
@@ -253,9 +243,8 @@ START_TEST(one_channel_goes_to_all)
 	load(chime_file(&mono, 4, "abcd", 4), &six);
 	check_samples("ababababababcdcdcdcdcdcd", 24);
 }
-END_TEST
 
-START_TEST(many_channels_become_their_mean)
+TEST(many_channels_become_their_mean)
 {
 	static const int16_t pairs[] = {1000,  3000,   -32768, -32768,
 					32767, -32767, 8,      8};
@@ -264,9 +253,8 @@ START_TEST(many_channels_become_their_mean)
 	load(chime_file(&cd, sizeof(pairs), pairs, sizeof(pairs)), &mono);
 	check_samples(means, sizeof(means));
 }
-END_TEST
 
-START_TEST(channels_beyond_are_dropped_or_silent)
+TEST(channels_beyond_are_dropped_or_silent)
 {
 	static const struct wav_format three = {WAV_PCM, 16, 3, 44100};
 
@@ -275,9 +263,8 @@ START_TEST(channels_beyond_are_dropped_or_silent)
 	load(chime_file(&cd, 8, "aabbccdd", 8), &three);
 	check_samples("aabb\0\0ccdd\0\0", 12);
 }
-END_TEST
 
-START_TEST(encodings_are_converted_by_value)
+TEST(encodings_are_converted_by_value)
 {
 	static const struct wav_format u8 = {WAV_PCM, 8, 1, 44100};
 	static const struct wav_format law = {WAV_MULAW, 8, 1, 44100};
@@ -293,7 +280,6 @@ START_TEST(encodings_are_converted_by_value)
 	load(chime_file(&mono, 4, "\0\0\0\x80", 4), &law);
 	check_samples("\xff\0", 2);
 }
-END_TEST
 
 /* A tone of 441 Hz and half of full scale, a second long. */
 static int tone_file(const struct wav_format *format)
@@ -325,7 +311,7 @@ static unsigned count_waves(const struct wav_format *format)
 	return count;
 }
 
-START_TEST(rates_are_converted_and_the_tone_stays)
+TEST(rates_are_converted_and_the_tone_stays)
 {
 	static const uint32_t rates[] = {4000, 8000, 44100, 48000, 384000};
 
@@ -345,44 +331,4 @@ START_TEST(rates_are_converted_and_the_tone_stays)
 		ck_assert_double_eq_tol(
 		    samples_peak(&to, chime_data(chime), frames), 0.5, 0.03);
 	}
-}
-END_TEST
-
-static void add_tests(TCase *tc)
-{
-	tcase_add_test(tc, chime_in_the_pages_format_is_taken_as_it_is);
-	tcase_add_test(tc, what_follows_the_samples_is_not_heard);
-	tcase_add_test(tc, endless_or_broken_off_file_is_heard_to_its_end);
-	tcase_add_test(tc, long_header_is_read_in_pieces);
-	tcase_add_test(tc, chime_without_samples_is_silent);
-	tcase_add_test(tc, descriptor_stays_the_callers);
-	tcase_add_test(tc, chime_lives_as_long_as_its_last_reference);
-	tcase_add_test(tc, what_is_no_wav_file_is_refused);
-	tcase_add_test(tc, what_is_no_regular_file_is_refused_at_once);
-	tcase_add_test(tc, paths_are_refused_in_words);
-	tcase_add_test(tc, chime_of_more_than_30_seconds_is_refused);
-	tcase_add_test(tc, short_chime_of_many_bytes_is_refused_as_what_it_is);
-	tcase_add_test(tc, one_channel_goes_to_all);
-	tcase_add_test(tc, many_channels_become_their_mean);
-	tcase_add_test(tc, channels_beyond_are_dropped_or_silent);
-	tcase_add_test(tc, encodings_are_converted_by_value);
-	tcase_add_test(tc, rates_are_converted_and_the_tone_stays);
-}
-
-int main(void)
-{
-	Suite *suite = suite_create("chime");
-	TCase *tc = tcase_create("chime");
-	SRunner *runner;
-	int failed;
-
-	tcase_add_checked_fixture(tc, NULL, teardown);
-	tcase_set_timeout(tc, 120);
-	add_tests(tc);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -5,6 +5,7 @@
 
 #include "arguments.h"
 #include "base/util.h"
+#include "test.h"
 
 static struct client_config config;
 
@@ -22,7 +23,7 @@ static void check_server(unsigned i, const char *name, const char *host,
 	ck_assert_str_eq(config.servers[i].endpoint.port, port);
 }
 
-START_TEST(defaults_are_those_of_the_help)
+TEST(defaults_are_those_of_the_help)
 {
 	ck_assert_int_eq(parse((const char *const[]){NULL}), 1);
 	ck_assert_uint_eq(config.server_count, 1);
@@ -44,9 +45,8 @@ START_TEST(defaults_are_those_of_the_help)
 	ck_assert(!config.once && !config.meter);
 	ck_assert_int_eq(log_get_level(), LOG_INFO);
 }
-END_TEST
 
-START_TEST(every_option_reaches_its_place)
+TEST(every_option_reaches_its_place)
 {
 	ck_assert_int_eq(PARSE("--device=hw:1", "--latency=50",
 			       "--period-size=256", "--save=pages", "--once",
@@ -72,9 +72,8 @@ START_TEST(every_option_reaches_its_place)
 	ck_assert_str_eq(config.psk_path, "key");
 	check_server(0, "pa.example", "pa.example", "2348");
 }
-END_TEST
 
-START_TEST(options_and_servers_may_be_mixed)
+TEST(options_and_servers_may_be_mixed)
 {
 	ck_assert_int_eq(PARSE("first", "-Dhw:1", "second:1", "--once",
 			       "[::1]:2", "2001:db8::1", "--", "-last"),
@@ -88,9 +87,8 @@ START_TEST(options_and_servers_may_be_mixed)
 	check_server(3, "2001:db8::1", "2001:db8::1", "2348");
 	check_server(4, "-last", "-last", "2348");
 }
-END_TEST
 
-START_TEST(how_much_is_told_can_be_chosen)
+TEST(how_much_is_told_can_be_chosen)
 {
 	ck_assert_int_eq(PARSE("-q"), 1);
 	ck_assert_int_eq(log_get_level(), LOG_WARNING);
@@ -101,7 +99,6 @@ START_TEST(how_much_is_told_can_be_chosen)
 	ck_assert(!config.meter);
 	log_set_level(LOG_INFO);
 }
-END_TEST
 
 static const struct {
 	const char *option, *below, *least, *most, *beyond, *accepted;
@@ -120,7 +117,7 @@ static const struct {
      "a whole number from 0 to 1000 is needed"},
 };
 
-START_TEST(numbers_end_at_their_edges)
+TEST(numbers_end_at_their_edges)
 {
 	static const char *const never[] = {"",
 					    "x",
@@ -148,9 +145,8 @@ START_TEST(numbers_end_at_their_edges)
 				      numbers[i].accepted);
 	}
 }
-END_TEST
 
-START_TEST(servers_that_are_none_are_refused)
+TEST(servers_that_are_none_are_refused)
 {
 	static const struct {
 		const char *name, *problem;
@@ -175,9 +171,8 @@ START_TEST(servers_that_are_none_are_refused)
 						      "is needed", NULL});
 	}
 }
-END_TEST
 
-START_TEST(host_name_that_is_too_long_is_refused)
+TEST(host_name_that_is_too_long_is_refused)
 {
 	char name[NET_HOST_SIZE + 1];
 
@@ -191,9 +186,8 @@ START_TEST(host_name_that_is_too_long_is_refused)
 	check_line(err,
 		   (const char *const[]){"the host name is too long", NULL});
 }
-END_TEST
 
-START_TEST(as_many_servers_as_there_is_room_for)
+TEST(as_many_servers_as_there_is_room_for)
 {
 	const char *arguments[CLIENT_SERVERS_MAX + 2] = {0};
 
@@ -207,9 +201,8 @@ START_TEST(as_many_servers_as_there_is_room_for)
 		   (const char *const[]){
 		       "'one-more': at most 64 servers are possible", NULL});
 }
-END_TEST
 
-START_TEST(mixer_goes_with_a_volume)
+TEST(mixer_goes_with_a_volume)
 {
 	ck_assert_int_eq(PARSE("--mixer=PCM"), -EINVAL);
 	check_line(err, (const char *const[]){
@@ -217,9 +210,8 @@ START_TEST(mixer_goes_with_a_volume)
 	ck_assert_int_eq(PARSE("--mixer=PCM", "--volume=0"), 1);
 	ck_assert_int_eq(config.volume, 0);
 }
-END_TEST
 
-START_TEST(what_is_no_option_is_named)
+TEST(what_is_no_option_is_named)
 {
 	ck_assert_int_eq(PARSE("--nothing"), -EINVAL);
 	check_line(err, (const char *const[]){"--nothing", NULL});
@@ -232,9 +224,8 @@ START_TEST(what_is_no_option_is_named)
 	ck_assert_int_eq(PARSE("--once=twice"), -EINVAL);
 	check_line(err, (const char *const[]){"--once", "argument", NULL});
 }
-END_TEST
 
-START_TEST(help_and_version_are_all_that_is_done)
+TEST(help_and_version_are_all_that_is_done)
 {
 	ck_assert_int_eq(PARSE("--help", "--volume", "101"), 0);
 	ck_assert(strncmp(out, "Usage: intercom-client ", 23) == 0);
@@ -247,37 +238,4 @@ START_TEST(help_and_version_are_all_that_is_done)
 	/* What was wrong before is said first. */
 	ck_assert_int_eq(PARSE("--volume", "101", "--help"), -EINVAL);
 	ck_assert_str_eq(out, "");
-}
-END_TEST
-
-static void add_tests(TCase *tc)
-{
-	tcase_add_test(tc, defaults_are_those_of_the_help);
-	tcase_add_test(tc, every_option_reaches_its_place);
-	tcase_add_test(tc, options_and_servers_may_be_mixed);
-	tcase_add_test(tc, how_much_is_told_can_be_chosen);
-	tcase_add_test(tc, numbers_end_at_their_edges);
-	tcase_add_test(tc, servers_that_are_none_are_refused);
-	tcase_add_test(tc, host_name_that_is_too_long_is_refused);
-	tcase_add_test(tc, as_many_servers_as_there_is_room_for);
-	tcase_add_test(tc, mixer_goes_with_a_volume);
-	tcase_add_test(tc, what_is_no_option_is_named);
-	tcase_add_test(tc, help_and_version_are_all_that_is_done);
-}
-
-int main(void)
-{
-	Suite *suite = suite_create("client-options");
-	TCase *tc = tcase_create("client-options");
-	SRunner *runner;
-	int failed;
-
-	tcase_set_timeout(tc, 120);
-	add_tests(tc);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

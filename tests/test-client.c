@@ -3,7 +3,6 @@
  * virtual card; what it says on stderr tells the test when to go on. */
 #include "client/client.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -19,6 +18,7 @@
 #include "base/util.h"
 #include "card.h"
 #include "folder.h"
+#include "test.h"
 
 enum {
 	RATE = 48000,
@@ -127,6 +127,8 @@ static void teardown(void)
 	folder_teardown();
 	card_teardown();
 }
+
+FIXTURE(setup, teardown);
 
 /* --- the client --- */
 
@@ -237,7 +239,7 @@ static void check_played(void)
 
 /* --- one page --- */
 
-START_TEST(page_sounds_and_is_reported)
+TEST(page_sounds_and_is_reported)
 {
 	start();
 	for (int i = 0; i < 2; i++) {
@@ -252,9 +254,8 @@ START_TEST(page_sounds_and_is_reported)
 	check_played();
 	ck_assert_uint_eq(card_count("open"), 2);
 }
-END_TEST
 
-START_TEST(one_complete_page_is_enough)
+TEST(one_complete_page_is_enough)
 {
 	config.once = true;
 	start();
@@ -264,9 +265,8 @@ START_TEST(one_complete_page_is_enough)
 	wait_for("ended (complete)");
 	check_played();
 }
-END_TEST
 
-START_TEST(page_that_is_cut_short_is_a_failure)
+TEST(page_that_is_cut_short_is_a_failure)
 {
 	config.once = true;
 	start();
@@ -277,10 +277,9 @@ START_TEST(page_that_is_cut_short_is_a_failure)
 	ck_assert_int_eq(join(), -ECANCELED);
 	wait_for("Page from first ended (cut-short): 9599 frames");
 }
-END_TEST
 
 /* Three bytes are no frame. */
-START_TEST(page_without_samples_is_complete)
+TEST_LOOP(page_without_samples_is_complete, 0, 2)
 {
 	config.once = true;
 	start();
@@ -292,10 +291,9 @@ START_TEST(page_without_samples_is_complete)
 	wait_for("Page from first has no samples");
 	ck_assert_uint_eq(card_count("open"), 0);
 }
-END_TEST
 
 /* It waits five seconds for one. */
-START_TEST(page_without_a_card_is_unheard)
+TEST(page_without_a_card_is_unheard)
 {
 	card_command("unplugged");
 	config.once = true;
@@ -307,9 +305,8 @@ START_TEST(page_without_a_card_is_unheard)
 	wait_for("Page from first ended (unheard): 9600 frames");
 	ck_assert_uint_eq(card_count("start"), 0);
 }
-END_TEST
 
-START_TEST(signal_before_the_first_page_ends_it)
+TEST_LOOP(signal_before_the_first_page_ends_it, 0, 2)
 {
 	config.once = _i;
 	start();
@@ -317,9 +314,8 @@ START_TEST(signal_before_the_first_page_ends_it)
 	ck_assert_int_eq(stop(), _i ? -ECANCELED : 0);
 	ck_assert_uint_eq(card_count("open"), 0);
 }
-END_TEST
 
-START_TEST(what_is_no_page_does_not_end_it)
+TEST(what_is_no_page_does_not_end_it)
 {
 	config.once = true;
 	start();
@@ -332,9 +328,8 @@ START_TEST(what_is_no_page_does_not_end_it)
 	ck_assert_int_eq(join(), 0);
 	check_played();
 }
-END_TEST
 
-START_TEST(page_is_ended_by_the_limit)
+TEST(page_is_ended_by_the_limit)
 {
 	config.max_seconds = 0.1;
 	config.after = "echo after $INTERCOM_RESULT $INTERCOM_SECONDS >&2";
@@ -357,9 +352,8 @@ START_TEST(page_is_ended_by_the_limit)
 	wait_for("after complete 0.100\n");
 	ck_assert_int_eq(stop(), 0);
 }
-END_TEST
 
-START_TEST(page_is_saved_as_it_came)
+TEST(page_is_saved_as_it_came)
 {
 	uint8_t expected[WAV_HEADER_SIZE_MAX], *file = (uint8_t *)played;
 	const size_t header = wav_encode(expected, &format, sizeof(numbers));
@@ -382,9 +376,8 @@ START_TEST(page_is_saved_as_it_came)
 	ck_assert_mem_eq(file, expected, header);
 	ck_assert_mem_eq(file + header, numbers, sizeof(numbers));
 }
-END_TEST
 
-START_TEST(hooks_are_told_the_facts)
+TEST(hooks_are_told_the_facts)
 {
 	config.before = "echo before $INTERCOM_SERVER, $INTERCOM_FORMAT, "
 			"$INTERCOM_SECONDS, $INTERCOM_RESULT >&2";
@@ -401,10 +394,9 @@ START_TEST(hooks_are_told_the_facts)
 		 "cut-short\n");
 	ck_assert_int_eq(stop(), 0);
 }
-END_TEST
 
 /* The hook reads from a FIFO; until then nothing sounds. */
-START_TEST(page_waits_for_its_hook)
+TEST(page_waits_for_its_hook)
 {
 	char fifo[PATH_MAX], text[2 * PATH_MAX];
 	int fd;
@@ -428,11 +420,10 @@ START_TEST(page_waits_for_its_hook)
 	ck_assert_int_eq(stop(), 0);
 	check_played();
 }
-END_TEST
 
 /* --- many servers --- */
 
-START_TEST(first_server_takes_over_and_gives_back)
+TEST(first_server_takes_over_and_gives_back)
 {
 	static const uint32_t silence[COUNT];
 
@@ -455,9 +446,8 @@ START_TEST(first_server_takes_over_and_gives_back)
 	ck_assert_int_eq(stop(), 0);
 	check_played();
 }
-END_TEST
 
-START_TEST(second_server_is_not_heard_beside_the_first)
+TEST(second_server_is_not_heard_beside_the_first)
 {
 	config.server_count = 2;
 	start();
@@ -473,9 +463,8 @@ START_TEST(second_server_is_not_heard_beside_the_first)
 	ck_assert_int_eq(stop(), 0);
 	ck_assert_uint_eq(card_count("open"), 1);
 }
-END_TEST
 
-START_TEST(other_servers_are_called_when_one_is_missing)
+TEST(other_servers_are_called_when_one_is_missing)
 {
 	config.server_count = 2;
 	listeners[0] = fd_close(listeners[0]);
@@ -492,9 +481,8 @@ START_TEST(other_servers_are_called_when_one_is_missing)
 	ck_assert_int_eq(stop(), 0);
 	check_played();
 }
-END_TEST
 
-START_TEST(most_servers_that_there_may_be)
+TEST(most_servers_that_there_may_be)
 {
 	for (unsigned i = SERVERS; i < CLIENT_SERVERS_MAX; i++)
 		config.servers[i] = config.servers[1];
@@ -508,11 +496,10 @@ START_TEST(most_servers_that_there_may_be)
 	ck_assert_int_eq(join(), 0);
 	check_played();
 }
-END_TEST
 
 /* --- its end --- */
 
-START_TEST(client_that_is_freed_stops_its_page)
+TEST(client_that_is_freed_stops_its_page)
 {
 	config.after = "echo after $INTERCOM_RESULT >&2";
 	start();
@@ -527,9 +514,8 @@ START_TEST(client_that_is_freed_stops_its_page)
 	wait_for("after stopped\n");
 	ck_assert_uint_eq(card_count("open"), card_count("close"));
 }
-END_TEST
 
-START_TEST(client_that_never_ran_is_freed)
+TEST(client_that_never_ran_is_freed)
 {
 	config.server_count = 2;
 	config.volume = 50;
@@ -538,7 +524,6 @@ START_TEST(client_that_never_ran_is_freed)
 	ck_assert_ptr_null(client);
 	ck_assert_ptr_null(client_free(NULL));
 }
-END_TEST
 
 /* --- the service manager --- */
 
@@ -576,7 +561,7 @@ static void expect_notice(const char *notice)
 	} while (strcmp(text, notice) != 0);
 }
 
-START_TEST(service_manager_is_told_what_it_does)
+TEST(service_manager_is_told_what_it_does)
 {
 	listen_for_notices();
 	start();
@@ -589,9 +574,8 @@ START_TEST(service_manager_is_told_what_it_does)
 	ck_assert_int_eq(stop(), 0);
 	expect_notice("STOPPING=1");
 }
-END_TEST
 
-START_TEST(watchdog_is_fed_while_nothing_happens)
+TEST(watchdog_is_fed_while_nothing_happens)
 {
 	listen_for_notices();
 	setenv("WATCHDOG_USEC", "20000", 1);
@@ -600,64 +584,4 @@ START_TEST(watchdog_is_fed_while_nothing_happens)
 	for (int i = 0; i < 5; i++)
 		expect_notice("WATCHDOG=1");
 	ck_assert_int_eq(stop(), 0);
-}
-END_TEST
-
-static TCase *page_case(void)
-{
-	TCase *tc = tcase_create("page");
-
-	tcase_add_test(tc, page_sounds_and_is_reported);
-	tcase_add_test(tc, one_complete_page_is_enough);
-	tcase_add_test(tc, page_that_is_cut_short_is_a_failure);
-	tcase_add_loop_test(tc, page_without_samples_is_complete, 0, 2);
-	tcase_add_test(tc, page_without_a_card_is_unheard);
-	tcase_add_loop_test(tc, signal_before_the_first_page_ends_it, 0, 2);
-	tcase_add_test(tc, what_is_no_page_does_not_end_it);
-	tcase_add_test(tc, page_is_ended_by_the_limit);
-	tcase_add_test(tc, page_is_saved_as_it_came);
-	tcase_add_test(tc, hooks_are_told_the_facts);
-	tcase_add_test(tc, page_waits_for_its_hook);
-	return tc;
-}
-
-static TCase *life_case(void)
-{
-	TCase *tc = tcase_create("life");
-
-	tcase_add_test(tc, first_server_takes_over_and_gives_back);
-	tcase_add_test(tc, second_server_is_not_heard_beside_the_first);
-	tcase_add_test(tc, other_servers_are_called_when_one_is_missing);
-	tcase_add_test(tc, most_servers_that_there_may_be);
-	tcase_add_test(tc, client_that_is_freed_stops_its_page);
-	tcase_add_test(tc, client_that_never_ran_is_freed);
-	tcase_add_test(tc, service_manager_is_told_what_it_does);
-	tcase_add_test(tc, watchdog_is_fed_while_nothing_happens);
-	return tc;
-}
-
-static void add_case(Suite *suite, TCase *tc)
-{
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 120);
-	suite_add_tcase(suite, tc);
-}
-
-int main(void)
-{
-	Suite *suite = suite_create("client");
-	SRunner *runner;
-	int failed;
-
-	if (!getenv("VCARD_SO") || access(getenv("VCARD_SO"), R_OK) < 0) {
-		fprintf(stderr, "VCARD_SO must name the virtual card\n");
-		return EXIT_FAILURE;
-	}
-	add_case(suite, page_case());
-	add_case(suite, life_case());
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -3,7 +3,6 @@
  * does not run unless a test says so. */
 #include "server/connection.h"
 
-#include <check.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <systemd/sd-event.h>
@@ -11,6 +10,7 @@
 
 #include "base/util.h"
 #include "server/poller.h"
+#include "test.h"
 
 enum {
 	PIECE = 16384,
@@ -76,6 +76,8 @@ static void teardown(void)
 	fd_close(peer);
 }
 
+FIXTURE(setup, teardown);
+
 static void append_piece(void)
 {
 	ck_assert_int_eq(tape_append(page, piece, sizeof(piece)), 0);
@@ -121,7 +123,7 @@ static void expect_all_heard(void)
 		ck_assert_mem_eq(heard + HEADER_SIZE + at, piece, PIECE);
 }
 
-START_TEST(a_page_is_a_header_and_its_samples)
+TEST(a_page_is_a_header_and_its_samples)
 {
 	append_piece();
 	connection_attach(connection, page, 0, MAX_LAG);
@@ -138,9 +140,8 @@ START_TEST(a_page_is_a_header_and_its_samples)
 	run_until_ended();
 	ck_assert_int_eq(end, CONNECTION_DONE);
 }
-END_TEST
 
-START_TEST(a_client_that_reads_again_gets_what_it_missed)
+TEST(a_client_that_reads_again_gets_what_it_missed)
 {
 	connection_attach(connection, page, 0, MAX_LAG);
 	fill_socket();
@@ -152,9 +153,8 @@ START_TEST(a_client_that_reads_again_gets_what_it_missed)
 	expect_all_heard();
 	ck_assert_uint_eq(connection_stats(connection)->skips, 0);
 }
-END_TEST
 
-START_TEST(a_client_that_lags_skips_whole_frames)
+TEST(a_client_that_lags_skips_whole_frames)
 {
 	const struct connection_stats *stats = connection_stats(connection);
 
@@ -170,10 +170,9 @@ START_TEST(a_client_that_lags_skips_whole_frames)
 	ck_assert_uint_eq(stats->skipped % 4, 0);
 	ck_assert_uint_lt(tape_size(page) - connection_offset(connection), 4);
 }
-END_TEST
 
 /* With many clients the loop may be so late that it does not know yet. */
-START_TEST(a_client_that_has_room_again_skips_nothing)
+TEST(a_client_that_has_room_again_skips_nothing)
 {
 	connection_attach(connection, page, 0, MAX_LAG);
 	fill_socket();
@@ -186,9 +185,8 @@ START_TEST(a_client_that_has_room_again_skips_nothing)
 	hear();
 	expect_all_heard();
 }
-END_TEST
 
-START_TEST(finishing_ends_at_a_whole_frame)
+TEST(finishing_ends_at_a_whole_frame)
 {
 	connection_attach(connection, page, 0, MAX_LAG);
 	fill_socket();
@@ -201,9 +199,8 @@ START_TEST(finishing_ends_at_a_whole_frame)
 	ck_assert_uint_eq((heard_size - HEADER_SIZE) % 4, 0);
 	ck_assert_uint_lt(heard_size - HEADER_SIZE, tape_size(page));
 }
-END_TEST
 
-START_TEST(a_peer_that_leaves_during_a_page_is_lost)
+TEST(a_peer_that_leaves_during_a_page_is_lost)
 {
 	connection_attach(connection, page, 0, MAX_LAG);
 	peer = fd_close(peer);
@@ -213,17 +210,15 @@ START_TEST(a_peer_that_leaves_during_a_page_is_lost)
 	connection_push(connection);
 	ck_assert_int_eq(ends, 1);
 }
-END_TEST
 
-START_TEST(a_peer_that_talks_is_no_client)
+TEST(a_peer_that_talks_is_no_client)
 {
 	ck_assert_int_eq(send(peer, piece, 8192, 0), 8192);
 	run_until_ended();
 	ck_assert_int_eq(end, CONNECTION_ABUSED);
 }
-END_TEST
 
-START_TEST(a_late_joiner_hears_the_rest)
+TEST(a_late_joiner_hears_the_rest)
 {
 	append_piece();
 	append_piece();
@@ -235,9 +230,8 @@ START_TEST(a_late_joiner_hears_the_rest)
 	ck_assert_mem_eq(heard + HEADER_SIZE, piece, PIECE);
 	ck_assert_uint_eq(connection_stats(connection)->sent, PIECE);
 }
-END_TEST
 
-START_TEST(a_late_joiner_is_told_what_is_still_to_come)
+TEST(a_late_joiner_is_told_what_is_still_to_come)
 {
 	const uint8_t one_piece[] = {0, PIECE >> 8, 0, 0};
 	struct tape *fixed;
@@ -250,9 +244,8 @@ START_TEST(a_late_joiner_is_told_what_is_still_to_come)
 	ck_assert_mem_eq(heard + HEADER_SIZE - 4, one_piece, 4);
 	tape_unref(fixed);
 }
-END_TEST
 
-START_TEST(a_client_of_a_stored_page_never_skips)
+TEST(a_client_of_a_stored_page_never_skips)
 {
 	const struct connection_stats *stats = connection_stats(connection);
 
@@ -270,9 +263,8 @@ START_TEST(a_client_of_a_stored_page_never_skips)
 	expect_all_heard();
 	ck_assert_uint_eq(stats->skips, 0);
 }
-END_TEST
 
-START_TEST(a_client_that_takes_nothing_is_stuck)
+TEST(a_client_that_takes_nothing_is_stuck)
 {
 	connection_attach(connection, page, 0, MAX_LAG);
 	fill_socket();
@@ -282,9 +274,8 @@ START_TEST(a_client_that_takes_nothing_is_stuck)
 	ck_assert_int_eq(ends, 1);
 	ck_assert_int_eq(end, CONNECTION_STUCK);
 }
-END_TEST
 
-START_TEST(a_client_that_waits_is_never_stuck)
+TEST(a_client_that_waits_is_never_stuck)
 {
 	connection_check_progress(connection, UINT64_MAX);
 	connection_attach(connection, page, 0, MAX_LAG);
@@ -293,17 +284,15 @@ START_TEST(a_client_that_waits_is_never_stuck)
 	connection_check_progress(connection, UINT64_MAX);
 	ck_assert_int_eq(ends, 0);
 }
-END_TEST
 
-START_TEST(a_peer_that_leaves_while_it_waits_has_left)
+TEST(a_peer_that_leaves_while_it_waits_has_left)
 {
 	peer = fd_close(peer);
 	run_until_ended();
 	ck_assert_int_eq(end, CONNECTION_LEFT);
 }
-END_TEST
 
-START_TEST(a_peer_that_says_no_more_still_listens)
+TEST(a_peer_that_says_no_more_still_listens)
 {
 	connection_attach(connection, page, 0, MAX_LAG);
 	ck_assert_int_eq(shutdown(peer, SHUT_WR), 0);
@@ -318,9 +307,8 @@ START_TEST(a_peer_that_says_no_more_still_listens)
 	ck_assert_int_eq(ends, 1);
 	ck_assert_int_eq(end, CONNECTION_DONE);
 }
-END_TEST
 
-START_TEST(a_reset_during_a_page_is_a_loss)
+TEST(a_reset_during_a_page_is_a_loss)
 {
 	/* Unread input makes close() a reset. */
 	connection_attach(connection, page, 0, MAX_LAG);
@@ -332,9 +320,8 @@ START_TEST(a_reset_during_a_page_is_a_loss)
 	connection_check_progress(connection, UINT64_MAX);
 	ck_assert_int_eq(ends, 1);
 }
-END_TEST
 
-START_TEST(dropping_has_the_reason_of_the_owner)
+TEST(dropping_has_the_reason_of_the_owner)
 {
 	connection_attach(connection, page, 0, MAX_LAG);
 	connection_drop(connection, CONNECTION_CRAWLED);
@@ -342,37 +329,4 @@ START_TEST(dropping_has_the_reason_of_the_owner)
 	connection_drop(connection, CONNECTION_REFUSED);
 	ck_assert_int_eq(ends, 1);
 	ck_assert_int_eq(end, CONNECTION_CRAWLED);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("connection");
-	TCase *tests = tcase_create("connection");
-	SRunner *runner;
-	int failures;
-
-	tcase_add_checked_fixture(tests, setup, teardown);
-	tcase_add_test(tests, a_page_is_a_header_and_its_samples);
-	tcase_add_test(tests, a_client_that_reads_again_gets_what_it_missed);
-	tcase_add_test(tests, a_client_that_lags_skips_whole_frames);
-	tcase_add_test(tests, a_client_that_has_room_again_skips_nothing);
-	tcase_add_test(tests, finishing_ends_at_a_whole_frame);
-	tcase_add_test(tests, a_peer_that_leaves_during_a_page_is_lost);
-	tcase_add_test(tests, a_peer_that_talks_is_no_client);
-	tcase_add_test(tests, a_late_joiner_hears_the_rest);
-	tcase_add_test(tests, a_late_joiner_is_told_what_is_still_to_come);
-	tcase_add_test(tests, a_client_of_a_stored_page_never_skips);
-	tcase_add_test(tests, a_client_that_takes_nothing_is_stuck);
-	tcase_add_test(tests, a_client_that_waits_is_never_stuck);
-	tcase_add_test(tests, a_peer_that_leaves_while_it_waits_has_left);
-	tcase_add_test(tests, a_peer_that_says_no_more_still_listens);
-	tcase_add_test(tests, a_reset_during_a_page_is_a_loss);
-	tcase_add_test(tests, dropping_has_the_reason_of_the_owner);
-	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures == 0 ? 0 : 1;
 }

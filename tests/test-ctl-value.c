@@ -3,13 +3,13 @@
  * if they had come over a bus. */
 #include "ctl/value.h"
 
-#include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "base/util.h"
+#include "test.h"
 
 static sd_bus *bus;
 static int peer;
@@ -33,6 +33,8 @@ static void teardown(void)
 	sd_bus_close_unref(bus);
 	fd_close(peer);
 }
+
+FIXTURE(setup, teardown);
 
 static sd_bus_message *begin(void)
 {
@@ -76,7 +78,7 @@ static void expect_json(const struct value *v, const char *json)
 	free(text);
 }
 
-START_TEST(numbers_keep_their_edges)
+TEST(numbers_keep_their_edges)
 {
 	READ("y", 255);
 	expect_json(&value, "255");
@@ -93,9 +95,8 @@ START_TEST(numbers_keep_their_edges)
 	READ("x", INT64_MIN);
 	expect_json(&value, "-9223372036854775808");
 }
-END_TEST
 
-START_TEST(reals_are_json)
+TEST(reals_are_json)
 {
 	READ("d", 0.1);
 	expect_json(&value, "0.1");
@@ -107,9 +108,8 @@ START_TEST(reals_are_json)
 	READ("d", __builtin_nan(""));
 	expect_json(&value, "null");
 }
-END_TEST
 
-START_TEST(text_is_quoted)
+TEST(text_is_quoted)
 {
 	READ("s", "b\xc3\xbcro \"a\\b\"\n\t\x7f\x01");
 	expect_json(
@@ -120,9 +120,8 @@ START_TEST(text_is_quoted)
 	READ("b", 1);
 	expect_json(&value, "true");
 }
-END_TEST
 
-START_TEST(containers_nest_and_variants_are_unwrapped)
+TEST(containers_nest_and_variants_are_unwrapped)
 {
 	READ("a(su)", 2, "lobby", 3, "yard", 0);
 	expect_json(&value, "[[\"lobby\",3],[\"yard\",0]]");
@@ -135,9 +134,8 @@ START_TEST(containers_nest_and_variants_are_unwrapped)
 	READ("aa{sv}", 1, 1, "id", "u", 7);
 	expect_json(&value, "[{\"id\":7}]");
 }
-END_TEST
 
-START_TEST(what_is_asked_for_is_found)
+TEST(what_is_asked_for_is_found)
 {
 	READ("a{sv}", 5, "name", "s", "yard", "clients", "u", 12, "level", "d",
 	     -6.5, "offset", "i", -3, "live", "b", 1);
@@ -148,9 +146,8 @@ START_TEST(what_is_asked_for_is_found)
 	ck_assert(value_boolean(&value, "live"));
 	ck_assert_str_eq(value_text(value_get(&value, "name")), "yard");
 }
-END_TEST
 
-START_TEST(what_is_missing_or_of_another_kind_is_nothing)
+TEST(what_is_missing_or_of_another_kind_is_nothing)
 {
 	READ("a{sv}", 2, "name", "u", 1, "count", "s", "7");
 	ck_assert_ptr_null(value_get(&value, "absent"));
@@ -162,9 +159,8 @@ START_TEST(what_is_missing_or_of_another_kind_is_nothing)
 	ck_assert(!value_boolean(&value, "count"));
 	ck_assert_str_eq(value_text(value_get(&value, "name")), "");
 }
-END_TEST
 
-START_TEST(a_type_of_nobodys_is_refused_and_leaks_nothing)
+TEST(a_type_of_nobodys_is_refused_and_leaks_nothing)
 {
 	sd_bus_message *message = begin();
 
@@ -175,9 +171,8 @@ START_TEST(a_type_of_nobodys_is_refused_and_leaks_nothing)
 	ck_assert_int_eq(value_read(&value, message), -EOPNOTSUPP);
 	sd_bus_message_unref(message);
 }
-END_TEST
 
-START_TEST(properties_are_gathered)
+TEST(properties_are_gathered)
 {
 	sd_bus_message *message = begin();
 	struct value zones = {0};
@@ -192,29 +187,4 @@ START_TEST(properties_are_gathered)
 	ck_assert_uint_eq(value_natural(&zones, "Clients"), 40);
 	value_clear(&zones);
 	sd_bus_message_unref(message);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("ctl-value");
-	TCase *tests = tcase_create("ctl-value");
-	SRunner *runner;
-	int failures;
-
-	tcase_add_checked_fixture(tests, setup, teardown);
-	tcase_add_test(tests, numbers_keep_their_edges);
-	tcase_add_test(tests, reals_are_json);
-	tcase_add_test(tests, text_is_quoted);
-	tcase_add_test(tests, containers_nest_and_variants_are_unwrapped);
-	tcase_add_test(tests, what_is_asked_for_is_found);
-	tcase_add_test(tests, what_is_missing_or_of_another_kind_is_nothing);
-	tcase_add_test(tests, a_type_of_nobodys_is_refused_and_leaks_nothing);
-	tcase_add_test(tests, properties_are_gathered);
-	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures == 0 ? 0 : 1;
 }

@@ -3,13 +3,13 @@
  */
 #include "server/export.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/util.h"
+#include "test.h"
 
 enum { PIECE = 1 << 20, PATIENCE_STEPS = 100000 };
 
@@ -45,6 +45,8 @@ static void teardown(void)
 	fd_close(result_fd);
 	event = sd_event_unref(event);
 }
+
+FIXTURE(setup, teardown);
 
 static unsigned export_page(void)
 {
@@ -83,7 +85,7 @@ static off_t check_header(uint64_t size)
 	return n;
 }
 
-START_TEST(a_page_becomes_a_whole_wav_file)
+TEST(a_page_becomes_a_whole_wav_file)
 {
 	uint8_t heard[1000];
 	struct stat st;
@@ -97,9 +99,8 @@ START_TEST(a_page_becomes_a_whole_wav_file)
 	read_at(heard, sizeof(heard), 44);
 	ck_assert_mem_eq(heard, piece, sizeof(heard));
 }
-END_TEST
 
-START_TEST(nobody_can_change_the_file)
+TEST(nobody_can_change_the_file)
 {
 	ck_assert_int_eq(tape_append(page, piece, 1000), 0);
 	tape_end(page);
@@ -108,9 +109,8 @@ START_TEST(nobody_can_change_the_file)
 	ck_assert_int_eq(ftruncate(result_fd, 0), -1);
 	ck_assert_int_eq(lseek(result_fd, 0, SEEK_CUR), 0);
 }
-END_TEST
 
-START_TEST(a_long_page_leaves_the_loop_time_for_others)
+TEST(a_long_page_leaves_the_loop_time_for_others)
 {
 	for (int i = 0; i < 16; i++)
 		ck_assert_int_eq(tape_append(page, piece, PIECE), 0);
@@ -118,9 +118,8 @@ START_TEST(a_long_page_leaves_the_loop_time_for_others)
 	ck_assert_uint_ge(export_page(), 16);
 	check_header(16 * PIECE);
 }
-END_TEST
 
-START_TEST(of_an_endless_page_the_rest_is_exported)
+TEST(of_an_endless_page_the_rest_is_exported)
 {
 	uint64_t left;
 
@@ -133,9 +132,8 @@ START_TEST(of_an_endless_page_the_rest_is_exported)
 	export_page();
 	check_header(left / 4 * 4);
 }
-END_TEST
 
-START_TEST(the_page_may_go_meanwhile)
+TEST(the_page_may_go_meanwhile)
 {
 	ck_assert_int_eq(tape_append(page, piece, PIECE), 0);
 	tape_end(page);
@@ -146,17 +144,15 @@ START_TEST(the_page_may_go_meanwhile)
 		ck_assert_int_gt(sd_event_run(event, UINT64_MAX), 0);
 	check_header(PIECE);
 }
-END_TEST
 
-START_TEST(an_empty_page_has_nothing_to_export)
+TEST(an_empty_page_has_nothing_to_export)
 {
 	tape_end(page);
 	ck_assert_int_eq(tape_export_new(&copy, event, page, on_done, &calls),
 			 -ENODATA);
 }
-END_TEST
 
-START_TEST(an_export_that_is_given_up_calls_nobody)
+TEST(an_export_that_is_given_up_calls_nobody)
 {
 	ck_assert_int_eq(tape_append(page, piece, PIECE), 0);
 	tape_end(page);
@@ -165,29 +161,4 @@ START_TEST(an_export_that_is_given_up_calls_nobody)
 	copy = tape_export_free(copy);
 	ck_assert_int_eq(sd_event_run(event, 0), 0);
 	ck_assert_int_eq(calls, 0);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("export");
-	TCase *tests = tcase_create("page-export");
-	SRunner *runner;
-	int failures;
-
-	tcase_add_checked_fixture(tests, setup, teardown);
-	tcase_set_timeout(tests, 120);
-	tcase_add_test(tests, a_page_becomes_a_whole_wav_file);
-	tcase_add_test(tests, nobody_can_change_the_file);
-	tcase_add_test(tests, a_long_page_leaves_the_loop_time_for_others);
-	tcase_add_test(tests, of_an_endless_page_the_rest_is_exported);
-	tcase_add_test(tests, the_page_may_go_meanwhile);
-	tcase_add_test(tests, an_empty_page_has_nothing_to_export);
-	tcase_add_test(tests, an_export_that_is_given_up_calls_nobody);
-	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures == 0 ? 0 : 1;
 }

@@ -2,12 +2,12 @@
  * The frames in hand: order, torn frames, fades, and the quietest place. */
 #include "client/fifo.h"
 
-#include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
+#include "test.h"
 
 static const struct wav_format stereo = {WAV_PCM, 16, 2, 10000};
 static const struct wav_format mono = {WAV_PCM, 16, 1, 10000};
@@ -17,6 +17,8 @@ static void teardown(void)
 {
 	fifo_free(&fifo);
 }
+
+FIXTURE(NULL, teardown);
 
 static void put(const void *data, size_t size)
 {
@@ -40,7 +42,7 @@ static void put_level(int16_t value, size_t count)
 		put(&value, sizeof(value));
 }
 
-START_TEST(frames_come_out_in_order_whatever_the_pieces)
+TEST(frames_come_out_in_order_whatever_the_pieces)
 {
 	uint8_t next_in = 0, next_out = 0;
 
@@ -60,9 +62,8 @@ START_TEST(frames_come_out_in_order_whatever_the_pieces)
 		fifo_take(&fifo, frames);
 	}
 }
-END_TEST
 
-START_TEST(half_its_room_is_always_there_when_half_is_taken)
+TEST(half_its_room_is_always_there_when_half_is_taken)
 {
 	size_t room;
 	uint8_t bytes[400] = {0};
@@ -75,9 +76,8 @@ START_TEST(half_its_room_is_always_there_when_half_is_taken)
 	fifo_space(&fifo, &room);
 	ck_assert_uint_eq(room, 200);
 }
-END_TEST
 
-START_TEST(fade_out_goes_from_the_newest_whole_frame_to_silence)
+TEST(fade_out_goes_from_the_newest_whole_frame_to_silence)
 {
 	const int16_t frames[] = {500, -500, 1000, -1000, 7777};
 
@@ -93,9 +93,8 @@ START_TEST(fade_out_goes_from_the_newest_whole_frame_to_silence)
 	}
 	ck_assert_int_lt(sample(2 * 51), 40);
 }
-END_TEST
 
-START_TEST(fade_out_of_an_empty_hand_begins_at_what_was_taken_last)
+TEST(fade_out_of_an_empty_hand_begins_at_what_was_taken_last)
 {
 	ck_assert_int_eq(fifo_init(&fifo, &mono, 100), 0);
 	put_level(8000, 10);
@@ -105,9 +104,8 @@ START_TEST(fade_out_of_an_empty_hand_begins_at_what_was_taken_last)
 	ck_assert_int_gt(sample(0), 7000);
 	ck_assert_int_lt(sample(19), 800);
 }
-END_TEST
 
-START_TEST(fade_out_fits_a_full_hand)
+TEST(fade_out_fits_a_full_hand)
 {
 	ck_assert_int_eq(fifo_init(&fifo, &mono, 10), 0);
 	put_level(8000, 10);
@@ -115,9 +113,8 @@ START_TEST(fade_out_fits_a_full_hand)
 	ck_assert_uint_eq(fifo_frames(&fifo), 10);
 	ck_assert_int_eq(sample(9), 8000);
 }
-END_TEST
 
-START_TEST(fade_in_rises_from_silence_and_is_no_longer_than_asked)
+TEST(fade_in_rises_from_silence_and_is_no_longer_than_asked)
 {
 	ck_assert_int_eq(fifo_init(&fifo, &mono, 100), 0);
 	put_level(8000, 100);
@@ -130,9 +127,8 @@ START_TEST(fade_in_rises_from_silence_and_is_no_longer_than_asked)
 	fifo_fade_in(&fifo, 40);
 	ck_assert_int_lt(sample(0), 800);
 }
-END_TEST
 
-START_TEST(quietest_place_is_the_pause_between_words)
+TEST(quietest_place_is_the_pause_between_words)
 {
 	double power;
 	size_t at;
@@ -149,9 +145,8 @@ START_TEST(quietest_place_is_the_pause_between_words)
 	ck_assert_uint_ge(at, 2980);
 	ck_assert_double_gt(power, 1e-5);
 }
-END_TEST
 
-START_TEST(long_pause_is_found_too)
+TEST(long_pause_is_found_too)
 {
 	double power;
 	size_t at;
@@ -165,9 +160,8 @@ START_TEST(long_pause_is_found_too)
 	ck_assert_uint_le(at, 8000);
 	ck_assert_double_lt(power, 1e-5);
 }
-END_TEST
 
-START_TEST(quietest_place_of_all_frames_is_all_of_them)
+TEST(quietest_place_of_all_frames_is_all_of_them)
 {
 	double power;
 
@@ -176,9 +170,8 @@ START_TEST(quietest_place_of_all_frames_is_all_of_them)
 	ck_assert_uint_eq(fifo_quietest(&fifo, 70, &power), 0);
 	ck_assert_uint_eq(fifo_quietest(&fifo, 0, &power), 0);
 }
-END_TEST
 
-START_TEST(cut_removes_what_was_asked_and_softens_the_seam)
+TEST(cut_removes_what_was_asked_and_softens_the_seam)
 {
 	ck_assert_int_eq(fifo_init(&fifo, &mono, 1000), 0);
 	put_level(8000, 300);
@@ -191,9 +184,8 @@ START_TEST(cut_removes_what_was_asked_and_softens_the_seam)
 	for (size_t i = 250; i < 350; i++)
 		ck_assert_int_le(abs(sample(i) - sample(i - 1)), 400);
 }
-END_TEST
 
-START_TEST(cut_at_either_end_has_no_seam_there)
+TEST(cut_at_either_end_has_no_seam_there)
 {
 	ck_assert_int_eq(fifo_init(&fifo, &mono, 1000), 0);
 	put_level(8000, 300);
@@ -205,9 +197,8 @@ START_TEST(cut_at_either_end_has_no_seam_there)
 	fifo_cut(&fifo, 0, 100, 50);
 	ck_assert_uint_eq(fifo_frames(&fifo), 0);
 }
-END_TEST
 
-START_TEST(silence_of_every_format_ends_a_fade)
+TEST(silence_of_every_format_ends_a_fade)
 {
 	static const struct wav_format formats[] = {
 	    {WAV_PCM, 8, 1, 8000},    {WAV_PCM, 16, 1, 8000},
@@ -231,36 +222,4 @@ START_TEST(silence_of_every_format_ends_a_fade)
 					 silence, frame_size);
 		fifo_free(&fifo);
 	}
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("fifo");
-	TCase *tc = tcase_create("hand");
-	SRunner *runner;
-	int failed;
-
-	tcase_add_checked_fixture(tc, NULL, teardown);
-	tcase_add_test(tc, frames_come_out_in_order_whatever_the_pieces);
-	tcase_add_test(tc, half_its_room_is_always_there_when_half_is_taken);
-	tcase_add_test(tc,
-		       fade_out_goes_from_the_newest_whole_frame_to_silence);
-	tcase_add_test(tc,
-		       fade_out_of_an_empty_hand_begins_at_what_was_taken_last);
-	tcase_add_test(tc, fade_out_fits_a_full_hand);
-	tcase_add_test(tc,
-		       fade_in_rises_from_silence_and_is_no_longer_than_asked);
-	tcase_add_test(tc, quietest_place_is_the_pause_between_words);
-	tcase_add_test(tc, long_pause_is_found_too);
-	tcase_add_test(tc, quietest_place_of_all_frames_is_all_of_them);
-	tcase_add_test(tc, cut_removes_what_was_asked_and_softens_the_seam);
-	tcase_add_test(tc, cut_at_either_end_has_no_seam_there);
-	tcase_add_test(tc, silence_of_every_format_ends_a_fade);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -2,7 +2,6 @@
  * WAV files in memory and in pipes, as sources. */
 #include "audio/filesource.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "test.h"
 
 enum { PATIENCE_MS = 30000, SOUND_SIZE = 1 << 20 };
 
@@ -33,6 +33,8 @@ static void teardown(void)
 {
 	source = source_free(source);
 }
+
+FIXTURE(setup, teardown);
 
 static void put(int fd, const void *data, size_t size)
 {
@@ -101,7 +103,7 @@ static void play(int fd, enum filesource_pace pace)
 	ck_assert_int_eq(ended.type, SOURCE_ENDED);
 }
 
-START_TEST(a_file_is_played_whole)
+TEST(a_file_is_played_whole)
 {
 	play(file_of(100000, 100000), FILESOURCE_AT_ONCE);
 	ck_assert_int_eq(opened.type, SOURCE_OPENED);
@@ -112,42 +114,37 @@ START_TEST(a_file_is_played_whole)
 	ck_assert_mem_eq(heard, sound, 100000);
 	ck_assert_int_eq(ended.u.ended.error, 0);
 }
-END_TEST
 
-START_TEST(what_follows_the_samples_is_not_played)
+TEST(what_follows_the_samples_is_not_played)
 {
 	play(file_of(1000, 5000), FILESOURCE_AT_ONCE);
 	ck_assert_uint_eq(heard_size, 1000);
 }
-END_TEST
 
-START_TEST(a_header_that_promises_more_than_the_file_has_is_corrected)
+TEST(a_header_that_promises_more_than_the_file_has_is_corrected)
 {
 	play(file_of(100000, 5001), FILESOURCE_AT_ONCE);
 	ck_assert_uint_eq(opened.u.opened.size, 5000);
 	ck_assert_uint_eq(heard_size, 5000);
 	ck_assert_int_eq(ended.u.ended.error, 0);
 }
-END_TEST
 
-START_TEST(a_file_without_a_stated_end_ends_where_it_ends)
+TEST(a_file_without_a_stated_end_ends_where_it_ends)
 {
 	play(file_of(WAV_ENDLESS, 5000), FILESOURCE_AT_ONCE);
 	ck_assert_uint_eq(opened.u.opened.size, 5000);
 	ck_assert_uint_eq(heard_size, 5000);
 }
-END_TEST
 
-START_TEST(a_file_without_samples_is_no_error)
+TEST(a_file_without_samples_is_no_error)
 {
 	play(file_of(0, 0), FILESOURCE_PACED);
 	ck_assert_uint_eq(opened.u.opened.size, 0);
 	ck_assert_uint_eq(heard_size, 0);
 	ck_assert_int_eq(ended.u.ended.error, 0);
 }
-END_TEST
 
-START_TEST(playing_takes_as_long_as_the_sound)
+TEST(playing_takes_as_long_as_the_sound)
 {
 	const size_t size = 44100 * 4 * 3 / 10 / 4 * 4;
 	uint64_t begin = now_usec();
@@ -157,7 +154,6 @@ START_TEST(playing_takes_as_long_as_the_sound)
 	/* All but the last chunk has sounded: never earlier than that. */
 	ck_assert_uint_ge(now_usec() - begin, 270000);
 }
-END_TEST
 
 static void open_pipe(int fds[2])
 {
@@ -167,7 +163,7 @@ static void open_pipe(int fds[2])
 	put(fds[1], header, wav_encode(header, &cd, WAV_ENDLESS));
 }
 
-START_TEST(a_pipe_is_played_as_it_comes)
+TEST(a_pipe_is_played_as_it_comes)
 {
 	struct source_message message;
 	int fds[2];
@@ -185,9 +181,8 @@ START_TEST(a_pipe_is_played_as_it_comes)
 	ck_assert_uint_eq(heard_size, 3000); /* whole frames */
 	ck_assert_mem_eq(heard, sound, 3000);
 }
-END_TEST
 
-START_TEST(a_pipe_that_paused_is_not_caught_up_with)
+TEST(a_pipe_that_paused_is_not_caught_up_with)
 {
 	/* Two chunks, a pause of several, and ten more. */
 	const size_t chunk = 882 * 4;
@@ -216,9 +211,8 @@ START_TEST(a_pipe_that_paused_is_not_caught_up_with)
 	ck_assert_mem_eq(heard, sound, 12 * chunk);
 	close(fds[1]);
 }
-END_TEST
 
-START_TEST(what_is_no_wav_file_ends_with_a_reason)
+TEST(what_is_no_wav_file_ends_with_a_reason)
 {
 	static const char *const texts[] = {"", "RIFF", "ID3 and so on",
 					    "RIFF\4\0\0\0WAVE"};
@@ -235,17 +229,15 @@ START_TEST(what_is_no_wav_file_ends_with_a_reason)
 		source = source_free(source);
 	}
 }
-END_TEST
 
-START_TEST(what_cannot_be_read_ends_with_a_reason)
+TEST(what_cannot_be_read_ends_with_a_reason)
 {
 	play(open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC), FILESOURCE_PACED);
 	ck_assert_int_eq(ended.u.ended.error, -EISDIR);
 	ck_assert_ptr_nonnull(strstr(ended.u.ended.reason, "directory"));
 }
-END_TEST
 
-START_TEST(a_silent_pipe_is_stopped)
+TEST(a_silent_pipe_is_stopped)
 {
 	struct pollfd hung_up;
 	int fds[2];
@@ -261,34 +253,4 @@ START_TEST(a_silent_pipe_is_stopped)
 	ck_assert_int_eq(write(fds[1], sound, 4), -1);
 	ck_assert_int_eq(errno, EPIPE);
 	close(fds[1]);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("file");
-	TCase *tests = tcase_create("file");
-	SRunner *runner;
-	int failures;
-
-	tcase_add_checked_fixture(tests, setup, teardown);
-	tcase_set_timeout(tests, 120);
-	tcase_add_test(tests, a_file_is_played_whole);
-	tcase_add_test(tests, what_follows_the_samples_is_not_played);
-	tcase_add_test(
-	    tests, a_header_that_promises_more_than_the_file_has_is_corrected);
-	tcase_add_test(tests, a_file_without_a_stated_end_ends_where_it_ends);
-	tcase_add_test(tests, a_file_without_samples_is_no_error);
-	tcase_add_test(tests, playing_takes_as_long_as_the_sound);
-	tcase_add_test(tests, a_pipe_is_played_as_it_comes);
-	tcase_add_test(tests, a_pipe_that_paused_is_not_caught_up_with);
-	tcase_add_test(tests, what_is_no_wav_file_ends_with_a_reason);
-	tcase_add_test(tests, what_cannot_be_read_ends_with_a_reason);
-	tcase_add_test(tests, a_silent_pipe_is_stopped);
-	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures == 0 ? 0 : 1;
 }

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "capture.h"
 #include "server/poller.h"
+#include "test.h"
 
 enum { MAX_CLIENTS = 4, MAX_PER_ADDRESS = 2, A_DESCRIPTOR = 3 };
 
@@ -36,6 +37,8 @@ static void teardown(void)
 		peer_leave(peers[--entered]);
 	gate_free(gate);
 }
+
+FIXTURE(setup, teardown);
 
 static int enter(const char *from, int fd, unsigned clients)
 {
@@ -86,7 +89,7 @@ static void note_ends(enum connection_end end, int count)
 	close(fds[1]);
 }
 
-START_TEST(there_is_room_for_so_many)
+TEST(there_is_room_for_so_many)
 {
 	struct capture err = capture_begin(STDERR_FILENO);
 
@@ -100,9 +103,8 @@ START_TEST(there_is_room_for_so_many)
 	ck_assert_uint_eq(stats.refused, 1);
 	ck_assert_uint_eq(stats.refused_address, 0);
 }
-END_TEST
 
-START_TEST(an_address_has_its_share)
+TEST(an_address_has_its_share)
 {
 	struct capture err = capture_begin(STDERR_FILENO);
 
@@ -119,9 +121,8 @@ START_TEST(an_address_has_its_share)
 	peer_leave(peers[--entered]);
 	ck_assert_int_eq(enter("192.0.2.1", A_DESCRIPTOR, 1), 0);
 }
-END_TEST
 
-START_TEST(a_page_finds_descriptors)
+TEST(a_page_finds_descriptors)
 {
 	struct rlimit limit;
 
@@ -136,9 +137,8 @@ START_TEST(a_page_finds_descriptors)
 	/* Nobody was to blame. */
 	ck_assert_uint_eq(stats.refused + stats.refused_address, 0);
 }
-END_TEST
 
-START_TEST(few_descriptors_are_not_all_kept)
+TEST(few_descriptors_are_not_all_kept)
 {
 	struct rlimit limit;
 
@@ -151,9 +151,8 @@ START_TEST(few_descriptors_are_not_all_kept)
 	ck_assert_int_eq(enter("192.0.2.1", 29, 0), 0);
 	ck_assert_int_eq(enter("192.0.2.1", 30, 0), -EMFILE);
 }
-END_TEST
 
-START_TEST(a_flood_is_counted_and_not_logged)
+TEST(a_flood_is_counted_and_not_logged)
 {
 	struct capture err = capture_begin(STDERR_FILENO);
 
@@ -171,9 +170,8 @@ START_TEST(a_flood_is_counted_and_not_logged)
 	ck_assert_uint_eq(stats.unproven, 700);
 	ck_assert_msg(gate_tell(gate), "it has yet to tell how many more");
 }
-END_TEST
 
-START_TEST(who_goes_in_order_is_not_mentioned)
+TEST(who_goes_in_order_is_not_mentioned)
 {
 	struct capture err = capture_begin(STDERR_FILENO);
 
@@ -187,9 +185,8 @@ START_TEST(who_goes_in_order_is_not_mentioned)
 	ck_assert_str_eq(said, "");
 	ck_assert_uint_eq(stats.accepted, 1);
 }
-END_TEST
 
-START_TEST(a_pause_has_its_remedy)
+TEST(a_pause_has_its_remedy)
 {
 	struct capture err = capture_begin(STDERR_FILENO);
 
@@ -200,9 +197,8 @@ START_TEST(a_pause_has_its_remedy)
 					       "Too many open files",
 					       "LimitNOFILE=", NULL});
 }
-END_TEST
 
-START_TEST(the_end_tells_the_totals_in_one_line)
+TEST(the_end_tells_the_totals_in_one_line)
 {
 	struct capture err;
 
@@ -214,29 +210,4 @@ START_TEST(the_end_tells_the_totals_in_one_line)
 			     "11 beyond --max-clients",
 			     "13 beyond --max-per-address", "17 without a key",
 			     "19 that sent data", "23 that took", NULL});
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("gate");
-	TCase *tests = tcase_create("gate");
-	SRunner *runner;
-	int failures;
-
-	tcase_add_checked_fixture(tests, setup, teardown);
-	tcase_add_test(tests, there_is_room_for_so_many);
-	tcase_add_test(tests, an_address_has_its_share);
-	tcase_add_test(tests, a_page_finds_descriptors);
-	tcase_add_test(tests, few_descriptors_are_not_all_kept);
-	tcase_add_test(tests, a_flood_is_counted_and_not_logged);
-	tcase_add_test(tests, who_goes_in_order_is_not_mentioned);
-	tcase_add_test(tests, a_pause_has_its_remedy);
-	tcase_add_test(tests, the_end_tells_the_totals_in_one_line);
-	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures == 0 ? 0 : 1;
 }

@@ -3,7 +3,6 @@
  * program looks for it where the test has put something else. */
 #include "wire/gnutls-table.h"
 
-#include <check.h>
 #include <dlfcn.h>
 #include <stdbool.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 
 #include "base/util.h"
 #include "folder.h"
+#include "test.h"
 
 #define SONAME "libgnutls.so.30"
 
@@ -27,20 +27,23 @@ static bool is_there(void)
 
 /* --- the copy: a line of what comes of it --- */
 
-static int load_and_tell(void)
+/* It does not get as far as main(). */
+__attribute__((constructor)) static void load_and_tell(int argc, char **argv)
 {
 	const char *problem = "";
-	const bool before = is_there();
-	const struct gnutls_table *table = gnutls_table_load(&problem);
+	const struct gnutls_table *table;
 
+	if (argc != 2 || strcmp(argv[1], "load") != 0)
+		return;
+	printf("%s, ", is_there() ? "there" : "absent");
+	table = gnutls_table_load(&problem);
 	/* At once: the words are good until the loader is asked again. */
-	printf("%s, %s", before ? "there" : "absent",
-	       table ? "found" : problem);
+	printf("%s", table ? "found" : problem);
 	printf(", then %s", is_there() ? "there" : "absent");
 	/* Once more: it is as it was. */
 	printf(", %s\n",
 	       gnutls_table_load(&problem) == table ? "again" : "otherwise");
-	return EXIT_SUCCESS;
+	exit(EXIT_SUCCESS);
 }
 
 static void redirect(int fd)
@@ -87,6 +90,9 @@ static void setup(void)
 	folder_setup("gnutls-table");
 }
 
+FIXTURE(setup, folder_teardown);
+TIME_LIMIT(60);
+
 static void check_says(const char *text, const char *words)
 {
 	ck_assert_msg(strstr(text, words) != NULL, "\"%s\" does not say \"%s\"",
@@ -95,7 +101,7 @@ static void check_says(const char *text, const char *words)
 
 /* --- it is there --- */
 
-START_TEST(every_function_is_the_librarys_own)
+TEST(every_function_is_the_librarys_own)
 {
 	const char *problem = NULL;
 	const struct gnutls_table *table = gnutls_table_load(&problem);
@@ -115,9 +121,8 @@ START_TEST(every_function_is_the_librarys_own)
 	ck_assert_uint_eq(count * sizeof(void *), sizeof(*table));
 	dlclose(library);
 }
-END_TEST
 
-START_TEST(table_is_the_same_each_time)
+TEST(table_is_the_same_each_time)
 {
 	const char *problem = NULL;
 	const struct gnutls_table *table = gnutls_table_load(&problem);
@@ -127,9 +132,8 @@ START_TEST(table_is_the_same_each_time)
 		ck_assert_ptr_eq(gnutls_table_load(&problem), table);
 	ck_assert_ptr_null(problem);
 }
-END_TEST
 
-START_TEST(functions_can_be_called)
+TEST(functions_can_be_called)
 {
 	const char *problem = NULL;
 	const struct gnutls_table *gnutls = gnutls_table_load(&problem);
@@ -150,17 +154,15 @@ START_TEST(functions_can_be_called)
 	ck_assert_ptr_eq(gnutls->session_get_ptr(session), bytes);
 	gnutls->deinit(session);
 }
-END_TEST
 
-START_TEST(library_is_loaded_when_it_is_asked_for)
+TEST(library_is_loaded_when_it_is_asked_for)
 {
 	ck_assert_str_eq(told(), "absent, found, then there, again\n");
 }
-END_TEST
 
 /* --- it is not --- */
 
-START_TEST(library_that_is_none_is_named)
+TEST(library_that_is_none_is_named)
 {
 	FILE *f = fopen(path_of(SONAME), "we");
 
@@ -173,45 +175,13 @@ START_TEST(library_that_is_none_is_named)
 	check_says(told(), "absent, ");
 	check_says(told(), ", then absent, again\n");
 }
-END_TEST
 
 /* Another library stands for one that is too old. */
-START_TEST(function_that_is_missing_is_named)
+TEST(function_that_is_missing_is_named)
 {
-	ck_assert_int_eq(symlink(getenv("VCARD_SO"), path_of(SONAME)), 0);
+	ck_assert_int_eq(symlink(test_environment("VCARD_SO"), path_of(SONAME)),
+			 0);
 	check_says(told(), "undefined symbol: gnutls_alert_get");
 	check_says(told(), SONAME);
 	check_says(told(), ", again\n");
-}
-END_TEST
-
-int main(int argc, char **argv)
-{
-	Suite *suite;
-	TCase *tc;
-	SRunner *runner;
-	int failed;
-
-	if (argc == 2 && strcmp(argv[1], "load") == 0)
-		return load_and_tell();
-	if (!getenv("VCARD_SO") || access(getenv("VCARD_SO"), R_OK) < 0) {
-		fprintf(stderr, "VCARD_SO must name the virtual card\n");
-		return EXIT_FAILURE;
-	}
-	suite = suite_create("gnutls-table");
-	tc = tcase_create("gnutls-table");
-	tcase_add_checked_fixture(tc, setup, folder_teardown);
-	tcase_set_timeout(tc, 60);
-	tcase_add_test(tc, every_function_is_the_librarys_own);
-	tcase_add_test(tc, table_is_the_same_each_time);
-	tcase_add_test(tc, functions_can_be_called);
-	tcase_add_test(tc, library_is_loaded_when_it_is_asked_for);
-	tcase_add_test(tc, library_that_is_none_is_named);
-	tcase_add_test(tc, function_that_is_missing_is_named);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

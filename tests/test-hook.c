@@ -3,7 +3,6 @@
  * without waiting. */
 #include "client/hook.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -14,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "test.h"
 
 #define SECOND UINT64_C(1000000)
 
@@ -48,6 +48,9 @@ static void teardown(void)
 	close(9);
 }
 
+FIXTURE(setup, teardown);
+TIME_LIMIT(60);
+
 /* Everything that the hook and its children printed until all had ended. */
 static void read_all(char *text, size_t size)
 {
@@ -66,7 +69,7 @@ static void start(const char *command)
 	hook_start(&hook, "--before", command, &facts, SECOND);
 }
 
-START_TEST(facts_are_in_the_environment)
+TEST(facts_are_in_the_environment)
 {
 	char text[512];
 
@@ -79,9 +82,8 @@ START_TEST(facts_are_in_the_environment)
 	    text,
 	    "attic:2348|S16_LE 44100 Hz 2 channels|5.000|complete|kept\n");
 }
-END_TEST
 
-START_TEST(text_of_a_fact_is_no_command)
+TEST(text_of_a_fact_is_no_command)
 {
 	static const struct hook_facts evil = {"$(echo evil)", "`id`", ";", ""};
 	char text[512];
@@ -91,9 +93,8 @@ START_TEST(text_of_a_fact_is_no_command)
 	read_all(text, sizeof(text));
 	ck_assert_str_eq(text, "$(echo evil)\n");
 }
-END_TEST
 
-START_TEST(end_is_seen)
+TEST(end_is_seen)
 {
 	char text[16];
 
@@ -104,9 +105,8 @@ START_TEST(end_is_seen)
 		;
 	ck_assert_uint_eq(hook_deadline(&hook), UINT64_MAX);
 }
-END_TEST
 
-START_TEST(one_that_hangs_is_killed_with_its_children)
+TEST(one_that_hangs_is_killed_with_its_children)
 {
 	char text[16];
 
@@ -119,9 +119,8 @@ START_TEST(one_that_hangs_is_killed_with_its_children)
 	read_all(text, sizeof(text));
 	ck_assert(!hook_running(&hook, 7 * SECOND));
 }
-END_TEST
 
-START_TEST(signals_that_the_client_does_not_want_work_in_a_hook)
+TEST(signals_that_the_client_does_not_want_work_in_a_hook)
 {
 	sigset_t mask;
 	char text[64];
@@ -138,35 +137,9 @@ START_TEST(signals_that_the_client_does_not_want_work_in_a_hook)
 	read_all(text, sizeof(text));
 	ck_assert_str_eq(text, "143\n141\n153\n");
 }
-END_TEST
 
-START_TEST(killing_nothing_is_fine)
+TEST(killing_nothing_is_fine)
 {
 	hook_kill(&hook);
 	ck_assert(!hook_running(&hook, 0));
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("hook");
-	TCase *tc = tcase_create("hook");
-	SRunner *runner;
-	int failed;
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 60);
-	tcase_add_test(tc, facts_are_in_the_environment);
-	tcase_add_test(tc, text_of_a_fact_is_no_command);
-	tcase_add_test(tc, end_is_seen);
-	tcase_add_test(tc, one_that_hangs_is_killed_with_its_children);
-	tcase_add_test(tc,
-		       signals_that_the_client_does_not_want_work_in_a_hook);
-	tcase_add_test(tc, killing_nothing_is_fine);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

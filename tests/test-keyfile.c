@@ -3,7 +3,6 @@
  * which words, and what a change does. */
 #include "wire/keyfile.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "base/util.h"
+#include "test.h"
 
 #define KEY_A "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF"
 #define KEY_B "10112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
@@ -36,6 +36,8 @@ static void teardown(void)
 	unlink(path);
 	ck_assert_int_eq(rmdir(folder), 0);
 }
+
+FIXTURE(setup, teardown);
 
 /* Replaces the file, as an editor or keygen does. */
 static void write_bytes(const void *data, size_t size, mode_t mode)
@@ -69,7 +71,7 @@ static int open_text(const char *text)
 	return open_as(KEYFILE_SERVER);
 }
 
-START_TEST(lines_comments_and_blanks_are_read)
+TEST(lines_comments_and_blanks_are_read)
 {
 	const struct keyfile_key *key;
 
@@ -91,9 +93,8 @@ START_TEST(lines_comments_and_blanks_are_read)
 	ck_assert_ptr_nonnull(key);
 	ck_assert_uint_eq(key->key[0], 0x10);
 }
-END_TEST
 
-START_TEST(unknown_names_are_not_found)
+TEST(unknown_names_are_not_found)
 {
 	char longest[80] = {0};
 
@@ -104,9 +105,8 @@ START_TEST(unknown_names_are_not_found)
 	memset(longest, 'y', sizeof(longest) - 1);
 	ck_assert_ptr_null(keyfile_find(file, longest));
 }
-END_TEST
 
-START_TEST(a_thousand_loudspeakers_are_found)
+TEST(a_thousand_loudspeakers_are_found)
 {
 	size_t size = 0;
 	char *text = malloc(1000 * 100);
@@ -128,9 +128,8 @@ START_TEST(a_thousand_loudspeakers_are_found)
 		ck_assert_int_eq(key->key[30] << 8 | key->key[31], i + 1);
 	}
 }
-END_TEST
 
-START_TEST(roles_are_kept_apart)
+TEST(roles_are_kept_apart)
 {
 	ck_assert_int_eq(open_text("client yard " KEY_A "\n"), -ENOKEY);
 	ck_assert_ptr_nonnull(strstr(problem, "'server'"));
@@ -142,9 +141,8 @@ START_TEST(roles_are_kept_apart)
 	ck_assert_int_eq(open_as(KEYFILE_CLIENT), -ENOKEY);
 	ck_assert_ptr_nonnull(strstr(problem, "'client'"));
 }
-END_TEST
 
-START_TEST(host_chooses_the_key)
+TEST(host_chooses_the_key)
 {
 	write_text("client a " KEY_A " One.example\n"
 		   "client b " KEY_B "\n"
@@ -157,7 +155,6 @@ START_TEST(host_chooses_the_key)
 	ck_assert_int_eq(open_as(KEYFILE_CLIENT), 0);
 	ck_assert_ptr_null(keyfile_for_host(file, "two.example"));
 }
-END_TEST
 
 static const struct {
 	const char *text, *words;
@@ -189,7 +186,7 @@ static const struct {
     {"# nothing\n", "no line begins with 'server'"},
 };
 
-START_TEST(wrong_lines_are_refused_without_telling_keys)
+TEST_LOOP(wrong_lines_are_refused_without_telling_keys, 0, ARRAY_SIZE(wrong))
 {
 	const char *text = wrong[_i].text;
 	int r = open_text(text);
@@ -200,9 +197,8 @@ START_TEST(wrong_lines_are_refused_without_telling_keys)
 		      problem);
 	ck_assert_ptr_null(strcasestr(problem, "2233445566"));
 }
-END_TEST
 
-START_TEST(identity_has_at_most_63_characters)
+TEST(identity_has_at_most_63_characters)
 {
 	static const char longest[] = "0123456789012345678901234567890123456789"
 				      "01234567890123456789012";
@@ -213,9 +209,8 @@ START_TEST(identity_has_at_most_63_characters)
 	ck_assert(!keyfile_identity_valid("a b"));
 	ck_assert(!keyfile_identity_valid("a\n"));
 }
-END_TEST
 
-START_TEST(bytes_that_are_no_text_are_refused)
+TEST(bytes_that_are_no_text_are_refused)
 {
 	static const char bytes[] = "server yard " KEY_A "\n\0\n";
 
@@ -223,33 +218,29 @@ START_TEST(bytes_that_are_no_text_are_refused)
 	ck_assert_int_eq(open_as(KEYFILE_SERVER), -EBADMSG);
 	ck_assert_ptr_nonnull(strstr(problem, "no text"));
 }
-END_TEST
 
-START_TEST(a_huge_file_is_refused)
+TEST(a_huge_file_is_refused)
 {
 	write_text("");
 	ck_assert_int_eq(truncate(path, (1 << 20) + 1), 0);
 	ck_assert_int_eq(open_as(KEYFILE_SERVER), -EFBIG);
 }
-END_TEST
 
-START_TEST(a_missing_file_and_a_folder_are_refused)
+TEST(a_missing_file_and_a_folder_are_refused)
 {
 	ck_assert_int_eq(open_as(KEYFILE_SERVER), -ENOENT);
 	ck_assert_str_eq(problem, strerror(ENOENT));
 	ck_assert_int_eq(keyfile_open(&file, folder, KEYFILE_SERVER, problem),
 			 -EINVAL);
 }
-END_TEST
 
-START_TEST(a_fifo_does_not_hold_up)
+TEST(a_fifo_does_not_hold_up)
 {
 	ck_assert_int_eq(mkfifo(path, 0600), 0);
 	ck_assert_int_eq(open_as(KEYFILE_SERVER), -EINVAL);
 }
-END_TEST
 
-START_TEST(what_others_can_read_is_refused_with_the_remedy)
+TEST_LOOP(what_others_can_read_is_refused_with_the_remedy, 0, 6)
 {
 	static const mode_t modes[] = {0640, 0604, 0620, 0602, 0610, 0644};
 	char remedy[80];
@@ -261,9 +252,8 @@ START_TEST(what_others_can_read_is_refused_with_the_remedy)
 	ck_assert_int_eq(chmod(path, 0400), 0);
 	ck_assert_int_eq(open_as(KEYFILE_SERVER), 0);
 }
-END_TEST
 
-START_TEST(a_credential_may_have_the_mask_of_an_access_list)
+TEST(a_credential_may_have_the_mask_of_an_access_list)
 {
 	write_bytes("server a " KEY_A, 9 + 64, 0440);
 	ck_assert_int_eq(open_as(KEYFILE_SERVER), -EPERM);
@@ -276,9 +266,8 @@ START_TEST(a_credential_may_have_the_mask_of_an_access_list)
 	ck_assert_int_eq(chmod(path, 0460), 0);
 	ck_assert_int_eq(open_as(KEYFILE_SERVER), -EPERM);
 }
-END_TEST
 
-START_TEST(a_change_is_seen_and_a_key_that_stays_keeps_its_serial)
+TEST(a_change_is_seen_and_a_key_that_stays_keeps_its_serial)
 {
 	uint64_t a, b, generation;
 
@@ -302,9 +291,8 @@ START_TEST(a_change_is_seen_and_a_key_that_stays_keeps_its_serial)
 	ck_assert_ptr_null(keyfile_find(file, "a"));
 	ck_assert_uint_eq(keyfile_count(file), 1);
 }
-END_TEST
 
-START_TEST(a_bad_change_keeps_the_keys_and_is_told_once)
+TEST(a_bad_change_keeps_the_keys_and_is_told_once)
 {
 	ck_assert_int_eq(open_text("server a " KEY_A "\n"), 0);
 	write_text("server a oops\n");
@@ -323,9 +311,8 @@ START_TEST(a_bad_change_keeps_the_keys_and_is_told_once)
 	ck_assert_ptr_null(keyfile_find(file, "a"));
 	ck_assert_ptr_nonnull(keyfile_find(file, "b"));
 }
-END_TEST
 
-START_TEST(generated_keys_are_random_and_can_be_read)
+TEST(generated_keys_are_random_and_can_be_read)
 {
 	char one[KEYFILE_HEX_SIZE], other[KEYFILE_HEX_SIZE], text[256];
 
@@ -336,56 +323,4 @@ START_TEST(generated_keys_are_random_and_can_be_read)
 	ck_assert_str_ne(one, other);
 	snprintf(text, sizeof(text), "server a %s\nserver b %s\n", one, other);
 	ck_assert_int_eq(open_text(text), 0);
-}
-END_TEST
-
-static TCase *lines_case(void)
-{
-	TCase *tc = tcase_create("lines");
-
-	tcase_add_test(tc, lines_comments_and_blanks_are_read);
-	tcase_add_test(tc, unknown_names_are_not_found);
-	tcase_add_test(tc, a_thousand_loudspeakers_are_found);
-	tcase_add_test(tc, roles_are_kept_apart);
-	tcase_add_test(tc, host_chooses_the_key);
-	tcase_add_loop_test(tc, wrong_lines_are_refused_without_telling_keys, 0,
-			    ARRAY_SIZE(wrong));
-	tcase_add_test(tc, identity_has_at_most_63_characters);
-	tcase_add_test(tc, bytes_that_are_no_text_are_refused);
-	tcase_add_test(tc, generated_keys_are_random_and_can_be_read);
-	return tc;
-}
-
-static TCase *files_case(void)
-{
-	TCase *tc = tcase_create("files");
-
-	tcase_add_test(tc, a_huge_file_is_refused);
-	tcase_add_test(tc, a_missing_file_and_a_folder_are_refused);
-	tcase_add_test(tc, a_fifo_does_not_hold_up);
-	tcase_add_loop_test(tc, what_others_can_read_is_refused_with_the_remedy,
-			    0, 6);
-	tcase_add_test(tc, a_credential_may_have_the_mask_of_an_access_list);
-	tcase_add_test(tc,
-		       a_change_is_seen_and_a_key_that_stays_keeps_its_serial);
-	tcase_add_test(tc, a_bad_change_keeps_the_keys_and_is_told_once);
-	return tc;
-}
-
-int main(void)
-{
-	Suite *suite = suite_create("keyfile");
-	TCase *cases[] = {lines_case(), files_case()};
-	SRunner *runner;
-	int failed;
-
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		tcase_add_checked_fixture(cases[i], setup, teardown);
-		suite_add_tcase(suite, cases[i]);
-	}
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

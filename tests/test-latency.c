@@ -2,10 +2,10 @@
  * How late a page is, in simulated time: no test waits for anything. */
 #include "client/latency.h"
 
-#include <check.h>
 #include <stdlib.h>
 
 #include "base/util.h"
+#include "test.h"
 
 enum { RATE = 48000, TARGET = 4800, PERIOD = 1200, CHUNK = 1024 };
 
@@ -42,24 +42,24 @@ static uint64_t live(uint64_t from_usec, double seconds, double ppm,
 
 /* --- live or stored --- */
 
-START_TEST(nothing_is_known_at_first)
+TIME_LIMIT(60);
+
+TEST(nothing_is_known_at_first)
 {
 	begin();
 	ck_assert_int_eq(latency.kind, LATENCY_UNKNOWN);
 	live(START, 1.9, 0, TARGET);
 	ck_assert_int_eq(latency.kind, LATENCY_UNKNOWN);
 }
-END_TEST
 
-START_TEST(page_at_the_pace_of_speech_is_live_after_two_seconds)
+TEST(page_at_the_pace_of_speech_is_live_after_two_seconds)
 {
 	begin();
 	live(START, 2.1, 0, TARGET);
 	ck_assert_int_eq(latency.kind, LATENCY_LIVE);
 }
-END_TEST
 
-START_TEST(page_that_comes_at_once_is_stored)
+TEST(page_that_comes_at_once_is_stored)
 {
 	begin();
 	latency_arrived(&latency, START + 1 * MS, TARGET + RATE / 10 - 1);
@@ -67,18 +67,16 @@ START_TEST(page_that_comes_at_once_is_stored)
 	latency_arrived(&latency, START + 1 * MS, TARGET + RATE / 10 + 100);
 	ck_assert_int_eq(latency.kind, LATENCY_STORED);
 }
-END_TEST
 
-START_TEST(stored_stays_stored)
+TEST(stored_stays_stored)
 {
 	begin();
 	latency_arrived(&latency, START, RATE);
 	latency_arrived(&latency, START + 100000 * MS, RATE + 1);
 	ck_assert_int_eq(latency.kind, LATENCY_STORED);
 }
-END_TEST
 
-START_TEST(page_that_stalled_and_caught_up_is_live)
+TEST(page_that_stalled_and_caught_up_is_live)
 {
 	begin();
 	latency_arrived(&latency, START + 100 * MS, RATE / 10);
@@ -87,9 +85,8 @@ START_TEST(page_that_stalled_and_caught_up_is_live)
 	latency_arrived(&latency, START + 2000 * MS, RATE * 2);
 	ck_assert_int_eq(latency.kind, LATENCY_LIVE);
 }
-END_TEST
 
-START_TEST(file_over_a_slow_link_is_known_when_the_link_recovers)
+TEST(file_over_a_slow_link_is_known_when_the_link_recovers)
 {
 	begin();
 	latency_arrived(&latency, START + 2500 * MS, RATE);
@@ -97,9 +94,8 @@ START_TEST(file_over_a_slow_link_is_known_when_the_link_recovers)
 	latency_arrived(&latency, START + 2600 * MS, RATE * 4);
 	ck_assert_int_eq(latency.kind, LATENCY_STORED);
 }
-END_TEST
 
-START_TEST(clock_that_is_fast_is_not_taken_for_a_file_in_thirty_days)
+TEST(clock_that_is_fast_is_not_taken_for_a_file_in_thirty_days)
 {
 	const uint64_t day_usec = UINT64_C(86400) * 1000 * MS;
 
@@ -114,26 +110,23 @@ START_TEST(clock_that_is_fast_is_not_taken_for_a_file_in_thirty_days)
 	}
 	ck_assert_uint_gt(usec_to_frames(30 * day_usec, RATE), UINT32_MAX);
 }
-END_TEST
 
 /* --- the excess --- */
 
-START_TEST(page_in_time_drops_nothing)
+TEST(page_in_time_drops_nothing)
 {
 	begin();
 	ck_assert_uint_eq(live(START, 60, 0, TARGET), 0);
 	ck_assert_uint_eq(live(START + 60000 * MS, 60, 0, TARGET + PERIOD), 0);
 }
-END_TEST
 
-START_TEST(nothing_is_dropped_before_it_is_known_to_be_live)
+TEST(nothing_is_dropped_before_it_is_known_to_be_live)
 {
 	begin();
 	ck_assert_uint_eq(live(START, 1.9, 0, 10 * TARGET), 0);
 }
-END_TEST
 
-START_TEST(late_live_page_drops_the_whole_excess)
+TEST(late_live_page_drops_the_whole_excess)
 {
 	begin();
 	live(START, 3, 0, TARGET);
@@ -141,17 +134,15 @@ START_TEST(late_live_page_drops_the_whole_excess)
 	latency_restart(&latency);
 	ck_assert_uint_eq(live(START + 4000 * MS, 1, 0, TARGET), 0);
 }
-END_TEST
 
-START_TEST(stored_page_drops_nothing)
+TEST(stored_page_drops_nothing)
 {
 	begin();
 	latency_arrived(&latency, START, RATE);
 	ck_assert_uint_eq(live(START, 10, 0, 100 * TARGET), 0);
 }
-END_TEST
 
-START_TEST(passing_jam_drops_nothing)
+TEST(passing_jam_drops_nothing)
 {
 	begin();
 	live(START, 3, 0, TARGET);
@@ -159,9 +150,8 @@ START_TEST(passing_jam_drops_nothing)
 	ck_assert_uint_eq(live(START + 3000 * MS, 0.2, 0, 2 * TARGET), 0);
 	ck_assert_uint_eq(live(START + 3200 * MS, 1, 0, TARGET), 0);
 }
-END_TEST
 
-START_TEST(smallest_of_a_while_counts)
+TEST(smallest_of_a_while_counts)
 {
 	uint64_t now = START;
 
@@ -175,9 +165,8 @@ START_TEST(smallest_of_a_while_counts)
 	ck_assert_uint_eq(
 	    latency_excess(&latency, now + 400 * MS, TARGET + 9000), 5000);
 }
-END_TEST
 
-START_TEST(process_that_was_stopped_begins_anew)
+TEST(process_that_was_stopped_begins_anew)
 {
 	begin();
 	live(START, 3, 0, TARGET);
@@ -187,9 +176,8 @@ START_TEST(process_that_was_stopped_begins_anew)
 	ck_assert_uint_eq(
 	    latency_excess(&latency, START + 9100 * MS, 9 * TARGET), 0);
 }
-END_TEST
 
-START_TEST(chunks_of_a_second_are_no_reason_to_drop)
+TEST(chunks_of_a_second_are_no_reason_to_drop)
 {
 	begin();
 	for (uint64_t second = 1; second <= 60; second++) {
@@ -200,9 +188,8 @@ START_TEST(chunks_of_a_second_are_no_reason_to_drop)
 	}
 	ck_assert_int_eq(latency.kind, LATENCY_LIVE);
 }
-END_TEST
 
-START_TEST(late_page_in_chunks_of_a_second_drops_the_excess)
+TEST(late_page_in_chunks_of_a_second_drops_the_excess)
 {
 	uint64_t excess = 0;
 
@@ -215,12 +202,11 @@ START_TEST(late_page_in_chunks_of_a_second_drops_the_excess)
 	}
 	ck_assert_uint_eq(excess, 9000);
 }
-END_TEST
 
 /* The sender's clock is fast by 100 ppm: what it gains is dropped now and
  * then, and the page never stays late. Thirty days, counters far beyond 32
  * bits. */
-START_TEST(drift_is_dropped_piece_by_piece_for_thirty_days)
+TEST(drift_is_dropped_piece_by_piece_for_thirty_days)
 {
 	const uint64_t days = 30, step_usec = 50 * MS;
 	const uint64_t steps = days * 86400 * 20;
@@ -250,54 +236,12 @@ START_TEST(drift_is_dropped_piece_by_piece_for_thirty_days)
 	ck_assert_uint_le(dropped, 12500000);
 	ck_assert_uint_le(drops, dropped / PERIOD);
 }
-END_TEST
 
-START_TEST(longest_formats_do_not_overflow)
+TEST(longest_formats_do_not_overflow)
 {
 	const uint64_t year_usec = UINT64_C(365) * 86400 * 1000 * MS;
 
 	latency_init(&latency, 384000, UINT32_MAX, UINT32_MAX, 0);
 	latency_arrived(&latency, 100 * year_usec, UINT64_C(1) << 50);
 	ck_assert_int_eq(latency.kind, LATENCY_LIVE);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("latency");
-	TCase *kind = tcase_create("kind"), *excess = tcase_create("excess");
-	SRunner *runner;
-	int failed;
-
-	tcase_add_test(kind, nothing_is_known_at_first);
-	tcase_add_test(kind,
-		       page_at_the_pace_of_speech_is_live_after_two_seconds);
-	tcase_add_test(kind, page_that_comes_at_once_is_stored);
-	tcase_add_test(kind, stored_stays_stored);
-	tcase_add_test(kind, page_that_stalled_and_caught_up_is_live);
-	tcase_add_test(kind,
-		       file_over_a_slow_link_is_known_when_the_link_recovers);
-	tcase_add_test(
-	    kind, clock_that_is_fast_is_not_taken_for_a_file_in_thirty_days);
-	tcase_add_test(excess, page_in_time_drops_nothing);
-	tcase_add_test(excess,
-		       nothing_is_dropped_before_it_is_known_to_be_live);
-	tcase_add_test(excess, late_live_page_drops_the_whole_excess);
-	tcase_add_test(excess, stored_page_drops_nothing);
-	tcase_add_test(excess, passing_jam_drops_nothing);
-	tcase_add_test(excess, smallest_of_a_while_counts);
-	tcase_add_test(excess, process_that_was_stopped_begins_anew);
-	tcase_add_test(excess, chunks_of_a_second_are_no_reason_to_drop);
-	tcase_add_test(excess,
-		       late_page_in_chunks_of_a_second_drops_the_excess);
-	tcase_add_test(excess, drift_is_dropped_piece_by_piece_for_thirty_days);
-	tcase_add_test(excess, longest_formats_do_not_overflow);
-	tcase_set_timeout(excess, 60);
-	suite_add_tcase(suite, kind);
-	suite_add_tcase(suite, excess);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

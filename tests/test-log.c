@@ -2,7 +2,6 @@
  * What reaches stderr: one line, and nothing that a terminal would obey. */
 #include "base/log.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "test.h"
 
 #define PREFIX "test-log: "
 
@@ -42,14 +42,15 @@ static void check_text(const char *text, const char *expected)
 	ck_assert_str_eq(out, line);
 }
 
-START_TEST(message_is_a_line_with_the_programs_name)
+TIME_LIMIT(60);
+
+TEST(message_is_a_line_with_the_programs_name)
 {
 	check_text("Page 1 begins", "Page 1 begins");
 	check_text("", "");
 }
-END_TEST
 
-START_TEST(control_characters_are_replaced)
+TEST(control_characters_are_replaced)
 {
 	check_text("a\nb\rc\td", "a?b?c?d");
 	check_text("\x1b[31mred\x7f\a", "?[31mred??");
@@ -61,9 +62,8 @@ START_TEST(control_characters_are_replaced)
 		   "31m\x85",
 		   "?31m?");
 }
-END_TEST
 
-START_TEST(other_characters_stay)
+TEST(other_characters_stay)
 {
 	static const char *const texts[] = {
 	    "Büro, кухня, 会議室 \xf0\x9f\x94\x8a",
@@ -74,9 +74,8 @@ START_TEST(other_characters_stay)
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		check_text(texts[i], texts[i]);
 }
-END_TEST
 
-START_TEST(what_is_not_utf8_is_replaced)
+TEST(what_is_not_utf8_is_replaced)
 {
 	static const struct {
 		const char *text, *expected;
@@ -98,7 +97,6 @@ START_TEST(what_is_not_utf8_is_replaced)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
 		check_text(cases[i].text, cases[i].expected);
 }
-END_TEST
 
 static bool is_printable(const char *out, size_t size)
 {
@@ -110,7 +108,7 @@ static bool is_printable(const char *out, size_t size)
 }
 
 /* Whatever follows on first bytes of each kind. */
-START_TEST(no_control_character_gets_through)
+TEST(no_control_character_gets_through)
 {
 	static const char firsts[] = "\x1b"
 				     "A\x9b\xc2\xdf\xe0\xed\xf0\xf4\xff";
@@ -132,9 +130,8 @@ START_TEST(no_control_character_gets_through)
 			ck_assert(is_printable(out, size));
 		}
 }
-END_TEST
 
-START_TEST(long_message_is_one_shorter_line)
+TEST(long_message_is_one_shorter_line)
 {
 	char text[3000], out[4096];
 	size_t size;
@@ -151,9 +148,8 @@ START_TEST(long_message_is_one_shorter_line)
 		ck_assert_int_ne(out[size - 2], '\xc3');
 	}
 }
-END_TEST
 
-START_TEST(level_decides_and_errno_stays)
+TEST(level_decides_and_errno_stays)
 {
 	char out[4096];
 
@@ -167,9 +163,8 @@ START_TEST(level_decides_and_errno_stays)
 	ck_assert_int_eq(errno, EXDEV);
 	log_set_level(LOG_INFO);
 }
-END_TEST
 
-START_TEST(journal_gets_the_level)
+TEST(journal_gets_the_level)
 {
 	char out[4096], stream[64];
 	_cleanup_close_ int memory = memfd_create("journal", MFD_CLOEXEC);
@@ -190,29 +185,4 @@ START_TEST(journal_gets_the_level)
 	ck_assert_str_eq(out, "<4>two?lines\n");
 	check_text("no journal", "no journal");
 	unsetenv("JOURNAL_STREAM");
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("log");
-	TCase *tcase = tcase_create("log");
-	SRunner *runner;
-	int failed;
-
-	tcase_set_timeout(tcase, 60);
-	tcase_add_test(tcase, message_is_a_line_with_the_programs_name);
-	tcase_add_test(tcase, control_characters_are_replaced);
-	tcase_add_test(tcase, other_characters_stay);
-	tcase_add_test(tcase, what_is_not_utf8_is_replaced);
-	tcase_add_test(tcase, no_control_character_gets_through);
-	tcase_add_test(tcase, long_message_is_one_shorter_line);
-	tcase_add_test(tcase, level_decides_and_errno_stays);
-	tcase_add_test(tcase, journal_gets_the_level);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -2,12 +2,12 @@
  * The client's line on a terminal, byte for byte. */
 #include "client/meter.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "capture.h"
+#include "test.h"
 
 enum { TEXT_SIZE = 4096 };
 
@@ -25,7 +25,7 @@ static void draw(const struct meter_reading *reading, char text[TEXT_SIZE])
 	capture_end(capture, text, TEXT_SIZE);
 }
 
-START_TEST(silence_is_an_empty_bar)
+TEST(silence_is_an_empty_bar)
 {
 	char text[TEXT_SIZE];
 
@@ -35,9 +35,8 @@ START_TEST(silence_is_an_empty_bar)
 			       "-99.0 dBFS  buffer    0 ms  latency    0 ms  "
 			       "buffering" END);
 }
-END_TEST
 
-START_TEST(full_scale_is_a_full_bar)
+TEST(full_scale_is_a_full_bar)
 {
 	const struct meter_reading reading = {
 	    .what = "playing",
@@ -54,9 +53,8 @@ START_TEST(full_scale_is_a_full_bar)
 			       "0.0 dBFS  buffer  123 ms  latency  100 ms  "
 			       "playing" END);
 }
-END_TEST
 
-START_TEST(level_never_moves_what_comes_after_it)
+TEST(level_never_moves_what_comes_after_it)
 {
 	struct meter_reading reading = quiet;
 	char text[TEXT_SIZE];
@@ -70,9 +68,8 @@ START_TEST(level_never_moves_what_comes_after_it)
 		ck_assert_uint_eq(strlen(text), length);
 	}
 }
-END_TEST
 
-START_TEST(half_of_the_scale_is_half_of_the_bar)
+TEST(half_of_the_scale_is_half_of_the_bar)
 {
 	const struct meter_reading reading = {
 	    .what = "playing", .peak = 0.0316228 /* -30 of -60 dBFS */};
@@ -82,9 +79,8 @@ START_TEST(half_of_the_scale_is_half_of_the_bar)
 	ck_assert_ptr_nonnull(
 	    strstr(text, "[###############---------------] -30.0 dBFS"));
 }
-END_TEST
 
-START_TEST(long_pages_and_big_buffers_stay_one_line)
+TEST(long_pages_and_big_buffers_stay_one_line)
 {
 	const struct meter_reading reading = {
 	    .what = "waiting for the hook",
@@ -101,9 +97,8 @@ START_TEST(long_pages_and_big_buffers_stay_one_line)
 	ck_assert_ptr_nonnull(strstr(text, "buffer 1000000 ms"));
 	ck_assert_ptr_nonnull(strstr(text, "waiting for the hook" END));
 }
-END_TEST
 
-START_TEST(clearing_empties_the_line)
+TEST(clearing_empties_the_line)
 {
 	struct capture capture = capture_begin(STDOUT_FILENO);
 	char text[TEXT_SIZE];
@@ -112,10 +107,9 @@ START_TEST(clearing_empties_the_line)
 	capture_end(capture, text, sizeof(text));
 	ck_assert_str_eq(text, "\r\033[K");
 }
-END_TEST
 
 /* Nothing of a line may wait in stdio's buffer for the next one. */
-START_TEST(lines_are_there_at_once)
+TEST(lines_are_there_at_once)
 {
 	struct capture capture = capture_begin(STDOUT_FILENO);
 	char text[TEXT_SIZE];
@@ -129,27 +123,4 @@ START_TEST(lines_are_there_at_once)
 	ck_assert_uint_eq((size_t)cleared.st_size, strlen(text));
 	ck_assert_uint_eq((size_t)drawn.st_size,
 			  strlen(text) - strlen("\r\033[K"));
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("meter");
-	TCase *tc = tcase_create("meter");
-	SRunner *runner;
-	int failed;
-
-	tcase_add_test(tc, silence_is_an_empty_bar);
-	tcase_add_test(tc, full_scale_is_a_full_bar);
-	tcase_add_test(tc, level_never_moves_what_comes_after_it);
-	tcase_add_test(tc, half_of_the_scale_is_half_of_the_bar);
-	tcase_add_test(tc, long_pages_and_big_buffers_stay_one_line);
-	tcase_add_test(tc, clearing_empties_the_line);
-	tcase_add_test(tc, lines_are_there_at_once);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -2,7 +2,6 @@
  * The microphone of the virtual card as a source. */
 #include "audio/microphone.h"
 
-#include <check.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -10,6 +9,7 @@
 
 #include "base/util.h"
 #include "card.h"
+#include "test.h"
 
 enum { PATIENCE_MS = 30000, CHUNK = 256, FRAMES = 1 << 20 };
 
@@ -32,6 +32,8 @@ static void teardown(void)
 	source = source_free(source);
 	card_teardown();
 }
+
+FIXTURE(setup, teardown);
 
 static void wait_readable(void)
 {
@@ -68,7 +70,7 @@ static void start(const struct microphone_config *wish,
 	ck_assert_int_eq(next_message(first), 1);
 }
 
-START_TEST(every_chunk_comes_once_and_in_order)
+TEST(every_chunk_comes_once_and_in_order)
 {
 	struct source_message message;
 	uint32_t expected = 0, count;
@@ -95,9 +97,8 @@ START_TEST(every_chunk_comes_once_and_in_order)
 		expected += count;
 	}
 }
-END_TEST
 
-START_TEST(an_overrun_is_a_gap_of_its_length)
+TEST(an_overrun_is_a_gap_of_its_length)
 {
 	struct source_message message;
 	const uint32_t *frames = (const uint32_t *)(void *)heard;
@@ -121,9 +122,8 @@ START_TEST(an_overrun_is_a_gap_of_its_length)
 	ck_assert_uint_le(frames[0], next + CHUNK);
 	ck_assert_uint_ge(frames[0] + CHUNK, next);
 }
-END_TEST
 
-START_TEST(a_missing_card_is_named_with_a_reason)
+TEST(a_missing_card_is_named_with_a_reason)
 {
 	struct source_message message;
 
@@ -135,9 +135,8 @@ START_TEST(a_missing_card_is_named_with_a_reason)
 	ck_assert_ptr_nonnull(strstr(message.u.ended.reason, strerror(ENODEV)));
 	ck_assert_int_eq(next_message(&message), 0);
 }
-END_TEST
 
-START_TEST(a_busy_card_is_named_with_a_reason)
+TEST(a_busy_card_is_named_with_a_reason)
 {
 	struct source_message message;
 
@@ -146,9 +145,8 @@ START_TEST(a_busy_card_is_named_with_a_reason)
 	ck_assert_int_eq(message.type, SOURCE_ENDED);
 	ck_assert_int_eq(message.u.ended.error, -EBUSY);
 }
-END_TEST
 
-START_TEST(a_card_that_is_unplugged_ends_it)
+TEST(a_card_that_is_unplugged_ends_it)
 {
 	struct source_message message;
 
@@ -161,9 +159,8 @@ START_TEST(a_card_that_is_unplugged_ends_it)
 	ck_assert_int_lt(message.u.ended.error, 0);
 	ck_assert_ptr_nonnull(strstr(message.u.ended.reason, "'card'"));
 }
-END_TEST
 
-START_TEST(a_card_that_stands_still_is_left)
+TEST(a_card_that_stands_still_is_left)
 {
 	struct source_message message;
 
@@ -175,9 +172,8 @@ START_TEST(a_card_that_stands_still_is_left)
 	while (message.type != SOURCE_ENDED);
 	ck_assert_int_lt(message.u.ended.error, 0);
 }
-END_TEST
 
-START_TEST(stopping_closes_the_card)
+TEST(stopping_closes_the_card)
 {
 	struct source_message message;
 
@@ -187,9 +183,8 @@ START_TEST(stopping_closes_the_card)
 	start(&config, &message);
 	ck_assert_int_eq(message.type, SOURCE_OPENED);
 }
-END_TEST
 
-START_TEST(the_name_of_the_device_may_go_meanwhile)
+TEST(the_name_of_the_device_may_go_meanwhile)
 {
 	struct source_message message;
 	struct microphone_config wish = config;
@@ -200,30 +195,4 @@ START_TEST(the_name_of_the_device_may_go_meanwhile)
 	memset(name, 'x', sizeof(name) - 1);
 	ck_assert_int_eq(next_message(&message), 1);
 	ck_assert_int_eq(message.type, SOURCE_OPENED);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("microphone");
-	TCase *tests = tcase_create("microphone");
-	SRunner *runner;
-	int failures;
-
-	tcase_add_checked_fixture(tests, setup, teardown);
-	tcase_set_timeout(tests, 120);
-	tcase_add_test(tests, every_chunk_comes_once_and_in_order);
-	tcase_add_test(tests, an_overrun_is_a_gap_of_its_length);
-	tcase_add_test(tests, a_missing_card_is_named_with_a_reason);
-	tcase_add_test(tests, a_busy_card_is_named_with_a_reason);
-	tcase_add_test(tests, a_card_that_is_unplugged_ends_it);
-	tcase_add_test(tests, a_card_that_stands_still_is_left);
-	tcase_add_test(tests, stopping_closes_the_card);
-	tcase_add_test(tests, the_name_of_the_device_may_go_meanwhile);
-	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures == 0 ? 0 : 1;
 }

@@ -3,7 +3,6 @@
  * are looked at as the next client finds them. */
 #include "client/mixer.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -16,6 +15,7 @@
 #include "base/util.h"
 #include "capture.h"
 #include "folder.h"
+#include "test.h"
 
 #define OLD "30 70\n"
 #define NOTE                                                                   \
@@ -72,7 +72,7 @@ static void write_conf(void)
 		"ctl.!hw { @args [ CARD ] @args.CARD { type string }\n"
 		"type vctl file { @func concat strings [ \"%s/card-\" $CARD ] "
 		"} }\n",
-		getenv("BUILDDIR"), folder, folder);
+		test_environment("BUILDDIR"), folder, folder);
 	ck_assert_int_eq(fclose(f), 0);
 }
 
@@ -110,6 +110,9 @@ static void teardown(void)
 	folder_teardown();
 }
 
+FIXTURE(setup, teardown);
+TIME_LIMIT(60);
+
 static void new_mixer(const char *device, const char *element)
 {
 	mixer = mixer_free(mixer);
@@ -140,7 +143,7 @@ static void crash_while_it_is(unsigned percent)
 
 /* --- a page --- */
 
-START_TEST(volume_is_set_and_put_back)
+TEST(volume_is_set_and_put_back)
 {
 	mixer_set(mixer, 50);
 	check_volume("100 100\n");
@@ -153,9 +156,8 @@ START_TEST(volume_is_set_and_put_back)
 	check_volume(OLD);
 	ck_assert(!exists("state/volume-default-Master-0"));
 }
-END_TEST
 
-START_TEST(percent_is_of_the_whole_range)
+TEST_LOOP(percent_is_of_the_whole_range, 0, 5)
 {
 	static const struct {
 		unsigned percent;
@@ -170,9 +172,8 @@ START_TEST(percent_is_of_the_whole_range)
 	mixer_restore(mixer);
 	check_volume(OLD);
 }
-END_TEST
 
-START_TEST(note_is_private_locked_and_complete)
+TEST(note_is_private_locked_and_complete)
 {
 	const char *name = "state/volume-default-Master-0";
 	struct stat st;
@@ -188,9 +189,8 @@ START_TEST(note_is_private_locked_and_complete)
 	ck_assert_int_eq(errno, EWOULDBLOCK);
 	close(fd);
 }
-END_TEST
 
-START_TEST(volume_of_a_page_is_set_once)
+TEST(volume_of_a_page_is_set_once)
 {
 	mixer_set(mixer, 50);
 	/* Somebody turned it down meanwhile. */
@@ -200,9 +200,8 @@ START_TEST(volume_of_a_page_is_set_once)
 	mixer_restore(mixer);
 	check_volume(OLD);
 }
-END_TEST
 
-START_TEST(what_was_not_set_is_not_put_back)
+TEST(what_was_not_set_is_not_put_back)
 {
 	mixer_restore(mixer);
 	check_volume(OLD);
@@ -213,9 +212,8 @@ START_TEST(what_was_not_set_is_not_put_back)
 	mixer = mixer_free(mixer);
 	check_volume("10 20\n");
 }
-END_TEST
 
-START_TEST(free_puts_the_volume_back)
+TEST(free_puts_the_volume_back)
 {
 	mixer_set(mixer, 100);
 	check_volume("200 200\n");
@@ -225,11 +223,10 @@ START_TEST(free_puts_the_volume_back)
 	ck_assert(!exists("state/volume-default-Master-0"));
 	ck_assert_ptr_null(mixer_free(NULL));
 }
-END_TEST
 
 /* --- which card, which control --- */
 
-START_TEST(card_is_that_of_the_device)
+TEST_LOOP(card_is_that_of_the_device, 0, 6)
 {
 	static const struct {
 		const char *device, *file;
@@ -249,9 +246,8 @@ START_TEST(card_is_that_of_the_device)
 	mixer_restore(mixer);
 	ck_assert_str_eq(read_file(cases[_i].file), "1 2\n");
 }
-END_TEST
 
-START_TEST(names_of_any_length_are_harmless)
+TEST(names_of_any_length_are_harmless)
 {
 	char name[1000];
 
@@ -263,17 +259,15 @@ START_TEST(names_of_any_length_are_harmless)
 	mixer_restore(mixer);
 	check_volume(OLD);
 }
-END_TEST
 
-START_TEST(control_that_was_named_is_taken)
+TEST(control_that_was_named_is_taken)
 {
 	new_mixer("default", "Master");
 	mixer_set(mixer, 50);
 	check_volume("100 100\n");
 }
-END_TEST
 
-START_TEST(control_that_is_missing_is_told_of_once)
+TEST(control_that_is_missing_is_told_of_once)
 {
 	char text[TEXT_SIZE];
 	struct capture capture;
@@ -291,11 +285,10 @@ START_TEST(control_that_is_missing_is_told_of_once)
 	check_volume(OLD);
 	ck_assert(!exists("state"));
 }
-END_TEST
 
 /* --- what can go wrong --- */
 
-START_TEST(missing_card_is_told_of_once_until_it_works)
+TEST(missing_card_is_told_of_once_until_it_works)
 {
 	char text[TEXT_SIZE];
 	struct capture capture;
@@ -316,9 +309,8 @@ START_TEST(missing_card_is_told_of_once_until_it_works)
 		ck_assert_int_eq(unlink(path_of("card-default")), 0);
 	}
 }
-END_TEST
 
-START_TEST(volume_that_cannot_be_noted_is_not_touched)
+TEST(volume_that_cannot_be_noted_is_not_touched)
 {
 	char text[TEXT_SIZE];
 	struct capture capture;
@@ -334,9 +326,8 @@ START_TEST(volume_that_cannot_be_noted_is_not_touched)
 	mixer_set(mixer, 50);
 	check_volume("100 100\n");
 }
-END_TEST
 
-START_TEST(another_client_keeps_its_volume)
+TEST(another_client_keeps_its_volume)
 {
 	struct mixer *other;
 
@@ -350,9 +341,8 @@ START_TEST(another_client_keeps_its_volume)
 	mixer_free(other);
 	check_volume(OLD);
 }
-END_TEST
 
-START_TEST(card_that_went_gets_its_volume_when_it_is_back)
+TEST(card_that_went_gets_its_volume_when_it_is_back)
 {
 	mixer_set(mixer, 50);
 	ck_assert_int_eq(unlink(path_of("card-default")), 0);
@@ -364,11 +354,10 @@ START_TEST(card_that_went_gets_its_volume_when_it_is_back)
 	check_volume(OLD);
 	ck_assert(!exists("state/volume-default-Master-0"));
 }
-END_TEST
 
 /* --- after a crash --- */
 
-START_TEST(next_client_puts_back_what_a_crash_left)
+TEST(next_client_puts_back_what_a_crash_left)
 {
 	char text[TEXT_SIZE];
 	struct capture capture;
@@ -384,9 +373,8 @@ START_TEST(next_client_puts_back_what_a_crash_left)
 	check_volume(OLD);
 	ck_assert(!exists("state/volume-default-Master-0"));
 }
-END_TEST
 
-START_TEST(page_after_a_crash_goes_back_to_the_first_volume)
+TEST(page_after_a_crash_goes_back_to_the_first_volume)
 {
 	crash_while_it_is(50);
 	mixer_set(mixer, 10);
@@ -394,9 +382,8 @@ START_TEST(page_after_a_crash_goes_back_to_the_first_volume)
 	mixer_restore(mixer);
 	check_volume(OLD);
 }
-END_TEST
 
-START_TEST(note_of_any_length_but_its_own_is_no_note)
+TEST(note_of_any_length_but_its_own_is_no_note)
 {
 	char text[] = NOTE;
 
@@ -414,9 +401,8 @@ START_TEST(note_of_any_length_but_its_own_is_no_note)
 	mixer_restore_left_over();
 	check_volume(OLD);
 }
-END_TEST
 
-START_TEST(nonsense_in_a_note_is_removed)
+TEST_LOOP(nonsense_in_a_note_is_removed, 0, 10)
 {
 	static const char first[] = "alsa-intercom volume 1\ndefault\nMaster\n";
 	static const char *const rests[] = {
@@ -439,9 +425,8 @@ START_TEST(nonsense_in_a_note_is_removed)
 	check_volume(OLD);
 	ck_assert(!exists("state/volume-x"));
 }
-END_TEST
 
-START_TEST(only_notes_are_looked_at)
+TEST(only_notes_are_looked_at)
 {
 	write_note("state/notes", NOTE);
 	write_file("card-default", "1 2\n");
@@ -455,7 +440,6 @@ START_TEST(only_notes_are_looked_at)
 	mixer_restore_left_over();
 	check_volume("1 2\n");
 }
-END_TEST
 
 /* --- where notes are --- */
 
@@ -476,7 +460,7 @@ static void check_note_in(const char *directory)
 	}
 }
 
-START_TEST(notes_are_in_the_first_state_directory)
+TEST(notes_are_in_the_first_state_directory)
 {
 	char list[2 * PATH_MAX];
 
@@ -485,18 +469,16 @@ START_TEST(notes_are_in_the_first_state_directory)
 	setenv("XDG_STATE_HOME", path_of("xdg"), 1);
 	check_note_in("a/b");
 }
-END_TEST
 
-START_TEST(notes_are_in_the_state_home)
+TEST(notes_are_in_the_state_home)
 {
 	setenv("STATE_DIRECTORY", "", 1);
 	setenv("XDG_STATE_HOME", path_of("xdg"), 1);
 	setenv("HOME", path_of("home"), 1);
 	check_note_in("xdg/alsa-intercom");
 }
-END_TEST
 
-START_TEST(notes_are_at_home)
+TEST(notes_are_at_home)
 {
 	unsetenv("STATE_DIRECTORY");
 	/* One that is not absolute does not count. */
@@ -504,9 +486,8 @@ START_TEST(notes_are_at_home)
 	setenv("HOME", path_of("home"), 1);
 	check_note_in("home/.local/state/alsa-intercom");
 }
-END_TEST
 
-START_TEST(without_a_home_the_volume_is_not_touched)
+TEST(without_a_home_the_volume_is_not_touched)
 {
 	unsetenv("STATE_DIRECTORY");
 	unsetenv("XDG_STATE_HOME");
@@ -515,68 +496,4 @@ START_TEST(without_a_home_the_volume_is_not_touched)
 	check_volume(OLD);
 	mixer_restore_left_over();
 	check_volume(OLD);
-}
-END_TEST
-
-static TCase *page_case(void)
-{
-	TCase *tc = tcase_create("page");
-
-	tcase_add_test(tc, volume_is_set_and_put_back);
-	tcase_add_loop_test(tc, percent_is_of_the_whole_range, 0, 5);
-	tcase_add_test(tc, note_is_private_locked_and_complete);
-	tcase_add_test(tc, volume_of_a_page_is_set_once);
-	tcase_add_test(tc, what_was_not_set_is_not_put_back);
-	tcase_add_test(tc, free_puts_the_volume_back);
-	tcase_add_loop_test(tc, card_is_that_of_the_device, 0, 6);
-	tcase_add_test(tc, names_of_any_length_are_harmless);
-	tcase_add_test(tc, control_that_was_named_is_taken);
-	tcase_add_test(tc, control_that_is_missing_is_told_of_once);
-	return tc;
-}
-
-static TCase *fault_case(void)
-{
-	TCase *tc = tcase_create("fault");
-
-	tcase_add_test(tc, missing_card_is_told_of_once_until_it_works);
-	tcase_add_test(tc, volume_that_cannot_be_noted_is_not_touched);
-	tcase_add_test(tc, another_client_keeps_its_volume);
-	tcase_add_test(tc, card_that_went_gets_its_volume_when_it_is_back);
-	tcase_add_test(tc, next_client_puts_back_what_a_crash_left);
-	tcase_add_test(tc, page_after_a_crash_goes_back_to_the_first_volume);
-	tcase_add_test(tc, note_of_any_length_but_its_own_is_no_note);
-	tcase_add_loop_test(tc, nonsense_in_a_note_is_removed, 0, 10);
-	tcase_add_test(tc, only_notes_are_looked_at);
-	tcase_add_test(tc, notes_are_in_the_first_state_directory);
-	tcase_add_test(tc, notes_are_in_the_state_home);
-	tcase_add_test(tc, notes_are_at_home);
-	tcase_add_test(tc, without_a_home_the_volume_is_not_touched);
-	return tc;
-}
-
-static void add_case(Suite *suite, TCase *tc)
-{
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 60);
-	suite_add_tcase(suite, tc);
-}
-
-int main(void)
-{
-	Suite *suite = suite_create("mixer");
-	SRunner *runner;
-	int failed;
-
-	if (!getenv("BUILDDIR")) {
-		fprintf(stderr, "BUILDDIR must be where vctl.so is\n");
-		return EXIT_FAILURE;
-	}
-	add_case(suite, page_case());
-	add_case(suite, fault_case());
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

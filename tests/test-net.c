@@ -3,7 +3,6 @@
 #include "wire/net.h"
 
 #include <arpa/inet.h>
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "test.h"
 
 enum { PATIENCE_MS = 30000 };
 
@@ -40,7 +40,7 @@ static void check_listen(const char *text, const char *zone, const char *host,
 	ck_assert_str_eq(endpoint.port, port);
 }
 
-START_TEST(servers_are_named_with_and_without_a_port)
+TEST(servers_are_named_with_and_without_a_port)
 {
 	check_endpoint("reception", "reception", "2348");
 	check_endpoint("reception:2349", "reception", "2349");
@@ -50,9 +50,8 @@ START_TEST(servers_are_named_with_and_without_a_port)
 	check_endpoint("2001:db8::1", "2001:db8::1", "2348");
 	check_endpoint("reception:http", "reception", "http");
 }
-END_TEST
 
-START_TEST(what_names_no_server_is_refused_in_words)
+TEST(what_names_no_server_is_refused_in_words)
 {
 	static const char *const wrong[] = {
 	    "",		  ":2348",	   "host:",	   "host:0",
@@ -74,9 +73,8 @@ START_TEST(what_names_no_server_is_refused_in_words)
 	ck_assert_int_eq(net_parse_endpoint(&endpoint, name, &problem),
 			 -EINVAL);
 }
-END_TEST
 
-START_TEST(listeners_have_a_zone_an_address_and_a_port)
+TEST(listeners_have_a_zone_an_address_and_a_port)
 {
 	check_listen("2348", "all", "", "2348");
 	check_listen("lobby=2349", "lobby", "", "2349");
@@ -84,9 +82,8 @@ START_TEST(listeners_have_a_zone_an_address_and_a_port)
 	check_listen("yard=[::1]:2350", "yard", "::1", "2350");
 	check_listen("a.b_c-D9=localhost:0", "a.b_c-D9", "localhost", "0");
 }
-END_TEST
 
-START_TEST(what_is_no_listener_is_refused_in_words)
+TEST(what_is_no_listener_is_refused_in_words)
 {
 	static const char *const wrong[] = {
 	    "",		 "=2348",	   "lobby=", "a b=1",
@@ -103,9 +100,8 @@ START_TEST(what_is_no_listener_is_refused_in_words)
 		ck_assert_ptr_nonnull(problem);
 	}
 }
-END_TEST
 
-START_TEST(zone_names_are_plain)
+TEST(zone_names_are_plain)
 {
 	char longest[NET_ZONE_SIZE + 1];
 
@@ -122,7 +118,6 @@ START_TEST(zone_names_are_plain)
 	longest[NET_ZONE_SIZE] = '\0';
 	ck_assert(!net_zone_name_valid(longest));
 }
-END_TEST
 
 /* --- sockets --- */
 
@@ -170,7 +165,7 @@ static int number(int fd, int level, int option)
 	return value;
 }
 
-START_TEST(a_listener_accepts_and_never_blocks)
+TEST(a_listener_accepts_and_never_blocks)
 {
 	int fds[NET_LISTENERS_MAX], client, accepted;
 	struct sockaddr_in address;
@@ -196,9 +191,8 @@ START_TEST(a_listener_accepts_and_never_blocks)
 	close(client);
 	close(fds[0]);
 }
-END_TEST
 
-START_TEST(a_port_that_is_taken_is_an_error_that_leaves_nothing_open)
+TEST(a_port_that_is_taken_is_an_error_that_leaves_nothing_open)
 {
 	int fds[NET_LISTENERS_MAX], others[NET_LISTENERS_MAX], before, r;
 
@@ -214,9 +208,8 @@ START_TEST(a_port_that_is_taken_is_an_error_that_leaves_nothing_open)
 	close(before);
 	close(fds[0]);
 }
-END_TEST
 
-START_TEST(a_host_that_nobody_knows_is_an_error_in_words)
+TEST(a_host_that_nobody_knows_is_an_error_in_words)
 {
 	int fds[NET_LISTENERS_MAX], r;
 	struct addrinfo *list;
@@ -228,9 +221,8 @@ START_TEST(a_host_that_nobody_knows_is_an_error_in_words)
 	check_endpoint("no-such-host.invalid", "no-such-host.invalid", "2348");
 	ck_assert_int_lt(net_resolve(&endpoint, &list), 0);
 }
-END_TEST
 
-START_TEST(a_refused_connection_says_so)
+TEST(a_refused_connection_says_so)
 {
 	int fds[NET_LISTENERS_MAX], fd;
 	struct sockaddr_in address;
@@ -242,9 +234,8 @@ START_TEST(a_refused_connection_says_so)
 	ck_assert_int_eq(net_connect_result(fd), -ECONNREFUSED);
 	close(fd);
 }
-END_TEST
 
-START_TEST(an_address_is_resolved)
+TEST(an_address_is_resolved)
 {
 	struct addrinfo *list;
 
@@ -255,9 +246,8 @@ START_TEST(an_address_is_resolved)
 			 99);
 	freeaddrinfo(list);
 }
-END_TEST
 
-START_TEST(connections_notice_that_their_peer_is_dead)
+TEST(connections_notice_that_their_peer_is_dead)
 {
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
@@ -280,9 +270,8 @@ START_TEST(connections_notice_that_their_peer_is_dead)
 	net_setup_sender(-1, 1000);
 	net_setup_receiver(-1);
 }
-END_TEST
 
-START_TEST(addresses_are_written_as_they_are_typed)
+TEST(addresses_are_written_as_they_are_typed)
 {
 	struct sockaddr_storage storage;
 	struct sockaddr_in *v4 = (struct sockaddr_in *)&storage;
@@ -311,9 +300,8 @@ START_TEST(addresses_are_written_as_they_are_typed)
 	net_address_name(&storage, name);
 	ck_assert(*name);
 }
-END_TEST
 
-START_TEST(the_limit_of_descriptors_is_raised_to_the_hard_one)
+TEST(the_limit_of_descriptors_is_raised_to_the_hard_one)
 {
 	struct rlimit limit;
 
@@ -323,36 +311,4 @@ START_TEST(the_limit_of_descriptors_is_raised_to_the_hard_one)
 	ck_assert_uint_eq(net_raise_nofile(), limit.rlim_max);
 	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
 	ck_assert_uint_eq(limit.rlim_cur, limit.rlim_max);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("net");
-	TCase *tests = tcase_create("net");
-	SRunner *runner;
-	int failures;
-
-	tcase_set_timeout(tests, 120);
-	tcase_add_test(tests, servers_are_named_with_and_without_a_port);
-	tcase_add_test(tests, what_names_no_server_is_refused_in_words);
-	tcase_add_test(tests, listeners_have_a_zone_an_address_and_a_port);
-	tcase_add_test(tests, what_is_no_listener_is_refused_in_words);
-	tcase_add_test(tests, zone_names_are_plain);
-	tcase_add_test(tests, a_listener_accepts_and_never_blocks);
-	tcase_add_test(
-	    tests, a_port_that_is_taken_is_an_error_that_leaves_nothing_open);
-	tcase_add_test(tests, a_host_that_nobody_knows_is_an_error_in_words);
-	tcase_add_test(tests, a_refused_connection_says_so);
-	tcase_add_test(tests, an_address_is_resolved);
-	tcase_add_test(tests, connections_notice_that_their_peer_is_dead);
-	tcase_add_test(tests, addresses_are_written_as_they_are_typed);
-	tcase_add_test(tests,
-		       the_limit_of_descriptors_is_raised_to_the_hard_one);
-	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures == 0 ? 0 : 1;
 }

@@ -2,13 +2,13 @@
  * Values of options, at their edges and beyond them. */
 #include "base/options.h"
 
-#include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
 #include "capture.h"
+#include "test.h"
 
 static char text[4096]; /* what was logged last */
 
@@ -39,7 +39,7 @@ static void check_quoted(const char *option, const char *value,
 	check_line(text, (const char *const[]){quoted, accepted, NULL});
 }
 
-START_TEST(whole_numbers_within_the_limits_are_taken)
+TEST(whole_numbers_within_the_limits_are_taken)
 {
 	static const struct {
 		const char *text;
@@ -63,14 +63,13 @@ START_TEST(whole_numbers_within_the_limits_are_taken)
 		ck_assert_str_eq(text, "");
 	}
 }
-END_TEST
 
 static const char *const never_numbers[] = {
     "",	   " ",	       " 7",  "7 ", "+7",  "-7",  "-0",
     "0x7", "7k",       "7,5", "7:", "x",   "nan", "inf",
     "7\n", "\xd9\xa7", "0b1", "7-", "--7", "1 2", "'7'"};
 
-START_TEST(what_is_no_whole_number_is_refused_in_words)
+TEST(what_is_no_whole_number_is_refused_in_words)
 {
 	static const char *const others[] = {"7.0", "7.", ".7", "7e0"};
 	uint64_t value = 77;
@@ -88,9 +87,8 @@ START_TEST(what_is_no_whole_number_is_refused_in_words)
 	}
 	ck_assert_uint_eq(value, 77);
 }
-END_TEST
 
-START_TEST(whole_numbers_beyond_the_limits_are_refused_in_words)
+TEST(whole_numbers_beyond_the_limits_are_refused_in_words)
 {
 	static const char *const beyond[] = {
 	    "4",
@@ -109,9 +107,8 @@ START_TEST(whole_numbers_beyond_the_limits_are_refused_in_words)
 	ck_assert_int_eq(integer("5", 5, 100, &value), 0);
 	ck_assert_int_eq(integer("100", 5, 100, &value), 0);
 }
-END_TEST
 
-START_TEST(numbers_within_the_limits_are_taken)
+TEST(numbers_within_the_limits_are_taken)
 {
 	static const struct {
 		const char *text;
@@ -129,9 +126,8 @@ START_TEST(numbers_within_the_limits_are_taken)
 		ck_assert_str_eq(text, "");
 	}
 }
-END_TEST
 
-START_TEST(what_is_no_number_is_refused_in_words)
+TEST(what_is_no_number_is_refused_in_words)
 {
 	static const char *const others[] = {
 	    ".",     "..5",	 "1.2.3", "1e",	    "e1",    "0x10",
@@ -150,9 +146,8 @@ START_TEST(what_is_no_number_is_refused_in_words)
 	}
 	ck_assert_double_eq_tol(value, 77, 1e-12);
 }
-END_TEST
 
-START_TEST(numbers_beyond_the_limits_are_refused_in_words)
+TEST(numbers_beyond_the_limits_are_refused_in_words)
 {
 	double value = 77;
 
@@ -166,7 +161,6 @@ START_TEST(numbers_beyond_the_limits_are_refused_in_words)
 	ck_assert_int_eq(number("0.05", 0.05, 31536000, &value), 0);
 	ck_assert_int_eq(number("31536000", 0.05, 31536000, &value), 0);
 }
-END_TEST
 
 static int choose(const char *value, const char *const *names, unsigned *ret)
 {
@@ -177,7 +171,7 @@ static int choose(const char *value, const char *const *names, unsigned *ret)
 	return r;
 }
 
-START_TEST(choice_is_one_of_the_names)
+TEST(choice_is_one_of_the_names)
 {
 	static const char *const names[] = {"none", "system", "user", NULL};
 	static const char *const others[] = {"",     "non",   "nonee",
@@ -197,9 +191,8 @@ START_TEST(choice_is_one_of_the_names)
 	}
 	ck_assert_uint_eq(choice, 77);
 }
-END_TEST
 
-START_TEST(many_choices_are_cut_and_nothing_else)
+TEST(many_choices_are_cut_and_nothing_else)
 {
 	static const char *const names[] = {
 	    "a-name-of-forty-characters-which-is-long",
@@ -219,39 +212,11 @@ START_TEST(many_choices_are_cut_and_nothing_else)
 	ck_assert_int_eq(choose("x", names, &choice), -EINVAL);
 	check_quoted("--mode", "x", names[0]);
 }
-END_TEST
 
-START_TEST(default_chime_is_the_one_that_was_installed)
+TEST(default_chime_is_the_one_that_was_installed)
 {
 	ck_assert_str_eq(option_chime("default"), CHIME_DEFAULT_PATH);
 	ck_assert_str_eq(option_chime("./default"), "./default");
 	ck_assert_str_eq(option_chime("gong.wav"), "gong.wav");
 	ck_assert_int_eq(CHIME_DEFAULT_PATH[0], '/');
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("options");
-	TCase *tc = tcase_create("options");
-	SRunner *runner;
-	int failed;
-
-	tcase_set_timeout(tc, 120);
-	tcase_add_test(tc, whole_numbers_within_the_limits_are_taken);
-	tcase_add_test(tc, what_is_no_whole_number_is_refused_in_words);
-	tcase_add_test(tc,
-		       whole_numbers_beyond_the_limits_are_refused_in_words);
-	tcase_add_test(tc, numbers_within_the_limits_are_taken);
-	tcase_add_test(tc, what_is_no_number_is_refused_in_words);
-	tcase_add_test(tc, numbers_beyond_the_limits_are_refused_in_words);
-	tcase_add_test(tc, choice_is_one_of_the_names);
-	tcase_add_test(tc, many_choices_are_cut_and_nothing_else);
-	tcase_add_test(tc, default_chime_is_the_one_that_was_installed);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

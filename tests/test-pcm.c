@@ -3,7 +3,6 @@
  * makes: they strike in the next call, so that nothing here is a race. */
 #include "audio/pcm.h"
 
-#include <check.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +16,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "test.h"
 
 enum {
 	INPUT_FRAMES = 1 << 20,
@@ -63,7 +63,8 @@ static void no_fault(const char *name)
 
 static void write_conf(FILE *f)
 {
-	fprintf(f, "pcm_type.vcard { lib \"%s\" }\n", getenv("VCARD_SO"));
+	fprintf(f, "pcm_type.vcard { lib \"%s\" }\n",
+		test_environment("VCARD_SO"));
 	for (int i = 0; i < 3; i++) {
 		static const char *const names[] = {"card", "resumable",
 						    "narrow"};
@@ -132,6 +133,9 @@ static void teardown(void)
 {
 	nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
+
+FIXTURE(setup, teardown);
+TIME_LIMIT(60);
 
 /* --- helpers --- */
 
@@ -258,7 +262,7 @@ static size_t load(const char *name, uint32_t *frames, size_t max)
 
 /* --- opening --- */
 
-START_TEST(every_format_is_obtained_exactly)
+TEST_LOOP(every_format_is_obtained_exactly, 0, 7)
 {
 	static const struct wav_format formats[] = {
 	    {WAV_PCM, 8, 1, 4000},	{WAV_PCM, 16, 2, 44100},
@@ -278,9 +282,8 @@ START_TEST(every_format_is_obtained_exactly)
 	ck_assert_int_eq(pcm_write(pcm, buffer, PERIOD), PERIOD);
 	pcm_close(pcm);
 }
-END_TEST
 
-START_TEST(sizes_are_as_obtained)
+TEST(sizes_are_as_obtained)
 {
 	struct pcm *pcm = open_sized("card", PCM_PLAYBACK, &cd48, 1024, 500);
 
@@ -289,9 +292,8 @@ START_TEST(sizes_are_as_obtained)
 	ck_assert_uint_eq(pcm_start_frames(pcm), 500);
 	pcm_close(pcm);
 }
-END_TEST
 
-START_TEST(start_is_clamped_to_the_ring)
+TEST(start_is_clamped_to_the_ring)
 {
 	struct pcm *pcm = open_sized("card", PCM_PLAYBACK, &cd48, 1024, 48000);
 	static const uint32_t silence[1024];
@@ -302,9 +304,8 @@ START_TEST(start_is_clamped_to_the_ring)
 	ck_assert(pcm_running(pcm));
 	pcm_close(pcm);
 }
-END_TEST
 
-START_TEST(sizes_may_be_left_open)
+TEST(sizes_may_be_left_open)
 {
 	const struct pcm_config config = {.device = "card", .format = cd48};
 	struct pcm *pcm;
@@ -314,9 +315,8 @@ START_TEST(sizes_may_be_left_open)
 	ck_assert_uint_ge(pcm_buffer_frames(pcm), 2 * pcm_period_frames(pcm));
 	pcm_close(pcm);
 }
-END_TEST
 
-START_TEST(missing_device_is_named_as_such)
+TEST(missing_device_is_named_as_such)
 {
 	const char *step = NULL;
 	int r = open_error("no-such-card", &cd48, &step);
@@ -326,9 +326,8 @@ START_TEST(missing_device_is_named_as_such)
 	ck_assert_str_eq(step, "open");
 	ck_assert_str_eq(pcm_strerror(r), "No such file or directory");
 }
-END_TEST
 
-START_TEST(unplugged_card_cannot_be_opened_until_it_returns)
+TEST(unplugged_card_cannot_be_opened_until_it_returns)
 {
 	const char *step = NULL;
 	int r;
@@ -341,9 +340,8 @@ START_TEST(unplugged_card_cannot_be_opened_until_it_returns)
 	no_fault("unplugged");
 	pcm_close(open_capture("card"));
 }
-END_TEST
 
-START_TEST(device_in_use_is_busy)
+TEST(device_in_use_is_busy)
 {
 	struct pcm *pcm = open_capture("card");
 
@@ -355,9 +353,8 @@ START_TEST(device_in_use_is_busy)
 	fault("busy");
 	ck_assert_int_eq(open_error("card", &cd48, NULL), -EBUSY);
 }
-END_TEST
 
-START_TEST(format_that_the_card_lacks_is_named)
+TEST(format_that_the_card_lacks_is_named)
 {
 	const struct wav_format other_rate = {WAV_PCM, 16, 2, 44100};
 	const struct wav_format other_channels = {WAV_PCM, 16, 1, 48000};
@@ -371,9 +368,8 @@ START_TEST(format_that_the_card_lacks_is_named)
 	ck_assert_int_eq(open_error("narrow", &other_samples, &step), -EINVAL);
 	ck_assert_str_eq(step, "sample format");
 }
-END_TEST
 
-START_TEST(plug_converts_what_the_card_lacks)
+TEST(plug_converts_what_the_card_lacks)
 {
 	const struct wav_format other = {WAV_FLOAT, 32, 1, 16000};
 	struct pcm *pcm =
@@ -385,9 +381,8 @@ START_TEST(plug_converts_what_the_card_lacks)
 	ck_assert_int_gt(pcm_read(pcm, samples, 1024, PATIENCE_MS, &gap), 0);
 	pcm_close(pcm);
 }
-END_TEST
 
-START_TEST(failed_open_leaves_no_descriptor)
+TEST(failed_open_leaves_no_descriptor)
 {
 	const struct wav_format other = {WAV_PCM, 16, 2, 44100};
 	int before;
@@ -401,9 +396,8 @@ START_TEST(failed_open_leaves_no_descriptor)
 	ck_assert_int_eq(open_error("card", &cd48, NULL), -EBUSY);
 	ck_assert_int_eq(count_fds(), before);
 }
-END_TEST
 
-START_TEST(close_leaves_no_descriptor)
+TEST(close_leaves_no_descriptor)
 {
 	int before;
 
@@ -414,7 +408,6 @@ START_TEST(close_leaves_no_descriptor)
 	ck_assert_int_eq(count_fds(), before);
 	ck_assert_ptr_null(pcm_close(NULL));
 }
-END_TEST
 
 static size_t stderr_of_a_failed_open(int log_level)
 {
@@ -433,19 +426,18 @@ static size_t stderr_of_a_failed_open(int log_level)
 	return (size_t)st.st_size;
 }
 
-START_TEST(alsa_speaks_only_when_debugging)
+TEST(alsa_speaks_only_when_debugging)
 {
 	ck_assert_uint_eq(stderr_of_a_failed_open(LOG_INFO), 0);
 	ck_assert_uint_gt(stderr_of_a_failed_open(LOG_DEBUG), 0);
 	log_set_level(LOG_INFO);
 }
-END_TEST
 
 /* --- capture --- */
 
 static const char *const devices[] = {"card", "plug:card"};
 
-START_TEST(captured_frames_are_those_of_the_card)
+TEST_LOOP(captured_frames_are_those_of_the_card, 0, 2)
 {
 	struct pcm *pcm = open_capture(devices[_i]);
 	static uint32_t frames[4800];
@@ -455,9 +447,8 @@ START_TEST(captured_frames_are_those_of_the_card)
 	assert_consecutive(frames, 4800);
 	pcm_close(pcm);
 }
-END_TEST
 
-START_TEST(odd_reads_lose_nothing)
+TEST_LOOP(odd_reads_lose_nothing, 0, 2)
 {
 	struct pcm *pcm = open_capture(devices[_i]);
 	static uint32_t frames[2000];
@@ -472,9 +463,8 @@ START_TEST(odd_reads_lose_nothing)
 	assert_consecutive(frames, 2000);
 	pcm_close(pcm);
 }
-END_TEST
 
-START_TEST(stalled_card_times_out_and_goes_on)
+TEST_LOOP(stalled_card_times_out_and_goes_on, 0, 2)
 {
 	struct pcm *pcm = open_capture(devices[_i]);
 	static uint32_t frames[1000];
@@ -493,9 +483,8 @@ START_TEST(stalled_card_times_out_and_goes_on)
 	ck_assert_uint_eq(pcm_stats(pcm)->xruns, 0);
 	pcm_close(pcm);
 }
-END_TEST
 
-START_TEST(capture_that_was_not_started_times_out)
+TEST(capture_that_was_not_started_times_out)
 {
 	struct pcm *pcm = open_sized("card", PCM_CAPTURE, &cd48, 4800, 0);
 	uint32_t frame;
@@ -508,9 +497,8 @@ START_TEST(capture_that_was_not_started_times_out)
 	ck_assert_uint_eq(frame, 0);
 	pcm_close(pcm);
 }
-END_TEST
 
-START_TEST(rest_of_a_period_is_read_when_the_time_is_over)
+TEST(rest_of_a_period_is_read_when_the_time_is_over)
 {
 	struct pcm *pcm = open_capture("card");
 	static uint32_t frames[48000];
@@ -527,7 +515,6 @@ START_TEST(rest_of_a_period_is_read_when_the_time_is_over)
 	read_frames(pcm, frames, 1);
 	pcm_close(pcm);
 }
-END_TEST
 
 /* Lets the ring run over and returns how long the gap is said to be; *ret_lost
  * is what the numbers of the frames say. */
@@ -548,7 +535,7 @@ static uint64_t overrun(struct pcm *pcm, uint64_t *ret_lost)
 	return gap;
 }
 
-START_TEST(gap_of_an_overrun_is_what_the_page_lost)
+TEST(gap_of_an_overrun_is_what_the_page_lost)
 {
 	struct pcm *pcm =
 	    open_sized("card", PCM_CAPTURE, &cd48, HALF_A_SECOND, 0);
@@ -563,9 +550,8 @@ START_TEST(gap_of_an_overrun_is_what_the_page_lost)
 	}
 	pcm_close(pcm);
 }
-END_TEST
 
-START_TEST(overrun_before_the_first_frame_is_a_gap_too)
+TEST(overrun_before_the_first_frame_is_a_gap_too)
 {
 	struct pcm *pcm =
 	    open_sized("card", PCM_CAPTURE, &cd48, HALF_A_SECOND, 0);
@@ -581,9 +567,8 @@ START_TEST(overrun_before_the_first_frame_is_a_gap_too)
 	ck_assert_uint_ge(gap + 2, frame);
 	pcm_close(pcm);
 }
-END_TEST
 
-START_TEST(second_overrun_without_a_frame_is_a_lost_card)
+TEST_LOOP(second_overrun_without_a_frame_is_a_lost_card, 0, 2)
 {
 	struct pcm *pcm = open_capture(devices[_i]);
 	uint32_t frame;
@@ -598,9 +583,8 @@ START_TEST(second_overrun_without_a_frame_is_a_lost_card)
 	ck_assert(pcm_is_gone(-EIO));
 	pcm_close(pcm);
 }
-END_TEST
 
-START_TEST(overruns_with_frames_between_go_on)
+TEST_LOOP(overruns_with_frames_between_go_on, 0, 2)
 {
 	struct pcm *pcm = open_capture(devices[_i]);
 	uint32_t frame;
@@ -615,9 +599,8 @@ START_TEST(overruns_with_frames_between_go_on)
 	}
 	pcm_close(pcm);
 }
-END_TEST
 
-START_TEST(unplugged_while_capturing_is_gone)
+TEST_LOOP(unplugged_while_capturing_is_gone, 0, 2)
 {
 	struct pcm *pcm = open_capture(devices[_i]);
 	static uint32_t frames[100];
@@ -637,9 +620,8 @@ START_TEST(unplugged_while_capturing_is_gone)
 	read_frames(pcm, frames, 100);
 	pcm_close(pcm);
 }
-END_TEST
 
-START_TEST(capture_recovers_from_a_suspend)
+TEST_LOOP(capture_recovers_from_a_suspend, 0, 2)
 {
 	static const char *const cards[] = {"card", "resumable"};
 	struct pcm *pcm = open_capture(cards[_i]);
@@ -660,9 +642,8 @@ START_TEST(capture_recovers_from_a_suspend)
 	ck_assert_uint_eq(pcm_stats(pcm)->xruns, 0);
 	pcm_close(pcm);
 }
-END_TEST
 
-START_TEST(capture_waits_for_a_card_that_sleeps)
+TEST(capture_waits_for_a_card_that_sleeps)
 {
 	struct pcm *pcm = open_capture("card");
 	uint32_t frame;
@@ -681,9 +662,8 @@ START_TEST(capture_waits_for_a_card_that_sleeps)
 	read_frames(pcm, &frame, 1);
 	pcm_close(pcm);
 }
-END_TEST
 
-START_TEST(null_card_captures_at_once)
+TEST(null_card_captures_at_once)
 {
 	struct pcm *pcm = open_capture("null");
 	static uint32_t frames[100];
@@ -691,11 +671,10 @@ START_TEST(null_card_captures_at_once)
 	read_frames(pcm, frames, 100);
 	pcm_close(pcm);
 }
-END_TEST
 
 /* --- playback --- */
 
-START_TEST(what_is_written_is_played)
+TEST_LOOP(what_is_written_is_played, 0, 2)
 {
 	struct pcm *pcm =
 	    open_sized(devices[_i], PCM_PLAYBACK, &slow, 8000, 8000);
@@ -708,9 +687,8 @@ START_TEST(what_is_written_is_played)
 	ck_assert_mem_eq(played, frames, sizeof(frames));
 	pcm_close(pcm);
 }
-END_TEST
 
-START_TEST(playback_starts_at_its_threshold_and_not_before)
+TEST_LOOP(playback_starts_at_its_threshold_and_not_before, 0, 2)
 {
 	struct pcm *pcm =
 	    open_sized(devices[_i], PCM_PLAYBACK, &cd48, 960, 480);
@@ -727,9 +705,8 @@ START_TEST(playback_starts_at_its_threshold_and_not_before)
 	ck_assert_int_eq(pcm_room(pcm), 480);
 	pcm_close(pcm);
 }
-END_TEST
 
-START_TEST(short_page_is_started_by_hand)
+TEST_LOOP(short_page_is_started_by_hand, 0, 2)
 {
 	struct pcm *pcm =
 	    open_sized(devices[_i], PCM_PLAYBACK, &cd48, 960, 480);
@@ -749,9 +726,8 @@ START_TEST(short_page_is_started_by_hand)
 	ck_assert_mem_eq(played, frames, sizeof(frames));
 	pcm_close(pcm);
 }
-END_TEST
 
-START_TEST(full_ring_takes_nothing_and_does_not_block)
+TEST_LOOP(full_ring_takes_nothing_and_does_not_block, 0, 2)
 {
 	struct pcm *pcm =
 	    open_sized(devices[_i], PCM_PLAYBACK, &cd48, 960, 960);
@@ -764,9 +740,8 @@ START_TEST(full_ring_takes_nothing_and_does_not_block)
 	ck_assert_int_eq(pcm_write(pcm, silence, 0), 0);
 	pcm_close(pcm);
 }
-END_TEST
 
-START_TEST(underruns_are_told_and_recovered)
+TEST_LOOP(underruns_are_told_and_recovered, 0, 2)
 {
 	struct pcm *pcm = open_sized(devices[_i], PCM_PLAYBACK, &cd48, 960, 96);
 	static uint32_t frames[96], played[10 * 96 + 1];
@@ -786,9 +761,8 @@ START_TEST(underruns_are_told_and_recovered)
 	ck_assert_mem_eq(played + 9 * 96, frames, sizeof(frames));
 	pcm_close(pcm);
 }
-END_TEST
 
-START_TEST(second_underrun_without_a_frame_is_a_lost_card)
+TEST_LOOP(second_underrun_without_a_frame_is_a_lost_card, 0, 2)
 {
 	/* Three seconds of sound: no time for them to have been played. */
 	struct pcm *pcm =
@@ -809,9 +783,8 @@ START_TEST(second_underrun_without_a_frame_is_a_lost_card)
 	ck_assert_uint_eq(pcm_stats(pcm)->xruns, 1);
 	pcm_close(pcm);
 }
-END_TEST
 
-START_TEST(recover_without_a_fault_does_nothing)
+TEST(recover_without_a_fault_does_nothing)
 {
 	struct pcm *pcm = open_sized("card", PCM_PLAYBACK, &cd48, 960, 480);
 	static const uint32_t silence[100];
@@ -823,9 +796,8 @@ START_TEST(recover_without_a_fault_does_nothing)
 	ck_assert_uint_eq(pcm_stats(pcm)->xruns, 0);
 	pcm_close(pcm);
 }
-END_TEST
 
-START_TEST(unplugged_while_playing_is_gone)
+TEST_LOOP(unplugged_while_playing_is_gone, 0, 2)
 {
 	struct pcm *pcm =
 	    open_sized(devices[_i], PCM_PLAYBACK, &slow, 8000, 80);
@@ -843,9 +815,8 @@ START_TEST(unplugged_while_playing_is_gone)
 	ck_assert(!pcm_running(pcm));
 	pcm_close(pcm);
 }
-END_TEST
 
-START_TEST(stalled_playback_stands_still_and_goes_on)
+TEST_LOOP(stalled_playback_stands_still_and_goes_on, 0, 2)
 {
 	struct pcm *pcm =
 	    open_sized(devices[_i], PCM_PLAYBACK, &cd48, 960, 960);
@@ -862,9 +833,8 @@ START_TEST(stalled_playback_stands_still_and_goes_on)
 	ck_assert_mem_eq(played, frames, sizeof(frames));
 	pcm_close(pcm);
 }
-END_TEST
 
-START_TEST(playback_is_prepared_anew_after_a_suspend)
+TEST(playback_is_prepared_anew_after_a_suspend)
 {
 	struct pcm *pcm = open_sized("card", PCM_PLAYBACK, &slow, 8000, 4000);
 	static const uint32_t silence[4000];
@@ -883,9 +853,8 @@ START_TEST(playback_is_prepared_anew_after_a_suspend)
 	ck_assert(pcm_running(pcm));
 	pcm_close(pcm);
 }
-END_TEST
 
-START_TEST(playback_that_can_resume_goes_on_where_it_was)
+TEST(playback_that_can_resume_goes_on_where_it_was)
 {
 	struct pcm *pcm =
 	    open_sized("resumable", PCM_PLAYBACK, &cd48, 960, 960);
@@ -906,9 +875,8 @@ START_TEST(playback_that_can_resume_goes_on_where_it_was)
 	ck_assert_int_eq(pcm_recover(pcm), 0);
 	pcm_close(pcm);
 }
-END_TEST
 
-START_TEST(card_that_sleeps_is_tried_again_later)
+TEST(card_that_sleeps_is_tried_again_later)
 {
 	struct pcm *pcm = open_sized("card", PCM_PLAYBACK, &slow, 8000, 4000);
 	static const uint32_t silence[4000];
@@ -925,9 +893,8 @@ START_TEST(card_that_sleeps_is_tried_again_later)
 	ck_assert_uint_eq(pcm_stats(pcm)->suspends, 1);
 	pcm_close(pcm);
 }
-END_TEST
 
-START_TEST(file_card_is_bit_exact)
+TEST(file_card_is_bit_exact)
 {
 	struct pcm *pcm = open_sized("disk", PCM_PLAYBACK, &cd48, 960, 480);
 	static uint32_t frames[960], written[961];
@@ -939,11 +906,10 @@ START_TEST(file_card_is_bit_exact)
 	ck_assert_uint_eq(load("disk.raw", written, 961), 960);
 	ck_assert_mem_eq(written, frames, sizeof(frames));
 }
-END_TEST
 
 /* --- words and lists --- */
 
-START_TEST(errors_have_words)
+TEST(errors_have_words)
 {
 	static const int errors[] = {0,	      -ENODEV, -EPIPE,	-ESTRPIPE,
 				     -EBADFD, -EINVAL, -500000, INT_MIN + 1};
@@ -952,9 +918,8 @@ START_TEST(errors_have_words)
 		ck_assert_ptr_nonnull(pcm_strerror(errors[i]));
 	ck_assert_str_eq(pcm_strerror(-ENODEV), "No such device");
 }
-END_TEST
 
-START_TEST(gone_is_not_wrong)
+TEST(gone_is_not_wrong)
 {
 	static const int gone[] = {-ENODEV, -ENOENT, -ENXIO,
 				   -EIO,    -EBADFD, -ESHUTDOWN};
@@ -966,7 +931,6 @@ START_TEST(gone_is_not_wrong)
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
 		ck_assert(!pcm_is_gone(others[i]));
 }
-END_TEST
 
 static char *list(enum pcm_direction direction)
 {
@@ -979,7 +943,7 @@ static char *list(enum pcm_direction direction)
 	return text;
 }
 
-START_TEST(list_names_the_devices_of_a_direction)
+TEST(list_names_the_devices_of_a_direction)
 {
 	char *inputs = list(PCM_CAPTURE), *outputs = list(PCM_PLAYBACK);
 
@@ -994,9 +958,8 @@ START_TEST(list_names_the_devices_of_a_direction)
 	free(inputs);
 	free(outputs);
 }
-END_TEST
 
-START_TEST(list_tells_when_it_cannot_write)
+TEST(list_tells_when_it_cannot_write)
 {
 	FILE *f = fopen("/dev/full", "we");
 
@@ -1004,108 +967,4 @@ START_TEST(list_tells_when_it_cannot_write)
 	setvbuf(f, NULL, _IONBF, 0);
 	ck_assert_int_eq(pcm_list(f, PCM_CAPTURE), -EIO);
 	fclose(f);
-}
-END_TEST
-
-static TCase *open_case(void)
-{
-	TCase *tc = tcase_create("open");
-
-	tcase_add_loop_test(tc, every_format_is_obtained_exactly, 0, 7);
-	tcase_add_test(tc, sizes_are_as_obtained);
-	tcase_add_test(tc, start_is_clamped_to_the_ring);
-	tcase_add_test(tc, sizes_may_be_left_open);
-	tcase_add_test(tc, missing_device_is_named_as_such);
-	tcase_add_test(tc, unplugged_card_cannot_be_opened_until_it_returns);
-	tcase_add_test(tc, device_in_use_is_busy);
-	tcase_add_test(tc, format_that_the_card_lacks_is_named);
-	tcase_add_test(tc, plug_converts_what_the_card_lacks);
-	tcase_add_test(tc, failed_open_leaves_no_descriptor);
-	tcase_add_test(tc, close_leaves_no_descriptor);
-	tcase_add_test(tc, alsa_speaks_only_when_debugging);
-	return tc;
-}
-
-static TCase *capture_case(void)
-{
-	TCase *tc = tcase_create("capture");
-
-	tcase_add_loop_test(tc, captured_frames_are_those_of_the_card, 0, 2);
-	tcase_add_loop_test(tc, odd_reads_lose_nothing, 0, 2);
-	tcase_add_loop_test(tc, stalled_card_times_out_and_goes_on, 0, 2);
-	tcase_add_test(tc, capture_that_was_not_started_times_out);
-	tcase_add_test(tc, rest_of_a_period_is_read_when_the_time_is_over);
-	tcase_add_test(tc, gap_of_an_overrun_is_what_the_page_lost);
-	tcase_add_test(tc, overrun_before_the_first_frame_is_a_gap_too);
-	tcase_add_loop_test(tc, second_overrun_without_a_frame_is_a_lost_card,
-			    0, 2);
-	tcase_add_loop_test(tc, overruns_with_frames_between_go_on, 0, 2);
-	tcase_add_loop_test(tc, unplugged_while_capturing_is_gone, 0, 2);
-	tcase_add_loop_test(tc, capture_recovers_from_a_suspend, 0, 2);
-	tcase_add_test(tc, capture_waits_for_a_card_that_sleeps);
-	tcase_add_test(tc, null_card_captures_at_once);
-	return tc;
-}
-
-static TCase *playback_case(void)
-{
-	TCase *tc = tcase_create("playback");
-
-	tcase_add_loop_test(tc, what_is_written_is_played, 0, 2);
-	tcase_add_loop_test(tc, playback_starts_at_its_threshold_and_not_before,
-			    0, 2);
-	tcase_add_loop_test(tc, short_page_is_started_by_hand, 0, 2);
-	tcase_add_loop_test(tc, full_ring_takes_nothing_and_does_not_block, 0,
-			    2);
-	tcase_add_loop_test(tc, underruns_are_told_and_recovered, 0, 2);
-	tcase_add_loop_test(tc, second_underrun_without_a_frame_is_a_lost_card,
-			    0, 2);
-	tcase_add_test(tc, recover_without_a_fault_does_nothing);
-	tcase_add_loop_test(tc, unplugged_while_playing_is_gone, 0, 2);
-	tcase_add_loop_test(tc, stalled_playback_stands_still_and_goes_on, 0,
-			    2);
-	tcase_add_test(tc, playback_is_prepared_anew_after_a_suspend);
-	tcase_add_test(tc, playback_that_can_resume_goes_on_where_it_was);
-	tcase_add_test(tc, card_that_sleeps_is_tried_again_later);
-	tcase_add_test(tc, file_card_is_bit_exact);
-	return tc;
-}
-
-static TCase *words_case(void)
-{
-	TCase *tc = tcase_create("words");
-
-	tcase_add_test(tc, errors_have_words);
-	tcase_add_test(tc, gone_is_not_wrong);
-	tcase_add_test(tc, list_names_the_devices_of_a_direction);
-	tcase_add_test(tc, list_tells_when_it_cannot_write);
-	return tc;
-}
-
-static void add_case(Suite *suite, TCase *tc)
-{
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 60);
-	suite_add_tcase(suite, tc);
-}
-
-int main(void)
-{
-	Suite *suite = suite_create("pcm");
-	SRunner *runner;
-	int failed;
-
-	if (!getenv("VCARD_SO") || access(getenv("VCARD_SO"), R_OK) < 0) {
-		fprintf(stderr, "VCARD_SO must name the virtual card\n");
-		return EXIT_FAILURE;
-	}
-	add_case(suite, open_case());
-	add_case(suite, capture_case());
-	add_case(suite, playback_case());
-	add_case(suite, words_case());
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -3,7 +3,6 @@
 #include "server/peers.h"
 
 #include <arpa/inet.h>
-#include <check.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -13,6 +12,7 @@
 #include <sys/un.h>
 
 #include "base/util.h"
+#include "test.h"
 
 enum { LIMIT = 3 };
 
@@ -52,7 +52,7 @@ static struct peers *new_peers(unsigned limit)
 	return peers;
 }
 
-START_TEST(address_has_so_many_and_no_more)
+TEST(address_has_so_many_and_no_more)
 {
 	struct peers *peers = new_peers(LIMIT);
 	struct peer *held[LIMIT], *none = NULL;
@@ -68,7 +68,6 @@ START_TEST(address_has_so_many_and_no_more)
 		peer_leave(held[i]);
 	peers_free(peers);
 }
-END_TEST
 
 /* Whether what has LIMIT connections from A lets one from B in. */
 static bool apart(const char *a, const char *b)
@@ -88,7 +87,7 @@ static bool apart(const char *a, const char *b)
 	return r == 0;
 }
 
-START_TEST(addresses_are_told_apart)
+TEST(addresses_are_told_apart)
 {
 	static const char *const all[] = {
 	    "192.0.2.1", "192.0.2.2",	      "127.0.0.1",   "0.0.0.0",
@@ -101,22 +100,19 @@ START_TEST(addresses_are_told_apart)
 			ck_assert_msg(apart(all[i], all[j]) == (i != j),
 				      "'%s' and '%s'", all[i], all[j]);
 }
-END_TEST
 
-START_TEST(v4_in_v6_is_v4)
+TEST(v4_in_v6_is_v4)
 {
 	ck_assert(!apart("192.0.2.1", "::ffff:192.0.2.1"));
 	ck_assert(!apart("::ffff:192.0.2.1", "192.0.2.1"));
 	ck_assert(apart("192.0.2.1", "::ffff:192.0.2.2"));
 }
-END_TEST
 
-START_TEST(v6_network_is_one_address)
+TEST(v6_network_is_one_address)
 {
 	ck_assert(!apart("2001:db8:0:1::1", "2001:db8:0:1:ffff:ffff:ffff:1"));
 	ck_assert(apart("2001:db8:0:1::1", "2001:db8:0:2::1"));
 }
-END_TEST
 
 static const char *nth(unsigned n, char text[32])
 {
@@ -125,7 +121,7 @@ static const char *nth(unsigned n, char text[32])
 }
 
 /* Under a sanitizer this also tells that all are forgotten again. */
-START_TEST(ten_thousand_addresses_come_and_go)
+TEST(ten_thousand_addresses_come_and_go)
 {
 	static struct peer *held[10000];
 	struct peers *peers = new_peers(2);
@@ -144,32 +140,9 @@ START_TEST(ten_thousand_addresses_come_and_go)
 	}
 	peers_free(peers);
 }
-END_TEST
 
-START_TEST(nobody_leaves)
+TEST(nobody_leaves)
 {
 	peer_leave(NULL);
 	ck_assert_ptr_null(peers_free(NULL));
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("peers");
-	TCase *tcase = tcase_create("peers");
-	SRunner *runner;
-	int failed;
-
-	tcase_add_test(tcase, address_has_so_many_and_no_more);
-	tcase_add_test(tcase, addresses_are_told_apart);
-	tcase_add_test(tcase, v4_in_v6_is_v4);
-	tcase_add_test(tcase, v6_network_is_one_address);
-	tcase_add_test(tcase, ten_thousand_addresses_come_and_go);
-	tcase_add_test(tcase, nobody_leaves);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

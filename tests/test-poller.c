@@ -2,12 +2,12 @@
  * Many sockets in one source of the loop. */
 #include "server/poller.h"
 
-#include <check.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/util.h"
+#include "test.h"
 
 enum { MANY = 200 };
 
@@ -65,6 +65,8 @@ static void teardown(void)
 	event = sd_event_unref(event);
 }
 
+FIXTURE(setup, teardown);
+
 static void send_byte(int i)
 {
 	ck_assert_int_eq(write(pairs[i].there, "x", 1), 1);
@@ -88,7 +90,7 @@ static int turn(void)
 	return r;
 }
 
-START_TEST(only_what_is_ready_is_called)
+TEST(only_what_is_ready_is_called)
 {
 	ck_assert_int_eq(turn(), 0);
 	send_byte(7);
@@ -97,9 +99,8 @@ START_TEST(only_what_is_ready_is_called)
 	ck_assert_uint_eq(pairs[7].calls, 1);
 	ck_assert_uint_eq(pairs[7].events, EPOLLIN);
 }
-END_TEST
 
-START_TEST(all_that_are_ready_have_their_turn_before_any_has_two)
+TEST(all_that_are_ready_have_their_turn_before_any_has_two)
 {
 	unsigned turns = 0;
 
@@ -115,9 +116,8 @@ START_TEST(all_that_are_ready_have_their_turn_before_any_has_two)
 	ck_assert_uint_gt(turns, 1);
 	ck_assert_uint_lt(turns, MANY / 10);
 }
-END_TEST
 
-START_TEST(what_is_waited_for_can_change)
+TEST(what_is_waited_for_can_change)
 {
 	ck_assert_int_eq(
 	    poller_change(poller, &pairs[3].watch, EPOLLIN | EPOLLOUT), 0);
@@ -127,9 +127,8 @@ START_TEST(what_is_waited_for_can_change)
 	send_byte(3);
 	ck_assert_int_eq(turn(), 0);
 }
-END_TEST
 
-START_TEST(a_peer_that_is_gone_is_told_unasked)
+TEST(a_peer_that_is_gone_is_told_unasked)
 {
 	ck_assert_int_eq(poller_change(poller, &pairs[3].watch, 0), 0);
 	close(pairs[3].there);
@@ -137,17 +136,15 @@ START_TEST(a_peer_that_is_gone_is_told_unasked)
 	ck_assert_int_gt(turn(), 0);
 	ck_assert_uint_ne(pairs[3].events & EPOLLHUP, 0);
 }
-END_TEST
 
-START_TEST(what_is_removed_is_not_called)
+TEST(what_is_removed_is_not_called)
 {
 	send_byte(5);
 	poller_remove(poller, &pairs[5].watch);
 	ck_assert_int_eq(turn(), 0);
 }
-END_TEST
 
-START_TEST(what_another_call_removes_is_not_called)
+TEST(what_another_call_removes_is_not_called)
 {
 	send_byte(1);
 	send_byte(2);
@@ -156,29 +153,4 @@ START_TEST(what_another_call_removes_is_not_called)
 	ck_assert_int_gt(turn(), 0);
 	ck_assert_uint_eq(pairs[1].calls, 1);
 	ck_assert_uint_eq(pairs[2].calls, 0);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("poller");
-	TCase *tests = tcase_create("poller");
-	SRunner *runner;
-	int failures;
-
-	tcase_add_checked_fixture(tests, setup, teardown);
-	tcase_set_timeout(tests, 120);
-	tcase_add_test(tests, only_what_is_ready_is_called);
-	tcase_add_test(tests,
-		       all_that_are_ready_have_their_turn_before_any_has_two);
-	tcase_add_test(tests, what_is_waited_for_can_change);
-	tcase_add_test(tests, a_peer_that_is_gone_is_told_unasked);
-	tcase_add_test(tests, what_is_removed_is_not_called);
-	tcase_add_test(tests, what_another_call_removes_is_not_called);
-	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures == 0 ? 0 : 1;
 }

@@ -2,10 +2,10 @@
  * What is told, held back and counted, on a clock that the test moves. */
 #include "base/ratelimit.h"
 
-#include <check.h>
 #include <stdlib.h>
 
 #include "base/util.h"
+#include "test.h"
 
 #define MINUTE (60 * USEC_PER_SEC)
 #define START (5 * MINUTE)
@@ -25,25 +25,23 @@ static unsigned count_allowed(struct ratelimit *limit, unsigned tries,
 	return allowed;
 }
 
-START_TEST(first_messages_of_an_interval_are_told)
+TEST(first_messages_of_an_interval_are_told)
 {
 	struct ratelimit limit = three_a_minute();
 
 	ck_assert_uint_eq(count_allowed(&limit, 1000, START), 3);
 	ck_assert_uint_eq(count_allowed(&limit, 1000, START + MINUTE - 1), 0);
 }
-END_TEST
 
-START_TEST(clock_that_begins_at_nought_is_no_exception)
+TEST(clock_that_begins_at_nought_is_no_exception)
 {
 	struct ratelimit limit = three_a_minute();
 
 	ck_assert_uint_eq(count_allowed(&limit, 10, 0), 3);
 	ck_assert_uint_eq(count_allowed(&limit, 10, 1), 0);
 }
-END_TEST
 
-START_TEST(interval_begins_with_a_message_and_not_with_the_clock)
+TEST(interval_begins_with_a_message_and_not_with_the_clock)
 {
 	struct ratelimit limit = three_a_minute();
 
@@ -54,9 +52,8 @@ START_TEST(interval_begins_with_a_message_and_not_with_the_clock)
 	ck_assert_uint_eq(count_allowed(&limit, 9, START + 9 * MINUTE), 3);
 	ck_assert_uint_eq(count_allowed(&limit, 9, START + 10 * MINUTE - 1), 0);
 }
-END_TEST
 
-START_TEST(rest_is_told_once_when_the_interval_is_over)
+TEST(rest_is_told_once_when_the_interval_is_over)
 {
 	struct ratelimit limit = three_a_minute();
 
@@ -67,9 +64,8 @@ START_TEST(rest_is_told_once_when_the_interval_is_over)
 	ck_assert_uint_eq(ratelimit_take(&limit, START + MINUTE), 0);
 	ck_assert_uint_eq(ratelimit_take(&limit, START + 5 * MINUTE), 0);
 }
-END_TEST
 
-START_TEST(nothing_is_told_of_when_nothing_was_held_back)
+TEST(nothing_is_told_of_when_nothing_was_held_back)
 {
 	struct ratelimit limit = three_a_minute();
 
@@ -77,10 +73,9 @@ START_TEST(nothing_is_told_of_when_nothing_was_held_back)
 	count_allowed(&limit, 3, START);
 	ck_assert_uint_eq(ratelimit_take(&limit, START + 2 * MINUTE), 0);
 }
-END_TEST
 
 /* An hour of a message a millisecond: at most four lines a minute. */
-START_TEST(every_message_is_either_told_or_counted)
+TEST(every_message_is_either_told_or_counted)
 {
 	struct ratelimit limit = three_a_minute();
 	uint64_t told = 0, counted = 0, lines = 0;
@@ -98,27 +93,4 @@ START_TEST(every_message_is_either_told_or_counted)
 	ck_assert_uint_eq(told, UINT64_C(3) * 60);
 	ck_assert_uint_eq(told + counted, messages);
 	ck_assert_uint_eq(lines, 59);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("ratelimit");
-	TCase *tcase = tcase_create("ratelimit");
-	SRunner *runner;
-	int failed;
-
-	tcase_add_test(tcase, first_messages_of_an_interval_are_told);
-	tcase_add_test(tcase, clock_that_begins_at_nought_is_no_exception);
-	tcase_add_test(tcase,
-		       interval_begins_with_a_message_and_not_with_the_clock);
-	tcase_add_test(tcase, rest_is_told_once_when_the_interval_is_over);
-	tcase_add_test(tcase, nothing_is_told_of_when_nothing_was_held_back);
-	tcase_add_test(tcase, every_message_is_either_told_or_counted);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

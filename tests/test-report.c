@@ -3,7 +3,6 @@
  * test holds. */
 #include "client/journal.h"
 
-#include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include "base/log.h"
 #include "capture.h"
 #include "client/service.h"
+#include "test.h"
 
 enum { TEXT_SIZE = 8192 };
 
@@ -65,6 +65,8 @@ static void teardown(void)
 	journal[1] = fd_close(journal[1]);
 }
 
+FIXTURE(setup, teardown);
+
 static void start_journal(void)
 {
 	ck_assert_int_eq(socketpair(AF_UNIX,
@@ -114,7 +116,7 @@ static const char *told_journal(void (*tell)(const struct report *report),
 
 /* --- words --- */
 
-START_TEST(results_have_the_names_that_hooks_get)
+TEST(results_have_the_names_that_hooks_get)
 {
 	static const char *const names[] = {
 	    [REPORT_COMPLETE] = "complete",
@@ -128,9 +130,8 @@ START_TEST(results_have_the_names_that_hooks_get)
 	for (int i = 0; i <= REPORT_STOPPED; i++)
 		ck_assert_str_eq(report_result_name(i), names[i]);
 }
-END_TEST
 
-START_TEST(format_is_in_words)
+TEST(format_is_in_words)
 {
 	static const struct {
 		struct wav_format format;
@@ -150,9 +151,8 @@ START_TEST(format_is_in_words)
 		ck_assert_str_eq(words, cases[i].words);
 	}
 }
-END_TEST
 
-START_TEST(seconds_are_those_received)
+TEST(seconds_are_those_received)
 {
 	struct report report = page;
 
@@ -164,11 +164,10 @@ START_TEST(seconds_are_those_received)
 	ck_assert_double_eq_tol(report_seconds(&report),
 				7 * 24 * 3600 + 1 / 44100.0, 1e-9);
 }
-END_TEST
 
 /* --- stderr --- */
 
-START_TEST(beginning_states_the_length)
+TEST(beginning_states_the_length)
 {
 	static const struct {
 		uint64_t data_size;
@@ -192,9 +191,8 @@ START_TEST(beginning_states_the_length)
 		ck_assert_str_eq(told(report_begin, &report), line);
 	}
 }
-END_TEST
 
-START_TEST(end_tells_what_there_was)
+TEST(end_tells_what_there_was)
 {
 	char line[512];
 
@@ -205,9 +203,8 @@ START_TEST(end_tells_what_there_was)
 		 program_invocation_short_name);
 	ck_assert_str_eq(told(report_end, &page), line);
 }
-END_TEST
 
-START_TEST(largest_numbers_fit)
+TEST(largest_numbers_fit)
 {
 	const struct report report = {
 	    .server = "s",
@@ -230,9 +227,8 @@ START_TEST(largest_numbers_fit)
 					 "18446744073709551615 card losses\n",
 					 NULL});
 }
-END_TEST
 
-START_TEST(quiet_clients_tell_nothing)
+TEST(quiet_clients_tell_nothing)
 {
 	log_set_level(LOG_NOTICE);
 	ck_assert_str_eq(told(report_begin, &page), "");
@@ -242,9 +238,8 @@ START_TEST(quiet_clients_tell_nothing)
 	ck_assert_str_eq(told_journal(report_end, &page), "");
 	ck_assert_ptr_null(received());
 }
-END_TEST
 
-START_TEST(name_of_a_server_is_no_second_line)
+TEST(name_of_a_server_is_no_second_line)
 {
 	struct report report = page;
 	char name[2000];
@@ -260,11 +255,10 @@ START_TEST(name_of_a_server_is_no_second_line)
 	check_line(told(report_end, &report),
 		   (const char *const[]){"Page from nnn", NULL});
 }
-END_TEST
 
 /* --- the journal --- */
 
-START_TEST(journal_gets_the_fields_of_a_beginning)
+TEST(journal_gets_the_fields_of_a_beginning)
 {
 	char event[1024];
 
@@ -282,9 +276,8 @@ START_TEST(journal_gets_the_fields_of_a_beginning)
 	ck_assert_str_eq(received(), event);
 	ck_assert_ptr_null(received());
 }
-END_TEST
 
-START_TEST(journal_gets_the_fields_of_an_end)
+TEST(journal_gets_the_fields_of_an_end)
 {
 	static const char fields[] = "INTERCOM_EVENT=page-end\n"
 				     "INTERCOM_SERVER=lobby:2348\n"
@@ -312,9 +305,8 @@ START_TEST(journal_gets_the_fields_of_an_end)
 	ck_assert_str_eq(rest, fields);
 	ck_assert_ptr_null(received());
 }
-END_TEST
 
-START_TEST(stderr_that_is_not_the_journals_gets_the_line)
+TEST(stderr_that_is_not_the_journals_gets_the_line)
 {
 	start_journal();
 	setenv("JOURNAL_STREAM", "1:1", 1);
@@ -322,9 +314,8 @@ START_TEST(stderr_that_is_not_the_journals_gets_the_line)
 		   (const char *const[]){": Page from lobby:2348", NULL});
 	ck_assert_ptr_null(received());
 }
-END_TEST
 
-START_TEST(journal_that_does_not_answer_loses_no_line)
+TEST(journal_that_does_not_answer_loses_no_line)
 {
 	ck_assert_str_eq(told_journal(report_begin, &page),
 			 "<6>Page from lobby:2348 begins: "
@@ -332,43 +323,4 @@ START_TEST(journal_that_does_not_answer_loses_no_line)
 	check_line(told_journal(report_end, &page),
 		   (const char *const[]){"<6>Page from lobby:2348 ended",
 					 "5 card losses\n", NULL});
-}
-END_TEST
-
-static void add_words(TCase *tc)
-{
-	tcase_add_test(tc, results_have_the_names_that_hooks_get);
-	tcase_add_test(tc, format_is_in_words);
-	tcase_add_test(tc, seconds_are_those_received);
-	tcase_add_test(tc, beginning_states_the_length);
-	tcase_add_test(tc, end_tells_what_there_was);
-	tcase_add_test(tc, largest_numbers_fit);
-	tcase_add_test(tc, quiet_clients_tell_nothing);
-	tcase_add_test(tc, name_of_a_server_is_no_second_line);
-}
-
-static void add_journal(TCase *tc)
-{
-	tcase_add_test(tc, journal_gets_the_fields_of_a_beginning);
-	tcase_add_test(tc, journal_gets_the_fields_of_an_end);
-	tcase_add_test(tc, stderr_that_is_not_the_journals_gets_the_line);
-	tcase_add_test(tc, journal_that_does_not_answer_loses_no_line);
-}
-
-int main(void)
-{
-	Suite *suite = suite_create("report");
-	TCase *tc = tcase_create("report");
-	SRunner *runner;
-	int failed;
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	add_words(tc);
-	add_journal(tc);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -3,7 +3,6 @@
 #include "wire/resolver.h"
 
 #include <arpa/inet.h>
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "test.h"
 
 static struct resolver_result result;
 
@@ -38,7 +38,7 @@ static void take(int fd)
 	close(fd);
 }
 
-START_TEST(a_literal_needs_no_thread)
+TEST(a_literal_needs_no_thread)
 {
 	const struct net_endpoint v4 = {"192.0.2.7", "2349"};
 	const struct net_endpoint v6 = {"2001:db8::7", "2348"};
@@ -52,9 +52,8 @@ START_TEST(a_literal_needs_no_thread)
 	ck_assert_uint_eq(result.addresses[0].size,
 			  sizeof(struct sockaddr_in6));
 }
-END_TEST
 
-START_TEST(a_name_is_no_literal)
+TEST(a_name_is_no_literal)
 {
 	const struct net_endpoint name = {"reception", "2348"};
 	const struct net_endpoint short_form = {"127.1", "2348"};
@@ -62,9 +61,8 @@ START_TEST(a_name_is_no_literal)
 	ck_assert_int_eq(resolver_literal(&name, &result), -EINVAL);
 	ck_assert_int_eq(resolver_literal(&short_form, &result), -EINVAL);
 }
-END_TEST
 
-START_TEST(a_name_is_looked_up)
+TEST(a_name_is_looked_up)
 {
 	const struct net_endpoint localhost = {"localhost", "2348"};
 
@@ -73,9 +71,8 @@ START_TEST(a_name_is_looked_up)
 	ck_assert_uint_ge(result.count, 1);
 	ck_assert_uint_le(result.count, RESOLVER_ADDRESSES_MAX);
 }
-END_TEST
 
-START_TEST(a_bad_service_has_words)
+TEST(a_bad_service_has_words)
 {
 	const struct net_endpoint bad = {"127.0.0.1", "no-such-service"};
 
@@ -84,9 +81,8 @@ START_TEST(a_bad_service_has_words)
 	ck_assert_uint_eq(result.count, 0);
 	ck_assert_uint_gt(strlen(net_strerror(result.error)), 0);
 }
-END_TEST
 
-START_TEST(no_answer_yet_is_not_an_end_without_one)
+TEST(no_answer_yet_is_not_an_end_without_one)
 {
 	int fds[2];
 
@@ -96,9 +92,8 @@ START_TEST(no_answer_yet_is_not_an_end_without_one)
 	ck_assert_int_eq(resolver_take(fds[0], &result), -EIO);
 	close(fds[0]);
 }
-END_TEST
 
-START_TEST(lookups_may_be_given_up)
+TEST(lookups_may_be_given_up)
 {
 	const struct net_endpoint localhost = {"localhost", "2348"};
 
@@ -107,27 +102,4 @@ START_TEST(lookups_may_be_given_up)
 		ck_assert_int_eq(close(resolver_start(&localhost)), 0);
 	take(resolver_start(&localhost));
 	ck_assert_int_eq(result.error, 0);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("resolver");
-	TCase *tests = tcase_create("resolver");
-	SRunner *runner;
-	int failures;
-
-	tcase_set_timeout(tests, 120);
-	tcase_add_test(tests, a_literal_needs_no_thread);
-	tcase_add_test(tests, a_name_is_no_literal);
-	tcase_add_test(tests, a_name_is_looked_up);
-	tcase_add_test(tests, a_bad_service_has_words);
-	tcase_add_test(tests, no_answer_yet_is_not_an_end_without_one);
-	tcase_add_test(tests, lookups_may_be_given_up);
-	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures == 0 ? 0 : 1;
 }

@@ -3,12 +3,12 @@
  * ends of the long ones. */
 #include "audio/samples.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
+#include "test.h"
 
 #define TINY 1e-12
 
@@ -24,7 +24,7 @@ static const struct wav_format *const all[] = {&u8,	&s16,  &s24,  &s32,
 
 /* --- PCM --- */
 
-START_TEST(every_sample_of_8_and_16_bits_comes_back)
+TEST(every_sample_of_8_and_16_bits_comes_back)
 {
 	for (int i = 0; i < 256; i++) {
 		const uint8_t code = (uint8_t)i;
@@ -45,7 +45,6 @@ START_TEST(every_sample_of_8_and_16_bits_comes_back)
 		ck_assert_mem_eq(back, bytes, 2);
 	}
 }
-END_TEST
 
 /* BYTES are VALUE, and VALUE becomes them. */
 static void check_sample(const struct wav_format *format, const char *bytes,
@@ -60,7 +59,7 @@ static void check_sample(const struct wav_format *format, const char *bytes,
 		ck_assert_int_eq(back[i], 'z');
 }
 
-START_TEST(samples_of_24_and_32_bits_are_little_endian_with_a_sign)
+TEST(samples_of_24_and_32_bits_are_little_endian_with_a_sign)
 {
 	check_sample(&s24, "\0\0\0", 0);
 	check_sample(&s24, "\1\0\0", ldexp(1, -23));
@@ -80,11 +79,10 @@ START_TEST(samples_of_24_and_32_bits_are_little_endian_with_a_sign)
 	check_sample(&floats, "\0\0\x80\x3f", 1);
 	check_sample(&floats, "\0\0\x80\xbf", -1);
 }
-END_TEST
 
 /* --- values outside --- */
 
-START_TEST(floats_beyond_full_scale_are_limited)
+TEST(floats_beyond_full_scale_are_limited)
 {
 	static const struct {
 		float stored;
@@ -99,9 +97,8 @@ START_TEST(floats_beyond_full_scale_are_limited)
 		ck_assert_double_eq_tol(samples_get(&floats, &cases[i].stored),
 					cases[i].value, TINY);
 }
-END_TEST
 
-START_TEST(values_beyond_full_scale_are_limited)
+TEST(values_beyond_full_scale_are_limited)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
 		uint8_t most[4], least[4], back[4];
@@ -120,9 +117,8 @@ START_TEST(values_beyond_full_scale_are_limited)
 		ck_assert_mem_eq(back, least, all[i]->bits / 8);
 	}
 }
-END_TEST
 
-START_TEST(what_is_not_a_number_is_silence)
+TEST(what_is_not_a_number_is_silence)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
 		uint8_t silent[4], back[4] = {1, 1, 1, 1};
@@ -134,9 +130,8 @@ START_TEST(what_is_not_a_number_is_silence)
 		ck_assert_mem_eq(back, silent, all[i]->bits / 8);
 	}
 }
-END_TEST
 
-START_TEST(silence_is_stored_as_silence)
+TEST(silence_is_stored_as_silence)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
 		uint8_t silent[4], back[4];
@@ -152,7 +147,6 @@ START_TEST(silence_is_stored_as_silence)
 			ck_assert_mem_eq(back, silent, all[i]->bits / 8);
 	}
 }
-END_TEST
 
 /* --- G.711 --- */
 
@@ -188,7 +182,7 @@ static void mulaw_values(int values[128])
 	ck_assert_int_eq(decision, 8159);
 }
 
-START_TEST(alaw_is_that_of_g711)
+TEST(alaw_is_that_of_g711)
 {
 	int values[128];
 
@@ -204,9 +198,8 @@ START_TEST(alaw_is_that_of_g711)
 					-values[n] / 32768.0, TINY);
 	}
 }
-END_TEST
 
-START_TEST(mulaw_is_that_of_g711)
+TEST(mulaw_is_that_of_g711)
 {
 	int values[128];
 
@@ -222,9 +215,8 @@ START_TEST(mulaw_is_that_of_g711)
 					-values[n] / 32768.0, TINY);
 	}
 }
-END_TEST
 
-START_TEST(every_code_of_both_laws_comes_back)
+TEST(every_code_of_both_laws_comes_back)
 {
 	for (int i = 0; i < 256; i++) {
 		const uint8_t code = (uint8_t)i;
@@ -237,7 +229,6 @@ START_TEST(every_code_of_both_laws_comes_back)
 		ck_assert_uint_eq(back, code == 0x7f ? 0xff : code);
 	}
 }
-END_TEST
 
 static double least_distance(const struct wav_format *law, double value)
 {
@@ -251,7 +242,7 @@ static double least_distance(const struct wav_format *law, double value)
 	return least;
 }
 
-START_TEST(nearest_code_of_a_law_is_stored)
+TEST(nearest_code_of_a_law_is_stored)
 {
 	for (int i = -32768; i < 32768; i += 13) {
 		const double value = i / 32768.0;
@@ -265,7 +256,6 @@ START_TEST(nearest_code_of_a_law_is_stored)
 				    least_distance(&mulaw, value) + TINY);
 	}
 }
-END_TEST
 
 /* --- many samples --- */
 
@@ -283,7 +273,7 @@ static void fill(struct wav_format *format, uint8_t *data, size_t loud,
 			    i == loud ? value : 0);
 }
 
-START_TEST(peak_is_the_loudest_sample_of_any_channel)
+TEST(peak_is_the_loudest_sample_of_any_channel)
 {
 	for (size_t f = 0; f < ARRAY_SIZE(all); f++) {
 		struct wav_format format = *all[f];
@@ -304,9 +294,8 @@ START_TEST(peak_is_the_loudest_sample_of_any_channel)
 					TINY);
 	}
 }
-END_TEST
 
-START_TEST(power_is_the_mean_of_the_squares)
+TEST(power_is_the_mean_of_the_squares)
 {
 	for (size_t f = 0; f < ARRAY_SIZE(all); f++) {
 		struct wav_format format = *all[f];
@@ -324,10 +313,9 @@ START_TEST(power_is_the_mean_of_the_squares)
 					TINY);
 	}
 }
-END_TEST
 
 /* Of 100 frames with a stride of 8 the 13 at 0, 8 .. 96 are heard. */
-START_TEST(power_with_a_stride_is_that_of_some_frames)
+TEST(power_with_a_stride_is_that_of_some_frames)
 {
 	for (size_t f = 0; f < ARRAY_SIZE(all); f++) {
 		struct wav_format format = *all[f];
@@ -345,9 +333,8 @@ START_TEST(power_with_a_stride_is_that_of_some_frames)
 		    samples_power(&format, data, FRAMES, 1000), 0, 1e-6);
 	}
 }
-END_TEST
 
-START_TEST(power_of_full_scale_is_one)
+TEST(power_of_full_scale_is_one)
 {
 	static int16_t loud[4096];
 	const struct wav_format format = {WAV_PCM, 16, 4, 48000};
@@ -357,9 +344,8 @@ START_TEST(power_of_full_scale_is_one)
 	ck_assert_double_eq_tol(samples_power(&format, loud, 1024, 1), 1, TINY);
 	ck_assert_double_eq_tol(samples_peak(&format, loud, 1024), 1, TINY);
 }
-END_TEST
 
-START_TEST(fade_goes_linearly_and_stays_within_its_frames)
+TEST(fade_goes_linearly_and_stays_within_its_frames)
 {
 	for (size_t f = 0; f < ARRAY_SIZE(all); f++) {
 		struct wav_format format = *all[f];
@@ -382,20 +368,18 @@ START_TEST(fade_goes_linearly_and_stays_within_its_frames)
 					 first, sample_size);
 	}
 }
-END_TEST
 
-START_TEST(fade_of_nothing_is_nothing)
+TEST(fade_of_nothing_is_nothing)
 {
 	uint8_t data[] = {1, 2, 3, 4};
 
 	samples_fade(&s16, data, 0, 0, 1);
 	ck_assert_mem_eq(data, "\1\2\3\4", 4);
 }
-END_TEST
 
 /* --- for a person --- */
 
-START_TEST(decibels_end_at_99_below)
+TEST(decibels_end_at_99_below)
 {
 	ck_assert_double_eq_tol(samples_dbfs(1), 0, TINY);
 	ck_assert_double_eq_tol(samples_dbfs(0.5), -6.0206, 1e-4);
@@ -403,9 +387,8 @@ START_TEST(decibels_end_at_99_below)
 	ck_assert_double_eq_tol(samples_dbfs(1e-9), -99, TINY);
 	ck_assert_double_eq_tol(samples_dbfs(0), -99, TINY);
 }
-END_TEST
 
-START_TEST(bar_grows_with_the_level)
+TEST(bar_grows_with_the_level)
 {
 	static const struct {
 		double peak;
@@ -424,45 +407,4 @@ START_TEST(bar_grows_with_the_level)
 		samples_bar(text, 0, cases[i].peak);
 		ck_assert_str_eq(text, "");
 	}
-}
-END_TEST
-
-static void add_tests(TCase *tc)
-{
-	tcase_add_test(tc, every_sample_of_8_and_16_bits_comes_back);
-	tcase_add_test(tc,
-		       samples_of_24_and_32_bits_are_little_endian_with_a_sign);
-	tcase_add_test(tc, floats_beyond_full_scale_are_limited);
-	tcase_add_test(tc, values_beyond_full_scale_are_limited);
-	tcase_add_test(tc, what_is_not_a_number_is_silence);
-	tcase_add_test(tc, silence_is_stored_as_silence);
-	tcase_add_test(tc, alaw_is_that_of_g711);
-	tcase_add_test(tc, mulaw_is_that_of_g711);
-	tcase_add_test(tc, every_code_of_both_laws_comes_back);
-	tcase_add_test(tc, nearest_code_of_a_law_is_stored);
-	tcase_add_test(tc, peak_is_the_loudest_sample_of_any_channel);
-	tcase_add_test(tc, power_is_the_mean_of_the_squares);
-	tcase_add_test(tc, power_with_a_stride_is_that_of_some_frames);
-	tcase_add_test(tc, power_of_full_scale_is_one);
-	tcase_add_test(tc, fade_goes_linearly_and_stays_within_its_frames);
-	tcase_add_test(tc, fade_of_nothing_is_nothing);
-	tcase_add_test(tc, decibels_end_at_99_below);
-	tcase_add_test(tc, bar_grows_with_the_level);
-}
-
-int main(void)
-{
-	Suite *suite = suite_create("samples");
-	TCase *tc = tcase_create("level");
-	SRunner *runner;
-	int failed;
-
-	tcase_set_timeout(tc, 120);
-	add_tests(tc);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

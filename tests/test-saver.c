@@ -2,7 +2,6 @@
  * Files that are kept beside the sound. */
 #include "client/saver.h"
 
-#include <check.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +16,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "folder.h"
+#include "test.h"
 
 enum { PATIENCE_MS = 20000 };
 
@@ -35,6 +35,9 @@ static void teardown(void)
 	saver = saver_free(saver, PATIENCE_MS);
 	folder_teardown();
 }
+
+FIXTURE(setup, teardown);
+TIME_LIMIT(60);
 
 static void wait_done(void)
 {
@@ -66,7 +69,7 @@ static void check_file(const char *name, const void *data, size_t size)
 	close(fd);
 }
 
-START_TEST(page_becomes_a_file)
+TEST(page_becomes_a_file)
 {
 	ck_assert_int_eq(saver_start(&saver, path_of("page.wav"), &format), 0);
 	ck_assert_int_eq(saver_write(saver, "abcd", 4), 0);
@@ -76,9 +79,8 @@ START_TEST(page_becomes_a_file)
 	check_file("page.wav", "abcdefgh", 8);
 	ck_assert_int_eq(count_files(NULL), 1);
 }
-END_TEST
 
-START_TEST(next_page_replaces_the_file)
+TEST(next_page_replaces_the_file)
 {
 	for (int i = 0; i < 3; i++) {
 		ck_assert_int_eq(
@@ -89,9 +91,8 @@ START_TEST(next_page_replaces_the_file)
 	check_file("page.wav", "34ab", 4);
 	ck_assert_int_eq(count_files(NULL), 1);
 }
-END_TEST
 
-START_TEST(directory_gets_a_file_for_each_page)
+TEST(directory_gets_a_file_for_each_page)
 {
 	char name[NAME_MAX + 1];
 
@@ -104,26 +105,23 @@ START_TEST(directory_gets_a_file_for_each_page)
 		check_file(name, "abcd", 4);
 	}
 }
-END_TEST
 
-START_TEST(page_without_samples_is_a_file)
+TEST(page_without_samples_is_a_file)
 {
 	ck_assert_int_eq(saver_start(&saver, path_of("page.wav"), &format), 0);
 	finish();
 	check_file("page.wav", "", 0);
 }
-END_TEST
 
-START_TEST(what_is_not_finished_leaves_nothing)
+TEST(what_is_not_finished_leaves_nothing)
 {
 	ck_assert_int_eq(saver_start(&saver, path_of("page.wav"), &format), 0);
 	ck_assert_int_eq(saver_write(saver, "abcd", 4), 0);
 	saver = saver_free(saver, PATIENCE_MS);
 	ck_assert_int_eq(count_files(NULL), 0);
 }
-END_TEST
 
-START_TEST(place_that_does_not_exist_loses_the_file_and_no_more)
+TEST(place_that_does_not_exist_loses_the_file_and_no_more)
 {
 	static const uint8_t samples[4096];
 	int r = 0;
@@ -135,9 +133,8 @@ START_TEST(place_that_does_not_exist_loses_the_file_and_no_more)
 		r = saver_write(saver, samples, sizeof(samples));
 	ck_assert_int_eq(r, -EPIPE);
 }
-END_TEST
 
-START_TEST(room_is_never_promised_in_vain)
+TEST(room_is_never_promised_in_vain)
 {
 	static const uint8_t samples[1 << 20];
 	size_t room;
@@ -150,38 +147,10 @@ START_TEST(room_is_never_promised_in_vain)
 	}
 	finish();
 }
-END_TEST
 
-START_TEST(path_with_a_slash_at_the_end_is_a_directory)
+TEST(path_with_a_slash_at_the_end_is_a_directory)
 {
 	ck_assert(saver_path_is_directory("none/"));
 	ck_assert(!saver_path_is_directory("none"));
 	ck_assert(!saver_path_is_directory(""));
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("saver");
-	TCase *tc = tcase_create("saver");
-	SRunner *runner;
-	int failed;
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 60);
-	tcase_add_test(tc, page_becomes_a_file);
-	tcase_add_test(tc, next_page_replaces_the_file);
-	tcase_add_test(tc, directory_gets_a_file_for_each_page);
-	tcase_add_test(tc, page_without_samples_is_a_file);
-	tcase_add_test(tc, what_is_not_finished_leaves_nothing);
-	tcase_add_test(tc,
-		       place_that_does_not_exist_loses_the_file_and_no_more);
-	tcase_add_test(tc, room_is_never_promised_in_vain);
-	tcase_add_test(tc, path_with_a_slash_at_the_end_is_a_directory);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -5,6 +5,7 @@
 
 #include "arguments.h"
 #include "base/util.h"
+#include "test.h"
 
 static struct server_options o;
 static const struct server_config *const config = &o.config;
@@ -14,7 +15,7 @@ static int parse_arguments(int argc, char **argv)
 	return server_options_parse(&o, argc, argv);
 }
 
-START_TEST(defaults_are_those_of_the_help)
+TEST(defaults_are_those_of_the_help)
 {
 	ck_assert_int_eq(parse((const char *const[]){NULL}), 1);
 	ck_assert_str_eq(config->microphone.device, "default");
@@ -39,9 +40,8 @@ START_TEST(defaults_are_those_of_the_help)
 	ck_assert(!o.meter && !o.quiet);
 	ck_assert_int_eq(log_get_level(), LOG_INFO);
 }
-END_TEST
 
-START_TEST(every_option_reaches_its_place)
+TEST(every_option_reaches_its_place)
 {
 	ck_assert_int_eq(
 	    PARSE("--device=hw:1", "--format=S24_3LE", "--rate=48000",
@@ -77,9 +77,8 @@ START_TEST(every_option_reaches_its_place)
 	ck_assert_uint_eq(o.idle_exit_seconds, 60);
 	ck_assert(o.meter && o.interactive && !o.quiet);
 }
-END_TEST
 
-START_TEST(short_options_are_those_of_arecord)
+TEST(short_options_are_those_of_arecord)
 {
 	ck_assert_int_eq(PARSE("-Dhw:1", "-f", "u8", "-r8000", "-c1", "-d0",
 			       "-Vi", "-l", "2349"),
@@ -91,9 +90,8 @@ START_TEST(short_options_are_those_of_arecord)
 	ck_assert(o.meter && o.interactive);
 	ck_assert_uint_eq(o.listen_count, 1);
 }
-END_TEST
 
-START_TEST(last_value_counts)
+TEST(last_value_counts)
 {
 	ck_assert_int_eq(PARSE("-r", "8000", "-r", "16000", "--bus=user",
 			       "--bus=none", "--archive-limit=1M",
@@ -105,9 +103,8 @@ START_TEST(last_value_counts)
 	ck_assert_uint_eq(config->archive.limit_size, 1024);
 	ck_assert_str_eq(config->archive.dir, "b");
 }
-END_TEST
 
-START_TEST(how_much_is_told_can_be_chosen)
+TEST(how_much_is_told_can_be_chosen)
 {
 	ck_assert_int_eq(PARSE("-q"), 1);
 	ck_assert(o.quiet);
@@ -117,9 +114,8 @@ START_TEST(how_much_is_told_can_be_chosen)
 	ck_assert_int_eq(log_get_level(), LOG_DEBUG);
 	log_set_level(LOG_INFO);
 }
-END_TEST
 
-START_TEST(cd_and_dat_are_formats_with_rate_and_channels)
+TEST(cd_and_dat_are_formats_with_rate_and_channels)
 {
 	static const struct wav_format cd = {WAV_PCM, 16, 2, 44100};
 	static const struct wav_format dat = {WAV_PCM, 16, 2, 48000};
@@ -132,9 +128,8 @@ START_TEST(cd_and_dat_are_formats_with_rate_and_channels)
 	ck_assert_int_eq(PARSE("-f", "CD", "-r48000", "-c1"), 1);
 	ck_assert(wav_format_equal(&config->microphone.format, &other));
 }
-END_TEST
 
-START_TEST(every_format_has_a_name)
+TEST(every_format_has_a_name)
 {
 	static const char *const names[] = {
 	    "U8", "S16_LE", "S24_3LE", "S32_LE", "FLOAT_LE", "A_LAW", "MU_LAW"};
@@ -151,7 +146,6 @@ START_TEST(every_format_has_a_name)
 			      "U8, S16_LE, S24_3LE, S32_LE, FLOAT_LE, A_LAW, "
 			      "MU_LAW, cd or dat is needed");
 }
-END_TEST
 
 static const struct {
 	const char *option, *below, *least, *most, *beyond, *accepted;
@@ -175,7 +169,7 @@ static const struct {
      "a whole number from 0 to 86400 is needed"},
 };
 
-START_TEST(numbers_end_at_their_edges)
+TEST(numbers_end_at_their_edges)
 {
 	static const char *const never[] = {
 	    "",	     "x",   "5x",  " 5",  "-5",
@@ -194,9 +188,8 @@ START_TEST(numbers_end_at_their_edges)
 				      numbers[i].accepted);
 	}
 }
-END_TEST
 
-START_TEST(choices_are_named_when_the_value_is_none)
+TEST(choices_are_named_when_the_value_is_none)
 {
 	check_taken("--mode", "live");
 	check_taken("--mode", "store");
@@ -208,9 +201,8 @@ START_TEST(choices_are_named_when_the_value_is_none)
 	check_taken("--bus", "user");
 	check_refused("--bus", "session", "none, system or user is needed");
 }
-END_TEST
 
-START_TEST(archive_limit_is_a_size_or_an_age)
+TEST(archive_limit_is_a_size_or_an_age)
 {
 	static const struct {
 		const char *text;
@@ -235,9 +227,8 @@ START_TEST(archive_limit_is_a_size_or_an_age)
 				  cases[i].seconds);
 	}
 }
-END_TEST
 
-START_TEST(other_archive_limits_are_refused)
+TEST(other_archive_limits_are_refused)
 {
 	static const char *const others[] = {
 	    "",	   "5",	  "M",	  "0M",	      "05M",
@@ -253,9 +244,8 @@ START_TEST(other_archive_limits_are_refused)
 	check_line(err, (const char *const[]){
 			    "--archive-limit goes with --archive DIR", NULL});
 }
-END_TEST
 
-START_TEST(page_has_one_chunk_at_least)
+TEST(page_has_one_chunk_at_least)
 {
 	/* 1024 frames are 23.2 ms. */
 	check_taken("-d", "0.0233");
@@ -266,9 +256,8 @@ START_TEST(page_has_one_chunk_at_least)
 	check_line(err, (const char *const[]){
 			    "-d '1': shorter than one chunk of 65536", NULL});
 }
-END_TEST
 
-START_TEST(buffer_has_two_chunks_at_least)
+TEST(buffer_has_two_chunks_at_least)
 {
 	check_taken("--buffer-size", "2048");
 	check_refused("--buffer-size", "2047",
@@ -277,9 +266,8 @@ START_TEST(buffer_has_two_chunks_at_least)
 	ck_assert_int_eq(PARSE("--buffer-size=16", "--period-size=8"), 1);
 	ck_assert_int_eq(PARSE("--buffer-size=16", "--period-size=9"), -EINVAL);
 }
-END_TEST
 
-START_TEST(as_many_zones_as_there_is_room_for)
+TEST(as_many_zones_as_there_is_room_for)
 {
 	const char *arguments[2 * (SERVER_OPTIONS_LISTEN_MAX + 1) + 1] = {0};
 
@@ -296,17 +284,15 @@ START_TEST(as_many_zones_as_there_is_room_for)
 		   (const char *const[]){
 		       "-l 'one-more=2348': at most 64 are possible", NULL});
 }
-END_TEST
 
-START_TEST(default_chime_is_the_one_that_was_installed)
+TEST(default_chime_is_the_one_that_was_installed)
 {
 	check_taken("--chime", "default");
 	ck_assert_int_eq(o.chime_path[0], '/');
 	ck_assert_ptr_nonnull(strstr(o.chime_path, "/chime.wav"));
 }
-END_TEST
 
-START_TEST(what_is_no_option_is_named)
+TEST(what_is_no_option_is_named)
 {
 	ck_assert_int_eq(PARSE("hw:0"), -EINVAL);
 	check_line(
@@ -322,9 +308,8 @@ START_TEST(what_is_no_option_is_named)
 	ck_assert_int_eq(PARSE("--quiet=yes"), -EINVAL);
 	check_line(err, (const char *const[]){"--quiet", "argument", NULL});
 }
-END_TEST
 
-START_TEST(help_and_version_are_all_that_is_done)
+TEST(help_and_version_are_all_that_is_done)
 {
 	ck_assert_int_eq(PARSE("--help", "-r", "0"), 0);
 	ck_assert(strncmp(out, "Usage: intercom-server ", 23) == 0);
@@ -337,43 +322,4 @@ START_TEST(help_and_version_are_all_that_is_done)
 	/* What was wrong before is said first. */
 	ck_assert_int_eq(PARSE("-r", "0", "--help"), -EINVAL);
 	ck_assert_str_eq(out, "");
-}
-END_TEST
-
-static void add_tests(TCase *tc)
-{
-	tcase_add_test(tc, defaults_are_those_of_the_help);
-	tcase_add_test(tc, every_option_reaches_its_place);
-	tcase_add_test(tc, short_options_are_those_of_arecord);
-	tcase_add_test(tc, last_value_counts);
-	tcase_add_test(tc, how_much_is_told_can_be_chosen);
-	tcase_add_test(tc, cd_and_dat_are_formats_with_rate_and_channels);
-	tcase_add_test(tc, every_format_has_a_name);
-	tcase_add_test(tc, numbers_end_at_their_edges);
-	tcase_add_test(tc, choices_are_named_when_the_value_is_none);
-	tcase_add_test(tc, archive_limit_is_a_size_or_an_age);
-	tcase_add_test(tc, other_archive_limits_are_refused);
-	tcase_add_test(tc, page_has_one_chunk_at_least);
-	tcase_add_test(tc, buffer_has_two_chunks_at_least);
-	tcase_add_test(tc, as_many_zones_as_there_is_room_for);
-	tcase_add_test(tc, default_chime_is_the_one_that_was_installed);
-	tcase_add_test(tc, what_is_no_option_is_named);
-	tcase_add_test(tc, help_and_version_are_all_that_is_done);
-}
-
-int main(void)
-{
-	Suite *suite = suite_create("server-options");
-	TCase *tc = tcase_create("server-options");
-	SRunner *runner;
-	int failed;
-
-	tcase_set_timeout(tc, 120);
-	add_tests(tc);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -3,7 +3,6 @@
  * microphone, files, and real sockets on loopback. */
 #include "server/server.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -15,6 +14,7 @@
 
 #include "base/util.h"
 #include "card.h"
+#include "test.h"
 #include "wire/net.h"
 
 enum {
@@ -101,6 +101,9 @@ static void teardown(void)
 	event = sd_event_unref(event);
 	card_teardown();
 }
+
+FIXTURE(setup, teardown);
+TIME_LIMIT(180);
 
 /* --- helpers --- */
 
@@ -227,7 +230,7 @@ static bool was(uint32_t id, enum server_page_state state)
 
 /* --- tests --- */
 
-START_TEST(a_page_reaches_its_zone_and_no_other)
+TEST(a_page_reaches_its_zone_and_no_other)
 {
 	static uint8_t heard[RATE];
 	int lobby = come(0), yard = come(1);
@@ -254,9 +257,8 @@ START_TEST(a_page_reaches_its_zone_and_no_other)
 	ck_assert_uint_eq(server_stats(server)->pages, 1);
 	ck_assert_ptr_nonnull(server_last_tape(server));
 }
-END_TEST
 
-START_TEST(two_zones_page_at_the_same_time)
+TEST(two_zones_page_at_the_same_time)
 {
 	uint32_t talk = page(LOBBY, 5, 0);
 	uint32_t bell = play(YARD, 5, make_file(4800, 7));
@@ -270,9 +272,8 @@ START_TEST(two_zones_page_at_the_same_time)
 	run_until_quiet();
 	ck_assert_int_eq(end_of(talk), ANNOUNCEMENT_STOPPED);
 }
-END_TEST
 
-START_TEST(an_equal_page_is_refused_and_a_higher_one_wins)
+TEST(an_equal_page_is_refused_and_a_higher_one_wins)
 {
 	uint32_t routine = page(LOBBY | YARD, 5, 0), alarm;
 
@@ -291,9 +292,8 @@ START_TEST(an_equal_page_is_refused_and_a_higher_one_wins)
 	ck_assert_int_eq(end_of(routine), ANNOUNCEMENT_PREEMPTED);
 	ck_assert_int_eq(end_of(alarm), ANNOUNCEMENT_COMPLETE);
 }
-END_TEST
 
-START_TEST(a_microphone_goes_to_the_higher_page_like_a_zone)
+TEST(a_microphone_goes_to_the_higher_page_like_a_zone)
 {
 	uint32_t routine = page(LOBBY, 5, 0), equal, alarm;
 
@@ -308,9 +308,8 @@ START_TEST(a_microphone_goes_to_the_higher_page_like_a_zone)
 	ck_assert_int_eq(end_of(alarm), ANNOUNCEMENT_COMPLETE);
 	ck_assert_int_eq(end_of(routine), ANNOUNCEMENT_PREEMPTED);
 }
-END_TEST
 
-START_TEST(a_page_that_waits_for_the_microphone_can_be_stopped)
+TEST(a_page_that_waits_for_the_microphone_can_be_stopped)
 {
 	uint32_t routine = page(LOBBY, 5, 0), alarm;
 
@@ -323,7 +322,6 @@ START_TEST(a_page_that_waits_for_the_microphone_can_be_stopped)
 	ck_assert(!was(alarm, SERVER_PAGE_SPEECH));
 	ck_assert_int_eq(end_of(routine), ANNOUNCEMENT_PREEMPTED);
 }
-END_TEST
 
 /* Until the busy card has refused so many pages, and the server has heard of
  * it: half a second later, as the chunks of another page go by. */
@@ -338,7 +336,7 @@ static void run_until_refused(unsigned count)
 }
 
 /* In zones of their own, with a microphone that only one page can have. */
-START_TEST(a_queue_waits_for_the_microphone_too)
+TEST(a_queue_waits_for_the_microphone_too)
 {
 	struct server_request request = whole;
 	uint32_t first = page(LOBBY, 5, 0), low, high;
@@ -363,9 +361,8 @@ START_TEST(a_queue_waits_for_the_microphone_too)
 	ck_assert_int_eq(end_of(high), ANNOUNCEMENT_COMPLETE);
 	ck_assert_int_eq(end_of(low), ANNOUNCEMENT_COMPLETE);
 }
-END_TEST
 
-START_TEST(closing_gives_up_what_waits_for_the_microphone)
+TEST(closing_gives_up_what_waits_for_the_microphone)
 {
 	struct server_request request = whole;
 	uint32_t first = page(LOBBY, 5, 0), waiting;
@@ -382,9 +379,8 @@ START_TEST(closing_gives_up_what_waits_for_the_microphone)
 	ck_assert_int_eq(end_of(waiting), ANNOUNCEMENT_STOPPED);
 	ck_assert_int_eq(end_of(first), ANNOUNCEMENT_STOPPED);
 }
-END_TEST
 
-START_TEST(the_queue_goes_by_priority)
+TEST(the_queue_goes_by_priority)
 {
 	struct server_request request = whole;
 	uint32_t first = page(LOBBY, 5, 0), low, high;
@@ -406,9 +402,8 @@ START_TEST(the_queue_goes_by_priority)
 	ck_assert_int_eq(end_of(high), ANNOUNCEMENT_COMPLETE);
 	ck_assert_int_eq(end_of(low), ANNOUNCEMENT_COMPLETE);
 }
-END_TEST
 
-START_TEST(what_waits_can_be_stopped_too)
+TEST(what_waits_can_be_stopped_too)
 {
 	struct server_request request = whole;
 	uint32_t first = page(0, 5, 0), waiting;
@@ -425,9 +420,8 @@ START_TEST(what_waits_can_be_stopped_too)
 	run_until_quiet();
 	ck_assert_int_eq(end_of(waiting), ANNOUNCEMENT_STOPPED);
 }
-END_TEST
 
-START_TEST(after_closing_no_page_begins)
+TEST(after_closing_no_page_begins)
 {
 	struct server_request request = whole;
 	uint32_t first = page(0, 5, 0), waiting;
@@ -440,9 +434,8 @@ START_TEST(after_closing_no_page_begins)
 	ck_assert_int_eq(server_stop(server, first), 1);
 	run_until_quiet();
 }
-END_TEST
 
-START_TEST(a_zone_has_to_exist)
+TEST(a_zone_has_to_exist)
 {
 	struct server_request request = whole;
 	uint32_t id;
@@ -456,9 +449,8 @@ START_TEST(a_zone_has_to_exist)
 	ck_assert_int_eq(fcntl(request.file_fd, F_GETFD), -1);
 	ck_assert_uint_eq(server_page_count(server), 0);
 }
-END_TEST
 
-START_TEST(a_file_that_is_no_audio_reaches_nobody)
+TEST(a_file_that_is_no_audio_reaches_nobody)
 {
 	int fd = memfd_create("file", MFD_CLOEXEC), lobby = come(0);
 	uint8_t byte;
@@ -476,9 +468,8 @@ START_TEST(a_file_that_is_no_audio_reaches_nobody)
 	ck_assert_uint_eq(server_zone_clients(server, 0), 1);
 	close(lobby);
 }
-END_TEST
 
-START_TEST(without_a_card_clients_wait_for_the_next_attempt)
+TEST(without_a_card_clients_wait_for_the_next_attempt)
 {
 	int lobby = come(0);
 	static uint8_t heard[RATE];
@@ -496,9 +487,8 @@ START_TEST(without_a_card_clients_wait_for_the_next_attempt)
 	ck_assert_uint_eq(hear_all(lobby, heard, sizeof(heard)),
 			  HEADER_SIZE + 18 * CHUNK * 4);
 }
-END_TEST
 
-START_TEST(there_are_only_so_many_pages)
+TEST(there_are_only_so_many_pages)
 {
 	struct server_request request = whole;
 	uint32_t id;
@@ -512,37 +502,4 @@ START_TEST(there_are_only_so_many_pages)
 	ck_assert_int_eq(server_stop(server, 0), SERVER_PAGES_MAX);
 	run_until_quiet();
 	ck_assert_int_eq(end_of(id), ANNOUNCEMENT_STOPPED);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("server");
-	TCase *tests = tcase_create("server");
-	SRunner *runner;
-	int failures;
-
-	tcase_add_checked_fixture(tests, setup, teardown);
-	tcase_set_timeout(tests, 180);
-	tcase_add_test(tests, a_page_reaches_its_zone_and_no_other);
-	tcase_add_test(tests, two_zones_page_at_the_same_time);
-	tcase_add_test(tests, an_equal_page_is_refused_and_a_higher_one_wins);
-	tcase_add_test(tests, a_microphone_goes_to_the_higher_page_like_a_zone);
-	tcase_add_test(tests,
-		       a_page_that_waits_for_the_microphone_can_be_stopped);
-	tcase_add_test(tests, a_queue_waits_for_the_microphone_too);
-	tcase_add_test(tests, closing_gives_up_what_waits_for_the_microphone);
-	tcase_add_test(tests, the_queue_goes_by_priority);
-	tcase_add_test(tests, what_waits_can_be_stopped_too);
-	tcase_add_test(tests, after_closing_no_page_begins);
-	tcase_add_test(tests, a_zone_has_to_exist);
-	tcase_add_test(tests, a_file_that_is_no_audio_reaches_nobody);
-	tcase_add_test(tests, without_a_card_clients_wait_for_the_next_attempt);
-	tcase_add_test(tests, there_are_only_so_many_pages);
-	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures == 0 ? 0 : 1;
 }

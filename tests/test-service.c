@@ -2,7 +2,6 @@
  * Sockets in a folder of the test stand for systemd's. */
 #include "client/service.h"
 
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "test.h"
 
 static char folder[] = "/tmp/test-service-XXXXXX";
 static char path[sizeof(folder) + 16];
@@ -62,16 +62,17 @@ static void teardown(void)
 	rmdir(folder);
 }
 
-START_TEST(states_are_sent)
+FIXTURE(setup, teardown);
+
+TEST(states_are_sent)
 {
 	listen_at(path);
 	setenv("NOTIFY_SOCKET", path, 1);
 	ck_assert_int_eq(service_notify("READY=1"), 0);
 	ck_assert_str_eq(received(), "READY=1");
 }
-END_TEST
 
-START_TEST(abstract_sockets_are_found)
+TEST(abstract_sockets_are_found)
 {
 	char name[64];
 
@@ -81,9 +82,8 @@ START_TEST(abstract_sockets_are_found)
 	ck_assert_int_eq(service_notify("STATUS=x"), 0);
 	ck_assert_str_eq(received(), "STATUS=x");
 }
-END_TEST
 
-START_TEST(nobody_who_listens_is_no_harm)
+TEST(nobody_who_listens_is_no_harm)
 {
 	char name[256];
 
@@ -99,9 +99,8 @@ START_TEST(nobody_who_listens_is_no_harm)
 	setenv("NOTIFY_SOCKET", name, 1);
 	ck_assert_int_eq(service_notify("READY=1"), -ENAMETOOLONG);
 }
-END_TEST
 
-START_TEST(watchdog_is_ours_or_none)
+TEST(watchdog_is_ours_or_none)
 {
 	char pid[32];
 
@@ -120,9 +119,8 @@ START_TEST(watchdog_is_ours_or_none)
 	setenv("WATCHDOG_USEC", "99999999999999999999999", 1);
 	ck_assert_uint_eq(service_watchdog_usec(), 0);
 }
-END_TEST
 
-START_TEST(events_are_a_line_for_each_field)
+TEST(events_are_a_line_for_each_field)
 {
 	static const char *const fields[] = {"MESSAGE=one\ntwo", "PRIORITY=6"};
 
@@ -130,9 +128,8 @@ START_TEST(events_are_a_line_for_each_field)
 	ck_assert_int_eq(service_journal(path, fields, 2), 0);
 	ck_assert_str_eq(received(), "MESSAGE=one two\nPRIORITY=6\n");
 }
-END_TEST
 
-START_TEST(events_that_are_too_long_are_refused)
+TEST(events_that_are_too_long_are_refused)
 {
 	static char field[5000];
 	const char *const fields[] = {"PRIORITY=6", field};
@@ -141,27 +138,4 @@ START_TEST(events_that_are_too_long_are_refused)
 	listen_at(path);
 	ck_assert_int_eq(service_journal(path, fields, 2), -EMSGSIZE);
 	ck_assert_str_eq(received(), "");
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("service");
-	TCase *tcase = tcase_create("service");
-	SRunner *runner;
-	int failed;
-
-	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_add_test(tcase, states_are_sent);
-	tcase_add_test(tcase, abstract_sockets_are_found);
-	tcase_add_test(tcase, nobody_who_listens_is_no_harm);
-	tcase_add_test(tcase, watchdog_is_ours_or_none);
-	tcase_add_test(tcase, events_are_a_line_for_each_field);
-	tcase_add_test(tcase, events_that_are_too_long_are_refused);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

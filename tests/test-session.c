@@ -3,7 +3,6 @@
  * test's: time-outs pass without waiting. */
 #include "feed/session.h"
 
-#include <check.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -13,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "test.h"
 
 enum { PATIENCE_MS = 20000 };
 
@@ -49,6 +49,7 @@ static void listen_again(void)
 
 static void setup(void)
 {
+	signal(SIGPIPE, SIG_IGN); /* as resolver.h asks for */
 	log_set_level(LOG_EMERG);
 	server = -1;
 	now = UINT64_C(1000) * 1000000;
@@ -62,6 +63,9 @@ static void teardown(void)
 	listener = fd_close(listener);
 	server = fd_close(server);
 }
+
+FIXTURE(setup, teardown);
+TIME_LIMIT(60);
 
 /* Steps until the state is reached; the descriptors tell when to. */
 static void step_until(enum session_state state)
@@ -135,16 +139,15 @@ static void expect(const char *text)
 
 /* --- connecting --- */
 
-START_TEST(connects_and_waits)
+TEST(connects_and_waits)
 {
 	begin();
 	ck_assert_uint_eq(session_connected_count(session), 1);
 	session_step(session, now + UINT64_C(3600) * 1000000);
 	ck_assert_int_eq(session_state(session), SESSION_WAITING);
 }
-END_TEST
 
-START_TEST(name_is_looked_up)
+TEST(name_is_looked_up)
 {
 	session_free(session);
 	strcpy(endpoint.host, "localhost");
@@ -152,9 +155,8 @@ START_TEST(name_is_looked_up)
 	begin();
 	ck_assert_str_eq(session_name(session), "test");
 }
-END_TEST
 
-START_TEST(name_that_does_not_exist_is_tried_again)
+TEST(name_that_does_not_exist_is_tried_again)
 {
 	session_free(session);
 	strcpy(endpoint.host, "no-such-host.invalid");
@@ -166,9 +168,8 @@ START_TEST(name_that_does_not_exist_is_tried_again)
 	step_until(SESSION_PAUSED);
 	ck_assert_uint_gt(session_deadline(session), now);
 }
-END_TEST
 
-START_TEST(refusal_is_tried_again_in_growing_pauses)
+TEST(refusal_is_tried_again_in_growing_pauses)
 {
 	uint64_t pause = 0;
 
@@ -182,9 +183,8 @@ START_TEST(refusal_is_tried_again_in_growing_pauses)
 	}
 	ck_assert_uint_ge(session_failed_count(session), 20);
 }
-END_TEST
 
-START_TEST(server_that_returns_is_found)
+TEST(server_that_returns_is_found)
 {
 	begin();
 	hang_up();
@@ -193,9 +193,8 @@ START_TEST(server_that_returns_is_found)
 	begin();
 	ck_assert_uint_eq(session_connected_count(session), 2);
 }
-END_TEST
 
-START_TEST(connection_that_stands_after_one_that_did_not_is_slept_on)
+TEST(connection_that_stands_after_one_that_did_not_is_slept_on)
 {
 	begin();
 	hang_up();
@@ -208,9 +207,8 @@ START_TEST(connection_that_stands_after_one_that_did_not_is_slept_on)
 	ck_assert_int_eq(session_state(session), SESSION_WAITING);
 	ck_assert_uint_eq(session_deadline(session), UINT64_MAX);
 }
-END_TEST
 
-START_TEST(server_that_hangs_up_at_once_is_given_growing_pauses)
+TEST(server_that_hangs_up_at_once_is_given_growing_pauses)
 {
 	uint64_t pause = 0;
 
@@ -223,11 +221,10 @@ START_TEST(server_that_hangs_up_at_once_is_given_growing_pauses)
 	}
 	ck_assert_uint_gt(pause, 2000000);
 }
-END_TEST
 
 /* --- headers --- */
 
-START_TEST(header_in_single_bytes)
+TEST(header_in_single_bytes)
 {
 	static const struct wav_format format = {WAV_PCM, 16, 2, 44100};
 	uint8_t header[WAV_HEADER_SIZE_MAX];
@@ -245,9 +242,8 @@ START_TEST(header_in_single_bytes)
 	ck_assert_uint_eq(session_page(session)->data_size, 4);
 	ck_assert_uint_eq(session_page(session)->number, 1);
 }
-END_TEST
 
-START_TEST(wrong_header_is_left_for_a_pause)
+TEST(wrong_header_is_left_for_a_pause)
 {
 	char rubbish[100] = "SSH-2.0-OpenSSH";
 
@@ -261,9 +257,8 @@ START_TEST(wrong_header_is_left_for_a_pause)
 	say_header(4);
 	step_until(SESSION_PAGE);
 }
-END_TEST
 
-START_TEST(header_has_ten_seconds_from_its_first_byte)
+TEST(header_has_ten_seconds_from_its_first_byte)
 {
 	begin();
 	now += UINT64_C(3600) * 1000000;
@@ -275,9 +270,8 @@ START_TEST(header_has_ten_seconds_from_its_first_byte)
 	session_step(session, now + 10000000);
 	ck_assert_int_eq(session_state(session), SESSION_PAUSED);
 }
-END_TEST
 
-START_TEST(connection_that_ends_in_a_header_is_tried_again)
+TEST(connection_that_ends_in_a_header_is_tried_again)
 {
 	begin();
 	say("RIFF", 4);
@@ -285,11 +279,10 @@ START_TEST(connection_that_ends_in_a_header_is_tried_again)
 	step_until(SESSION_PAUSED);
 	ck_assert_uint_eq(session_failed_count(session), 1);
 }
-END_TEST
 
 /* --- pages --- */
 
-START_TEST(samples_that_came_with_the_header_are_read_first)
+TEST(samples_that_came_with_the_header_are_read_first)
 {
 	char byte;
 
@@ -305,9 +298,8 @@ START_TEST(samples_that_came_with_the_header_are_read_first)
 	ck_assert_int_eq(session_page(session)->result, SESSION_COMPLETE);
 	ck_assert_uint_eq(session_page(session)->received, 8);
 }
-END_TEST
 
-START_TEST(queued_counts_what_waits_and_not_what_is_beyond_the_page)
+TEST(queued_counts_what_waits_and_not_what_is_beyond_the_page)
 {
 	begin();
 	say_header(8);
@@ -319,9 +311,8 @@ START_TEST(queued_counts_what_waits_and_not_what_is_beyond_the_page)
 	expect("abc");
 	ck_assert_uint_eq(session_queued(session), 5);
 }
-END_TEST
 
-START_TEST(what_follows_the_stated_size_is_ignored)
+TEST(what_follows_the_stated_size_is_ignored)
 {
 	char byte;
 
@@ -336,9 +327,8 @@ START_TEST(what_follows_the_stated_size_is_ignored)
 	step_until(SESSION_WAITING); /* at once, without a pause */
 	ck_assert_uint_eq(session_connected_count(session), 2);
 }
-END_TEST
 
-START_TEST(server_that_does_not_close_is_left_after_a_second)
+TEST(server_that_does_not_close_is_left_after_a_second)
 {
 	char byte;
 
@@ -354,9 +344,8 @@ START_TEST(server_that_does_not_close_is_left_after_a_second)
 	step_until(SESSION_WAITING);
 	ck_assert_uint_eq(session_connected_count(session), 2);
 }
-END_TEST
 
-START_TEST(endless_page_ends_with_the_connection)
+TEST(endless_page_ends_with_the_connection)
 {
 	char byte;
 
@@ -370,9 +359,8 @@ START_TEST(endless_page_ends_with_the_connection)
 	ck_assert_int_eq(read_some(&byte, 1), 0);
 	ck_assert_int_eq(session_page(session)->result, SESSION_COMPLETE);
 }
-END_TEST
 
-START_TEST(size_of_a_recorder_that_writes_a_pipe_is_no_promise)
+TEST(size_of_a_recorder_that_writes_a_pipe_is_no_promise)
 {
 	char byte;
 
@@ -385,9 +373,8 @@ START_TEST(size_of_a_recorder_that_writes_a_pipe_is_no_promise)
 	ck_assert_int_eq(read_some(&byte, 1), 0);
 	ck_assert_int_eq(session_page(session)->result, SESSION_COMPLETE);
 }
-END_TEST
 
-START_TEST(page_that_ends_early_is_cut_short)
+TEST(page_that_ends_early_is_cut_short)
 {
 	char byte;
 
@@ -402,9 +389,8 @@ START_TEST(page_that_ends_early_is_cut_short)
 	ck_assert_int_eq(session_page(session)->error, 0);
 	ck_assert_int_eq(session_state(session), SESSION_PAUSED);
 }
-END_TEST
 
-START_TEST(page_cut_on_a_healthy_connection_is_soon_forgiven)
+TEST(page_cut_on_a_healthy_connection_is_soon_forgiven)
 {
 	char byte;
 
@@ -426,9 +412,8 @@ START_TEST(page_cut_on_a_healthy_connection_is_soon_forgiven)
 	ck_assert_int_eq(session_state(session), SESSION_PAUSED);
 	ck_assert_uint_le(session_deadline(session) - now, 200000);
 }
-END_TEST
 
-START_TEST(reset_is_cut_short_with_its_reason)
+TEST(reset_is_cut_short_with_its_reason)
 {
 	const struct linger linger = {.l_onoff = 1};
 	char byte;
@@ -442,9 +427,8 @@ START_TEST(reset_is_cut_short_with_its_reason)
 	ck_assert_int_eq(session_page(session)->result, SESSION_CUT_SHORT);
 	ck_assert_int_eq(session_page(session)->error, -ECONNRESET);
 }
-END_TEST
 
-START_TEST(page_in_which_nothing_comes_is_cut_short_after_thirty_seconds)
+TEST(page_in_which_nothing_comes_is_cut_short_after_thirty_seconds)
 {
 	char byte;
 
@@ -457,9 +441,8 @@ START_TEST(page_in_which_nothing_comes_is_cut_short_after_thirty_seconds)
 	ck_assert_int_eq(session_page(session)->result, SESSION_CUT_SHORT);
 	ck_assert_int_eq(session_page(session)->error, -ETIMEDOUT);
 }
-END_TEST
 
-START_TEST(page_that_is_not_read_on_purpose_is_not_cut_short)
+TEST(page_that_is_not_read_on_purpose_is_not_cut_short)
 {
 	char byte;
 
@@ -470,9 +453,8 @@ START_TEST(page_that_is_not_read_on_purpose_is_not_cut_short)
 	ck_assert_int_eq(session_read(session, &byte, 1, now + 30000000),
 			 -EAGAIN);
 }
-END_TEST
 
-START_TEST(page_without_samples_is_complete)
+TEST(page_without_samples_is_complete)
 {
 	char byte;
 
@@ -485,9 +467,8 @@ START_TEST(page_without_samples_is_complete)
 	step_until(SESSION_PAUSED); /* or it would spin with such a server */
 	ck_assert_uint_eq(session_deadline(session), now + 100000);
 }
-END_TEST
 
-START_TEST(page_after_page)
+TEST(page_after_page)
 {
 	char byte;
 
@@ -503,79 +484,4 @@ START_TEST(page_after_page)
 		begin();
 	}
 	ck_assert_uint_eq(session_failed_count(session), 0);
-}
-END_TEST
-
-static TCase *connecting_case(void)
-{
-	TCase *tc = tcase_create("connecting");
-
-	tcase_add_test(tc, connects_and_waits);
-	tcase_add_test(tc, name_is_looked_up);
-	tcase_add_test(tc, name_that_does_not_exist_is_tried_again);
-	tcase_add_test(tc, refusal_is_tried_again_in_growing_pauses);
-	tcase_add_test(tc, server_that_returns_is_found);
-	tcase_add_test(
-	    tc, connection_that_stands_after_one_that_did_not_is_slept_on);
-	tcase_add_test(tc,
-		       server_that_hangs_up_at_once_is_given_growing_pauses);
-	return tc;
-}
-
-static TCase *header_case(void)
-{
-	TCase *tc = tcase_create("header");
-
-	tcase_add_test(tc, header_in_single_bytes);
-	tcase_add_test(tc, wrong_header_is_left_for_a_pause);
-	tcase_add_test(tc, header_has_ten_seconds_from_its_first_byte);
-	tcase_add_test(tc, connection_that_ends_in_a_header_is_tried_again);
-	return tc;
-}
-
-static TCase *page_case(void)
-{
-	TCase *tc = tcase_create("page");
-
-	tcase_add_test(tc, samples_that_came_with_the_header_are_read_first);
-	tcase_add_test(
-	    tc, queued_counts_what_waits_and_not_what_is_beyond_the_page);
-	tcase_add_test(tc, what_follows_the_stated_size_is_ignored);
-	tcase_add_test(tc, server_that_does_not_close_is_left_after_a_second);
-	tcase_add_test(tc, endless_page_ends_with_the_connection);
-	tcase_add_test(tc, size_of_a_recorder_that_writes_a_pipe_is_no_promise);
-	tcase_add_test(tc, page_that_ends_early_is_cut_short);
-	tcase_add_test(tc, page_cut_on_a_healthy_connection_is_soon_forgiven);
-	tcase_add_test(tc, reset_is_cut_short_with_its_reason);
-	tcase_add_test(
-	    tc, page_in_which_nothing_comes_is_cut_short_after_thirty_seconds);
-	tcase_add_test(tc, page_that_is_not_read_on_purpose_is_not_cut_short);
-	tcase_add_test(tc, page_without_samples_is_complete);
-	tcase_add_test(tc, page_after_page);
-	return tc;
-}
-
-static void add_case(Suite *suite, TCase *tc)
-{
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 60);
-	suite_add_tcase(suite, tc);
-}
-
-int main(void)
-{
-	Suite *suite = suite_create("session");
-	SRunner *runner;
-	int failed;
-
-	/* As resolver.h asks for. */
-	signal(SIGPIPE, SIG_IGN);
-	add_case(suite, connecting_case());
-	add_case(suite, header_case());
-	add_case(suite, page_case());
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

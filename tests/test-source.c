@@ -2,7 +2,6 @@
  * Threads that send, and the loop's side that reads and stops them. */
 #include "audio/source.h"
 
-#include <check.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "test.h"
 
 enum {
 	PATIENCE_MS = 30000,
@@ -34,6 +34,8 @@ static void teardown(void)
 {
 	source = source_free(source);
 }
+
+FIXTURE(setup, teardown);
 
 static void note_freed(void *userdata)
 {
@@ -133,7 +135,7 @@ static void tell_blocked_signals(void *userdata, int fd)
 
 /* --- tests --- */
 
-START_TEST(messages_and_samples_come_in_order)
+TEST(messages_and_samples_come_in_order)
 {
 	struct source_message message;
 
@@ -157,9 +159,8 @@ START_TEST(messages_and_samples_come_in_order)
 	ck_assert_str_eq(message.u.ended.reason, "Card 3 is gone");
 	ck_assert_int_eq(next_message(&message), 0);
 }
-END_TEST
 
-START_TEST(no_more_samples_are_read_than_were_announced)
+TEST(no_more_samples_are_read_than_were_announced)
 {
 	struct source_message message;
 
@@ -172,9 +173,8 @@ START_TEST(no_more_samples_are_read_than_were_announced)
 	ck_assert_int_eq(next_message(&message), 1);
 	ck_assert_int_eq(message.type, SOURCE_GAP);
 }
-END_TEST
 
-START_TEST(a_thread_that_blocks_in_sending_is_stopped)
+TEST(a_thread_that_blocks_in_sending_is_stopped)
 {
 	start(send_for_ever);
 	wait_for(POLLIN);
@@ -182,9 +182,8 @@ START_TEST(a_thread_that_blocks_in_sending_is_stopped)
 	wait_for(0); /* POLLHUP comes unasked */
 	ck_assert_int_eq(atomic_load(&freed), 1);
 }
-END_TEST
 
-START_TEST(a_thread_that_sends_nothing_sees_that_it_is_stopped)
+TEST(a_thread_that_sends_nothing_sees_that_it_is_stopped)
 {
 	start(wait_until_stopped);
 	source_stop(source);
@@ -192,27 +191,24 @@ START_TEST(a_thread_that_sends_nothing_sees_that_it_is_stopped)
 	source = source_free(source);
 	ck_assert_int_eq(atomic_load(&freed), 1);
 }
-END_TEST
 
-START_TEST(freeing_stops_and_waits)
+TEST(freeing_stops_and_waits)
 {
 	start(send_for_ever);
 	source = source_free(source);
 	ck_assert_ptr_null(source);
 	ck_assert_int_eq(atomic_load(&freed), 1);
 }
-END_TEST
 
-START_TEST(a_thread_that_ends_without_a_word_is_the_end)
+TEST(a_thread_that_ends_without_a_word_is_the_end)
 {
 	struct source_message message;
 
 	start(send_nothing);
 	ck_assert_int_eq(next_message(&message), 0);
 }
-END_TEST
 
-START_TEST(a_long_reason_is_cut)
+TEST(a_long_reason_is_cut)
 {
 	struct source_message message;
 	char text[400];
@@ -230,40 +226,12 @@ START_TEST(a_long_reason_is_cut)
 	ck_assert_int_eq(source_send_ended(fds[0], -EIO, "%s", text), -EPIPE);
 	close(fds[0]);
 }
-END_TEST
 
-START_TEST(signals_are_for_the_loop)
+TEST(signals_are_for_the_loop)
 {
 	struct source_message message;
 
 	start(tell_blocked_signals);
 	ck_assert_int_eq(next_message(&message), 1);
 	ck_assert_int_eq(message.u.ended.error, -EINTR);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("source");
-	TCase *tests = tcase_create("source");
-	SRunner *runner;
-	int failures;
-
-	tcase_add_checked_fixture(tests, setup, teardown);
-	tcase_set_timeout(tests, 120);
-	tcase_add_test(tests, messages_and_samples_come_in_order);
-	tcase_add_test(tests, no_more_samples_are_read_than_were_announced);
-	tcase_add_test(tests, a_thread_that_blocks_in_sending_is_stopped);
-	tcase_add_test(tests,
-		       a_thread_that_sends_nothing_sees_that_it_is_stopped);
-	tcase_add_test(tests, freeing_stops_and_waits);
-	tcase_add_test(tests, a_thread_that_ends_without_a_word_is_the_end);
-	tcase_add_test(tests, a_long_reason_is_cut);
-	tcase_add_test(tests, signals_are_for_the_loop);
-	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures == 0 ? 0 : 1;
 }

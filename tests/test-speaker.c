@@ -3,7 +3,6 @@
  * what the test says, or it plays and the test waits as a client does. */
 #include "client/speaker.h"
 
-#include <check.h>
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include "base/util.h"
 #include "capture.h"
 #include "card.h"
+#include "test.h"
 
 enum {
 	RATE = 48000,
@@ -48,6 +48,8 @@ static void teardown(void)
 	speaker_close(&speaker);
 	card_teardown();
 }
+
+FIXTURE(setup, teardown);
 
 /* --- a client --- */
 
@@ -172,7 +174,7 @@ static int left(size_t frame)
 
 /* --- before it sounds --- */
 
-START_TEST(idle_speaker_wants_nothing)
+TEST(idle_speaker_wants_nothing)
 {
 	turn(0);
 	speaker_allow(&speaker, now);
@@ -185,9 +187,8 @@ START_TEST(idle_speaker_wants_nothing)
 	ck_assert_str_eq(speaker_state_name(&speaker), "idle");
 	ck_assert_uint_eq(card_count("open"), 0);
 }
-END_TEST
 
-START_TEST(page_is_collected_until_it_is_allowed)
+TEST(page_is_collected_until_it_is_allowed)
 {
 	size_t space;
 
@@ -204,10 +205,9 @@ START_TEST(page_is_collected_until_it_is_allowed)
 	speaker_allow(&speaker, now);
 	ck_assert_uint_eq(card_count("open"), 1);
 }
-END_TEST
 
 /* However long the latency and large the frames: what has to wait fits. */
-START_TEST(room_is_for_more_than_the_latency)
+TEST(room_is_for_more_than_the_latency)
 {
 	static const struct wav_format widest = {
 	    WAV_FLOAT, 32, WAV_CHANNELS_MAX, WAV_RATE_MAX};
@@ -220,9 +220,8 @@ START_TEST(room_is_for_more_than_the_latency)
 	speaker_space(&speaker, &space);
 	ck_assert_uint_ge(space / WAV_FRAME_SIZE_MAX, 6 * WAV_RATE_MAX);
 }
-END_TEST
 
-START_TEST(live_page_waits_for_its_latency)
+TEST(live_page_waits_for_its_latency)
 {
 	card_command("stalled");
 	begin(&cd48, SPEAKER_FRESH);
@@ -241,9 +240,8 @@ START_TEST(live_page_waits_for_its_latency)
 	ck_assert_int_eq(speaker.state, SPEAKER_PLAYING);
 	ck_assert_double_eq(speaker_fill_ms(&speaker), 100);
 }
-END_TEST
 
-START_TEST(delay_is_added_to_the_latency)
+TEST(delay_is_added_to_the_latency)
 {
 	const struct speaker_config later = {
 	    .device = "patient", .latency_ms = 100, .delay_ms = 50};
@@ -258,9 +256,8 @@ START_TEST(delay_is_added_to_the_latency)
 	turn_at(now + 1, 0);
 	ck_assert_int_eq(speaker.state, SPEAKER_PLAYING);
 }
-END_TEST
 
-START_TEST(no_latency_at_all_is_one_frame)
+TEST(no_latency_at_all_is_one_frame)
 {
 	const struct speaker_config none = {.device = "patient"};
 
@@ -274,11 +271,10 @@ START_TEST(no_latency_at_all_is_one_frame)
 	turn_at(now + 1000, 0);
 	ck_assert_int_eq(speaker.state, SPEAKER_PLAYING);
 }
-END_TEST
 
 /* --- it sounds --- */
 
-START_TEST(page_sounds_bit_by_bit)
+TEST(page_sounds_bit_by_bit)
 {
 	const size_t count = 300 * MS + 7;
 
@@ -296,9 +292,8 @@ START_TEST(page_sounds_bit_by_bit)
 	ck_assert_int_eq(speaker.state, SPEAKER_IDLE);
 	ck_assert_uint_eq(card_count("close"), 1);
 }
-END_TEST
 
-START_TEST(short_pages_sound)
+TEST_LOOP(short_pages_sound, 0, 5)
 {
 	static const size_t counts[] = {1, 2, FADE, TARGET - 1, TARGET + 1};
 
@@ -306,9 +301,8 @@ START_TEST(short_pages_sound)
 	find_numbers(counts[_i]);
 	ck_assert(speaker.stats.heard);
 }
-END_TEST
 
-START_TEST(page_without_a_frame_is_done_at_once)
+TEST(page_without_a_frame_is_done_at_once)
 {
 	begin(&cd48, SPEAKER_FRESH);
 	speaker_allow(&speaker, now);
@@ -320,9 +314,8 @@ START_TEST(page_without_a_frame_is_done_at_once)
 	ck_assert(!speaker.stats.heard);
 	ck_assert_uint_eq(card_count("start"), 0);
 }
-END_TEST
 
-START_TEST(frames_may_come_in_pieces)
+TEST(frames_may_come_in_pieces)
 {
 	const uint8_t *bytes = (const uint8_t *)numbers;
 	const size_t size = 50 * MS * 4;
@@ -339,9 +332,8 @@ START_TEST(frames_may_come_in_pieces)
 	run_until(SPEAKER_DONE);
 	find_numbers(50 * MS);
 }
-END_TEST
 
-START_TEST(silence_goes_before_a_page)
+TEST(silence_goes_before_a_page)
 {
 	config.lead_in_ms = 250;
 	configure(&config);
@@ -349,9 +341,8 @@ START_TEST(silence_goes_before_a_page)
 	ck_assert_uint_eq(find_numbers(50 * MS), 250 * MS);
 	ck_assert_uint_eq(speaker.stats.written_frames, 50 * MS);
 }
-END_TEST
 
-START_TEST(page_that_breaks_off_is_faded)
+TEST(page_that_breaks_off_is_faded)
 {
 	size_t total;
 
@@ -374,9 +365,8 @@ START_TEST(page_that_breaks_off_is_faded)
 			ck_abort_msg("%d comes after %d", left(i), left(i - 1));
 	ck_assert_int_eq(left(total - 1), 0);
 }
-END_TEST
 
-START_TEST(page_that_is_joined_is_faded_in)
+TEST(page_that_is_joined_is_faded_in)
 {
 	begin(&cd48, SPEAKER_RESUMED);
 	put_constant(LOUD, 50 * MS);
@@ -393,9 +383,8 @@ START_TEST(page_that_is_joined_is_faded_in)
 		if (left(i) != LOUD)
 			ck_abort_msg("frame %zu is %d", i, left(i));
 }
-END_TEST
 
-START_TEST(page_that_is_taken_over_ends_with_its_ring)
+TEST(page_that_is_taken_over_ends_with_its_ring)
 {
 	const size_t ring = TARGET + 250 * MS; /* what is asked for */
 	uint64_t written;
@@ -415,9 +404,8 @@ START_TEST(page_that_is_taken_over_ends_with_its_ring)
 	card_played(played, sizeof(played));
 	ck_assert_mem_eq(played, numbers, written * 4);
 }
-END_TEST
 
-START_TEST(page_that_is_taken_over_unheard_is_done)
+TEST_LOOP(page_that_is_taken_over_unheard_is_done, 0, 2)
 {
 	if (_i)
 		card_command("unplugged");
@@ -431,9 +419,8 @@ START_TEST(page_that_is_taken_over_unheard_is_done)
 	ck_assert(!speaker.stats.heard);
 	ck_assert_uint_eq(card_count("start"), 0);
 }
-END_TEST
 
-START_TEST(peak_is_of_what_was_written_since)
+TEST_LOOP(peak_is_of_what_was_written_since, 0, 2)
 {
 	config.meter = _i;
 	configure(&config);
@@ -448,9 +435,8 @@ START_TEST(peak_is_of_what_was_written_since)
 				1e-4);
 	ck_assert_double_eq(speaker_take_peak(&speaker), 0);
 }
-END_TEST
 
-START_TEST(peak_of_a_page_is_not_that_of_the_next)
+TEST(peak_of_a_page_is_not_that_of_the_next)
 {
 	config.meter = true;
 	configure(&config);
@@ -459,11 +445,10 @@ START_TEST(peak_of_a_page_is_not_that_of_the_next)
 	begin(&cd48, SPEAKER_FRESH);
 	ck_assert_double_eq(speaker_take_peak(&speaker), 0);
 }
-END_TEST
 
 /* --- one page after the other --- */
 
-START_TEST(card_is_closed_between_pages_unless_held)
+TEST_LOOP(card_is_closed_between_pages_unless_held, 0, 2)
 {
 	config.hold = _i;
 	configure(&config);
@@ -480,9 +465,8 @@ START_TEST(card_is_closed_between_pages_unless_held)
 	ck_assert_uint_eq(card_count("open"), _i ? 2 : 4);
 	ck_assert_uint_eq(card_count("close"), _i ? 1 : 3);
 }
-END_TEST
 
-START_TEST(held_card_that_went_is_taken_again)
+TEST(held_card_that_went_is_taken_again)
 {
 	config.hold = true;
 	configure(&config);
@@ -502,9 +486,8 @@ START_TEST(held_card_that_went_is_taken_again)
 	ck_assert_uint_eq(speaker.stats.written_frames, TARGET);
 	ck_assert_uint_eq(card_count("open"), 2);
 }
-END_TEST
 
-START_TEST(closing_silences_at_once)
+TEST(closing_silences_at_once)
 {
 	begin(&cd48, SPEAKER_FRESH);
 	put_all(numbers, 2 * RATE * 4);
@@ -520,11 +503,10 @@ START_TEST(closing_silences_at_once)
 	speaker_allow(&speaker, now);
 	ck_assert_int_eq(speaker.state, SPEAKER_FILLING);
 }
-END_TEST
 
 /* --- no card --- */
 
-START_TEST(missing_card_is_told_of_once)
+TEST(missing_card_is_told_of_once)
 {
 	char text[4096];
 	struct capture capture;
@@ -554,9 +536,8 @@ START_TEST(missing_card_is_told_of_once)
 	capture_end(capture, text, sizeof(text));
 	check_line(text, (const char *const[]){"'patient' is back", NULL});
 }
-END_TEST
 
-START_TEST(stored_page_waits_five_seconds_for_a_card)
+TEST(stored_page_waits_five_seconds_for_a_card)
 {
 	card_command("unplugged");
 	begin(&cd48, SPEAKER_FRESH);
@@ -571,7 +552,6 @@ START_TEST(stored_page_waits_five_seconds_for_a_card)
 	ck_assert_uint_eq(speaker.stats.dropped_frames, RATE);
 	ck_assert(!speaker.stats.heard);
 }
-END_TEST
 
 /* A page of VALUE, as it is spoken, for MSEC. */
 static void speak(int16_t value, unsigned msec)
@@ -583,7 +563,7 @@ static void speak(int16_t value, unsigned msec)
 	}
 }
 
-START_TEST(page_without_a_card_gives_way_unless_it_is_stored)
+TEST_LOOP(page_without_a_card_gives_way_unless_it_is_stored, 0, 2)
 {
 	const uint32_t frames = _i ? FRAMES : RATE / 10;
 
@@ -607,9 +587,8 @@ START_TEST(page_without_a_card_gives_way_unless_it_is_stored)
 	}
 	ck_assert(!speaker.stats.heard);
 }
-END_TEST
 
-START_TEST(live_page_without_a_card_is_not_collected)
+TEST(live_page_without_a_card_is_not_collected)
 {
 	const struct wav_format format = cd48;
 
@@ -625,7 +604,6 @@ START_TEST(live_page_without_a_card_is_not_collected)
 	ck_assert_int_eq(speaker.state, SPEAKER_DONE);
 	ck_assert_uint_eq(speaker.stats.dropped_frames, 2500 * MS);
 }
-END_TEST
 
 /* --- a card that fails --- */
 
@@ -642,7 +620,7 @@ static void play_on_a_stopped_clock(void)
 	ck_assert_uint_gt(fifo_frames(&speaker.fifo), 0);
 }
 
-START_TEST(card_without_progress_for_two_seconds_is_lost)
+TEST(card_without_progress_for_two_seconds_is_lost)
 {
 	uint64_t written;
 
@@ -656,9 +634,8 @@ START_TEST(card_without_progress_for_two_seconds_is_lost)
 	ck_assert_uint_eq(speaker.stats.dropped_frames, written);
 	ck_assert_uint_eq(card_count("close"), 1);
 }
-END_TEST
 
-START_TEST(unplugged_card_is_taken_again)
+TEST(unplugged_card_is_taken_again)
 {
 	uint64_t written, lost;
 
@@ -679,9 +656,8 @@ START_TEST(unplugged_card_is_taken_again)
 	ck_assert_uint_eq(written + lost, RATE);
 	ck_assert_uint_eq(speaker.stats.card_losses, 1);
 }
-END_TEST
 
-START_TEST(xrun_is_counted_and_the_page_goes_on)
+TEST(xrun_is_counted_and_the_page_goes_on)
 {
 	play_on_a_stopped_clock();
 	card_command("xrun");
@@ -692,9 +668,8 @@ START_TEST(xrun_is_counted_and_the_page_goes_on)
 	ck_assert_int_eq(speaker.state, SPEAKER_PLAYING);
 	ck_assert_uint_eq(card_count("start"), 2);
 }
-END_TEST
 
-START_TEST(suspended_card_is_waited_for)
+TEST(suspended_card_is_waited_for)
 {
 	uint64_t written;
 
@@ -719,9 +694,8 @@ START_TEST(suspended_card_is_waited_for)
 	ck_assert_uint_eq(speaker.stats.suspends, 1);
 	ck_assert_uint_eq(speaker.stats.card_losses, 0);
 }
-END_TEST
 
-START_TEST(card_that_does_not_wake_up_is_lost)
+TEST(card_that_does_not_wake_up_is_lost)
 {
 	uint64_t suspended;
 
@@ -736,11 +710,10 @@ START_TEST(card_that_does_not_wake_up_is_lost)
 	ck_assert_int_eq(speaker.state, SPEAKER_OPENING);
 	ck_assert_uint_eq(speaker.stats.card_losses, 1);
 }
-END_TEST
 
 /* --- late, and too late --- */
 
-START_TEST(page_that_stops_coming_starves_and_goes_on)
+TEST(page_that_stops_coming_starves_and_goes_on)
 {
 	const uint64_t began = now;
 
@@ -761,9 +734,8 @@ START_TEST(page_that_stops_coming_starves_and_goes_on)
 	ck_assert_uint_le(speaker.stats.starved_usec, now - began);
 	ck_assert_uint_eq(speaker.stats.dropped_frames, 0);
 }
-END_TEST
 
-START_TEST(card_that_goes_while_a_page_starves_is_taken_again)
+TEST(card_that_goes_while_a_page_starves_is_taken_again)
 {
 	const uint64_t began = now;
 
@@ -787,9 +759,8 @@ START_TEST(card_that_goes_while_a_page_starves_is_taken_again)
 	ck_assert_uint_eq(speaker.stats.written_frames, 2 * TARGET);
 	ck_assert_uint_eq(speaker.stats.starvations, 1);
 }
-END_TEST
 
-START_TEST(page_that_ends_while_it_starves_is_done)
+TEST(page_that_ends_while_it_starves_is_done)
 {
 	begin(&cd48, SPEAKER_FRESH);
 	speaker_allow(&speaker, now);
@@ -801,7 +772,6 @@ START_TEST(page_that_ends_while_it_starves_is_done)
 	ck_assert_uint_eq(speaker.stats.starvations, 1);
 	ck_assert_uint_eq(speaker.stats.written_frames, TARGET);
 }
-END_TEST
 
 /* Speech that was held up comes all at once and is late from then on, until
  * that is noticed. */
@@ -833,15 +803,14 @@ static void check_caught_up(void)
 	ck_assert_double_ge(speaker_fill_ms(&speaker), 100);
 }
 
-START_TEST(late_page_catches_up_in_a_pause)
+TEST(late_page_catches_up_in_a_pause)
 {
 	be_late(0);
 	turn(1);
 	check_caught_up();
 }
-END_TEST
 
-START_TEST(late_page_without_a_pause_catches_up_after_a_while)
+TEST(late_page_without_a_pause_catches_up_after_a_while)
 {
 	uint64_t noticed;
 
@@ -854,106 +823,12 @@ START_TEST(late_page_without_a_pause_catches_up_after_a_while)
 	turn_at(noticed + 500000, 1);
 	check_caught_up();
 }
-END_TEST
 
-START_TEST(stored_page_is_never_late)
+TEST(stored_page_is_never_late)
 {
 	play_on_a_stopped_clock();
 	for (int i = 0; i < 30; i++)
 		turn_at(now + 50000, 1);
 	ck_assert_uint_eq(speaker.stats.drops, 0);
 	ck_assert_uint_eq(speaker.stats.dropped_frames, 0);
-}
-END_TEST
-
-static TCase *before_case(void)
-{
-	TCase *tc = tcase_create("before");
-
-	tcase_add_test(tc, idle_speaker_wants_nothing);
-	tcase_add_test(tc, page_is_collected_until_it_is_allowed);
-	tcase_add_test(tc, room_is_for_more_than_the_latency);
-	tcase_add_test(tc, live_page_waits_for_its_latency);
-	tcase_add_test(tc, delay_is_added_to_the_latency);
-	tcase_add_test(tc, no_latency_at_all_is_one_frame);
-	return tc;
-}
-
-static TCase *sound_case(void)
-{
-	TCase *tc = tcase_create("sound");
-
-	tcase_add_test(tc, page_sounds_bit_by_bit);
-	tcase_add_loop_test(tc, short_pages_sound, 0, 5);
-	tcase_add_test(tc, page_without_a_frame_is_done_at_once);
-	tcase_add_test(tc, frames_may_come_in_pieces);
-	tcase_add_test(tc, silence_goes_before_a_page);
-	tcase_add_test(tc, page_that_breaks_off_is_faded);
-	tcase_add_test(tc, page_that_is_joined_is_faded_in);
-	tcase_add_test(tc, page_that_is_taken_over_ends_with_its_ring);
-	tcase_add_loop_test(tc, page_that_is_taken_over_unheard_is_done, 0, 2);
-	tcase_add_loop_test(tc, peak_is_of_what_was_written_since, 0, 2);
-	tcase_add_test(tc, peak_of_a_page_is_not_that_of_the_next);
-	tcase_add_loop_test(tc, card_is_closed_between_pages_unless_held, 0, 2);
-	tcase_add_test(tc, held_card_that_went_is_taken_again);
-	tcase_add_test(tc, closing_silences_at_once);
-	return tc;
-}
-
-static TCase *fault_case(void)
-{
-	TCase *tc = tcase_create("fault");
-
-	tcase_add_test(tc, missing_card_is_told_of_once);
-	tcase_add_test(tc, stored_page_waits_five_seconds_for_a_card);
-	tcase_add_loop_test(
-	    tc, page_without_a_card_gives_way_unless_it_is_stored, 0, 2);
-	tcase_add_test(tc, live_page_without_a_card_is_not_collected);
-	tcase_add_test(tc, card_without_progress_for_two_seconds_is_lost);
-	tcase_add_test(tc, unplugged_card_is_taken_again);
-	tcase_add_test(tc, xrun_is_counted_and_the_page_goes_on);
-	tcase_add_test(tc, suspended_card_is_waited_for);
-	tcase_add_test(tc, card_that_does_not_wake_up_is_lost);
-	return tc;
-}
-
-static TCase *late_case(void)
-{
-	TCase *tc = tcase_create("late");
-
-	tcase_add_test(tc, page_that_stops_coming_starves_and_goes_on);
-	tcase_add_test(tc, page_that_ends_while_it_starves_is_done);
-	tcase_add_test(tc, card_that_goes_while_a_page_starves_is_taken_again);
-	tcase_add_test(tc, late_page_catches_up_in_a_pause);
-	tcase_add_test(tc, late_page_without_a_pause_catches_up_after_a_while);
-	tcase_add_test(tc, stored_page_is_never_late);
-	return tc;
-}
-
-static void add_case(Suite *suite, TCase *tc)
-{
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 120);
-	suite_add_tcase(suite, tc);
-}
-
-int main(void)
-{
-	Suite *suite = suite_create("speaker");
-	SRunner *runner;
-	int failed;
-
-	if (!getenv("VCARD_SO") || access(getenv("VCARD_SO"), R_OK) < 0) {
-		fprintf(stderr, "VCARD_SO must name the virtual card\n");
-		return EXIT_FAILURE;
-	}
-	add_case(suite, before_case());
-	add_case(suite, sound_case());
-	add_case(suite, fault_case());
-	add_case(suite, late_case());
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -3,7 +3,6 @@
  * reached by writing and forgetting, in constant memory. */
 #include "server/tape.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -13,6 +12,7 @@
 
 #include "base/util.h"
 #include "tape-reader.h"
+#include "test.h"
 #include "wire/transport.h"
 
 enum { PIECE = 4 << 20 };
@@ -34,6 +34,8 @@ static void teardown(void)
 	page = tape_unref(page);
 }
 
+FIXTURE(setup, teardown);
+
 static void make_planned(uint64_t size)
 {
 	tape_unref(page);
@@ -51,7 +53,7 @@ static uint64_t memory(void)
 	return (uint64_t)st.st_blocks * 512;
 }
 
-START_TEST(a_new_page_is_empty)
+TEST(a_new_page_is_empty)
 {
 	ck_assert_uint_eq(tape_size(page), 0);
 	ck_assert_uint_eq(tape_first(page), 0);
@@ -60,9 +62,8 @@ START_TEST(a_new_page_is_empty)
 	ck_assert(!tape_ended(page));
 	ck_assert_int_eq(read_tape(page, 0, heard, sizeof(heard)), 0);
 }
-END_TEST
 
-START_TEST(what_is_appended_is_read_at_any_offset)
+TEST(what_is_appended_is_read_at_any_offset)
 {
 	ck_assert_int_eq(tape_append(page, piece, 1000), 0);
 	ck_assert_int_eq(tape_append(page, piece + 1000, 3000), 0);
@@ -73,16 +74,14 @@ START_TEST(what_is_appended_is_read_at_any_offset)
 	ck_assert_mem_eq(heard, piece + 999, 2);
 	ck_assert_int_eq(read_tape(page, 4000, heard, 1), 0);
 }
-END_TEST
 
-START_TEST(nothing_is_no_growth)
+TEST(nothing_is_no_growth)
 {
 	ck_assert_int_eq(tape_append(page, piece, 0), 0);
 	ck_assert_uint_eq(tape_size(page), 0);
 }
-END_TEST
 
-START_TEST(a_planned_page_has_its_memory_from_the_start)
+TEST(a_planned_page_has_its_memory_from_the_start)
 {
 	make_planned(1 << 20);
 	ck_assert_uint_ge(memory(), 1 << 20);
@@ -90,21 +89,18 @@ START_TEST(a_planned_page_has_its_memory_from_the_start)
 	ck_assert_int_eq(tape_append(page, piece, 1 << 20), 0);
 	ck_assert_uint_eq(tape_planned_size(page), 1 << 20);
 }
-END_TEST
 
-START_TEST(a_long_plan_is_no_promise_of_memory)
+TEST(a_long_plan_is_no_promise_of_memory)
 {
 	make_planned(TAPE_KEEP_SIZE * 1000);
 	ck_assert_uint_le(memory(), TAPE_KEEP_SIZE);
 }
-END_TEST
 
-START_TEST(the_end_is_told)
+TEST(the_end_is_told)
 {
 	tape_end(page);
 	ck_assert(tape_ended(page));
 }
-END_TEST
 
 /* A pair of sockets, and a transport around the first. */
 struct line {
@@ -130,7 +126,7 @@ static void line_close(struct line *line)
 	fd_close(line->peer);
 }
 
-START_TEST(sending_stops_at_the_edge_and_goes_on_behind_it)
+TEST(sending_stops_at_the_edge_and_goes_on_behind_it)
 {
 	uint64_t offset = 0;
 	struct line line = line_open();
@@ -147,7 +143,6 @@ START_TEST(sending_stops_at_the_edge_and_goes_on_behind_it)
 	ck_assert_mem_eq(heard, piece, 400);
 	line_close(&line);
 }
-END_TEST
 
 /* Up to 1000 bytes from OFFSET on are what was appended there. */
 static void expect_sent(const struct line *line, uint64_t offset)
@@ -162,7 +157,7 @@ static void expect_sent(const struct line *line, uint64_t offset)
 	ck_assert_mem_eq(heard, piece + offset, size);
 }
 
-START_TEST(old_and_new_samples_are_sent_as_appended)
+TEST(old_and_new_samples_are_sent_as_appended)
 {
 	static const size_t sizes[] = {1, 3528, 16383, 16384, 16385, 70000, 7};
 	static const uint64_t behind[] = {1,	 2,	4,     3529,
@@ -179,9 +174,8 @@ START_TEST(old_and_new_samples_are_sent_as_appended)
 	}
 	line_close(&line);
 }
-END_TEST
 
-START_TEST(a_full_socket_loses_nothing)
+TEST(a_full_socket_loses_nothing)
 {
 	uint64_t offset = 0, taken = 0;
 	ssize_t n;
@@ -202,9 +196,8 @@ START_TEST(a_full_socket_loses_nothing)
 	ck_assert_mem_eq(heard, piece, PIECE);
 	line_close(&line);
 }
-END_TEST
 
-START_TEST(a_peer_that_is_gone_is_an_error)
+TEST(a_peer_that_is_gone_is_an_error)
 {
 	uint64_t offset = 0;
 	struct line line = line_open();
@@ -215,9 +208,8 @@ START_TEST(a_peer_that_is_gone_is_an_error)
 	ck_assert_uint_eq(offset, 0);
 	line_close(&line);
 }
-END_TEST
 
-START_TEST(a_second_descriptor_reads_without_the_page)
+TEST(a_second_descriptor_reads_without_the_page)
 {
 	_cleanup_close_ int fd = tape_dup(page);
 
@@ -228,9 +220,8 @@ START_TEST(a_second_descriptor_reads_without_the_page)
 	ck_assert_int_eq(pread(fd, heard, 500, 0), 500);
 	ck_assert_mem_eq(heard, piece, 500);
 }
-END_TEST
 
-START_TEST(each_reference_keeps_it)
+TEST(each_reference_keeps_it)
 {
 	struct tape *other = tape_ref(page);
 
@@ -239,9 +230,8 @@ START_TEST(each_reference_keeps_it)
 	page = other;
 	ck_assert_uint_eq(tape_size(page), 500);
 }
-END_TEST
 
-START_TEST(a_short_page_forgets_nothing)
+TEST(a_short_page_forgets_nothing)
 {
 	ck_assert_int_eq(tape_append(page, piece, PIECE), 0);
 	tape_forget(page, PIECE);
@@ -249,9 +239,8 @@ START_TEST(a_short_page_forgets_nothing)
 	ck_assert_int_eq(read_tape(page, 0, heard, PIECE), PIECE);
 	ck_assert_mem_eq(heard, piece, PIECE);
 }
-END_TEST
 
-START_TEST(hours_take_constant_memory_beyond_4_gb)
+TEST(hours_take_constant_memory_beyond_4_gb)
 {
 	const uint64_t end = (UINT64_C(4) << 30) + 4 * TAPE_KEEP_SIZE;
 	uint64_t most = 0;
@@ -278,9 +267,8 @@ START_TEST(hours_take_constant_memory_beyond_4_gb)
 		ck_assert_uint_eq(number, offset);
 	}
 }
-END_TEST
 
-START_TEST(forgetting_never_goes_back_nor_beyond_the_end)
+TEST(forgetting_never_goes_back_nor_beyond_the_end)
 {
 	uint64_t first;
 
@@ -294,37 +282,4 @@ START_TEST(forgetting_never_goes_back_nor_beyond_the_end)
 	ck_assert_uint_eq(tape_first(page), first);
 	ck_assert_int_eq(read_tape(page, 15 * PIECE, heard, PIECE), PIECE);
 	ck_assert_mem_eq(heard, piece, PIECE);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("tape");
-	TCase *tests = tcase_create("page");
-	SRunner *runner;
-	int failures;
-
-	tcase_add_checked_fixture(tests, setup, teardown);
-	tcase_set_timeout(tests, 120);
-	tcase_add_test(tests, a_new_page_is_empty);
-	tcase_add_test(tests, what_is_appended_is_read_at_any_offset);
-	tcase_add_test(tests, nothing_is_no_growth);
-	tcase_add_test(tests, a_planned_page_has_its_memory_from_the_start);
-	tcase_add_test(tests, a_long_plan_is_no_promise_of_memory);
-	tcase_add_test(tests, the_end_is_told);
-	tcase_add_test(tests, sending_stops_at_the_edge_and_goes_on_behind_it);
-	tcase_add_test(tests, old_and_new_samples_are_sent_as_appended);
-	tcase_add_test(tests, a_full_socket_loses_nothing);
-	tcase_add_test(tests, a_peer_that_is_gone_is_an_error);
-	tcase_add_test(tests, a_second_descriptor_reads_without_the_page);
-	tcase_add_test(tests, each_reference_keeps_it);
-	tcase_add_test(tests, a_short_page_forgets_nothing);
-	tcase_add_test(tests, hours_take_constant_memory_beyond_4_gb);
-	tcase_add_test(tests, forgetting_never_goes_back_nor_beyond_the_end);
-	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures == 0 ? 0 : 1;
 }

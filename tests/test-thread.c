@@ -2,7 +2,6 @@
  * Threads are started with their name and without signals, or not at all. */
 #include "base/thread.h"
 
-#include <check.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -10,6 +9,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "test.h"
 
 static int go[2]; /* what a thread waits for */
 static atomic_int handled_by, calls;
@@ -25,6 +25,8 @@ static void teardown(void)
 	go[0] = fd_close(go[0]);
 	go[1] = fd_close(go[1]);
 }
+
+FIXTURE(setup, teardown);
 
 static void *count_call(void *userdata)
 {
@@ -53,7 +55,7 @@ static void on_signal(int signal)
 	handled_by = gettid();
 }
 
-START_TEST(body_gets_the_userdata_and_is_joined)
+TEST(body_gets_the_userdata_and_is_joined)
 {
 	pthread_t thread;
 	void *back = NULL;
@@ -64,9 +66,8 @@ START_TEST(body_gets_the_userdata_and_is_joined)
 	ck_assert_ptr_eq(back, &data);
 	ck_assert_int_eq(calls, 1);
 }
-END_TEST
 
-START_TEST(every_signal_is_blocked_in_it)
+TEST(every_signal_is_blocked_in_it)
 {
 	pthread_t thread;
 	sigset_t mask;
@@ -82,9 +83,8 @@ START_TEST(every_signal_is_blocked_in_it)
 		ck_assert_msg(sigismember(&mask, i) == 1, "signal %d", i);
 	}
 }
-END_TEST
 
-START_TEST(mask_of_the_starter_stays)
+TEST(mask_of_the_starter_stays)
 {
 	pthread_t thread;
 	sigset_t mask, old;
@@ -99,9 +99,8 @@ START_TEST(mask_of_the_starter_stays)
 	ck_assert_int_eq(sigismember(&mask, SIGUSR1), 0);
 	ck_assert_int_eq(sigismember(&mask, SIGTERM), 0);
 }
-END_TEST
 
-START_TEST(signals_of_the_process_go_to_the_starter)
+TEST(signals_of_the_process_go_to_the_starter)
 {
 	const struct sigaction action = {.sa_handler = on_signal};
 	pthread_t threads[4];
@@ -120,9 +119,8 @@ START_TEST(signals_of_the_process_go_to_the_starter)
 	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
 		ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
 }
-END_TEST
 
-START_TEST(thread_has_its_name)
+TEST(thread_has_its_name)
 {
 	static const struct {
 		const char *given, *shown;
@@ -146,9 +144,8 @@ START_TEST(thread_has_its_name)
 		ck_assert_int_eq(pthread_join(thread, NULL), 0);
 	}
 }
-END_TEST
 
-START_TEST(name_that_is_too_long_is_only_not_shown)
+TEST(name_that_is_too_long_is_only_not_shown)
 {
 	pthread_t thread;
 
@@ -157,10 +154,9 @@ START_TEST(name_that_is_too_long_is_only_not_shown)
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
 	ck_assert_int_eq(calls, 1);
 }
-END_TEST
 
 /* No machine has room for such a stack. */
-START_TEST(thread_that_cannot_be_has_seen_nothing)
+TEST(thread_that_cannot_be_has_seen_nothing)
 {
 	const pthread_t nobody = pthread_self();
 	pthread_t thread = nobody;
@@ -178,28 +174,4 @@ START_TEST(thread_that_cannot_be_has_seen_nothing)
 	pthread_sigmask(SIG_SETMASK, NULL, &mask);
 	ck_assert_int_eq(sigismember(&mask, SIGTERM), 0);
 	pthread_attr_destroy(&attributes);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("thread");
-	TCase *tc = tcase_create("thread");
-	SRunner *runner;
-	int failed;
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, body_gets_the_userdata_and_is_joined);
-	tcase_add_test(tc, every_signal_is_blocked_in_it);
-	tcase_add_test(tc, mask_of_the_starter_stays);
-	tcase_add_test(tc, signals_of_the_process_go_to_the_starter);
-	tcase_add_test(tc, thread_has_its_name);
-	tcase_add_test(tc, name_that_is_too_long_is_only_not_shown);
-	tcase_add_test(tc, thread_that_cannot_be_has_seen_nothing);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -3,7 +3,6 @@
  * that is only bytes, or GnuTLS with other settings. */
 #include "wire/transport.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <gnutls/gnutls.h>
@@ -18,6 +17,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "server/tape.h"
+#include "test.h"
 
 #define KEY_A "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 #define KEY_B "10112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
@@ -107,6 +107,9 @@ static void teardown(void)
 	unlink(client_path);
 	ck_assert_int_eq(rmdir(folder), 0);
 }
+
+FIXTURE(setup, teardown);
+TIME_LIMIT(60);
 
 /* --- both ends --- */
 
@@ -241,7 +244,7 @@ static void put_raw(const void *data, size_t size)
 
 /* --- the handshake --- */
 
-START_TEST(the_right_key_is_a_handshake)
+TEST(the_right_key_is_a_handshake)
 {
 	int s, c;
 
@@ -257,7 +260,6 @@ START_TEST(the_right_key_is_a_handshake)
 	ck_assert_str_eq(transport_problem(server), "");
 	ck_assert_int_eq(transport_handshake(server), 0);
 }
-END_TEST
 
 /* What the client is told: the bytes of the alert. */
 static void refused(const char *of_server, const char *words, uint8_t alert[16],
@@ -279,7 +281,7 @@ static void refused(const char *of_server, const char *words, uint8_t alert[16],
 	client_keys = transport_keys_free(client_keys);
 }
 
-START_TEST(an_unknown_identity_fails_exactly_like_a_wrong_key)
+TEST(an_unknown_identity_fails_exactly_like_a_wrong_key)
 {
 	uint8_t wrong[16], unknown[16];
 	ssize_t wrong_size, unknown_size;
@@ -292,9 +294,8 @@ START_TEST(an_unknown_identity_fails_exactly_like_a_wrong_key)
 	ck_assert_int_eq(wrong_size, unknown_size);
 	ck_assert_mem_eq(wrong, unknown, (size_t)wrong_size);
 }
-END_TEST
 
-START_TEST(the_client_uses_the_key_of_the_host)
+TEST(the_client_uses_the_key_of_the_host)
 {
 	int fds[2], s, c;
 
@@ -310,7 +311,6 @@ START_TEST(the_client_uses_the_key_of_the_host)
 	ck_assert_int_eq(s, 0);
 	ck_assert_int_eq(c, 0);
 }
-END_TEST
 
 static const struct {
 	const char *bytes;
@@ -350,23 +350,21 @@ static void check_failure(struct transport *t, int number, int expected)
 	ck_assert_ptr_null(transport_identity(t));
 }
 
-START_TEST(garbage_ends_the_handshake_of_a_server)
+TEST_LOOP(garbage_ends_the_handshake_of_a_server, 0, ARRAY_SIZE(garbage))
 {
 	serve_raw();
 	put_raw(garbage[_i].bytes, garbage[_i].size);
 	check_failure(server, _i, garbage[_i].error);
 }
-END_TEST
 
-START_TEST(garbage_ends_the_handshake_of_a_client)
+TEST_LOOP(garbage_ends_the_handshake_of_a_client, 0, ARRAY_SIZE(garbage))
 {
 	client_of_raw();
 	put_raw(garbage[_i].bytes, garbage[_i].size);
 	check_failure(client, _i, garbage[_i].error);
 }
-END_TEST
 
-START_TEST(random_bytes_end_the_handshake)
+TEST(random_bytes_end_the_handshake)
 {
 	for (unsigned i = 0; i < 64; i++) {
 		uint8_t bytes[256];
@@ -384,11 +382,10 @@ START_TEST(random_bytes_end_the_handshake)
 		raw = fd_close(raw);
 	}
 }
-END_TEST
 
 /* A record that the middle boxes are told to send (RFC 8446, D.4) changes
  * nothing, so a peer may send it for ever, as fast as it can. */
-START_TEST(an_endless_handshake_is_cut_off)
+TEST(an_endless_handshake_is_cut_off)
 {
 	static const uint8_t record[] = {0x14, 3, 3, 0, 1, 1};
 	int r = -EAGAIN;
@@ -400,9 +397,8 @@ START_TEST(an_endless_handshake_is_cut_off)
 	}
 	ck_assert_int_eq(r, -EPROTO);
 }
-END_TEST
 
-START_TEST(an_endless_handshake_does_not_keep_the_caller)
+TEST(an_endless_handshake_does_not_keep_the_caller)
 {
 	static const uint8_t start[] = {0x16, 3, 3, 0x40, 0, 1, 0, 0x1f, 0xff};
 	int r;
@@ -415,9 +411,8 @@ START_TEST(an_endless_handshake_does_not_keep_the_caller)
 	ck_assert_msg(r == -EPROTO || r == -EACCES, "%d %s", r,
 		      transport_problem(server));
 }
-END_TEST
 
-START_TEST(closing_in_the_handshake_is_a_reset)
+TEST(closing_in_the_handshake_is_a_reset)
 {
 	serve_raw();
 	raw = fd_close(raw);
@@ -427,9 +422,8 @@ START_TEST(closing_in_the_handshake_is_a_reset)
 	raw = fd_close(raw);
 	ck_assert_int_eq(transport_handshake(client), -ECONNRESET);
 }
-END_TEST
 
-START_TEST(closing_before_the_last_flight_is_a_reset)
+TEST(closing_before_the_last_flight_is_a_reset)
 {
 	make_keys("server yard " KEY_A "\n", "client yard " KEY_A "\n");
 	make_ends();
@@ -439,7 +433,6 @@ START_TEST(closing_before_the_last_flight_is_a_reset)
 	ck_assert_int_lt(transport_handshake(server), 0);
 	ck_assert_ptr_null(transport_identity(server));
 }
-END_TEST
 
 /* Moves one byte. */
 static void relay(int from, int to)
@@ -450,7 +443,7 @@ static void relay(int from, int to)
 		ck_assert_int_eq(send(to, &byte, 1, MSG_NOSIGNAL), 1);
 }
 
-START_TEST(a_handshake_survives_single_bytes)
+TEST(a_handshake_survives_single_bytes)
 {
 	int near[2], far[2], s = -EAGAIN, c = -EAGAIN;
 
@@ -472,7 +465,6 @@ START_TEST(a_handshake_survives_single_bytes)
 	close(near[1]);
 	close(far[1]);
 }
-END_TEST
 
 /* --- other settings --- */
 
@@ -529,7 +521,7 @@ static const struct {
     {"NORMAL", -EPROTO},
 };
 
-START_TEST(only_keys_with_forward_secrecy_are_accepted)
+TEST_LOOP(only_keys_with_forward_secrecy_are_accepted, 0, ARRAY_SIZE(settings))
 {
 	int r;
 
@@ -540,10 +532,9 @@ START_TEST(only_keys_with_forward_secrecy_are_accepted)
 		      settings[_i].settings, r, transport_problem(server));
 	stop_stranger();
 }
-END_TEST
 
 /* The peer asks for new keys while a record waits for its socket. */
-START_TEST(new_keys_during_a_full_socket_lose_nothing)
+TEST(new_keys_during_a_full_socket_lose_nothing)
 {
 	uint64_t offset = 0;
 	size_t have = 0;
@@ -570,11 +561,10 @@ START_TEST(new_keys_during_a_full_socket_lose_nothing)
 	ck_assert_mem_eq(heard, sound, PAGE_SIZE);
 	stop_stranger();
 }
-END_TEST
 
 /* --- data, plain (0) and with TLS (1) --- */
 
-START_TEST(bytes_arrive_in_both_directions)
+TEST_LOOP(bytes_arrive_in_both_directions, 0, 2)
 {
 	char text[16];
 
@@ -590,7 +580,6 @@ START_TEST(bytes_arrive_in_both_directions)
 	ck_assert_int_eq(transport_recv(server, text, sizeof(text)), -EAGAIN);
 	ck_assert_int_eq(transport_recv(client, text, sizeof(text)), -EAGAIN);
 }
-END_TEST
 
 /* One side sends what it can, the other reads what there is. */
 static void page_arrives(size_t turn_size, size_t read_size)
@@ -618,7 +607,7 @@ static void page_arrives(size_t turn_size, size_t read_size)
 	ck_assert_mem_eq(heard, sound, PAGE_SIZE);
 }
 
-START_TEST(a_page_arrives_exactly_through_a_small_socket)
+TEST_LOOP(a_page_arrives_exactly_through_a_small_socket, 0, 16)
 {
 	static const size_t reads[] = {PAGE_SIZE, 4096, 1000, 7};
 	static const size_t turns[] = {PAGE_SIZE, 3528};
@@ -627,9 +616,8 @@ START_TEST(a_page_arrives_exactly_through_a_small_socket)
 	small_buffer(server);
 	page_arrives(turns[_i / 4 % 2], reads[_i % 4]);
 }
-END_TEST
 
-START_TEST(a_page_is_sent_only_as_far_as_asked)
+TEST_LOOP(a_page_is_sent_only_as_far_as_asked, 0, 2)
 {
 	uint64_t offset = 4;
 
@@ -643,10 +631,9 @@ START_TEST(a_page_is_sent_only_as_far_as_asked)
 	ck_assert_int_eq(tape_send(page, server, &offset, 1000), 0);
 	ck_assert_int_eq(transport_recv(client, heard, 1), -EAGAIN);
 }
-END_TEST
 
 /* More than a socket takes, by transport_send. */
-START_TEST(partial_sends_are_resumed)
+TEST_LOOP(partial_sends_are_resumed, 0, 2)
 {
 	size_t sent = 0, have = 0;
 
@@ -662,9 +649,8 @@ START_TEST(partial_sends_are_resumed)
 	}
 	ck_assert_mem_eq(heard, sound, PAGE_SIZE);
 }
-END_TEST
 
-START_TEST(queued_bytes_are_counted)
+TEST_LOOP(queued_bytes_are_counted, 0, 2)
 {
 	size_t queued;
 
@@ -681,9 +667,8 @@ START_TEST(queued_bytes_are_counted)
 	/* What poll() does not tell of. */
 	ck_assert_uint_eq(transport_pending(client), _i ? 9000 : 0);
 }
-END_TEST
 
-START_TEST(shutdown_ends_one_direction)
+TEST_LOOP(shutdown_ends_one_direction, 0, 2)
 {
 	connect_as(_i);
 	ck_assert_int_eq(transport_send(server, "last", 4, TRANSPORT_MORE), 4);
@@ -696,9 +681,8 @@ START_TEST(shutdown_ends_one_direction)
 			 4);
 	ck_assert_int_eq(transport_recv(server, heard, PAGE_SIZE), 4);
 }
-END_TEST
 
-START_TEST(shutdown_sends_what_waits)
+TEST(shutdown_sends_what_waits)
 {
 	uint64_t offset = 0;
 	size_t have = 0;
@@ -719,9 +703,8 @@ START_TEST(shutdown_sends_what_waits)
 	ck_assert_mem_eq(heard, sound, have);
 	ck_assert_int_eq(transport_recv(client, heard, 1), 0);
 }
-END_TEST
 
-START_TEST(an_end_without_a_word_is_an_end_only_when_plain)
+TEST_LOOP(an_end_without_a_word_is_an_end_only_when_plain, 0, 2)
 {
 	connect_as(_i);
 	ck_assert_int_eq(transport_send(server, "last", 4, TRANSPORT_NO_MORE),
@@ -731,9 +714,8 @@ START_TEST(an_end_without_a_word_is_an_end_only_when_plain)
 	ck_assert_int_eq(transport_recv(client, heard, PAGE_SIZE),
 			 _i ? -ECONNRESET : 0);
 }
-END_TEST
 
-START_TEST(sending_to_a_closed_peer_is_an_error)
+TEST_LOOP(sending_to_a_closed_peer_is_an_error, 0, 2)
 {
 	uint64_t offset = 0;
 
@@ -744,9 +726,8 @@ START_TEST(sending_to_a_closed_peer_is_an_error)
 	ck_assert_int_eq(tape_send(page, server, &offset, PAGE_SIZE), -EPIPE);
 	ck_assert_uint_eq(offset, 0);
 }
-END_TEST
 
-START_TEST(altered_bytes_are_refused)
+TEST(altered_bytes_are_refused)
 {
 	uint8_t record[64];
 	ssize_t n;
@@ -762,11 +743,10 @@ START_TEST(altered_bytes_are_refused)
 	ck_assert_int_eq(send(transport_fd(server), record, (size_t)n, 0), n);
 	ck_assert_int_eq(transport_recv(client, heard, PAGE_SIZE), -EBADMSG);
 }
-END_TEST
 
 /* --- a key that is taken away --- */
 
-START_TEST(a_removed_key_loses_its_right)
+TEST(a_removed_key_loses_its_right)
 {
 	connect_ends();
 	ck_assert(transport_authorised(server));
@@ -782,9 +762,8 @@ START_TEST(a_removed_key_loses_its_right)
 	ck_assert(!transport_authorised(server));
 	ck_assert(transport_authorised(client));
 }
-END_TEST
 
-START_TEST(a_key_that_cannot_be_read_again_stays)
+TEST(a_key_that_cannot_be_read_again_stays)
 {
 	connect_ends();
 	write_file(server_path, "server\n");
@@ -792,9 +771,8 @@ START_TEST(a_key_that_cannot_be_read_again_stays)
 	ck_assert(transport_authorised(server));
 	transport_keys_refresh(NULL);
 }
-END_TEST
 
-START_TEST(plain_is_always_done_and_authorised)
+TEST(plain_is_always_done_and_authorised)
 {
 	connect_plain();
 	ck_assert_int_eq(transport_handshake(server), 0);
@@ -804,76 +782,4 @@ START_TEST(plain_is_always_done_and_authorised)
 	ck_assert_uint_eq(transport_events(server), EPOLLIN);
 	ck_assert_ptr_null(transport_free(NULL));
 	ck_assert_ptr_null(transport_keys_free(NULL));
-}
-END_TEST
-
-static TCase *handshake_case(void)
-{
-	TCase *tc = tcase_create("handshake");
-
-	tcase_add_test(tc, the_right_key_is_a_handshake);
-	tcase_add_test(tc, an_unknown_identity_fails_exactly_like_a_wrong_key);
-	tcase_add_test(tc, the_client_uses_the_key_of_the_host);
-	tcase_add_loop_test(tc, garbage_ends_the_handshake_of_a_server, 0,
-			    ARRAY_SIZE(garbage));
-	tcase_add_loop_test(tc, garbage_ends_the_handshake_of_a_client, 0,
-			    ARRAY_SIZE(garbage));
-	tcase_add_test(tc, random_bytes_end_the_handshake);
-	tcase_add_test(tc, an_endless_handshake_is_cut_off);
-	tcase_add_test(tc, an_endless_handshake_does_not_keep_the_caller);
-	tcase_add_test(tc, closing_in_the_handshake_is_a_reset);
-	tcase_add_test(tc, closing_before_the_last_flight_is_a_reset);
-	tcase_add_test(tc, a_handshake_survives_single_bytes);
-	tcase_add_loop_test(tc, only_keys_with_forward_secrecy_are_accepted, 0,
-			    ARRAY_SIZE(settings));
-	return tc;
-}
-
-static TCase *data_case(void)
-{
-	TCase *tc = tcase_create("data");
-
-	tcase_add_loop_test(tc, bytes_arrive_in_both_directions, 0, 2);
-	tcase_add_loop_test(tc, a_page_arrives_exactly_through_a_small_socket,
-			    0, 16);
-	tcase_add_loop_test(tc, a_page_is_sent_only_as_far_as_asked, 0, 2);
-	tcase_add_loop_test(tc, partial_sends_are_resumed, 0, 2);
-	tcase_add_loop_test(tc, queued_bytes_are_counted, 0, 2);
-	tcase_add_loop_test(tc, shutdown_ends_one_direction, 0, 2);
-	tcase_add_test(tc, shutdown_sends_what_waits);
-	tcase_add_loop_test(tc, an_end_without_a_word_is_an_end_only_when_plain,
-			    0, 2);
-	tcase_add_loop_test(tc, sending_to_a_closed_peer_is_an_error, 0, 2);
-	tcase_add_test(tc, altered_bytes_are_refused);
-	tcase_add_test(tc, new_keys_during_a_full_socket_lose_nothing);
-	return tc;
-}
-
-static TCase *keys_case(void)
-{
-	TCase *tc = tcase_create("keys");
-
-	tcase_add_test(tc, a_removed_key_loses_its_right);
-	tcase_add_test(tc, a_key_that_cannot_be_read_again_stays);
-	tcase_add_test(tc, plain_is_always_done_and_authorised);
-	return tc;
-}
-
-int main(void)
-{
-	Suite *suite = suite_create("transport");
-	TCase *cases[] = {handshake_case(), data_case(), keys_case()};
-	SRunner *runner;
-	int failed;
-
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		tcase_add_checked_fixture(cases[i], setup, teardown);
-		tcase_set_timeout(cases[i], 60);
-		suite_add_tcase(suite, cases[i]);
-	}
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -2,12 +2,12 @@
  * Headers of ours, of other programs, and of those who lie. */
 #include "audio/wav.h"
 
-#include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
+#include "test.h"
 
 enum { MIB = 1 << 20 };
 
@@ -155,7 +155,7 @@ static const struct {
     {"MU_LAW", "MuLaw", WAV_MULAW, 8, 0xff},
 };
 
-START_TEST(every_format_has_its_name_and_silence)
+TEST(every_format_has_its_name_and_silence)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 		struct wav_format format = cd, alias = cd;
@@ -174,9 +174,8 @@ START_TEST(every_format_has_its_name_and_silence)
 		ck_assert_uint_eq(wav_frame_size(&format), kinds[i].bits / 4);
 	}
 }
-END_TEST
 
-START_TEST(other_names_change_nothing)
+TEST(other_names_change_nothing)
 {
 	static const char *const names[] = {"", "S16_BE", "S16_LE ", "U16_LE",
 					    "unknown"};
@@ -189,9 +188,8 @@ START_TEST(other_names_change_nothing)
 	format.bits = 12;
 	ck_assert_str_eq(wav_format_name(&format), "unknown");
 }
-END_TEST
 
-START_TEST(valid_formats_end_at_the_limits)
+TEST(valid_formats_end_at_the_limits)
 {
 	static const struct {
 		struct wav_format format;
@@ -214,9 +212,8 @@ START_TEST(valid_formats_end_at_the_limits)
 		ck_assert_int_eq(wav_format_valid(&cases[i].format),
 				 cases[i].valid);
 }
-END_TEST
 
-START_TEST(formats_are_equal_when_all_of_them_is)
+TEST(formats_are_equal_when_all_of_them_is)
 {
 	const struct wav_format others[] = {{WAV_PCM, 16, 2, 44101},
 					    {WAV_PCM, 16, 1, 44100},
@@ -228,11 +225,10 @@ START_TEST(formats_are_equal_when_all_of_them_is)
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
 		ck_assert(!wav_format_equal(&cd, &others[i]));
 }
-END_TEST
 
 /* --- encode --- */
 
-START_TEST(fixed_page_has_the_canonical_header)
+TEST(fixed_page_has_the_canonical_header)
 {
 	static const uint8_t expected[44] = {
 	    'R', 'I', 'F',  'F',  0x24, 0x70, 0x0d, 0,	  'W',	'A',  'V',
@@ -244,7 +240,6 @@ START_TEST(fixed_page_has_the_canonical_header)
 	ck_assert_uint_eq(wav_encode(header, &cd, 880640), sizeof(expected));
 	ck_assert_mem_eq(header, expected, sizeof(expected));
 }
-END_TEST
 
 static uint32_t number_at(const uint8_t *p)
 {
@@ -252,7 +247,7 @@ static uint32_t number_at(const uint8_t *p)
 	       (uint32_t)p[3] << 24;
 }
 
-START_TEST(endless_page_has_sizes_of_all_ones)
+TEST(endless_page_has_sizes_of_all_ones)
 {
 	const struct wav_format law = {WAV_MULAW, 8, 1, 8000};
 	const uint64_t sizes[] = {WAV_ENDLESS, (uint64_t)WAV_DATA_SIZE_MAX + 1};
@@ -269,9 +264,8 @@ START_TEST(endless_page_has_sizes_of_all_ones)
 		ck_assert_uint_eq(number_at(header + 76), 0xffffffff);
 	}
 }
-END_TEST
 
-START_TEST(largest_size_is_stated_and_does_not_wrap)
+TEST(largest_size_is_stated_and_does_not_wrap)
 {
 	uint8_t header[WAV_HEADER_SIZE_MAX];
 	const struct wav_format law = {WAV_MULAW, 8, 1, 8000};
@@ -282,9 +276,8 @@ START_TEST(largest_size_is_stated_and_does_not_wrap)
 			  72 + (uint64_t)WAV_DATA_SIZE_MAX +
 			      WAV_DATA_SIZE_MAX % 2);
 }
-END_TEST
 
-START_TEST(pad_byte_counts_in_the_riff_size_only)
+TEST(pad_byte_counts_in_the_riff_size_only)
 {
 	const struct wav_format u8 = {WAV_PCM, 8, 1, 8000};
 	uint8_t header[WAV_HEADER_SIZE_MAX];
@@ -293,10 +286,9 @@ START_TEST(pad_byte_counts_in_the_riff_size_only)
 	ck_assert_uint_eq(number_at(header + 4), 36 + 8);
 	ck_assert_uint_eq(number_at(header + 40), 7);
 }
-END_TEST
 
 /* What sox and ffmpeg write for these formats, too. */
-START_TEST(what_is_not_canonical_is_extensible)
+TEST(what_is_not_canonical_is_extensible)
 {
 	static const uint8_t expected[68] = {
 	    'R',  'I',	'F',  'F', 74,	 0,    0,  0,	 'W',  'A',
@@ -322,7 +314,6 @@ START_TEST(what_is_not_canonical_is_extensible)
 	ck_assert_mem_eq(header + 60, "fact\4\0\0\0", 8);
 	ck_assert_uint_eq(number_at(header + 68), 100); /* frames */
 }
-END_TEST
 
 static void check_own_header(const struct wav_format *format, uint64_t given,
 			     uint64_t expected)
@@ -336,7 +327,7 @@ static void check_own_header(const struct wav_format *format, uint64_t given,
 	check_header(format, expected);
 }
 
-START_TEST(own_header_parses_back_for_every_format)
+TEST(own_header_parses_back_for_every_format)
 {
 	static const uint32_t rates[] = {WAV_RATE_MIN, 44100, WAV_RATE_MAX};
 
@@ -361,11 +352,10 @@ START_TEST(own_header_parses_back_for_every_format)
 				check_own_header(&f, WAV_ENDLESS, WAV_ENDLESS);
 			}
 }
-END_TEST
 
 /* --- decode: what others write --- */
 
-START_TEST(streams_of_other_programs_have_no_end)
+TEST(streams_of_other_programs_have_no_end)
 {
 	static const struct {
 		struct wav_format format;
@@ -420,9 +410,8 @@ START_TEST(streams_of_other_programs_have_no_end)
 		check_header(&cases[i].format, WAV_ENDLESS);
 	}
 }
-END_TEST
 
-START_TEST(samples_are_not_consumed)
+TEST(samples_are_not_consumed)
 {
 	struct wav_parser parser;
 
@@ -441,9 +430,8 @@ START_TEST(samples_are_not_consumed)
 		ck_assert_str_eq(parser.error, "");
 	}
 }
-END_TEST
 
-START_TEST(unknown_chunks_are_passed_over)
+TEST(unknown_chunks_are_passed_over)
 {
 	begin();
 	add_chunk("JUNK", 28);
@@ -464,9 +452,8 @@ START_TEST(unknown_chunks_are_passed_over)
 	add_chunk_header("data", 400);
 	check_header(&cd, 400);
 }
-END_TEST
 
-START_TEST(format_may_have_more_bytes_than_are_known)
+TEST(format_may_have_more_bytes_than_are_known)
 {
 	static const uint32_t sizes[] = {16, 17, 18, 39, 40, 41, 1001, 4096};
 
@@ -480,9 +467,8 @@ START_TEST(format_may_have_more_bytes_than_are_known)
 		check_header(&cd, 8);
 	}
 }
-END_TEST
 
-START_TEST(format_of_an_impossible_size_is_refused)
+TEST(format_of_an_impossible_size_is_refused)
 {
 	static const uint32_t sizes[] = {
 	    0, 1, 15, 4097, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff};
@@ -497,9 +483,8 @@ START_TEST(format_of_an_impossible_size_is_refused)
 		check_refused(words);
 	}
 }
-END_TEST
 
-START_TEST(byte_rate_and_riff_size_may_be_wrong)
+TEST(byte_rate_and_riff_size_may_be_wrong)
 {
 	static const uint32_t wrong[] = {0, 1, 0x80000000, 0xffffffff};
 
@@ -511,9 +496,8 @@ START_TEST(byte_rate_and_riff_size_may_be_wrong)
 		check_header(&cd, 400);
 	}
 }
-END_TEST
 
-START_TEST(fewer_valid_bits_are_in_a_whole_container)
+TEST(fewer_valid_bits_are_in_a_whole_container)
 {
 	const struct wav_format s32 = {WAV_PCM, 32, 2, 48000};
 	const struct wav_format s24 = {WAV_PCM, 24, 2, 48000};
@@ -528,9 +512,8 @@ START_TEST(fewer_valid_bits_are_in_a_whole_container)
 	add_chunk_header("data", 60);
 	check_header(&s24, 60);
 }
-END_TEST
 
-START_TEST(extensible_formats_of_others_are_refused)
+TEST(extensible_formats_of_others_are_refused)
 {
 	uint8_t guid[14];
 
@@ -557,9 +540,8 @@ START_TEST(extensible_formats_of_others_are_refused)
 		check_refused("extensible");
 	}
 }
-END_TEST
 
-START_TEST(data_size_is_whole_frames_or_no_end)
+TEST(data_size_is_whole_frames_or_no_end)
 {
 	static const struct {
 		uint32_t stated;
@@ -588,9 +570,8 @@ START_TEST(data_size_is_whole_frames_or_no_end)
 		check_header(&cd, cases[i].expected);
 	}
 }
-END_TEST
 
-START_TEST(stream_that_breaks_off_is_neither_done_nor_bad)
+TEST(stream_that_breaks_off_is_neither_done_nor_bad)
 {
 	struct wav_parser parser;
 	size_t whole;
@@ -607,11 +588,10 @@ START_TEST(stream_that_breaks_off_is_neither_done_nor_bad)
 		ck_assert_str_eq(parser.error, "");
 	}
 }
-END_TEST
 
 /* --- decode: lies --- */
 
-START_TEST(what_is_no_riff_wave_is_refused)
+TEST(what_is_no_riff_wave_is_refused)
 {
 	static const struct {
 		const char *bytes, *words;
@@ -632,9 +612,8 @@ START_TEST(what_is_no_riff_wave_is_refused)
 		check_refused(cases[i].words);
 	}
 }
-END_TEST
 
-START_TEST(formats_that_lie_are_refused)
+TEST(formats_that_lie_are_refused)
 {
 	static const struct {
 		unsigned tag;
@@ -678,9 +657,8 @@ START_TEST(formats_that_lie_are_refused)
 		check_refused(cases[i].words);
 	}
 }
-END_TEST
 
-START_TEST(samples_before_or_between_formats_are_refused)
+TEST(samples_before_or_between_formats_are_refused)
 {
 	begin();
 	add_chunk_header("data", 400);
@@ -690,9 +668,8 @@ START_TEST(samples_before_or_between_formats_are_refused)
 	add_format(&cd);
 	check_refused("two formats");
 }
-END_TEST
 
-START_TEST(huge_chunk_before_the_samples_is_refused_at_once)
+TEST(huge_chunk_before_the_samples_is_refused_at_once)
 {
 	static const uint32_t sizes[] = {16 * MIB + 1, 0x7fffffff, 0x80000000,
 					 0xfffffffe, 0xffffffff};
@@ -707,7 +684,6 @@ START_TEST(huge_chunk_before_the_samples_is_refused_at_once)
 		check_refused(words);
 	}
 }
-END_TEST
 
 /* Feeds PIECE again and again until the parser has enough: what it took. */
 static uint64_t feed_for_ever(struct wav_parser *parser, const void *piece,
@@ -725,7 +701,7 @@ static uint64_t feed_for_ever(struct wav_parser *parser, const void *piece,
 	return taken;
 }
 
-START_TEST(endless_run_of_empty_chunks_ends)
+TEST(endless_run_of_empty_chunks_ends)
 {
 	static uint8_t run[1 << 16];
 	const size_t piece_sizes[] = {1, 8, 24, sizeof(run)};
@@ -742,10 +718,9 @@ START_TEST(endless_run_of_empty_chunks_ends)
 				  16 * MIB - size - sizeof(run));
 	}
 }
-END_TEST
 
 /* Zeros are empty chunks without a name. */
-START_TEST(endless_zeros_end)
+TEST(endless_zeros_end)
 {
 	static const uint8_t zeros[4096];
 	struct wav_parser parser;
@@ -754,10 +729,9 @@ START_TEST(endless_zeros_end)
 	ck_assert_int_eq(feed(&parser, 1), (ssize_t)size);
 	feed_for_ever(&parser, zeros, sizeof(zeros));
 }
-END_TEST
 
 /* An odd chunk whose pad byte is missing shifts all that follows. */
-START_TEST(missing_pad_byte_ends_within_bounds)
+TEST(missing_pad_byte_ends_within_bounds)
 {
 	static const uint8_t zeros[4096];
 	struct wav_parser parser;
@@ -771,7 +745,6 @@ START_TEST(missing_pad_byte_ends_within_bounds)
 	ck_assert(!parser.done);
 	feed_for_ever(&parser, zeros, sizeof(zeros));
 }
-END_TEST
 
 /* Feeds a chunk of CHUNK_SIZE bytes and then "data"; whether it is accepted. */
 static bool accepts_chunk_of(uint32_t chunk_size)
@@ -797,7 +770,7 @@ static bool accepts_chunk_of(uint32_t chunk_size)
 	return parser.done;
 }
 
-START_TEST(samples_may_begin_at_16_mib_and_not_later)
+TEST(samples_may_begin_at_16_mib_and_not_later)
 {
 	/* RIFF, the format, and the heads of two chunks. */
 	const uint32_t others = 12 + 24 + 8 + 8;
@@ -805,54 +778,4 @@ START_TEST(samples_may_begin_at_16_mib_and_not_later)
 	ck_assert(accepts_chunk_of(16 * MIB - others));
 	ck_assert(!accepts_chunk_of(16 * MIB - others + 2));
 	ck_assert(!accepts_chunk_of(16 * MIB));
-}
-END_TEST
-
-static void add_tests(TCase *tc)
-{
-	tcase_add_test(tc, every_format_has_its_name_and_silence);
-	tcase_add_test(tc, other_names_change_nothing);
-	tcase_add_test(tc, valid_formats_end_at_the_limits);
-	tcase_add_test(tc, formats_are_equal_when_all_of_them_is);
-	tcase_add_test(tc, fixed_page_has_the_canonical_header);
-	tcase_add_test(tc, endless_page_has_sizes_of_all_ones);
-	tcase_add_test(tc, largest_size_is_stated_and_does_not_wrap);
-	tcase_add_test(tc, pad_byte_counts_in_the_riff_size_only);
-	tcase_add_test(tc, what_is_not_canonical_is_extensible);
-	tcase_add_test(tc, own_header_parses_back_for_every_format);
-	tcase_add_test(tc, streams_of_other_programs_have_no_end);
-	tcase_add_test(tc, samples_are_not_consumed);
-	tcase_add_test(tc, unknown_chunks_are_passed_over);
-	tcase_add_test(tc, format_may_have_more_bytes_than_are_known);
-	tcase_add_test(tc, format_of_an_impossible_size_is_refused);
-	tcase_add_test(tc, byte_rate_and_riff_size_may_be_wrong);
-	tcase_add_test(tc, fewer_valid_bits_are_in_a_whole_container);
-	tcase_add_test(tc, extensible_formats_of_others_are_refused);
-	tcase_add_test(tc, data_size_is_whole_frames_or_no_end);
-	tcase_add_test(tc, stream_that_breaks_off_is_neither_done_nor_bad);
-	tcase_add_test(tc, what_is_no_riff_wave_is_refused);
-	tcase_add_test(tc, formats_that_lie_are_refused);
-	tcase_add_test(tc, samples_before_or_between_formats_are_refused);
-	tcase_add_test(tc, huge_chunk_before_the_samples_is_refused_at_once);
-	tcase_add_test(tc, endless_run_of_empty_chunks_ends);
-	tcase_add_test(tc, endless_zeros_end);
-	tcase_add_test(tc, missing_pad_byte_ends_within_bounds);
-	tcase_add_test(tc, samples_may_begin_at_16_mib_and_not_later);
-}
-
-int main(void)
-{
-	Suite *suite = suite_create("wav");
-	TCase *tc = tcase_create("wav");
-	SRunner *runner;
-	int failed;
-
-	tcase_set_timeout(tc, 120);
-	add_tests(tc);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -2,7 +2,6 @@
  * Files that appear when they are complete, and what a crash leaves of them. */
 #include "audio/wavfile.h"
 
-#include <check.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +17,7 @@
 
 #include "base/util.h"
 #include "folder.h"
+#include "test.h"
 
 #define GIB (UINT64_C(1) << 30)
 
@@ -40,6 +40,8 @@ static void teardown(void)
 	file = wavfile_discard(file);
 	folder_teardown();
 }
+
+FIXTURE(setup, teardown);
 
 static bool exists(const char *name)
 {
@@ -103,7 +105,7 @@ static void finish_as(const char *name, enum wavfile_replace replace)
 
 /* --- writing --- */
 
-START_TEST(file_is_complete_when_it_appears)
+TEST(file_is_complete_when_it_appears)
 {
 	char part[NAME_MAX + 1];
 
@@ -119,9 +121,8 @@ START_TEST(file_is_complete_when_it_appears)
 	check_file("page.wav", &cd, "abcdefghijkl", 12);
 	ck_assert_int_eq(count_files(NULL), 1);
 }
-END_TEST
 
-START_TEST(half_written_file_is_an_endless_one)
+TEST(half_written_file_is_an_endless_one)
 {
 	uint8_t expected[WAV_HEADER_SIZE_MAX + 4];
 	char part[NAME_MAX + 1];
@@ -137,9 +138,8 @@ START_TEST(half_written_file_is_an_endless_one)
 		file = wavfile_discard(file);
 	}
 }
-END_TEST
 
-START_TEST(every_format_gets_its_header_and_pad_byte)
+TEST(every_format_gets_its_header_and_pad_byte)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
 		const size_t frame = wav_frame_size(formats[i]);
@@ -155,9 +155,8 @@ START_TEST(every_format_gets_its_header_and_pad_byte)
 		}
 	}
 }
-END_TEST
 
-START_TEST(torn_last_frame_is_cut)
+TEST(torn_last_frame_is_cut)
 {
 	for (size_t torn = 1; torn < 4; torn++) {
 		create("page.wav", &cd);
@@ -166,9 +165,8 @@ START_TEST(torn_last_frame_is_cut)
 		check_file("page.wav", &cd, "abcd", 4);
 	}
 }
-END_TEST
 
-START_TEST(mode_is_what_the_umask_leaves_of_0640)
+TEST(mode_is_what_the_umask_leaves_of_0640)
 {
 	static const mode_t masks[] = {0, 022, 027, 077};
 	const mode_t before = umask(0);
@@ -185,7 +183,6 @@ START_TEST(mode_is_what_the_umask_leaves_of_0640)
 	}
 	umask(before);
 }
-END_TEST
 
 static void check_next_name(const char *name, const char *expected)
 {
@@ -193,7 +190,7 @@ static void check_next_name(const char *name, const char *expected)
 	finish_as(expected, WAVFILE_KEEP);
 }
 
-START_TEST(older_files_stay_and_the_next_gets_a_number)
+TEST(older_files_stay_and_the_next_gets_a_number)
 {
 	check_next_name("a.wav", "a.wav");
 	check_next_name("a.wav", "a-2.wav");
@@ -206,9 +203,8 @@ START_TEST(older_files_stay_and_the_next_gets_a_number)
 	check_next_name(".hidden", ".hidden-2");
 	ck_assert_int_eq(count_files(NULL), 9);
 }
-END_TEST
 
-START_TEST(dot_in_the_directory_is_no_extension)
+TEST(dot_in_the_directory_is_no_extension)
 {
 	const size_t length = strlen(folder);
 
@@ -219,9 +215,8 @@ START_TEST(dot_in_the_directory_is_no_extension)
 	folder_clear();
 	folder[length] = '\0';
 }
-END_TEST
 
-START_TEST(older_file_is_replaced_when_that_is_wanted)
+TEST(older_file_is_replaced_when_that_is_wanted)
 {
 	put("page.wav", "old", 3);
 	create("page.wav", &cd);
@@ -231,9 +226,8 @@ START_TEST(older_file_is_replaced_when_that_is_wanted)
 	check_file("page.wav", &cd, "abcd", 4);
 	ck_assert_int_eq(count_files(NULL), 1);
 }
-END_TEST
 
-START_TEST(name_without_a_directory_is_in_the_current_one)
+TEST(name_without_a_directory_is_in_the_current_one)
 {
 	_cleanup_free_ char *path = NULL;
 	_cleanup_close_ int before =
@@ -248,9 +242,8 @@ START_TEST(name_without_a_directory_is_in_the_current_one)
 	ck_assert_int_eq(fchdir(before), 0);
 	check_file("page.wav", &cd, "", 0);
 }
-END_TEST
 
-START_TEST(what_is_given_up_leaves_nothing)
+TEST(what_is_given_up_leaves_nothing)
 {
 	create("page.wav", &cd);
 	append("abcd", 4);
@@ -258,9 +251,8 @@ START_TEST(what_is_given_up_leaves_nothing)
 	ck_assert_int_eq(count_files(NULL), 0);
 	ck_assert_ptr_null(wavfile_discard(NULL));
 }
-END_TEST
 
-START_TEST(place_that_does_not_exist_is_refused)
+TEST(place_that_does_not_exist_is_refused)
 {
 	char name[NAME_MAX + 1];
 
@@ -274,10 +266,9 @@ START_TEST(place_that_does_not_exist_is_refused)
 	ck_assert_ptr_null(file);
 	ck_assert_int_eq(count_files(NULL), 0);
 }
-END_TEST
 
 /* A directory in its place cannot be replaced by a file. */
-START_TEST(name_that_cannot_be_had_costs_the_file)
+TEST(name_that_cannot_be_had_costs_the_file)
 {
 	ck_assert_int_eq(mkdir(path_of("page.wav"), 0700), 0);
 	create("page.wav", &cd);
@@ -285,7 +276,6 @@ START_TEST(name_that_cannot_be_had_costs_the_file)
 			 -EISDIR);
 	ck_assert_int_eq(count_files(NULL), 1);
 }
-END_TEST
 
 static void limit_file_size(rlim_t size)
 {
@@ -296,7 +286,7 @@ static void limit_file_size(rlim_t size)
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
-START_TEST(first_error_stays_and_nothing_is_left)
+TEST(first_error_stays_and_nothing_is_left)
 {
 	struct rlimit before;
 	int writes = 0, r = 0;
@@ -313,9 +303,8 @@ START_TEST(first_error_stays_and_nothing_is_left)
 			 -EFBIG);
 	ck_assert_int_eq(count_files(NULL), 0);
 }
-END_TEST
 
-START_TEST(header_that_cannot_be_written_leaves_nothing)
+TEST(header_that_cannot_be_written_leaves_nothing)
 {
 	struct rlimit before;
 	int r;
@@ -327,7 +316,6 @@ START_TEST(header_that_cannot_be_written_leaves_nothing)
 	ck_assert_int_eq(r, -EFBIG);
 	ck_assert_int_eq(count_files(NULL), 0);
 }
-END_TEST
 
 /* Writes a file, all at the same moment as the others. */
 static void write_one(int start_fd)
@@ -343,7 +331,7 @@ static void write_one(int start_fd)
 	_exit(0);
 }
 
-START_TEST(writers_of_the_same_name_get_a_file_each)
+TEST(writers_of_the_same_name_get_a_file_each)
 {
 	enum { WRITERS = 8 };
 	int fds[2], status;
@@ -372,7 +360,6 @@ START_TEST(writers_of_the_same_name_get_a_file_each)
 		check_file(name, &cd, "abcd", 4);
 	}
 }
-END_TEST
 
 /* --- repair --- */
 
@@ -381,7 +368,7 @@ static int repair(void)
 	return wavfile_repair(folder);
 }
 
-START_TEST(partial_file_is_repaired_wherever_it_was_cut)
+TEST(partial_file_is_repaired_wherever_it_was_cut)
 {
 	static const char samples[] = "abcdefghijklmnopqrstuvwxyz"
 				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
@@ -406,9 +393,8 @@ START_TEST(partial_file_is_repaired_wherever_it_was_cut)
 		}
 	}
 }
-END_TEST
 
-START_TEST(file_that_lacked_only_its_name_gets_it)
+TEST(file_that_lacked_only_its_name_gets_it)
 {
 	uint8_t whole[WAV_HEADER_SIZE_MAX + 4];
 	size_t header = wav_encode(whole, &mulaw, 3);
@@ -420,7 +406,6 @@ START_TEST(file_that_lacked_only_its_name_gets_it)
 	ck_assert_int_eq(count_files(NULL), 1);
 	ck_assert_int_eq(repair(), 0);
 }
-END_TEST
 
 static void put_partial(const char *name, const char *samples)
 {
@@ -431,7 +416,7 @@ static void put_partial(const char *name, const char *samples)
 	put(name, whole, header + strlen(samples));
 }
 
-START_TEST(all_partial_files_are_repaired_under_names_of_their_own)
+TEST(all_partial_files_are_repaired_under_names_of_their_own)
 {
 	put("page.wav", "older", 5);
 	put_partial(".page.wav.aaaaaa.part", "abcd");
@@ -444,10 +429,9 @@ START_TEST(all_partial_files_are_repaired_under_names_of_their_own)
 	check_file("other.wav", &cd, "ABCDEFGH", 8);
 	ck_assert_int_eq(count_files(NULL), 4);
 }
-END_TEST
 
 /* A crash between link() and unlink(). */
-START_TEST(file_with_both_names_is_one_file)
+TEST(file_with_both_names_is_one_file)
 {
 	_cleanup_free_ char *name = strdup(path_of("page.wav"));
 
@@ -459,9 +443,8 @@ START_TEST(file_with_both_names_is_one_file)
 	check_file("page.wav", &cd, "abcd", 4);
 	ck_assert_int_eq(count_files(NULL), 1);
 }
-END_TEST
 
-START_TEST(file_that_is_being_written_is_left_alone)
+TEST(file_that_is_being_written_is_left_alone)
 {
 	create("page.wav", &cd);
 	append("abcd", 4);
@@ -471,9 +454,8 @@ START_TEST(file_that_is_being_written_is_left_alone)
 	finish_as("page.wav", WAVFILE_KEEP);
 	check_file("page.wav", &cd, "abcdefgh", 8);
 }
-END_TEST
 
-START_TEST(what_others_have_written_is_left_alone)
+TEST(what_others_have_written_is_left_alone)
 {
 	static const struct {
 		const char *bytes;
@@ -503,9 +485,8 @@ START_TEST(what_others_have_written_is_left_alone)
 		folder_clear();
 	}
 }
-END_TEST
 
-START_TEST(other_names_are_left_alone)
+TEST(other_names_are_left_alone)
 {
 	static const char *const names[] = {"page.wav",
 					    "page.wav.abcdef.part",
@@ -525,9 +506,8 @@ START_TEST(other_names_are_left_alone)
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		ck_assert(exists(names[i]));
 }
-END_TEST
 
-START_TEST(what_is_no_regular_file_is_left_alone)
+TEST(what_is_no_regular_file_is_left_alone)
 {
 	put_partial("target", "abcd");
 	ck_assert_int_eq(symlink("target", path_of(".a.abcdef.part")), 0);
@@ -540,10 +520,9 @@ START_TEST(what_is_no_regular_file_is_left_alone)
 	ck_assert(exists(".c.abcdef.part"));
 	ck_assert_int_eq(count_files(NULL), 4);
 }
-END_TEST
 
 /* Sparse: it takes no room. */
-START_TEST(more_than_a_header_can_say_stays_endless)
+TEST(more_than_a_header_can_say_stays_endless)
 {
 	uint8_t header[WAV_HEADER_SIZE_MAX], back[44];
 	const off_t size = (off_t)(5 * GIB);
@@ -561,61 +540,11 @@ START_TEST(more_than_a_header_can_say_stays_endless)
 	ck_assert_uint_eq(wav_encode(header, &cd, WAV_ENDLESS), sizeof(back));
 	ck_assert_mem_eq(back, header, sizeof(back));
 }
-END_TEST
 
-START_TEST(place_that_cannot_be_read_is_an_error)
+TEST(place_that_cannot_be_read_is_an_error)
 {
 	put("file", "x", 1);
 	ck_assert_int_eq(wavfile_repair(path_of("none")), -ENOENT);
 	ck_assert_int_eq(wavfile_repair(path_of("file")), -ENOTDIR);
 	ck_assert_int_eq(repair(), 0);
-}
-END_TEST
-
-static void add_tests(TCase *tc)
-{
-	tcase_add_test(tc, file_is_complete_when_it_appears);
-	tcase_add_test(tc, half_written_file_is_an_endless_one);
-	tcase_add_test(tc, every_format_gets_its_header_and_pad_byte);
-	tcase_add_test(tc, torn_last_frame_is_cut);
-	tcase_add_test(tc, mode_is_what_the_umask_leaves_of_0640);
-	tcase_add_test(tc, older_files_stay_and_the_next_gets_a_number);
-	tcase_add_test(tc, dot_in_the_directory_is_no_extension);
-	tcase_add_test(tc, older_file_is_replaced_when_that_is_wanted);
-	tcase_add_test(tc, name_without_a_directory_is_in_the_current_one);
-	tcase_add_test(tc, what_is_given_up_leaves_nothing);
-	tcase_add_test(tc, place_that_does_not_exist_is_refused);
-	tcase_add_test(tc, name_that_cannot_be_had_costs_the_file);
-	tcase_add_test(tc, first_error_stays_and_nothing_is_left);
-	tcase_add_test(tc, header_that_cannot_be_written_leaves_nothing);
-	tcase_add_test(tc, writers_of_the_same_name_get_a_file_each);
-	tcase_add_test(tc, partial_file_is_repaired_wherever_it_was_cut);
-	tcase_add_test(tc, file_that_lacked_only_its_name_gets_it);
-	tcase_add_test(tc,
-		       all_partial_files_are_repaired_under_names_of_their_own);
-	tcase_add_test(tc, file_with_both_names_is_one_file);
-	tcase_add_test(tc, file_that_is_being_written_is_left_alone);
-	tcase_add_test(tc, what_others_have_written_is_left_alone);
-	tcase_add_test(tc, other_names_are_left_alone);
-	tcase_add_test(tc, what_is_no_regular_file_is_left_alone);
-	tcase_add_test(tc, more_than_a_header_can_say_stays_endless);
-	tcase_add_test(tc, place_that_cannot_be_read_is_an_error);
-}
-
-int main(void)
-{
-	Suite *suite = suite_create("wavfile");
-	TCase *tc = tcase_create("wavfile");
-	SRunner *runner;
-	int failed;
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 120);
-	add_tests(tc);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -4,7 +4,6 @@
 #include "server/zone.h"
 
 #include <arpa/inet.h>
-#include <check.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "test.h"
 #include "wire/net.h"
 
 enum {
@@ -118,6 +118,8 @@ static void teardown(void)
 		fd_close(clients[i]);
 }
 
+FIXTURE(setup, teardown);
+
 static int connect_client(void)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -163,16 +165,15 @@ static size_t hear_all(int fd)
 	return size;
 }
 
-START_TEST(those_that_came_wait_at_no_cost)
+TEST(those_that_came_wait_at_no_cost)
 {
 	come(0, CLIENTS);
 	ck_assert_uint_eq(zone_client_count(zone), CLIENTS);
 	ck_assert_uint_eq(zone_active_count(zone), 0);
 	ck_assert_int_eq(sd_event_run(event, 0), 0);
 }
-END_TEST
 
-START_TEST(a_page_goes_to_all_that_wait)
+TEST(a_page_goes_to_all_that_wait)
 {
 	come(0, 3);
 	append_piece();
@@ -194,9 +195,8 @@ START_TEST(a_page_goes_to_all_that_wait)
 	ck_assert_uint_eq(zone_client_count(zone), 0);
 	zone_reap(zone);
 }
-END_TEST
 
-START_TEST(who_comes_later_hears_the_rest)
+TEST(who_comes_later_hears_the_rest)
 {
 	come(0, 1);
 	zone_attach(zone, &alice, page, 0, 0);
@@ -211,9 +211,8 @@ START_TEST(who_comes_later_hears_the_rest)
 	ck_assert_uint_eq(hear_all(clients[0]), HEADER_SIZE + 2 * PIECE);
 	ck_assert_uint_eq(hear_all(clients[1]), HEADER_SIZE + PIECE);
 }
-END_TEST
 
-START_TEST(owners_do_not_disturb_each_other)
+TEST(owners_do_not_disturb_each_other)
 {
 	struct tape *other;
 
@@ -240,9 +239,8 @@ START_TEST(owners_do_not_disturb_each_other)
 	ck_assert_uint_eq(hear_all(clients[0]), HEADER_SIZE + PIECE);
 	tape_unref(other);
 }
-END_TEST
 
-START_TEST(who_leaves_while_waiting_has_no_owner)
+TEST(who_leaves_while_waiting_has_no_owner)
 {
 	come(0, 2);
 	clients[0] = fd_close(clients[0]);
@@ -253,9 +251,8 @@ START_TEST(who_leaves_while_waiting_has_no_owner)
 	zone_reap(zone);
 	ck_assert_uint_eq(zone_attach(zone, &alice, page, 0, 0), 1);
 }
-END_TEST
 
-START_TEST(who_may_not_enter_is_closed)
+TEST(who_may_not_enter_is_closed)
 {
 	char byte;
 
@@ -269,9 +266,8 @@ START_TEST(who_may_not_enter_is_closed)
 	come(1, 1);
 	ck_assert_uint_eq(zone_client_count(zone), 1);
 }
-END_TEST
 
-START_TEST(without_descriptors_accepting_pauses_and_resumes)
+TEST(without_descriptors_accepting_pauses_and_resumes)
 {
 	enter_error = -EMFILE;
 	clients[0] = connect_client();
@@ -285,9 +281,8 @@ START_TEST(without_descriptors_accepting_pauses_and_resumes)
 	wait_for(&accepted, 1);
 	ck_assert_uint_eq(zone_client_count(zone), 1);
 }
-END_TEST
 
-START_TEST(the_stuck_are_ended_and_the_others_are_not)
+TEST(the_stuck_are_ended_and_the_others_are_not)
 {
 	come(0, 2);
 	zone_attach(zone, &alice, page, 0, 0);
@@ -307,9 +302,8 @@ START_TEST(the_stuck_are_ended_and_the_others_are_not)
 	ck_assert_int_eq(last_end, CONNECTION_STUCK);
 	ck_assert_uint_eq(zone_active_count(zone), 1);
 }
-END_TEST
 
-START_TEST(freeing_closes_all)
+TEST(freeing_closes_all)
 {
 	char byte;
 
@@ -322,30 +316,4 @@ START_TEST(freeing_closes_all)
 	ck_assert_int_eq(connect(clients[3], (struct sockaddr *)&address,
 				 sizeof(struct sockaddr_in)),
 			 -1);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("zone");
-	TCase *tests = tcase_create("zone");
-	SRunner *runner;
-	int failures;
-
-	tcase_add_checked_fixture(tests, setup, teardown);
-	tcase_add_test(tests, those_that_came_wait_at_no_cost);
-	tcase_add_test(tests, a_page_goes_to_all_that_wait);
-	tcase_add_test(tests, who_comes_later_hears_the_rest);
-	tcase_add_test(tests, owners_do_not_disturb_each_other);
-	tcase_add_test(tests, who_leaves_while_waiting_has_no_owner);
-	tcase_add_test(tests, who_may_not_enter_is_closed);
-	tcase_add_test(tests, without_descriptors_accepting_pauses_and_resumes);
-	tcase_add_test(tests, the_stuck_are_ended_and_the_others_are_not);
-	tcase_add_test(tests, freeing_closes_all);
-	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures == 0 ? 0 : 1;
 }

@@ -65,13 +65,13 @@ static int replay_folder(const char *folder)
  * corpus/wav. */
 static int replay_corpus(const char *program)
 {
-	const char *top = getenv("SRCDIR"), *name = strstr(program, "replay-");
+	const char *top = getenv("SRCDIR"), *name = strstr(program, "fuzz-");
 	_cleanup_free_ char *folder = NULL;
 
 	if (!name)
 		return -EINVAL;
 	if (asprintf(&folder, "%s/tests/fuzz/corpus/%s", top ? top : ".",
-		     name + strlen("replay-")) < 0)
+		     name + strlen("fuzz-")) < 0)
 		return -ENOMEM;
 	return replay_folder(folder);
 }

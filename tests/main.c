@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT
+ * The tests of a program, in the order in which they stand in its source. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "test.h"
+
+static struct {
+	const TTest *test;
+	int begin, end;
+} tests[256];
+static size_t count;
+
+/* For those that say nothing else. */
+__attribute__((weak)) const SFun test_setup, test_teardown;
+__attribute__((weak)) const int test_time_limit;
+
+void test_add(const TTest *test, int begin, int end)
+{
+	size_t i;
+
+	/* Constructors may be called in any order. */
+	if (count == ARRAY_SIZE(tests))
+		abort();
+	for (i = count++; i > 0 && tests[i - 1].test->line > test->line; i--)
+		tests[i] = tests[i - 1];
+	tests[i].test = test;
+	tests[i].begin = begin;
+	tests[i].end = end;
+}
+
+const char *test_environment(const char *name)
+{
+	const char *value = getenv(name);
+
+	ck_assert_msg(value != NULL, "$%s is not set: see make check", name);
+	return value;
+}
+
+int main(void)
+{
+	const char *dash = strchr(program_invocation_short_name, '-');
+	const char *name = dash ? dash + 1 : program_invocation_short_name;
+	Suite *suite = suite_create(name);
+	SRunner *runner = srunner_create(suite);
+	TCase *tcase;
+	int failed;
+
+	/* A machine may be busy with other things: libcheck's own is 4. */
+	setenv("CK_DEFAULT_TIMEOUT", "120", 0);
+	tcase = tcase_create(name);
+	tcase_add_checked_fixture(tcase, test_setup, test_teardown);
+	if (test_time_limit)
+		tcase_set_timeout(tcase, test_time_limit);
+	for (size_t i = 0; i < count; i++)
+		tcase_add_loop_test(tcase, tests[i].test, tests[i].begin,
+				    tests[i].end);
+	suite_add_tcase(suite, tcase);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT
+ * A test program is a suite of libcheck's: each test adds itself where it
+ * stands, and main() (main.c) is the same for all. */
+#pragma once
+
+#include <check.h>
+
+/* TEST(name) { .. } is a test, TEST_LOOP(name, begin, end) { .. } one for each
+ * _i from BEGIN to END - 1. */
+#define TEST(name) TEST_LOOP(name, 0, 1)
+#define TEST_LOOP(name, begin, end)                                            \
+	static const TTest *name;                                              \
+	__attribute__((constructor)) static void name##_add(void)              \
+	{                                                                      \
+		test_add(name, begin, end);                                    \
+	}                                                                      \
+	START_TEST(name)
+
+/* What is done before and after each test of the program; either may be NULL.
+ */
+#define FIXTURE(setup, teardown)                                               \
+	const SFun test_setup = (setup), test_teardown = (teardown)
+
+/* How many seconds a test may take. $CK_DEFAULT_TIMEOUT is the default. */
+#define TIME_LIMIT(seconds) const int test_time_limit = (seconds)
+
+extern const SFun test_setup, test_teardown;
+extern const int test_time_limit;
+
+void test_add(const TTest *test, int begin, int end);
+
+/* A variable of the environment that the test cannot do without. */
+const char *test_environment(const char *name);

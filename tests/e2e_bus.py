@@ -17,7 +17,7 @@ import xml.etree.ElementTree as ET
 
 from dbus_client import NO_REPLY_EXPECTED, Client, DBusError, Variant
 from e2e_lib import (PATIENCE, SRCDIR, Card, Case, connect, free_port, main,
-                     noise, program, receive_all, wait_until, wav_bytes)
+                     noise, program, receive, receive_all, wait_until, wav_bytes)
 
 FRAME = 4  # bytes: S16_LE, stereo
 CHUNK = 1024
@@ -189,8 +189,8 @@ class Interface(BusCase):
             "Introspect", interface="org.freedesktop.DBus.Introspectable")
         for member in self.described(ET.fromstring(text)):
             self.assertRegex(manual, r"\.It (Fn|Sy) %s\b" % member[1])
-        header = self.contents(os.path.join(SRCDIR, "src",
-                                            "bus-names.h")).decode()
+        header = self.contents(os.path.join(SRCDIR, "src", "bus",
+                                            "names.h")).decode()
         names = re.findall(r'"(org\.alsaintercom1\.Error\.\w+)"', header)
         self.assertEqual(len(names), 8)
         for name in names:
@@ -327,9 +327,31 @@ class Errors(BusCase):
         self.addCleanup(os.close, w)
         serial = client.send("Play", "asha{sv}", ([], r, {}))
         os.close(r)
-        wait_until(self.pages, "the page to be opened")
+        wait_until(self.pages, "the page to be prepared")
         self.client().talk(priority=Variant("y", 9))
+        os.write(w, wav_bytes(b"1234"))
         self.assert_error(ERROR + "Busy", client.wait_reply, serial)
+
+    def test_what_is_no_audio_ends_no_other_page(self):
+        self.server()
+        (lobby,) = self.listen("lobby")
+        client = self.client()
+        low = client.talk([], LONG, priority=Variant("y", 1))
+        high = {"priority": Variant("y", 9)}
+        with open("/dev/zero", "rb") as f:
+            self.assert_error(ERROR + "NotAudio", client.play, f.fileno(),
+                              **high)
+            self.assert_error(ERROR + "NotAudio", client.talk,
+                              chime=Variant("h", f.fileno()), **high)
+        r, w = os.pipe()
+        self.addCleanup(os.close, w)
+        client.send("Play", "asha{sv}", ([], r, high))
+        os.close(r)
+        wait_until(lambda: len(self.pages()) == 2, "the pipe's page")
+        self.assertEqual([(p["id"], p["state"]) for p in self.pages()],
+                         [(low, "speech"), (low + 3, "preparing")])
+        receive(lobby, 44 + 2 * CHUNK * FRAME)
+        self.assertEqual(self.client().call("Stop", "u", (0,)), [2])
 
     def test_a_server_that_ends_answers(self):
         server = self.server()

@@ -59,36 +59,32 @@ static double seconds_of(uint64_t frames, const struct wav_format *format)
 
 /* --- the status line --- */
 
-static bool page_on_air(const struct server *server,
-			struct server_page_info *ret)
+static bool page_on_air(const struct server *server, struct page_info *ret)
 {
 	for (unsigned n = 0; server_page_at(server, n, ret); n++)
-		if (ret->state >= SERVER_PAGE_OPENING &&
-		    ret->state < SERVER_PAGE_SENDING)
+		if (ret->state != PAGE_QUEUED && ret->state < PAGE_SENDING)
 			return true;
 	return false;
 }
 
-static int describe_page(const struct server_page_info *page, char *text,
-			 size_t size)
+static int describe_page(const struct page_info *page, char *text, size_t size)
 {
-	const struct announcement_info *source = &page->source;
-	double elapsed = seconds_of(source->frames, &source->format);
-	const char *what = page->state == SERVER_PAGE_OPENING ? "opening"
-			   : page->state == SERVER_PAGE_CHIME ? "CHIME"
-							      : "ON AIR";
+	double elapsed = seconds_of(page->frames, &page->format);
+	const char *what = page->state <= PAGE_OPENING ? "opening"
+			   : page->state == PAGE_CHIME ? "CHIME"
+						       : "ON AIR";
 
-	if (source->planned_frames == WAV_ENDLESS)
+	if (page->planned_frames == WAV_ENDLESS)
 		return snprintf(text, size, "%s %.1f s", what, elapsed);
-	return snprintf(text, size, "%s %.1f s, %.1f s left", what, elapsed,
-			seconds_of(source->planned_frames - source->frames,
-				   &source->format));
+	return snprintf(
+	    text, size, "%s %.1f s, %.1f s left", what, elapsed,
+	    seconds_of(page->planned_frames - page->frames, &page->format));
 }
 
 static void describe(struct console *t, char *text, size_t size)
 {
 	unsigned clients = server_client_count(t->server);
-	struct server_page_info page;
+	struct page_info page;
 	int n;
 
 	n = snprintf(text, size, "%u client%s, ", clients,
@@ -135,7 +131,7 @@ static void draw_later(struct console *t)
 static int on_redraw(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct console *t = userdata;
-	struct server_page_info page;
+	struct page_info page;
 
 	(void)source;
 	(void)usec;
@@ -147,20 +143,18 @@ static int on_redraw(sd_event_source *source, uint64_t usec, void *userdata)
 
 /* --- events of the server --- */
 
-static void say_end(struct console *t, const struct server_page_info *page)
+static void say_end(struct console *t, const struct page_info *page)
 {
-	const struct announcement_info *source = &page->source;
 
-	if (source->format.rate == 0)
+	if (page->format.rate == 0)
 		return;
 	say(t,
 	    "Page %u: %" PRIu64 " frames (%.2f s), %u client%s reached, "
 	    "%u lost, %" PRIu64 " skip%s, %" PRIu64 " overrun%s",
-	    page->id, source->frames,
-	    seconds_of(source->frames, &source->format), page->reached,
-	    page->reached == 1 ? "" : "s", page->lost, page->skips,
-	    page->skips == 1 ? "" : "s", source->overruns,
-	    source->overruns == 1 ? "" : "s");
+	    page->id, page->frames, seconds_of(page->frames, &page->format),
+	    page->reached, page->reached == 1 ? "" : "s", page->lost,
+	    page->skips, page->skips == 1 ? "" : "s", page->overruns,
+	    page->overruns == 1 ? "" : "s");
 }
 
 static void leave_if_idle(struct console *t)
@@ -169,29 +163,30 @@ static void leave_if_idle(struct console *t)
 		(void)sd_event_exit(t->event, 0);
 }
 
-static void on_page(void *userdata, const struct server_page_info *page)
+static void on_page(void *userdata, const struct page_info *page)
 {
 	struct console *t = userdata;
 
 	switch (page->state) {
-	case SERVER_PAGE_QUEUED:
+	case PAGE_QUEUED:
 		say(t, "Page %u waits for its turn", page->id);
 		break;
-	case SERVER_PAGE_CHIME:
-		if (page->source.chime_frames > 0)
+	case PAGE_CHIME:
+		if (page->chime_frames > 0)
 			say(t, "Page %u: the chime goes out, wait for it",
 			    page->id);
 		break;
-	case SERVER_PAGE_SPEECH:
+	case PAGE_SPEECH:
 		say(t, "Page %u is on the air: %s", page->id,
 		    page->is_file ? "the file plays" : "speak now");
 		break;
-	case SERVER_PAGE_DONE:
+	case PAGE_DONE:
 		say_end(t, page);
 		leave_if_idle(t);
 		break;
-	case SERVER_PAGE_OPENING:
-	case SERVER_PAGE_SENDING:
+	case PAGE_PREPARING:
+	case PAGE_OPENING:
+	case PAGE_SENDING:
 		break;
 	}
 	draw_later(t);
@@ -226,11 +221,12 @@ static const char *refusal(int error)
 
 static void begin_page(struct console *t, uint64_t zones, int file_fd)
 {
-	const struct server_request request = {
+	const struct page_request request = {
 	    .zones = zones,
-	    .priority = SERVER_PRIORITY_DEFAULT,
-	    .when_busy = SERVER_REFUSE,
+	    .priority = BUS_PRIORITY_DEFAULT,
+	    .when_busy = PAGE_REFUSE,
 	    .seconds = server_config(t->server)->seconds,
+	    .chime_fd = -1,
 	    .file_fd = file_fd,
 	};
 	uint32_t id;
@@ -242,7 +238,7 @@ static void begin_page(struct console *t, uint64_t zones, int file_fd)
 
 static void toggle_page(struct console *t)
 {
-	struct server_page_info page;
+	struct page_info page;
 
 	if (page_on_air(t->server, &page))
 		server_stop(t->server, 0);
@@ -263,7 +259,7 @@ static void play_file(struct console *t, const char *path)
 static void say_status(struct console *t)
 {
 	const struct gate_stats *gate = &server_stats(t->server)->gate;
-	struct server_page_info page;
+	struct page_info page;
 
 	say(t,
 	    "Clients: %" PRIu64 " came; turned away: %" PRIu64
@@ -277,9 +273,8 @@ static void say_status(struct console *t)
 		    server_zone_clients(t->server, z));
 	for (unsigned n = 0; server_page_at(t->server, n, &page); n++)
 		say(t, "Page %u: %s, %.1f s, %u clients", page.id,
-		    server_page_state_name(page.state),
-		    seconds_of(page.source.frames, &page.source.format),
-		    page.clients);
+		    page_state_name(page.state),
+		    seconds_of(page.frames, &page.format), page.clients);
 }
 
 static void leave(struct console *t)

@@ -178,7 +178,7 @@ static int add_listen(struct server_options *o, const char *text)
 static int parse_sound_option(struct server_options *o, int option,
 			      const char *text)
 {
-	struct microphone_config *microphone = &o->config.microphone;
+	struct microphone_config *microphone = &o->config.page.microphone;
 	uint64_t value = 0;
 	int r;
 
@@ -222,7 +222,7 @@ static int parse_number_option(struct server_options *o, int option,
 				     &o->config.seconds);
 	case OPTION_MAX_LAG:
 		return option_number("--max-lag", text, 0.05, 3600,
-				     &o->config.max_lag_seconds);
+				     &o->config.page.max_lag_seconds);
 	case OPTION_MAX_CLIENTS:
 		r = option_integer("--max-clients", text, 1, 1000000, &value);
 		o->config.max_clients = (uint32_t)value;
@@ -265,7 +265,7 @@ static int parse_other_option(struct server_options *o, int option,
 		return add_listen(o, text);
 	case OPTION_MODE:
 		r = option_choice("--mode", text, mode_names, &choice);
-		o->config.mode = choice == 0 ? SERVER_LIVE : SERVER_STORE;
+		o->config.page.mode = choice == 0 ? PAGE_LIVE : PAGE_STORE;
 		return r;
 	case OPTION_CHIME:
 		o->chime_path = option_chime(text);
@@ -274,10 +274,10 @@ static int parse_other_option(struct server_options *o, int option,
 		o->psk_path = text;
 		return 0;
 	case OPTION_ARCHIVE:
-		o->config.archive.dir = text;
+		o->config.page.archive.dir = text;
 		return 0;
 	case OPTION_ARCHIVE_LIMIT:
-		return parse_archive_limit(text, &o->config.archive);
+		return parse_archive_limit(text, &o->config.page.archive);
 	case OPTION_BUS:
 		r = option_choice("--bus", text, bus_names, &choice);
 		o->bus = (enum server_bus_kind)choice;
@@ -314,12 +314,11 @@ static int do_and_leave(int option)
 
 static int check(const struct server_options *o)
 {
-	const struct microphone_config *microphone = &o->config.microphone;
+	const struct microphone_config *microphone = &o->config.page.microphone;
 
 	if (o->config.seconds > 0 &&
-	    announcement_frames(microphone->format.rate,
-				microphone->period_frames,
-				o->config.seconds) == 0) {
+	    page_frames(microphone->format.rate, microphone->period_frames,
+			o->config.seconds) == 0) {
 		log_error("-d '%g': shorter than one chunk of %u frames "
 			  "(--period-size)",
 			  o->config.seconds, microphone->period_frames);
@@ -332,8 +331,9 @@ static int check(const struct server_options *o)
 			  microphone->buffer_frames, microphone->period_frames);
 		return -EINVAL;
 	}
-	if ((o->config.archive.limit_size || o->config.archive.limit_seconds) &&
-	    !o->config.archive.dir) {
+	if ((o->config.page.archive.limit_size ||
+	     o->config.page.archive.limit_seconds) &&
+	    !o->config.page.archive.dir) {
 		log_error("--archive-limit goes with --archive DIR");
 		return -EINVAL;
 	}
@@ -347,16 +347,20 @@ int server_options_parse(struct server_options *ret, int argc, char **argv)
 	*ret = (struct server_options){
 	    .config =
 		{
-		    .microphone =
+		    .page =
 			{
-			    .device = "default",
-			    .format = {WAV_PCM, 16, 2, 44100},
-			    .period_frames = 1024,
+			    .microphone =
+				{
+				    .device = "default",
+				    .format = {WAV_PCM, 16, 2, 44100},
+				    .period_frames = 1024,
+				},
+			    .mode = PAGE_LIVE,
+			    .max_lag_seconds = 2,
 			},
 		    .seconds = 5,
-		    .mode = SERVER_LIVE,
+		    .chime_fd = -1,
 		    .max_clients = 1000,
-		    .max_lag_seconds = 2,
 		},
 	    .bus = SERVER_BUS_NONE,
 	    .interactive = isatty(STDIN_FILENO),

@@ -29,25 +29,22 @@ struct systemd {
 	sd_event_source *status, *idle;
 };
 
-static double seconds_of(const struct server_page_info *page)
+static double seconds_of(const struct page_info *page)
 {
-	const struct announcement_info *source = &page->source;
 
-	return source->format.rate
-		   ? (double)source->frames / source->format.rate
-		   : 0;
+	return page->format.rate ? (double)page->frames / page->format.rate : 0;
 }
 
-static void log_begin(const struct server_page_info *page)
+static void log_begin(const struct page_info *page)
 {
 	char text[160];
 
 	snprintf(text, sizeof(text),
 		 "Page %u begins: %s, %s %u Hz, %u channel%s, priority %d",
 		 page->id, page->is_file ? "a file" : "the microphone",
-		 wav_format_name(&page->source.format),
-		 page->source.format.rate, page->source.format.channels,
-		 page->source.format.channels == 1 ? "" : "s", page->priority);
+		 wav_format_name(&page->format), page->format.rate,
+		 page->format.channels, page->format.channels == 1 ? "" : "s",
+		 page->priority);
 	if (!log_is_journal()) {
 		log_info("%s", text);
 		return;
@@ -57,17 +54,16 @@ static void log_begin(const struct server_page_info *page)
 			page->id, NULL);
 }
 
-static void log_end(const struct server_page_info *page)
+static void log_end(const struct page_info *page)
 {
-	const struct announcement_info *source = &page->source;
-	const char *reason = announcement_end_name(source->end);
+	const char *reason = page_end_name(page->end);
 	char text[256];
 
 	snprintf(text, sizeof(text),
 		 "Page %u ended (%s): %" PRIu64 " frames (%.2f s), %u clients "
 		 "reached, %u lost, %" PRIu64 " skips, %" PRIu64 " overruns",
-		 page->id, reason, source->frames, seconds_of(page),
-		 page->reached, page->lost, page->skips, source->overruns);
+		 page->id, reason, page->frames, seconds_of(page),
+		 page->reached, page->lost, page->skips, page->overruns);
 	if (!log_is_journal()) {
 		log_info("%s", text);
 		return;
@@ -76,10 +72,10 @@ static void log_end(const struct server_page_info *page)
 	    "MESSAGE=%s", text, "PRIORITY=%d", LOG_INFO,
 	    "INTERCOM_EVENT=page-end", "INTERCOM_PAGE=%u", page->id,
 	    "INTERCOM_REASON=%s", reason, "INTERCOM_FRAMES=%" PRIu64,
-	    source->frames, "INTERCOM_SECONDS=%.3f", seconds_of(page),
+	    page->frames, "INTERCOM_SECONDS=%.3f", seconds_of(page),
 	    "INTERCOM_REACHED=%u", page->reached, "INTERCOM_LOST=%u",
 	    page->lost, "INTERCOM_SKIPS=%" PRIu64, page->skips,
-	    "INTERCOM_OVERRUNS=%" PRIu64, source->overruns, NULL);
+	    "INTERCOM_OVERRUNS=%" PRIu64, page->overruns, NULL);
 }
 
 static bool is_idle(const struct systemd *s)
@@ -119,15 +115,14 @@ static void changed(struct systemd *s)
 	tell_status_later(s);
 }
 
-static void on_page(void *userdata, const struct server_page_info *page)
+static void on_page(void *userdata, const struct page_info *page)
 {
 	struct systemd *s = userdata;
 
 	if (s->pages == SYSTEMD_LOG_PAGES) {
-		if (page->state == SERVER_PAGE_CHIME)
+		if (page->state == PAGE_CHIME)
 			log_begin(page);
-		if (page->state == SERVER_PAGE_DONE &&
-		    page->source.format.rate != 0)
+		if (page->state == PAGE_DONE && page->format.rate != 0)
 			log_end(page);
 	}
 	changed(s);

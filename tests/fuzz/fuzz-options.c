@@ -36,17 +36,17 @@ static void try_server(int argc, char **argv)
 
 	if (r <= 0)
 		return;
-	assert(wav_format_valid(&config->microphone.format));
-	assert(config->microphone.device);
-	assert(config->microphone.period_frames > 0);
+	assert(wav_format_valid(&config->page.microphone.format));
+	assert(config->page.microphone.device);
+	assert(config->page.microphone.period_frames > 0);
 	assert(config->seconds >= 0 && config->seconds <= 86400.0 * 365);
 	assert(config->max_clients > 0);
-	assert(config->max_lag_seconds > 0);
+	assert(config->page.max_lag_seconds > 0);
 	assert(o.listen_count <= SERVER_OPTIONS_LISTEN_MAX);
 	if (config->seconds > 0)
-		assert(announcement_frames(config->microphone.format.rate,
-					   config->microphone.period_frames,
-					   config->seconds) > 0);
+		assert(page_frames(config->page.microphone.format.rate,
+				   config->page.microphone.period_frames,
+				   config->seconds) > 0);
 	for (unsigned i = 0; i < o.listen_count; i++)
 		check_listen(o.listen[i]);
 }

@@ -176,7 +176,7 @@ static int on_status(sd_bus_message *m, void *userdata, sd_bus_error *error)
 }
 
 static int find_page(const struct server *server, uint32_t id,
-		     struct server_page_info *ret)
+		     struct page_info *ret)
 {
 	for (unsigned n = 0; server_page_at(server, n, ret); n++)
 		if (ret->id == id)
@@ -192,8 +192,7 @@ static double seconds_of(uint64_t frames, const struct wav_format *format)
 static int on_meter(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct server_bus *b = userdata;
-	struct server_page_info page;
-	const struct announcement_info *source = &page.source;
+	struct page_info page;
 	uint32_t id;
 	int r = sd_bus_message_read(m, "u", &id);
 
@@ -203,10 +202,10 @@ static int on_meter(sd_bus_message *m, void *userdata, sd_bus_error *error)
 		return no_such_page(error, id);
 	return sd_bus_reply_method_return(
 	    m, "dddu", bus_pages_peak(&b->pages, id),
-	    seconds_of(source->frames, &source->format),
-	    source->planned_frames == WAV_ENDLESS
+	    seconds_of(page.frames, &page.format),
+	    page.planned_frames == WAV_ENDLESS
 		? -1.0
-		: seconds_of(source->planned_frames, &source->format),
+		: seconds_of(page.planned_frames, &page.format),
 	    page.clients);
 }
 
@@ -357,7 +356,7 @@ static void send_signal(const struct server_bus *b, sd_bus_message *signal,
 }
 
 static void tell_started(const struct server_bus *b,
-			 const struct server_page_info *page)
+			 const struct page_info *page)
 {
 	sd_bus_message *signal = new_signal(b, "PageStarted");
 	int r;
@@ -369,14 +368,13 @@ static void tell_started(const struct server_bus *b,
 		r = bus_status_append_zone_names(signal, b->server,
 						 page->zones);
 	if (r >= 0)
-		r = sd_bus_message_append(signal, "d",
-					  seconds_of(page->source.chime_frames,
-						     &page->source.format));
+		r = sd_bus_message_append(
+		    signal, "d", seconds_of(page->chime_frames, &page->format));
 	send_signal(b, signal, r);
 }
 
 static void tell_speech(const struct server_bus *b,
-			const struct server_page_info *page)
+			const struct page_info *page)
 {
 	sd_bus_message *signal = new_signal(b, "PageSpeech");
 
@@ -385,16 +383,7 @@ static void tell_speech(const struct server_bus *b,
 			    sd_bus_message_append(signal, "u", page->id));
 }
 
-/* A page that is given up in the queue never had a source that could end. */
-static const char *end_reason(const struct server_page_info *page)
-{
-	return announcement_end_name(page->source.state == ANNOUNCEMENT_ENDED
-					 ? page->source.end
-					 : ANNOUNCEMENT_STOPPED);
-}
-
-static void tell_ended(const struct server_bus *b,
-		       const struct server_page_info *page)
+static void tell_ended(const struct server_bus *b, const struct page_info *page)
 {
 	sd_bus_message *signal = new_signal(b, "PageEnded");
 	int r;
@@ -407,23 +396,23 @@ static void tell_ended(const struct server_bus *b,
 						 page->zones);
 	if (r >= 0)
 		r = sd_bus_message_append(
-		    signal, "tuuts", page->source.frames, page->reached,
-		    page->lost, page->source.overruns, end_reason(page));
+		    signal, "tuuts", page->frames, page->reached, page->lost,
+		    page->overruns, page_end_name(page->end));
 	send_signal(b, signal, r);
 }
 
-static void on_page(void *userdata, const struct server_page_info *page)
+static void on_page(void *userdata, const struct page_info *page)
 {
 	struct server_bus *b = userdata;
 
 	/* The answer first: its caller then knows what the signals are about.
 	 */
 	bus_pages_on_page(&b->pages, page);
-	if (page->state == SERVER_PAGE_CHIME)
+	if (page->state == PAGE_CHIME)
 		tell_started(b, page);
-	else if (page->state == SERVER_PAGE_SPEECH)
+	else if (page->state == PAGE_SPEECH)
 		tell_speech(b, page);
-	else if (page->state == SERVER_PAGE_DONE)
+	else if (page->state == PAGE_DONE)
 		tell_ended(b, page);
 	tell_later(b, CHANGED_PAGES);
 }
@@ -575,7 +564,7 @@ int server_bus_new(struct server_bus **ret, sd_event *event,
 	b->server = server;
 	b->kind = kind;
 	LIST_INIT(&b->fetches);
-	bus_pages_init(&b->pages, event, server);
+	bus_pages_init(&b->pages, server);
 	r = add_timer(event, &b->retry, on_retry, b);
 	if (r >= 0)
 		r = add_timer(event, &b->tell, on_tell, b);

@@ -82,14 +82,14 @@ int bus_status_append_clients(sd_bus_message *m, const struct server *server)
 /* --- pages --- */
 
 static int append_page_request(sd_bus_message *m, const struct server *server,
-			       const struct server_page_info *page)
+			       const struct page_info *page)
 {
 	int r;
 
 	r = sd_bus_message_append(m, "{sv}{sv}{sv}{sv}", "id", "u", page->id,
-				  "state", "s",
-				  server_page_state_name(page->state), "source",
-				  "s", page->is_file ? "file" : "microphone",
+				  "state", "s", page_state_name(page->state),
+				  "source", "s",
+				  page->is_file ? "file" : "microphone",
 				  "priority", "i", page->priority);
 	if (r >= 0)
 		r = sd_bus_message_open_container(m, 'e', "sv");
@@ -105,10 +105,9 @@ static int append_page_request(sd_bus_message *m, const struct server *server,
 }
 
 /* What is known once the source is open. */
-static int append_page_sound(sd_bus_message *m,
-			     const struct announcement_info *source)
+static int append_page_sound(sd_bus_message *m, const struct page_info *page)
 {
-	const struct wav_format *format = &source->format;
+	const struct wav_format *format = &page->format;
 	int r;
 
 	if (format->rate == 0)
@@ -116,28 +115,27 @@ static int append_page_sound(sd_bus_message *m,
 	r = sd_bus_message_append(
 	    m, "{sv}{sv}{sv}{sv}{sv}{sv}", "format", "s",
 	    wav_format_name(format), "rate", "u", format->rate, "channels", "u",
-	    (uint32_t)format->channels, "frames", "t", source->frames,
-	    "chime_frames", "t", source->chime_frames, "seconds", "d",
-	    seconds_of(source->frames, format));
-	if (r < 0 || source->planned_frames == WAV_ENDLESS)
+	    (uint32_t)format->channels, "frames", "t", page->frames,
+	    "chime_frames", "t", page->chime_frames, "seconds", "d",
+	    seconds_of(page->frames, format));
+	if (r < 0 || page->planned_frames == WAV_ENDLESS)
 		return r;
 	return sd_bus_message_append(
-	    m, "{sv}{sv}", "planned_frames", "t", source->planned_frames,
-	    "planned_seconds", "d", seconds_of(source->planned_frames, format));
+	    m, "{sv}{sv}", "planned_frames", "t", page->planned_frames,
+	    "planned_seconds", "d", seconds_of(page->planned_frames, format));
 }
 
-static int append_page_counts(sd_bus_message *m,
-			      const struct server_page_info *page)
+static int append_page_counts(sd_bus_message *m, const struct page_info *page)
 {
 	return sd_bus_message_append(
 	    m, "{sv}{sv}{sv}{sv}{sv}{sv}", "clients", "u", page->clients,
 	    "reached", "u", page->reached, "lost", "u", page->lost, "skips",
-	    "t", page->skips, "overruns", "t", page->source.overruns,
-	    "overrun_frames", "t", page->source.overrun_frames);
+	    "t", page->skips, "overruns", "t", page->overruns, "overrun_frames",
+	    "t", page->overrun_frames);
 }
 
 static int append_page(sd_bus_message *m, const struct server *server,
-		       const struct server_page_info *page)
+		       const struct page_info *page)
 {
 	int r;
 
@@ -145,7 +143,7 @@ static int append_page(sd_bus_message *m, const struct server *server,
 	if (r >= 0)
 		r = append_page_request(m, server, page);
 	if (r >= 0)
-		r = append_page_sound(m, &page->source);
+		r = append_page_sound(m, page);
 	if (r >= 0)
 		r = append_page_counts(m, page);
 	return r < 0 ? r : sd_bus_message_close_container(m);
@@ -153,7 +151,7 @@ static int append_page(sd_bus_message *m, const struct server *server,
 
 int bus_status_append_pages(sd_bus_message *m, const struct server *server)
 {
-	struct server_page_info page;
+	struct page_info page;
 	int r = sd_bus_message_open_container(m, 'a', "a{sv}");
 
 	for (unsigned n = 0; r >= 0 && server_page_at(server, n, &page); n++)
@@ -166,17 +164,18 @@ int bus_status_append_pages(sd_bus_message *m, const struct server *server)
 static int append_constants(sd_bus_message *m, const struct server *server)
 {
 	const struct server_config *config = server_config(server);
-	const struct wav_format *format = &config->microphone.format;
+	const struct wav_format *format = &config->page.microphone.format;
 
 	return sd_bus_message_append(
 	    m, "{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}", "version", "s",
 	    PACKAGE_VERSION, "device", "s",
-	    bus_text(config->microphone.device, "?"), "format", "s",
+	    bus_text(config->page.microphone.device, "?"), "format", "s",
 	    wav_format_name(format), "rate", "u", format->rate, "channels", "u",
 	    (uint32_t)format->channels, "mode", "s",
-	    config->mode == SERVER_LIVE ? "live" : "store", "default_seconds",
-	    "d", config->seconds, "max_clients", "u", config->max_clients,
-	    "max_per_address", "u", config->max_per_address);
+	    config->page.mode == PAGE_LIVE ? "live" : "store",
+	    "default_seconds", "d", config->seconds, "max_clients", "u",
+	    config->max_clients, "max_per_address", "u",
+	    config->max_per_address);
 }
 
 static int append_stats(sd_bus_message *m, const struct server *server)

@@ -189,8 +189,8 @@ class Interface(BusCase):
             "Introspect", interface="org.freedesktop.DBus.Introspectable")
         for member in self.described(ET.fromstring(text)):
             self.assertRegex(manual, r"\.It (Fn|Sy) %s\b" % member[1])
-        header = self.contents(os.path.join(SRCDIR, "src",
-                                            "bus-names.h")).decode()
+        header = self.contents(os.path.join(SRCDIR, "src", "bus",
+                                            "names.h")).decode()
         names = re.findall(r'"(org\.alsaintercom1\.Error\.\w+)"', header)
         self.assertEqual(len(names), 8)
         for name in names:

@@ -25,14 +25,14 @@ enum {
 	CHUNK = 256,
 	RATE = 48000,
 	FRAMES = 1 << 20, /* what the microphone has */
-	PAGES_MAX = 2 * SERVER_PAGES_MAX,
+	PAGES_MAX = 2 * BUS_PAGES_MAX,
 	PATIENCE_USEC = 60 * 1000000,
 	HEADER_SIZE = 44,
 };
 
 static const char *const names[ZONES] = {"lobby", "yard", "gym"};
 static const struct server_request whole = {
-    .priority = SERVER_PRIORITY_DEFAULT,
+    .priority = BUS_PRIORITY_DEFAULT,
     .file_fd = -1,
 };
 static struct server_config config;
@@ -505,11 +505,11 @@ START_TEST(there_are_only_so_many_pages)
 
 	page(0, 5, 0);
 	request.when_busy = SERVER_QUEUE;
-	for (int i = 1; i < SERVER_PAGES_MAX; i++)
+	for (int i = 1; i < BUS_PAGES_MAX; i++)
 		ck_assert_int_eq(server_page(server, &request, &id), 0);
 	ck_assert_int_eq(server_page(server, &request, &id), -E2BIG);
-	ck_assert_uint_eq(server_page_count(server), SERVER_PAGES_MAX);
-	ck_assert_int_eq(server_stop(server, 0), SERVER_PAGES_MAX);
+	ck_assert_uint_eq(server_page_count(server), BUS_PAGES_MAX);
+	ck_assert_int_eq(server_stop(server, 0), BUS_PAGES_MAX);
 	run_until_quiet();
 	ck_assert_int_eq(end_of(id), ANNOUNCEMENT_STOPPED);
 }

@@ -12,8 +12,8 @@
 #include "base/log.h"
 #include "base/options.h"
 #include "base/util.h"
+#include "bus/names.h"
 #include "ctl/bus.h"
-#include "server/bus/request.h"
 
 static const char help[] =
     "Usage: intercomctl [--user] COMMAND [OPTION]...\n"
@@ -94,7 +94,7 @@ static const struct verb {
 } verbs[] = {
     {"talk", ctl_talk, 0, 0, TAKES_PLACE | TAKES_DURATION | TAKES_CHIME, false},
     {"play", ctl_play, 1, 1, TAKES_PLACE, false},
-    {"stop", ctl_stop, 0, SERVER_PAGES_MAX, 0, false},
+    {"stop", ctl_stop, 0, BUS_PAGES_MAX, 0, false},
     {"status", ctl_status, 0, 0, TAKES_JSON, false},
     {"clients", ctl_clients, 0, 0, TAKES_JSON, false},
     {"zones", ctl_zones, 0, 0, TAKES_JSON, false},
@@ -119,8 +119,8 @@ static int add_zone(struct ctl *ctl, const char *zone)
 static int parse_priority(struct ctl *ctl, const char *text)
 {
 	uint64_t priority;
-	int r = option_integer("--priority", text, SERVER_PRIORITY_MIN,
-			       SERVER_PRIORITY_MAX, &priority);
+	int r = option_integer("--priority", text, BUS_PRIORITY_MIN,
+			       BUS_PRIORITY_MAX, &priority);
 
 	if (r == 0)
 		ctl->priority = (int)priority;
@@ -133,7 +133,7 @@ static int apply_option(struct ctl *ctl, int option, unsigned *given)
 	switch (option) {
 	case 'd':
 		*given |= TAKES_DURATION;
-		return option_number("-d", optarg, 0, BUS_REQUEST_SECONDS_MAX,
+		return option_number("-d", optarg, 0, BUS_SECONDS_MAX,
 				     &ctl->seconds) < 0
 			   ? -EINVAL
 			   : 1;

@@ -228,7 +228,7 @@ static void begin_page(struct console *t, uint64_t zones, int file_fd)
 {
 	const struct server_request request = {
 	    .zones = zones,
-	    .priority = SERVER_PRIORITY_DEFAULT,
+	    .priority = BUS_PRIORITY_DEFAULT,
 	    .when_busy = SERVER_REFUSE,
 	    .seconds = server_config(t->server)->seconds,
 	    .file_fd = file_fd,

@@ -19,7 +19,7 @@
 #define TICK_USEC USEC_PER_SEC
 #define STUCK_USEC (10 * USEC_PER_SEC)
 /* Whoever still takes a complete page may be so many times slower than sound,
- * and so much later. A page that somebody holds is one of SERVER_PAGES_MAX. */
+ * and so much later. A page that somebody holds is one of BUS_PAGES_MAX. */
 #define SENDING_SLOWNESS 4
 #define SENDING_SPARE_USEC (15 * USEC_PER_SEC)
 
@@ -60,8 +60,8 @@ struct server {
 	sd_event *event;
 	struct server_config config;
 	struct gate *gate;
-	struct zone *zones[SERVER_ZONES_MAX];
-	struct server_page *on_air[SERVER_ZONES_MAX];
+	struct zone *zones[BUS_ZONES_MAX];
+	struct server_page *on_air[BUS_ZONES_MAX];
 	unsigned zone_count;
 	struct server_page_list pages; /* in the order of their ids */
 	uint32_t last_id;
@@ -546,8 +546,8 @@ static void grant(struct server *server)
 {
 	uint64_t reserved = 0;
 
-	for (int priority = SERVER_PRIORITY_MAX;
-	     priority >= SERVER_PRIORITY_MIN; priority--)
+	for (int priority = BUS_PRIORITY_MAX; priority >= BUS_PRIORITY_MIN;
+	     priority--)
 		grant_priority(server, priority, &reserved);
 }
 
@@ -897,7 +897,7 @@ int server_add_listener(struct server *server, int fd, const char *name)
 	if (z >= 0)
 		return zone_add_listener(server->zones[z], fd);
 	r = -E2BIG;
-	if (server->zone_count < SERVER_ZONES_MAX)
+	if (server->zone_count < BUS_ZONES_MAX)
 		r = zone_new(&server->zones[server->zone_count], server->event,
 			     name, server->config.keys, &zone_callbacks,
 			     server);
@@ -926,7 +926,7 @@ static int check_request(const struct server *server,
 		return -ESHUTDOWN;
 	if (wanted == 0 || wanted & ~all_zones(server))
 		return -ENOENT;
-	if (server_page_count(server) >= SERVER_PAGES_MAX)
+	if (server_page_count(server) >= BUS_PAGES_MAX)
 		return -E2BIG;
 	if (request->when_busy == SERVER_REFUSE &&
 	    busy_zones(server, request->priority) & wanted)

@@ -7,18 +7,11 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
+#include "bus/names.h"
 #include "server/announcement.h"
 #include "server/archive.h"
 #include "server/connection.h"
 #include "server/gate.h"
-
-enum {
-	SERVER_ZONES_MAX = 64,
-	SERVER_PAGES_MAX = 64,	 /* in progress or waiting */
-	SERVER_PRIORITY_MIN = 0, /* routine */
-	SERVER_PRIORITY_DEFAULT = 5,
-	SERVER_PRIORITY_MAX = 9, /* emergency */
-};
 
 enum server_mode {
 	SERVER_LIVE,  /* each chunk is sent as it is captured */
@@ -95,7 +88,7 @@ int server_new(struct server **ret, sd_event *event,
 struct server *server_free(struct server *server);
 
 /* Takes over a listening socket (also on error) for the zone NAME, which is
- * made when it is new. 0, -E2BIG beyond SERVER_ZONES_MAX, or negative errno. */
+ * made when it is new. 0, -E2BIG beyond BUS_ZONES_MAX, or negative errno. */
 int server_add_listener(struct server *server, int fd, const char *name);
 /* At most 4 observers; OBSERVER must outlive the server. 0 or -E2BIG. */
 int server_observe(struct server *server,
@@ -105,7 +98,7 @@ int server_observe(struct server *server,
  * Takes over request->file_fd, also on error. *ret_id names it for everything
  * that follows; what becomes of it, the observers are told. -EBUSY: a page of
  * equal or higher priority has one of the zones; -ENOENT: no such zone; -E2BIG:
- * SERVER_PAGES_MAX; -ESHUTDOWN: after server_close(). */
+ * BUS_PAGES_MAX; -ESHUTDOWN: after server_close(). */
 int server_page(struct server *server, const struct server_request *request,
 		uint32_t *ret_id);
 /* Ends a page, or all with id 0. How many it ended; -ENOENT: no such page. */

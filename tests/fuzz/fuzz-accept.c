@@ -221,7 +221,7 @@ static void look(const struct server_config *config)
 	struct server_page_info info;
 
 	assert(server_client_count(server) <= config->max_clients);
-	assert(server_page_count(server) <= SERVER_PAGES_MAX);
+	assert(server_page_count(server) <= BUS_PAGES_MAX);
 	for (unsigned i = 0; server_page_at(server, i, &info); i++)
 		assert(info.id > 0 && info.state <= SERVER_PAGE_DONE);
 }

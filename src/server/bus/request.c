@@ -53,12 +53,12 @@ static int read_seconds(sd_bus_message *m, const struct server *server,
 
 	if (r < 0)
 		return r;
-	if (!isfinite(seconds) || seconds > BUS_REQUEST_SECONDS_MAX)
+	if (!isfinite(seconds) || seconds > BUS_SECONDS_MAX)
 		return sd_bus_error_setf(
 		    error, SD_BUS_ERROR_INVALID_ARGS,
 		    "%g seconds: 0 (no end) to %.0f is accepted, or a negative "
 		    "number for the server's default",
-		    seconds, BUS_REQUEST_SECONDS_MAX);
+		    seconds, BUS_SECONDS_MAX);
 	*ret = seconds < 0 ? server_config(server)->seconds : seconds;
 	return 0;
 }
@@ -100,7 +100,7 @@ static int read_priority(sd_bus_message *m, const char *type,
 	}
 	if (r < 0)
 		return r;
-	if (value < SERVER_PRIORITY_MIN || value > SERVER_PRIORITY_MAX)
+	if (value < BUS_PRIORITY_MIN || value > BUS_PRIORITY_MAX)
 		return refuse_type(error, "priority",
 				   "from 0 (routine) to 9 (emergency)");
 	request->page.priority = value;
@@ -235,7 +235,7 @@ int bus_request_read(struct bus_request *ret, sd_bus_message *m,
 		     sd_bus_error *error)
 {
 	struct bus_request request = {
-	    .page = {.priority = SERVER_PRIORITY_DEFAULT, .file_fd = -1},
+	    .page = {.priority = BUS_PRIORITY_DEFAULT, .file_fd = -1},
 	    .chime_fd = -1,
 	};
 	int r = read_all(&request, m, kind, server, error);

@@ -6,9 +6,6 @@
 
 #include "server/server.h"
 
-/* The longest page, as with -d; without an end is 0. */
-#define BUS_REQUEST_SECONDS_MAX (86400.0 * 365)
-
 enum bus_request_kind { BUS_REQUEST_TALK, BUS_REQUEST_PLAY };
 
 /* What becomes of the page when its caller leaves the bus. */

@@ -1199,6 +1199,9 @@ class Documents(BusCase):
     def manual(self, name):
         return self.contents(os.path.join(SRCDIR, "man", name)).decode()
 
+    def test_help_is_the_text_that_is_kept(self):
+        self.check_help("intercomctl")
+
     def test_help_manual_and_parser_agree(self):
         text = self.ctl("--help")
         shown = re.findall(r"^ {2}(?:-\w, | {4})(--[a-z-]+)", text, re.M)

@@ -67,8 +67,8 @@ E2E_TESTS = \
 	tests/e2e_terminal.py \
 	tests/e2e_tls.py
 dist_check_SCRIPTS = $(E2E_TESTS)
-EXTRA_DIST += tests/dbus_client.py tests/e2e_lib.py tests/soak_client.py \
-	tests/tsan.supp
+EXTRA_DIST += tests/dbus_client.py tests/e2e_lib.py tests/help \
+	tests/soak_client.py tests/tsan.supp
 
 # What they share, main() included.
 tests_libtest_a_SOURCES = tests/main.c tests/test.h tests/arguments.h \

@@ -32,7 +32,7 @@ TEST(defaults_are_those_of_the_help)
 	ck_assert_ptr_null(config->page.archive.dir);
 	ck_assert_uint_eq(config->page.archive.limit_size, 0);
 	ck_assert_uint_eq(config->page.archive.limit_seconds, 0);
-	ck_assert_uint_eq(o.listen_count, 0);
+	ck_assert_uint_eq(o.listen.count, 0);
 	ck_assert_ptr_null(o.chime_path);
 	ck_assert_ptr_null(o.psk_path);
 	ck_assert_int_eq(o.bus, SERVER_BUS_NONE);
@@ -68,9 +68,9 @@ TEST(every_option_reaches_its_place)
 	ck_assert_str_eq(config->page.archive.dir, "pages");
 	ck_assert_uint_eq(config->page.archive.limit_size, UINT64_C(2) << 30);
 	ck_assert_uint_eq(config->page.archive.limit_seconds, 30 * 86400);
-	ck_assert_uint_eq(o.listen_count, 2);
-	ck_assert_str_eq(o.listen[0], "lobby=2349");
-	ck_assert_str_eq(o.listen[1], "yard=127.0.0.1:2350");
+	ck_assert_uint_eq(o.listen.count, 2);
+	ck_assert_str_eq(o.listen.items[0], "lobby=2349");
+	ck_assert_str_eq(o.listen.items[1], "yard=127.0.0.1:2350");
 	ck_assert_str_eq(o.chime_path, "gong.wav");
 	ck_assert_str_eq(o.psk_path, "keys");
 	ck_assert_int_eq(o.bus, SERVER_BUS_USER);
@@ -88,7 +88,7 @@ TEST(short_options_are_those_of_arecord)
 				   &(struct wav_format){WAV_PCM, 8, 1, 8000}));
 	ck_assert_double_eq_tol(config->seconds, 0, 1e-9);
 	ck_assert(o.meter && o.interactive);
-	ck_assert_uint_eq(o.listen_count, 1);
+	ck_assert_uint_eq(o.listen.count, 1);
 }
 
 TEST(last_value_counts)
@@ -270,16 +270,16 @@ TEST(buffer_has_two_chunks_at_least)
 
 TEST(as_many_zones_as_there_is_room_for)
 {
-	const char *arguments[2 * (SERVER_OPTIONS_LISTEN_MAX + 1) + 1] = {0};
+	const char *arguments[2 * (OPTION_LIST_MAX + 1) + 1] = {0};
 
-	for (size_t i = 0; i < SERVER_OPTIONS_LISTEN_MAX; i++) {
+	for (size_t i = 0; i < OPTION_LIST_MAX; i++) {
 		arguments[2 * i] = "-l";
 		arguments[2 * i + 1] = "2348";
 	}
 	ck_assert_int_eq(parse(arguments), 1);
-	ck_assert_uint_eq(o.listen_count, SERVER_OPTIONS_LISTEN_MAX);
-	arguments[2 * SERVER_OPTIONS_LISTEN_MAX] = "-l";
-	arguments[2 * SERVER_OPTIONS_LISTEN_MAX + 1] = "one-more=2348";
+	ck_assert_uint_eq(o.listen.count, OPTION_LIST_MAX);
+	arguments[2 * OPTION_LIST_MAX] = "-l";
+	arguments[2 * OPTION_LIST_MAX + 1] = "one-more=2348";
 	ck_assert_int_eq(parse(arguments), -EINVAL);
 	check_line(err,
 		   (const char *const[]){

@@ -296,8 +296,8 @@ static int append_zones(const struct ctl *ctl, sd_bus_message *m)
 {
 	int r = sd_bus_message_open_container(m, 'a', "s");
 
-	for (unsigned i = 0; r >= 0 && i < ctl->zone_count; i++)
-		r = sd_bus_message_append(m, "s", ctl->zones[i]);
+	for (unsigned i = 0; r >= 0 && i < ctl->zones.count; i++)
+		r = sd_bus_message_append(m, "s", ctl->zones.items[i]);
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
 

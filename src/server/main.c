@@ -168,15 +168,15 @@ static int open_listeners(struct program *p)
 		log_error("Cannot use the inherited sockets: %s", strerror(-r));
 		return r;
 	}
-	if (r > 0 && o->listen_count > 0)
+	if (r > 0 && o->listen.count > 0)
 		log_notice("-l is not used: systemd handed over %d socket%s", r,
 			   r == 1 ? "" : "s");
 	if (r > 0)
 		return 0;
-	if (o->listen_count == 0)
+	if (o->listen.count == 0)
 		return listen_on(p, DEFAULT_LISTEN);
-	for (unsigned i = 0; i < o->listen_count; i++) {
-		r = listen_on(p, o->listen[i]);
+	for (unsigned i = 0; i < o->listen.count; i++) {
+		r = listen_on(p, o->listen.items[i]);
 		if (r < 0)
 			return r;
 	}

@@ -42,13 +42,13 @@ static void try_server(int argc, char **argv)
 	assert(config->seconds >= 0 && config->seconds <= 86400.0 * 365);
 	assert(config->max_clients > 0);
 	assert(config->page.max_lag_seconds > 0);
-	assert(o.listen_count <= SERVER_OPTIONS_LISTEN_MAX);
+	assert(o.listen.count <= OPTION_LIST_MAX);
 	if (config->seconds > 0)
 		assert(page_frames(config->page.microphone.format.rate,
 				   config->page.microphone.period_frames,
 				   config->seconds) > 0);
-	for (unsigned i = 0; i < o.listen_count; i++)
-		check_listen(o.listen[i]);
+	for (unsigned i = 0; i < o.listen.count; i++)
+		check_listen(o.listen.items[i]);
 }
 
 static void try_client(int argc, char **argv)

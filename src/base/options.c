@@ -188,23 +188,12 @@ int option_add_string(const struct option_row *row, const char *text,
 	return 0;
 }
 
-int option_be_quiet(const struct option_row *row, const char *text,
-		    void *config)
+int option_set_level(const struct option_row *row, const char *text,
+		     void *config)
 {
-	(void)row;
 	(void)text;
 	(void)config;
-	log_set_level(LOG_WARNING);
-	return 0;
-}
-
-int option_be_verbose(const struct option_row *row, const char *text,
-		      void *config)
-{
-	(void)row;
-	(void)text;
-	(void)config;
-	log_set_level(LOG_DEBUG);
+	log_set_level(row->level);
 	return 0;
 }
 

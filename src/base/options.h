@@ -27,6 +27,7 @@ struct option_row {
 		double min, max;
 	} limits;		  /* of a number */
 	const char *const *names; /* of a choice; NULL at the end */
+	int level;		  /* of the log */
 	unsigned tag;		  /* a bit that says that it was given */
 };
 
@@ -61,8 +62,7 @@ option_parser option_set_number;  /* a double */
 option_parser option_set_choice;  /* an enum, to the index of the name */
 option_parser option_set_chime;	  /* a const char *: see option_chime() */
 option_parser option_add_string;  /* a struct option_list: one more */
-option_parser option_be_quiet;	  /* nothing: it lowers the log's level */
-option_parser option_be_verbose;  /* nothing: it raises the log's level */
+option_parser option_set_level;	  /* no field: the log's level */
 
 enum { OPTION_LIST_MAX = 64 };
 

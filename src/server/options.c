@@ -92,7 +92,7 @@ static int be_quiet(const struct option_row *row, const char *text,
 		    void *config)
 {
 	option_set_flag(row, text, config);
-	return option_be_quiet(row, text, config);
+	return option_set_level(row, text, config);
 }
 
 static int list_pcms(const struct option_row *row, const char *text,
@@ -130,8 +130,9 @@ static const struct option_row rows[] = {
     {'V', "vumeter", NULL, "show a level meter", .parse = option_set_flag,
      FIELD(meter)},
     {'q', "quiet", NULL, "show nothing but errors", .parse = be_quiet,
-     FIELD(quiet)},
-    {'v', "verbose", NULL, "tell more", .parse = option_be_verbose},
+     .level = LOG_WARNING, FIELD(quiet)},
+    {'v', "verbose", NULL, "tell more", .parse = option_set_level,
+     .level = LOG_DEBUG},
     {'L', "list-pcms", NULL, "list the capture devices", .parse = list_pcms},
     {'i', "interactive", NULL,
      "take commands from standard input\n"

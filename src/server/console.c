@@ -11,8 +11,9 @@
 #include <string.h>
 
 #include "audio/samples.h"
-#include "base/log.h"
 #include "base/util.h"
+#include "server/summary.h"
+#include "server/timer.h"
 
 enum {
 	LINE_SIZE = 4096,
@@ -34,9 +35,8 @@ struct console {
 };
 
 /* A line that stays, above the status line. */
-static void say(struct console *t, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-static void say(struct console *t, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void say(struct console *t,
+						      const char *format, ...)
 {
 	va_list ap;
 
@@ -52,11 +52,6 @@ static void say(struct console *t, const char *format, ...)
 	fflush(stdout);
 }
 
-static double seconds_of(uint64_t frames, const struct wav_format *format)
-{
-	return format->rate ? (double)frames / format->rate : 0;
-}
-
 /* --- the status line --- */
 
 static bool page_on_air(const struct server *server, struct page_info *ret)
@@ -69,7 +64,7 @@ static bool page_on_air(const struct server *server, struct page_info *ret)
 
 static int describe_page(const struct page_info *page, char *text, size_t size)
 {
-	double elapsed = seconds_of(page->frames, &page->format);
+	double elapsed = wav_seconds(&page->format, page->frames);
 	const char *what = page->state <= PAGE_OPENING ? "opening"
 			   : page->state == PAGE_CHIME ? "CHIME"
 						       : "ON AIR";
@@ -78,7 +73,7 @@ static int describe_page(const struct page_info *page, char *text, size_t size)
 		return snprintf(text, size, "%s %.1f s", what, elapsed);
 	return snprintf(
 	    text, size, "%s %.1f s, %.1f s left", what, elapsed,
-	    seconds_of(page->planned_frames - page->frames, &page->format));
+	    wav_seconds(&page->format, page->planned_frames - page->frames));
 }
 
 static void describe(struct console *t, char *text, size_t size)
@@ -87,8 +82,7 @@ static void describe(struct console *t, char *text, size_t size)
 	struct page_info page;
 	int n;
 
-	n = snprintf(text, size, "%u client%s, ", clients,
-		     clients == 1 ? "" : "s");
+	n = snprintf(text, size, "%u client%s, ", clients, plural_s(clients));
 	text += n;
 	size -= (size_t)n;
 	if (!page_on_air(t->server, &page)) {
@@ -122,10 +116,8 @@ static void draw(struct console *t)
 /* At most ten times a second, and not at all while nothing changes. */
 static void draw_later(struct console *t)
 {
-	if (!t->redraw)
-		return;
-	(void)sd_event_source_set_time(t->redraw, t->drawn_usec + REDRAW_USEC);
-	(void)sd_event_source_set_enabled(t->redraw, SD_EVENT_ONESHOT);
+	if (t->redraw)
+		timer_set(t->redraw, t->drawn_usec + REDRAW_USEC);
 }
 
 static int on_redraw(sd_event_source *source, uint64_t usec, void *userdata)
@@ -133,8 +125,6 @@ static int on_redraw(sd_event_source *source, uint64_t usec, void *userdata)
 	struct console *t = userdata;
 	struct page_info page;
 
-	(void)source;
-	(void)usec;
 	draw(t);
 	if (page_on_air(t->server, &page))
 		draw_later(t);
@@ -145,16 +135,12 @@ static int on_redraw(sd_event_source *source, uint64_t usec, void *userdata)
 
 static void say_end(struct console *t, const struct page_info *page)
 {
+	char text[SUMMARY_SIZE];
 
 	if (page->format.rate == 0)
 		return;
-	say(t,
-	    "Page %u: %" PRIu64 " frames (%.2f s), %u client%s reached, "
-	    "%u lost, %" PRIu64 " skip%s, %" PRIu64 " overrun%s",
-	    page->id, page->frames, seconds_of(page->frames, &page->format),
-	    page->reached, page->reached == 1 ? "" : "s", page->lost,
-	    page->skips, page->skips == 1 ? "" : "s", page->overruns,
-	    page->overruns == 1 ? "" : "s");
+	summary_print(text, page);
+	say(t, "Page %u: %s", page->id, text);
 }
 
 static void leave_if_idle(struct console *t)
@@ -274,7 +260,7 @@ static void say_status(struct console *t)
 	for (unsigned n = 0; server_page_at(t->server, n, &page); n++)
 		say(t, "Page %u: %s, %.1f s, %u clients", page.id,
 		    page_state_name(page.state),
-		    seconds_of(page.frames, &page.format), page.clients);
+		    wav_seconds(&page.format, page.frames), page.clients);
 }
 
 static void leave(struct console *t)
@@ -362,7 +348,6 @@ static int on_input(sd_event_source *source, int fd, uint32_t revents,
 	struct console *t = userdata;
 	ssize_t n = read(fd, t->line + t->length, LINE_SIZE - t->length);
 
-	(void)revents;
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return 0;
 	if (n <= 0) {
@@ -413,12 +398,12 @@ int console_new(struct console **ret, sd_event *event, struct server *server,
 	if (r >= 0)
 		r = server_observe(server, &observer, t);
 	if (r >= 0 && t->in_place)
-		r = sd_event_add_time(event, &t->redraw, CLOCK_MONOTONIC, 0,
-				      USEC_PER_SEC / 50, on_redraw, t);
+		r = timer_new(&t->redraw, event, on_redraw, t);
 	if (r < 0) {
 		console_free(t);
 		return r;
 	}
+	draw_later(t);
 	*ret = t;
 	return 0;
 }

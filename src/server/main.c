@@ -118,7 +118,7 @@ static const char *zone_of_name(const char *name)
 {
 	size_t length = strlen(name);
 
-	if (!net_zone_name_valid(name) || strcmp(name, "unknown") == 0 ||
+	if (!name_valid(name) || strcmp(name, "unknown") == 0 ||
 	    strcmp(name, "connection") == 0 ||
 	    (length > 7 && strcmp(name + length - 7, ".socket") == 0))
 		return "all";

@@ -23,7 +23,7 @@ static void check_listen(const char *text)
 		assert(problem);
 		return;
 	}
-	assert(net_zone_name_valid(zone));
+	assert(name_valid(zone));
 	assert(strlen(endpoint.host) < sizeof(endpoint.host));
 	assert(*endpoint.port && strlen(endpoint.port) < sizeof(endpoint.port));
 }
@@ -36,7 +36,10 @@ static void try_server(int argc, char **argv)
 
 	if (r <= 0)
 		return;
-	assert(wav_format_valid(&config->page.microphone.format));
+	assert(config->page.microphone.format.channels >= 1 &&
+	       config->page.microphone.format.channels <= WAV_CHANNELS_MAX);
+	assert(config->page.microphone.format.rate >= WAV_RATE_MIN &&
+	       config->page.microphone.format.rate <= WAV_RATE_MAX);
 	assert(config->page.microphone.device);
 	assert(config->page.microphone.period_frames > 0);
 	assert(config->seconds >= 0 && config->seconds <= 86400.0 * 365);

@@ -101,8 +101,6 @@ static int open_card(struct speaker *speaker)
 	    .period_frames = wished_period(speaker),
 	    .buffer_frames =
 		speaker->target_frames + ms_to_frames(speaker, RING_EXTRA_MS),
-	    /* It is started by fifo, never by being full. */
-	    .start_frames = UINT32_MAX,
 	};
 	const char *step = NULL;
 	int r;
@@ -504,7 +502,7 @@ static void step_filling(struct speaker *speaker, uint64_t now_usec)
 	speaker->fade_in = false;
 	r = write_hand(speaker);
 	if (r == 0)
-		r = pcm_start_now(speaker->pcm);
+		r = pcm_start(speaker->pcm);
 	if (r < 0) {
 		handle_stop(speaker, r, now_usec);
 		return;

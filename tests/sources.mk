@@ -18,24 +18,24 @@ UNIT_TESTS = \
 	tests/test-gnutls-table \
 	tests/test-hook \
 	tests/test-keyfile \
+	tests/test-journal \
 	tests/test-latency \
 	tests/test-log \
 	tests/test-meter \
 	tests/test-microphone \
 	tests/test-mixer \
 	tests/test-net \
+	tests/test-notify \
 	tests/test-options \
 	tests/test-page \
 	tests/test-pcm \
 	tests/test-poller \
 	tests/test-ratelimit \
-	tests/test-report \
 	tests/test-resolver \
 	tests/test-samples \
 	tests/test-saver \
 	tests/test-server \
 	tests/test-server-options \
-	tests/test-service \
 	tests/test-session \
 	tests/test-source \
 	tests/test-speaker \

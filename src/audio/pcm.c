@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -252,6 +253,26 @@ uint32_t pcm_buffer_frames(const struct pcm *pcm)
 const char *pcm_strerror(int error)
 {
 	return snd_strerror(error);
+}
+
+const char *pcm_remedy(enum pcm_direction direction, int error)
+{
+	const bool capture = direction == PCM_CAPTURE;
+
+	if (error == -EBUSY)
+		return capture ? "another program has it; end that one, or use "
+				 "a dsnoop device"
+			       : "another program has it; end that one, or use "
+				 "a dmix device";
+	if (error == -EINVAL)
+		return capture ? "it cannot do this format; try the device "
+				 "'plughw:' or other -f, -r, -c"
+			       : "it cannot do the page's format; plughw:... "
+				 "does, and plug:'...' around any other device";
+	if (error == -EACCES || error == -EPERM)
+		return "the user must be in the group audio";
+	return capture ? "intercom-server -L lists the devices"
+		       : "intercom-client -L lists the devices";
 }
 
 /* Plug-ins tell some of this by the state only. */

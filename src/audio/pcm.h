@@ -37,6 +37,8 @@ uint32_t pcm_buffer_frames(const struct pcm *pcm); /* as obtained */
 
 /* Words for an error of any function here (static string, never NULL). */
 const char *pcm_strerror(int error);
+/* What can be done about an error of pcm_open(). */
+const char *pcm_remedy(enum pcm_direction direction, int error);
 
 /* Starts capture, or playback of what has been written. 0, also when it runs
  * already, or negative errno. */

@@ -69,19 +69,6 @@ static uint32_t wished_period(const struct speaker *speaker)
 	return quarter > 16 ? quarter : 16;
 }
 
-static const char *remedy(int error)
-{
-	if (error == -EBUSY)
-		return "another program has it; end that one, or use a dmix "
-		       "device";
-	if (error == -EINVAL)
-		return "it cannot do the page's format; plughw:... does, and "
-		       "plug:'...' around any other device";
-	if (error == -EACCES || error == -EPERM)
-		return "the user must be in the group audio";
-	return "intercom-client -L lists the devices";
-}
-
 static void log_card_error(struct speaker *speaker, int error, const char *step)
 {
 	if (speaker->card_error == error)
@@ -90,7 +77,8 @@ static void log_card_error(struct speaker *speaker, int error, const char *step)
 	log_error("Cannot open the playback device '%s': %s%s%s; %s; trying "
 		  "again",
 		  speaker->config.device, pcm_strerror(error),
-		  step ? " at " : "", step ? step : "", remedy(error));
+		  step ? " at " : "", step ? step : "",
+		  pcm_remedy(PCM_PLAYBACK, error));
 }
 
 static int open_card(struct speaker *speaker)

@@ -17,8 +17,8 @@ UNIT_TESTS = \
 	tests/test-gate \
 	tests/test-gnutls-table \
 	tests/test-hook \
-	tests/test-keyfile \
 	tests/test-journal \
+	tests/test-keyfile \
 	tests/test-latency \
 	tests/test-log \
 	tests/test-meter \

@@ -70,7 +70,7 @@ static void write_conf(void)
 		"ctl.!hw { @args [ CARD ] @args.CARD { type string }\n"
 		"type vctl file { @func concat strings [ \"%s/card-\" $CARD ] "
 		"} }\n",
-		getenv("BUILDDIR"), folder, folder);
+		test_environment("BUILDDIR"), folder, folder);
 	ck_assert_int_eq(fclose(f), 0);
 }
 

@@ -63,7 +63,8 @@ static void no_fault(const char *name)
 
 static void write_conf(FILE *f)
 {
-	fprintf(f, "pcm_type.vcard { lib \"%s\" }\n", getenv("VCARD_SO"));
+	fprintf(f, "pcm_type.vcard { lib \"%s\" }\n",
+		test_environment("VCARD_SO"));
 	for (int i = 0; i < 3; i++) {
 		static const char *const names[] = {"card", "resumable",
 						    "narrow"};

@@ -22,6 +22,13 @@
 		_a < _b ? _a : _b;                                             \
 	})
 
+#define MAX(a, b)                                                              \
+	({                                                                     \
+		const __typeof__(a) _a = (a);                                  \
+		const __typeof__(b) _b = (b);                                  \
+		_a > _b ? _a : _b;                                             \
+	})
+
 /* Hands an owned pointer over: the variable no longer owns it. */
 #define TAKE_PTR(p)                                                            \
 	({                                                                     \

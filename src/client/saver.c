@@ -63,15 +63,12 @@ static int copy_samples(const struct job *job, struct wavfile *file)
 	uint8_t buffer[16384];
 
 	for (;;) {
-		const ssize_t n = read(job->samples_fd, buffer, sizeof(buffer));
+		const ssize_t n = TEMP_FAILURE_RETRY(
+		    read(job->samples_fd, buffer, sizeof(buffer)));
 		int r;
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			return 0;
+		if (n <= 0)
+			return n < 0 ? -errno : 0;
 		r = wavfile_write(file, buffer, (size_t)n);
 		if (r < 0)
 			return r;
@@ -234,10 +231,9 @@ int saver_write(struct saver *saver, const void *data, size_t size)
 	const uint8_t *bytes = data;
 
 	while (size > 0) {
-		const ssize_t n = write(saver->samples_fd, bytes, size);
+		const ssize_t n =
+		    TEMP_FAILURE_RETRY(write(saver->samples_fd, bytes, size));
 
-		if (n < 0 && errno == EINTR)
-			continue;
 		if (n < 0)
 			return -errno;
 		bytes += n;

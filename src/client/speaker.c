@@ -69,10 +69,9 @@ static void log_card_error(struct speaker *speaker, int error, const char *step)
 	if (speaker->card_error == error)
 		return;
 	speaker->card_error = error;
-	log_error("Cannot open the playback device '%s': %s%s%s; %s; trying "
+	log_error("Cannot open the playback device '%s': %s at %s; %s; trying "
 		  "again",
-		  speaker->config.device, pcm_strerror(error),
-		  step ? " at " : "", step ? step : "",
+		  speaker->config.device, pcm_strerror(error), step,
 		  pcm_remedy(PCM_PLAYBACK, error));
 }
 
@@ -85,12 +84,10 @@ static int open_card(struct speaker *speaker)
 	    .buffer_frames =
 		speaker->target_frames + ms_to_frames(speaker, RING_EXTRA_MS),
 	};
-	const char *step = NULL;
-	int r;
+	const char *step = "open";
+	const int r = pcm_open(&speaker->pcm, PCM_PLAYBACK, &config, &step);
 
-	r = pcm_open(&speaker->pcm, PCM_PLAYBACK, &config, &step);
 	if (r < 0) {
-		speaker->pcm = NULL;
 		log_card_error(speaker, r, step);
 		return r;
 	}
@@ -122,7 +119,7 @@ static void fill_anew(struct speaker *speaker)
 
 static void try_card(struct speaker *speaker, uint64_t now_usec)
 {
-	if (open_card(speaker) < 0) {
+	if (!speaker->pcm && open_card(speaker) < 0) {
 		speaker->state = SPEAKER_OPENING;
 		speaker->retry_usec =
 		    now_usec + backoff_next(&speaker->backoff);
@@ -714,14 +711,8 @@ void speaker_allow(struct speaker *speaker, uint64_t now_usec)
 {
 	if (speaker->state != SPEAKER_WAITING)
 		return;
-	if (speaker->pcm &&
-	    wav_format_equal(&speaker->pcm_format, &speaker->format)) {
-		speaker->silence_frames =
-		    ms_to_frames(speaker, speaker->config.lead_in_ms);
-		begin_filling(speaker);
-		return;
-	}
-	speaker->pcm = pcm_close(speaker->pcm);
+	if (!wav_format_equal(&speaker->pcm_format, &speaker->format))
+		speaker->pcm = pcm_close(speaker->pcm);
 	try_card(speaker, now_usec);
 }
 

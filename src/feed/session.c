@@ -237,31 +237,24 @@ static void lookup_failed(struct session *session, uint64_t now_usec, int error)
 
 static void attempt(struct session *session, uint64_t now_usec)
 {
-	struct resolver_result result;
-
 	if (session->fresh.count > 0) {
 		session->known = session->fresh;
 		session->fresh.count = 0;
 		session->first = 0;
 	}
+	if (session->known.count == 0)
+		session->literal =
+		    resolver_literal(&session->endpoint, &session->known) == 0;
 	if (session->known.count > 0) {
 		connect_next(session, now_usec);
 		return;
 	}
-	if (resolver_literal(&session->endpoint, &result) == 0) {
-		if (result.error < 0) {
-			lookup_failed(session, now_usec, result.error);
-			return;
-		}
-		session->literal = true;
-		session->known = result;
-		connect_next(session, now_usec);
-		return;
-	}
-	if (session->resolver_fd < 0)
+	if (session->resolver_fd < 0 && !session->literal)
 		session->resolver_fd = resolver_start(&session->endpoint);
 	if (session->resolver_fd < 0) {
-		lookup_failed(session, now_usec, session->resolver_fd);
+		lookup_failed(session, now_usec,
+			      session->literal ? session->known.error
+					       : session->resolver_fd);
 		return;
 	}
 	session->state = SESSION_RESOLVING;
@@ -297,16 +290,15 @@ static void step_connecting(struct session *session, uint64_t now_usec)
 {
 	struct pollfd fd = {.fd = session->fd, .events = POLLOUT};
 
-	if (poll(&fd, 1, 0) > 0) {
+	if (poll(&fd, 1, 0) > 0)
 		session->connect_error = net_connect_result(session->fd);
-		if (session->connect_error == 0) {
-			socket_connected(session, now_usec);
-			return;
-		}
-	} else if (now_usec < session->deadline_usec) {
+	else if (now_usec < session->deadline_usec)
 		return;
-	} else {
+	else
 		session->connect_error = -ETIMEDOUT;
+	if (session->connect_error == 0) {
+		socket_connected(session, now_usec);
+		return;
 	}
 	disconnect(session);
 	connect_next(session, now_usec);

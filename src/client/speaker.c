@@ -208,10 +208,17 @@ static void handle_stop(struct speaker *speaker, int error, uint64_t now_usec)
 
 /* --- writing --- */
 
-static void note_written(struct speaker *speaker, size_t frames)
+/* As pcm_write(). */
+static ssize_t write_frames(struct speaker *speaker, const void *data,
+			    size_t count)
 {
-	speaker->ring.written += frames;
-	speaker->ring.delay_frames += frames;
+	const ssize_t n = pcm_write(speaker->pcm, data, count);
+
+	if (n > 0) {
+		speaker->ring.written += (uint64_t)n;
+		speaker->ring.delay_frames += (uint64_t)n;
+	}
+	return n;
 }
 
 /* How many frames the ring may take now. A live page is in the ring as it
@@ -230,66 +237,49 @@ static size_t ring_allowance(const struct speaker *speaker)
 		   : 0;
 }
 
-/* Returns frames written, or a negative errno of pcm_write. */
-static ssize_t write_silence(struct speaker *speaker, size_t frames)
+/* As pcm_write(), of silence. */
+static ssize_t write_silence(struct speaker *speaker, size_t count)
 {
 	uint8_t silence[8192];
-	const size_t frame_size = wav_frame_size(&speaker->format);
+	const size_t most = sizeof(silence) / wav_frame_size(&speaker->format);
 	size_t done = 0;
+	ssize_t n;
 
 	memset(silence, wav_silence(&speaker->format), sizeof(silence));
-	while (done < frames) {
-		const size_t count =
-		    MIN(sizeof(silence) / frame_size, frames - done);
-		const ssize_t n = pcm_write(speaker->pcm, silence, count);
-
+	do {
+		n = write_frames(speaker, silence, MIN(most, count - done));
 		if (n < 0)
 			return n;
-		note_written(speaker, (size_t)n);
 		done += (size_t)n;
-		if ((size_t)n < count)
-			break;
-	}
+	} while (n > 0 && done < count);
 	return (ssize_t)done;
 }
 
-static ssize_t write_lead_in(struct speaker *speaker)
-{
-	const ssize_t n = write_silence(
-	    speaker, MIN(ring_allowance(speaker), speaker->silence_frames));
-
-	if (n > 0)
-		speaker->silence_frames -= (uint32_t)n;
-	return n;
-}
-
-/* Returns 0, or a negative errno of pcm_write. */
+/* Writes what is due: the silence before the page, then the page. 0, or a
+ * negative errno of pcm_write(). */
 static int write_fifo(struct speaker *speaker)
 {
-	size_t count;
-	ssize_t n;
+	const void *data = fifo_data(&speaker->fifo);
+	size_t count = MIN(ring_allowance(speaker), speaker->silence_frames);
+	ssize_t n = 0;
 
-	if (speaker->silence_frames > 0) {
-		n = write_lead_in(speaker);
-		if (n < 0 || speaker->silence_frames > 0)
-			return n < 0 ? (int)n : 0;
-	}
+	if (count > 0)
+		n = write_silence(speaker, count);
+	if (n > 0)
+		speaker->silence_frames -= (uint32_t)n;
 	count = MIN(ring_allowance(speaker), fifo_frames(&speaker->fifo));
-	if (count == 0)
-		return 0;
-	n = pcm_write(speaker->pcm, fifo_data(&speaker->fifo), count);
+	if (n < 0 || speaker->silence_frames > 0 || count == 0)
+		return n < 0 ? (int)n : 0;
+	n = write_frames(speaker, data, count);
 	if (n <= 0)
 		return (int)n;
 	if (speaker->config.meter)
 		speaker->peak =
 		    fmax(speaker->peak,
-			 samples_peak(&speaker->format,
-				      fifo_data(&speaker->fifo), (size_t)n));
+			 samples_peak(&speaker->format, data, (size_t)n));
 	fifo_take(&speaker->fifo, (size_t)n);
-	note_written(speaker, (size_t)n);
 	speaker->ring.page_end = speaker->ring.written;
 	speaker->stats.written_frames += (uint64_t)n;
-	speaker->stats.heard = true;
 	return 0;
 }
 
@@ -571,13 +561,9 @@ static void begin_starving(struct speaker *speaker, uint64_t now_usec)
 
 static void fade_the_end(struct speaker *speaker)
 {
-	ssize_t n;
-
 	fifo_fade_out(&speaker->fifo, fade_frames(speaker));
-	n = pcm_write(speaker->pcm, fifo_data(&speaker->fifo),
-		      fifo_frames(&speaker->fifo));
-	if (n > 0)
-		note_written(speaker, (size_t)n);
+	(void)write_frames(speaker, fifo_data(&speaker->fifo),
+			   fifo_frames(&speaker->fifo));
 	/* Decoration: when it does not fit or the ring has just run empty,
 	 * the sound ends without. */
 	fifo_drop(&speaker->fifo, fifo_frames(&speaker->fifo));
@@ -751,7 +737,7 @@ void speaker_end(struct speaker *speaker, enum speaker_end end,
 	/* A starvation has faded what came before it already. */
 	if (end != SPEAKER_COMPLETE &&
 	    (fifo_frames(&speaker->fifo) > 0 ||
-	     (speaker->stats.heard && !speaker->starving)))
+	     (speaker->stats.written_frames > 0 && !speaker->starving)))
 		fifo_fade_out(&speaker->fifo, fade_frames(speaker));
 }
 

@@ -40,7 +40,6 @@ struct speaker_stats {
 	uint64_t suspends;
 	uint64_t card_losses;
 	uint64_t behind_sum, behind_count; /* for speaker_behind_ms() */
-	bool heard; /* something of the page went to a card */
 };
 
 /* Frames since the ring was last empty. How late a frame is that is written now

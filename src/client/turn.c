@@ -188,7 +188,8 @@ static void end_page(struct turn *turn, uint64_t now_usec)
 {
 	struct journal_page told;
 
-	if (turn->result == TURN_COMPLETE && !turn->speaker.stats.heard &&
+	if (turn->result == TURN_COMPLETE &&
+	    turn->speaker.stats.written_frames == 0 &&
 	    turn->page.received > turn->first)
 		turn->result = TURN_UNHEARD;
 	if (turn->config->meter)

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
 
@@ -230,18 +231,12 @@ static void handle_signals(struct client *client)
 	}
 }
 
-/* Whether files are still being completed. */
-static bool reap_savers(struct client *client)
+static void count_saved(struct client *client)
 {
-	struct saver **finishing = client->files.finishing;
-	bool busy = false;
+	uint64_t count;
 
-	for (unsigned i = 0; i < STATION_SAVERS_MAX; i++) {
-		if (finishing[i] && saver_done(finishing[i]))
-			finishing[i] = saver_free(finishing[i], 0);
-		busy = busy || finishing[i];
-	}
-	return busy;
+	if (eventfd_read(client->files.done_fd, &count) == 0)
+		client->files.unfinished -= count;
 }
 
 static void pass(struct client *client, uint64_t now)
@@ -253,7 +248,9 @@ static void pass(struct client *client, uint64_t now)
 	run_turn(client, now);
 	tell_status(client);
 	feed_watchdog(client, now);
-	if (!reap_savers(client) && client->once_over && !client->turn.station)
+	count_saved(client);
+	if (client->once_over && !client->turn.station &&
+	    client->files.unfinished == 0)
 		client->stop = true;
 }
 
@@ -278,14 +275,15 @@ static uint64_t next_deadline(const struct client *client, uint64_t now)
 
 static void wait_for_something(struct client *client, uint64_t now)
 {
-	struct pollfd fds[1 + 2 * CLIENT_SERVERS_MAX + STATION_SAVERS_MAX];
-	struct saver *const *finishing = client->files.finishing;
+	struct pollfd fds[2 + 2 * CLIENT_SERVERS_MAX];
 	const uint64_t next = next_deadline(client, now);
 	struct timespec timeout = {0};
 	nfds_t count = 0;
 
 	fds[count++] =
 	    (struct pollfd){.fd = client->signal_fd, .events = POLLIN};
+	fds[count++] =
+	    (struct pollfd){.fd = client->files.done_fd, .events = POLLIN};
 	for (unsigned i = 0; i < client->station_count; i++) {
 		const struct station *station = &client->stations[i];
 
@@ -293,10 +291,6 @@ static void wait_for_something(struct client *client, uint64_t now)
 				turn_wants(&client->turn, station));
 		count += 2;
 	}
-	for (unsigned i = 0; i < STATION_SAVERS_MAX; i++)
-		if (finishing[i])
-			fds[count++] =
-			    (struct pollfd){.fd = saver_fd(finishing[i])};
 	if (next > now) {
 		timeout.tv_sec = (time_t)((next - now) / USEC_PER_SEC);
 		timeout.tv_nsec = (long)((next - now) % USEC_PER_SEC * 1000);
@@ -360,6 +354,9 @@ int client_new(struct client **ret, const struct client_config *config,
 	if (sd_watchdog_enabled(0, &client->watchdog_usec) <= 0)
 		client->watchdog_usec = 0;
 	r = turn_init(&client->turn, &client->config);
+	client->files.done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (r == 0 && client->files.done_fd < 0)
+		r = -errno;
 	if (r == 0)
 		r = add_stations(client);
 	if (r < 0) {
@@ -385,6 +382,15 @@ static void wait_for_hook(struct client *client)
 	}
 }
 
+static void wait_for_files(struct client *client)
+{
+	struct pollfd fd = {.fd = client->files.done_fd, .events = POLLIN};
+
+	while (client->files.unfinished > 0 && poll(&fd, 1, SAVER_WAIT_MS) > 0)
+		count_saved(client);
+	fd_close(client->files.done_fd);
+}
+
 struct client *client_free(struct client *client)
 {
 	if (!client)
@@ -395,8 +401,7 @@ struct client *client_free(struct client *client)
 		session_free(client->stations[i].session);
 	}
 	wait_for_hook(client);
-	for (unsigned i = 0; i < STATION_SAVERS_MAX; i++)
-		saver_free(client->files.finishing[i], SAVER_WAIT_MS);
+	wait_for_files(client);
 	free(client);
 	return NULL;
 }

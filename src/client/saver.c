@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * The thread owns the file and one end of each pipe, the loop the other ends.
- * What they share does not change, but for what is atomic. */
+ * The thread owns the file and one end of the pipe, the loop the other. What
+ * they share does not change, but for what is atomic. */
 #include "client/saver.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -25,25 +25,22 @@ struct saver {
 	char *path;
 	struct wav_format format;
 	enum wavfile_replace replace;
-	int samples[2];	      /* a pipe: the thread's end, the loop's */
-	int done[2];	      /* likewise, the other way: closed at the end */
+	int samples[2]; /* a pipe: the thread's end, the loop's */
+	size_t pipe_size;
+	int done_fd;
 	atomic_bool complete; /* set before the samples end */
 	atomic_int users;     /* the last to leave frees */
-
-	/* The loop's. */
-	pthread_t thread;
-	size_t pipe_size;
-	bool finished;
 };
 
 static void leave(struct saver *saver)
 {
 	if (atomic_fetch_sub(&saver->users, 1) > 1)
 		return;
-	for (int i = 0; i < 2; i++) {
-		fd_close(saver->samples[i]);
-		fd_close(saver->done[i]);
-	}
+	if (atomic_load(&saver->complete))
+		(void)eventfd_write(saver->done_fd, 1);
+	fd_close(saver->samples[0]);
+	fd_close(saver->samples[1]);
+	fd_close(saver->done_fd);
 	free(saver->path);
 	free(saver);
 }
@@ -99,7 +96,6 @@ static void *run_saver(void *userdata)
 
 	save(saver);
 	saver->samples[0] = fd_close(saver->samples[0]);
-	saver->done[1] = fd_close(saver->done[1]);
 	leave(saver);
 	return NULL;
 }
@@ -129,10 +125,10 @@ static char *file_path(const char *path)
 	return asprintf(&text, "%s/%s", path, name) < 0 ? NULL : text;
 }
 
-static int open_pipes(struct saver *saver)
+static int open_fds(struct saver *saver, int done_fd)
 {
-	if (pipe2(saver->samples, O_CLOEXEC) < 0 ||
-	    pipe2(saver->done, O_CLOEXEC) < 0)
+	saver->done_fd = fcntl(done_fd, F_DUPFD_CLOEXEC, 0);
+	if (saver->done_fd < 0 || pipe2(saver->samples, O_CLOEXEC) < 0)
 		return -errno;
 	/* Only the loop's end must never wait. */
 	if (fcntl(saver->samples[1], F_SETFL, O_NONBLOCK) < 0)
@@ -144,9 +140,10 @@ static int open_pipes(struct saver *saver)
 }
 
 int saver_start(struct saver **ret, const char *path,
-		const struct wav_format *format)
+		const struct wav_format *format, int done_fd)
 {
 	struct saver *saver = calloc(1, sizeof(*saver));
+	pthread_t thread;
 	int r;
 
 	if (!saver)
@@ -154,18 +151,18 @@ int saver_start(struct saver **ret, const char *path,
 	saver->format = *format;
 	saver->replace =
 	    saver_path_is_directory(path) ? WAVFILE_KEEP : WAVFILE_REPLACE;
-	memset(saver->samples, -1, sizeof(saver->samples));
-	memset(saver->done, -1, sizeof(saver->done));
+	saver->samples[0] = saver->samples[1] = saver->done_fd = -1;
 	saver->path = file_path(path);
-	r = saver->path ? open_pipes(saver) : -ENOMEM;
+	r = saver->path ? open_fds(saver, done_fd) : -ENOMEM;
 	atomic_init(&saver->users, 2);
 	if (r == 0)
-		r = thread_start(&saver->thread, "saver", run_saver, saver);
+		r = thread_start(&thread, "saver", run_saver, saver);
 	if (r < 0) {
 		atomic_store(&saver->users, 1);
 		leave(saver);
 		return r;
 	}
+	pthread_detach(thread);
 	*ret = saver;
 	return 0;
 }
@@ -197,40 +194,18 @@ int saver_write(struct saver *saver, const void *data, size_t size)
 	return 0;
 }
 
-void saver_finish(struct saver *saver)
+struct saver *saver_finish(struct saver *saver)
 {
-	atomic_store(&saver->complete, true);
-	saver->samples[1] = fd_close(saver->samples[1]);
-	saver->finished = true;
+	if (saver)
+		atomic_store(&saver->complete, true);
+	return saver_free(saver);
 }
 
-int saver_fd(const struct saver *saver)
-{
-	return saver->done[0];
-}
-
-static bool wait_done(const struct saver *saver, unsigned wait_ms)
-{
-	struct pollfd fd = {.fd = saver->done[0]};
-
-	return poll(&fd, 1, (int)wait_ms) > 0;
-}
-
-bool saver_done(const struct saver *saver)
-{
-	return saver->finished && wait_done(saver, 0);
-}
-
-struct saver *saver_free(struct saver *saver, unsigned wait_ms)
+struct saver *saver_free(struct saver *saver)
 {
 	if (!saver)
 		return NULL;
 	saver->samples[1] = fd_close(saver->samples[1]);
-	if (wait_done(saver, wait_ms))
-		pthread_join(saver->thread, NULL);
-	else
-		pthread_detach(saver->thread);
-	saver->done[0] = fd_close(saver->done[0]);
 	leave(saver);
 	return NULL;
 }

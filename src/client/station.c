@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Owns nothing: the client owns the session, and frees the files. */
+ * Owns the saver; the session is the client's. */
 #include "client/station.h"
 
 #include <errno.h>
@@ -26,7 +26,7 @@ void station_lose_file(struct station *station, int error)
 			    station->files->path,
 			    error == -EAGAIN ? "The disk is too slow"
 					     : strerror(-error));
-	station->saver = saver_free(station->saver, 0);
+	station->saver = saver_free(station->saver);
 }
 
 void station_begin_page(struct station *station, uint64_t target_usec,
@@ -43,7 +43,8 @@ void station_begin_page(struct station *station, uint64_t target_usec,
 		     0, page->begun_usec);
 	if (!station->files->path)
 		return;
-	r = saver_start(&station->saver, station->files->path, &page->format);
+	r = saver_start(&station->saver, station->files->path, &page->format,
+			station->files->done_fd);
 	if (r < 0)
 		log_warning("Cannot save the page as '%s': %s",
 			    station->files->path, strerror(-r));
@@ -56,19 +57,9 @@ size_t station_room(const struct station *station, size_t size)
 
 void station_finish_file(struct station *station)
 {
-	struct saver *saver = TAKE_PTR(station->saver);
-
-	if (!saver)
-		return;
-	saver_finish(saver);
-	for (unsigned i = 0; i < STATION_SAVERS_MAX; i++) {
-		if (!station->files->finishing[i]) {
-			station->files->finishing[i] = saver;
-			return;
-		}
-	}
-	/* So many at once: it completes by itself. */
-	saver_free(saver, 0);
+	if (station->saver)
+		station->files->unfinished++;
+	station->saver = saver_finish(station->saver);
 }
 
 ssize_t station_read(struct station *station, void *buffer, size_t size,

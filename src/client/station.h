@@ -7,12 +7,11 @@
 #include "client/saver.h"
 #include "feed/session.h"
 
-enum { STATION_SAVERS_MAX = 16 };
-
 /* Files of all stations. */
 struct station_files {
-	const char *path;			     /* of --save, or NULL */
-	struct saver *finishing[STATION_SAVERS_MAX]; /* being completed */
+	const char *path;    /* of --save, or NULL */
+	int done_fd;	     /* an eventfd, of all savers */
+	uint64_t unfinished; /* pages that are over, whose files are not */
 };
 
 struct station {

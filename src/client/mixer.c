@@ -29,7 +29,7 @@ struct note {
 	char element[NAME_SIZE];
 	uint32_t index;
 	uint32_t known; /* a bit for each channel */
-	int64_t volume[CHANNELS];
+	long volume[CHANNELS];
 };
 
 struct mixer {
@@ -48,24 +48,18 @@ static void close_handle(snd_mixer_t **handle)
 		snd_mixer_close(*handle);
 }
 
-static int open_handle(snd_mixer_t **ret, const char *card)
+/* *HANDLE, NULL before, is to be closed in any case. */
+static int open_handle(snd_mixer_t **handle, const char *card)
 {
-	snd_mixer_t *handle;
-	int r = snd_mixer_open(&handle, 0);
+	int r = snd_mixer_open(handle, 0);
 
-	if (r < 0)
-		return r;
-	r = snd_mixer_attach(handle, card);
 	if (r >= 0)
-		r = snd_mixer_selem_register(handle, NULL, NULL);
+		r = snd_mixer_attach(*handle, card);
 	if (r >= 0)
-		r = snd_mixer_load(handle);
-	if (r < 0) {
-		snd_mixer_close(handle);
-		return r;
-	}
-	*ret = handle;
-	return 0;
+		r = snd_mixer_selem_register(*handle, NULL, NULL);
+	if (r >= 0)
+		r = snd_mixer_load(*handle);
+	return r;
 }
 
 static snd_mixer_elem_t *find_named(snd_mixer_t *handle, const char *name,
@@ -107,16 +101,11 @@ static void read_volumes(snd_mixer_elem_t *element, struct note *note)
 		 snd_mixer_selem_get_name(element));
 	note->index = snd_mixer_selem_get_index(element);
 	note->known = 0;
-	for (int i = 0; i < CHANNELS; i++) {
-		long volume;
-
-		if (!snd_mixer_selem_has_playback_channel(element, i) ||
-		    snd_mixer_selem_get_playback_volume(element, i, &volume) <
-			0)
-			continue;
-		note->known |= UINT32_C(1) << i;
-		note->volume[i] = volume;
-	}
+	for (int i = 0; i < CHANNELS; i++)
+		if (snd_mixer_selem_has_playback_channel(element, i) &&
+		    snd_mixer_selem_get_playback_volume(element, i,
+							&note->volume[i]) == 0)
+			note->known |= UINT32_C(1) << i;
 }
 
 static int write_volumes(const struct note *note)
@@ -133,7 +122,7 @@ static int write_volumes(const struct note *note)
 	for (int i = 0; i < CHANNELS && r >= 0; i++)
 		if (note->known & UINT32_C(1) << i)
 			r = snd_mixer_selem_set_playback_volume(
-			    element, i, (long)note->volume[i]);
+			    element, i, note->volume[i]);
 	return r;
 }
 

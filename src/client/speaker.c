@@ -251,7 +251,7 @@ static ssize_t write_silence(struct speaker *speaker, size_t count)
 		if (n < 0)
 			return n;
 		done += (size_t)n;
-	} while (n > 0 && done < count);
+	} while ((size_t)n == most && done < count); /* else the ring is full */
 	return (ssize_t)done;
 }
 

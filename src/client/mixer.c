@@ -14,6 +14,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "base/io.h"
 #include "base/log.h"
 #include "base/util.h"
 
@@ -110,7 +111,7 @@ static void read_volumes(snd_mixer_elem_t *element, struct note *note)
 
 static int write_volumes(const struct note *note)
 {
-	__attribute__((cleanup(close_handle))) snd_mixer_t *handle = NULL;
+	_cleanup_(close_handle) snd_mixer_t *handle = NULL;
 	snd_mixer_elem_t *element;
 	int r = open_handle(&handle, note->card);
 
@@ -183,10 +184,12 @@ static char *note_path(const struct note *note)
 
 static int write_note(int fd, const struct note *note)
 {
-	if (ftruncate(fd, 0) < 0)
-		return -errno;
-	if (pwrite(fd, note, sizeof(*note), 0) != (ssize_t)sizeof(*note))
-		return -EIO;
+	int r = ftruncate(fd, 0) < 0 ? -errno : 0;
+
+	if (r == 0)
+		r = pwrite_all(fd, note, sizeof(*note), 0);
+	if (r < 0)
+		return r;
 	/* It is there for a crash, maybe of the machine. */
 	return fdatasync(fd) < 0 ? -errno : 0;
 }
@@ -194,7 +197,7 @@ static int write_note(int fd, const struct note *note)
 /* Whether a note is there and was written to its end. */
 static bool read_note(int fd, struct note *ret)
 {
-	if (pread(fd, ret, sizeof(*ret), 0) != (ssize_t)sizeof(*ret) ||
+	if (pread_all(fd, ret, sizeof(*ret), 0) != (ssize_t)sizeof(*ret) ||
 	    memcmp(ret->magic, NOTE_MAGIC, sizeof(ret->magic)) != 0)
 		return false;
 	ret->card[NAME_SIZE - 1] = ret->element[NAME_SIZE - 1] = '\0';
@@ -333,7 +336,7 @@ static int set_percent(snd_mixer_elem_t *element, unsigned percent)
 
 static int try_set(struct mixer *mixer, unsigned percent, const char **ret_step)
 {
-	__attribute__((cleanup(close_handle))) snd_mixer_t *handle = NULL;
+	_cleanup_(close_handle) snd_mixer_t *handle = NULL;
 	snd_mixer_elem_t *element;
 	int r;
 

@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "audio/wavfile.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "base/util.h"
@@ -180,18 +181,7 @@ size_t saver_room(const struct saver *saver)
 
 int saver_write(struct saver *saver, const void *data, size_t size)
 {
-	const uint8_t *bytes = data;
-
-	while (size > 0) {
-		const ssize_t n =
-		    TEMP_FAILURE_RETRY(write(saver->samples[1], bytes, size));
-
-		if (n < 0)
-			return -errno;
-		bytes += n;
-		size -= (size_t)n;
-	}
-	return 0;
+	return write_all(saver->samples[1], data, size);
 }
 
 struct saver *saver_finish(struct saver *saver)

@@ -11,7 +11,6 @@ UNIT_TESTS = \
 	tests/test-client-options \
 	tests/test-connection \
 	tests/test-ctl-value \
-	tests/test-export \
 	tests/test-fifo \
 	tests/test-filesource \
 	tests/test-gate \
@@ -40,6 +39,7 @@ UNIT_TESTS = \
 	tests/test-source \
 	tests/test-speaker \
 	tests/test-tape \
+	tests/test-tapecopy \
 	tests/test-thread \
 	tests/test-transport \
 	tests/test-wav \

@@ -19,7 +19,7 @@
 #include "bus/names.h"
 #include "server/bus/caller.h"
 #include "server/bus/status.h"
-#include "server/export.h"
+#include "server/tapecopy.h"
 #include "server/timer.h"
 
 enum {
@@ -36,7 +36,7 @@ enum {
 struct fetch {
 	LIST_ENTRY(fetch) entry;
 	struct server_bus *bus;
-	struct export *copy;
+	struct tapecopy *copy;
 	sd_bus_message *message;
 };
 
@@ -103,12 +103,12 @@ static void fetch_free(struct fetch *fetch)
 {
 	LIST_REMOVE(fetch, entry);
 	fetch->bus->fetch_count--;
-	export_free(fetch->copy);
+	tapecopy_free(fetch->copy);
 	sd_bus_message_unref(fetch->message);
 	free(fetch);
 }
 
-static void on_exported(void *userdata, int fd)
+static void on_copied(void *userdata, int fd)
 {
 	struct fetch *fetch = userdata;
 	int r;
@@ -131,7 +131,7 @@ static int begin_fetch(struct server_bus *b, const struct tape *tape,
 	if (!fetch)
 		return -ENOMEM;
 	fetch->bus = b;
-	r = export_new(&fetch->copy, b->event, tape, on_exported, fetch);
+	r = tapecopy_new(&fetch->copy, b->event, tape, on_copied, fetch);
 	if (r < 0) {
 		free(fetch);
 		return r;

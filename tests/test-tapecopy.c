@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The last page as a file: sealed, whole, and in pieces between other events.
  */
-#include "server/export.h"
+#include "server/tapecopy.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +16,7 @@ enum { PIECE = 1 << 20, PATIENCE_STEPS = 100000 };
 static const struct wav_format cd = {WAV_PCM, 16, 2, 44100};
 static sd_event *event;
 static struct tape *page;
-static struct export *copy;
+static struct tapecopy *copy;
 static uint8_t piece[PIECE];
 static int result_fd, calls;
 
@@ -25,7 +25,7 @@ static void on_done(void *userdata, int fd)
 	ck_assert_ptr_eq(userdata, &calls);
 	calls++;
 	result_fd = fd < 0 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	copy = export_free(copy);
+	copy = tapecopy_free(copy);
 }
 
 static void setup(void)
@@ -40,7 +40,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-	copy = export_free(copy);
+	copy = tapecopy_free(copy);
 	page = tape_unref(page);
 	fd_close(result_fd);
 	event = sd_event_unref(event);
@@ -52,7 +52,7 @@ static unsigned export_page(void)
 {
 	unsigned steps = 0;
 
-	ck_assert_int_eq(export_new(&copy, event, page, on_done, &calls), 0);
+	ck_assert_int_eq(tapecopy_new(&copy, event, page, on_done, &calls), 0);
 	while (calls == 0 && steps < PATIENCE_STEPS) {
 		ck_assert_int_gt(sd_event_run(event, UINT64_MAX), 0);
 		steps++;
@@ -136,7 +136,7 @@ TEST(the_page_may_go_meanwhile)
 {
 	ck_assert_int_eq(tape_append(page, piece, PIECE), 0);
 	tape_end(page);
-	ck_assert_int_eq(export_new(&copy, event, page, on_done, &calls), 0);
+	ck_assert_int_eq(tapecopy_new(&copy, event, page, on_done, &calls), 0);
 	page = tape_unref(page);
 	while (calls == 0)
 		ck_assert_int_gt(sd_event_run(event, UINT64_MAX), 0);
@@ -146,7 +146,7 @@ TEST(the_page_may_go_meanwhile)
 TEST(an_empty_page_has_nothing_to_export)
 {
 	tape_end(page);
-	ck_assert_int_eq(export_new(&copy, event, page, on_done, &calls),
+	ck_assert_int_eq(tapecopy_new(&copy, event, page, on_done, &calls),
 			 -ENODATA);
 }
 
@@ -154,8 +154,8 @@ TEST(an_export_that_is_given_up_calls_nobody)
 {
 	ck_assert_int_eq(tape_append(page, piece, PIECE), 0);
 	tape_end(page);
-	ck_assert_int_eq(export_new(&copy, event, page, on_done, &calls), 0);
-	copy = export_free(copy);
+	ck_assert_int_eq(tapecopy_new(&copy, event, page, on_done, &calls), 0);
+	copy = tapecopy_free(copy);
 	ck_assert_int_eq(sd_event_run(event, 0), 0);
 	ck_assert_int_eq(calls, 0);
 }

@@ -7,15 +7,16 @@
 
 #include "server/tape.h"
 
-struct export;
+struct tapecopy;
 
-/* FD is the sealed file, at its beginning, borrowed (closed when the export is
- * freed); or negative errno. May free the export. */
-typedef void (*export_on_done)(void *userdata, int fd);
+/* FD is the sealed file, at its beginning, borrowed (closed when the copy is
+ * freed); or negative errno. May free the copy. */
+typedef void (*tapecopy_on_done)(void *userdata, int fd);
 
 /* TAPE may go meanwhile. 0; -ENODATA when no frame of it is left in memory; or
  * negative errno. */
-int export_new(struct export **ret, sd_event *event, const struct tape *tape,
-	       export_on_done on_done, void *userdata);
+int tapecopy_new(struct tapecopy **ret, sd_event *event,
+		 const struct tape *tape, tapecopy_on_done on_done,
+		 void *userdata);
 /* Takes NULL; returns NULL. */
-struct export *export_free(struct export *copy);
+struct tapecopy *tapecopy_free(struct tapecopy *copy);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * The kernel copies from one memfd to the other, a piece each time round. */
-#include "server/export.h"
+#include "server/tapecopy.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,17 +15,16 @@ enum {
 	SEALS = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL,
 };
 
-struct export
-{
+struct tapecopy {
 	int from_fd, to_fd;
 	off_t offset;  /* of what is copied next */
 	uint64_t left; /* bytes */
 	sd_event_source *step;
-	export_on_done on_done;
+	tapecopy_on_done on_done;
 	void *userdata;
 };
 
-static int copy_piece(struct export *copy)
+static int copy_piece(struct tapecopy *copy)
 {
 	size_t wish = copy->left < PIECE_SIZE ? (size_t)copy->left : PIECE_SIZE;
 	ssize_t n = sendfile(copy->to_fd, copy->from_fd, &copy->offset, wish);
@@ -38,7 +37,7 @@ static int copy_piece(struct export *copy)
 	return 0;
 }
 
-static int finish(const struct export *copy)
+static int finish(const struct tapecopy *copy)
 {
 	if (fcntl(copy->to_fd, F_ADD_SEALS, SEALS) < 0 ||
 	    lseek(copy->to_fd, 0, SEEK_SET) < 0)
@@ -48,7 +47,7 @@ static int finish(const struct export *copy)
 
 static int on_step(sd_event_source *source, void *userdata)
 {
-	struct export *copy = userdata;
+	struct tapecopy *copy = userdata;
 	int r = 0;
 
 	if (copy->left > 0)
@@ -60,7 +59,7 @@ static int on_step(sd_event_source *source, void *userdata)
 	return 0;
 }
 
-static int write_header(const struct export *copy,
+static int write_header(const struct tapecopy *copy,
 			const struct wav_format *format)
 {
 	uint8_t header[WAV_HEADER_SIZE_MAX];
@@ -69,7 +68,7 @@ static int write_header(const struct export *copy,
 	return write_all(copy->to_fd, header, size);
 }
 
-static int open_both(struct export *copy, const struct tape *tape)
+static int open_both(struct tapecopy *copy, const struct tape *tape)
 {
 	size_t frame_size = wav_frame_size(&tape->format);
 	uint64_t first = tape->first;
@@ -88,7 +87,8 @@ static int open_both(struct export *copy, const struct tape *tape)
 	return copy->to_fd < 0 ? -errno : 0;
 }
 
-static int begin(struct export *copy, sd_event *event, const struct tape *tape)
+static int begin(struct tapecopy *copy, sd_event *event,
+		 const struct tape *tape)
 {
 	int r = open_both(copy, tape);
 
@@ -102,10 +102,11 @@ static int begin(struct export *copy, sd_event *event, const struct tape *tape)
 	return r < 0 ? r : sd_event_source_set_enabled(copy->step, SD_EVENT_ON);
 }
 
-int export_new(struct export **ret, sd_event *event, const struct tape *tape,
-	       export_on_done on_done, void *userdata)
+int tapecopy_new(struct tapecopy **ret, sd_event *event,
+		 const struct tape *tape, tapecopy_on_done on_done,
+		 void *userdata)
 {
-	struct export *copy = calloc(1, sizeof(*copy));
+	struct tapecopy *copy = calloc(1, sizeof(*copy));
 	int r;
 
 	if (!copy)
@@ -115,14 +116,14 @@ int export_new(struct export **ret, sd_event *event, const struct tape *tape,
 	copy->userdata = userdata;
 	r = begin(copy, event, tape);
 	if (r < 0) {
-		export_free(copy);
+		tapecopy_free(copy);
 		return r;
 	}
 	*ret = copy;
 	return 0;
 }
 
-struct export *export_free(struct export *copy)
+struct tapecopy *tapecopy_free(struct tapecopy *copy)
 {
 	if (!copy)
 		return NULL;

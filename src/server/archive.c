@@ -146,7 +146,7 @@ static int remove_oldest(const struct archive_config *config)
 	_cleanup_(free_files) struct kept_files kept = {0};
 	int r = dir_fd < 0 ? -errno : list_files(&kept, dir_fd);
 
-	if (r == 0)
+	if (r == 0 && kept.count > 0)
 		qsort(kept.files, kept.count, sizeof(kept.files[0]), by_age);
 	for (size_t i = 0; i < kept.count && r == 0; i++) {
 		if (!must_go(config, &kept.files[i], kept.total_size))

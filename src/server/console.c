@@ -35,16 +35,16 @@ struct console {
 };
 
 /* A line that stays, above the status line. */
-__attribute__((format(printf, 2, 3))) static void say(struct console *t,
+__attribute__((format(printf, 2, 3))) static void say(struct console *c,
 						      const char *format, ...)
 {
 	va_list ap;
 
-	if (t->config.display == CONSOLE_QUIET)
+	if (c->config.display == CONSOLE_QUIET)
 		return;
-	if (t->drawn)
+	if (c->drawn)
 		fputs("\r\033[K", stdout);
-	t->drawn = false;
+	c->drawn = false;
 	va_start(ap, format);
 	vprintf(format, ap);
 	va_end(ap);
@@ -76,23 +76,23 @@ static int describe_page(const struct page_info *page, char *text, size_t size)
 	    wav_seconds(&page->format, page->planned_frames - page->frames));
 }
 
-static void describe(struct console *t, char *text, size_t size)
+static void describe(struct console *c, char *text, size_t size)
 {
-	unsigned clients = server_client_count(t->server);
+	unsigned clients = server_client_count(c->server);
 	struct page_info page;
 	int n;
 
 	n = snprintf(text, size, "%u client%s, ", clients, plural_s(clients));
 	text += n;
 	size -= (size_t)n;
-	if (!page_on_air(t->server, &page)) {
+	if (!page_on_air(c->server, &page)) {
 		snprintf(text, size, "off air; Enter begins a page");
 		return;
 	}
 	n = describe_page(&page, text, size);
-	if (t->config.meter == CONSOLE_METER) {
+	if (c->config.meter == CONSOLE_METER) {
 		char bar[METER_WIDTH + 1];
-		double peak = server_take_peak(t->server, page.id);
+		double peak = server_take_peak(c->server, page.id);
 
 		samples_bar(bar, METER_WIDTH, peak);
 		snprintf(text + n, size - (size_t)n, " [%s] %3.0f dB", bar,
@@ -100,82 +100,82 @@ static void describe(struct console *t, char *text, size_t size)
 	}
 }
 
-static void draw(struct console *t)
+static void draw(struct console *c)
 {
 	char text[256];
 
-	if (t->config.display == CONSOLE_QUIET)
+	if (c->config.display == CONSOLE_QUIET)
 		return;
-	describe(t, text, sizeof(text));
+	describe(c, text, sizeof(text));
 	printf("\r%s\033[K", text);
 	fflush(stdout);
-	t->drawn = true;
-	t->drawn_usec = now_usec();
+	c->drawn = true;
+	c->drawn_usec = now_usec();
 }
 
 /* At most ten times a second, and not at all while nothing changes. */
-static void draw_later(struct console *t)
+static void draw_later(struct console *c)
 {
-	if (t->redraw)
-		timer_set(t->redraw, t->drawn_usec + REDRAW_USEC);
+	if (c->redraw)
+		timer_set(c->redraw, c->drawn_usec + REDRAW_USEC);
 }
 
 static int on_redraw(sd_event_source *source, uint64_t usec, void *userdata)
 {
-	struct console *t = userdata;
+	struct console *c = userdata;
 	struct page_info page;
 
-	draw(t);
-	if (page_on_air(t->server, &page))
-		draw_later(t);
+	draw(c);
+	if (page_on_air(c->server, &page))
+		draw_later(c);
 	return 0;
 }
 
 /* --- events of the server --- */
 
-static void say_end(struct console *t, const struct page_info *page)
+static void say_end(struct console *c, const struct page_info *page)
 {
 	char text[SUMMARY_SIZE];
 
 	if (page->format.rate == 0)
 		return;
 	summary_print(text, page);
-	say(t, "Page %u: %s", page->id, text);
+	say(c, "Page %u: %s", page->id, text);
 }
 
-static void leave_if_idle(struct console *t)
+static void leave_if_idle(struct console *c)
 {
-	if (t->leaving && server_page_count(t->server) == 0)
-		(void)sd_event_exit(t->event, 0);
+	if (c->leaving && server_page_count(c->server) == 0)
+		(void)sd_event_exit(c->event, 0);
 }
 
 static void on_page(void *userdata, const struct page_info *page)
 {
-	struct console *t = userdata;
+	struct console *c = userdata;
 
 	switch (page->state) {
 	case PAGE_QUEUED:
-		say(t, "Page %u waits for its turn", page->id);
+		say(c, "Page %u waits for its turn", page->id);
 		break;
 	case PAGE_CHIME:
 		if (page->chime_frames > 0)
-			say(t, "Page %u: the chime goes out, wait for it",
+			say(c, "Page %u: the chime goes out, wait for it",
 			    page->id);
 		break;
 	case PAGE_SPEECH:
-		say(t, "Page %u is on the air: %s", page->id,
+		say(c, "Page %u is on the air: %s", page->id,
 		    page->is_file ? "the file plays" : "speak now");
 		break;
 	case PAGE_DONE:
-		say_end(t, page);
-		leave_if_idle(t);
+		say_end(c, page);
+		leave_if_idle(c);
 		break;
 	case PAGE_PREPARING:
 	case PAGE_OPENING:
 	case PAGE_SENDING:
 		break;
 	}
-	draw_later(t);
+	draw_later(c);
 }
 
 static void on_clients(void *userdata)
@@ -205,74 +205,74 @@ static const char *refusal(int error)
 	}
 }
 
-static void begin_page(struct console *t, uint64_t zones, int file_fd)
+static void begin_page(struct console *c, uint64_t zones, int file_fd)
 {
 	const struct page_request request = {
 	    .zones = zones,
 	    .priority = BUS_PRIORITY_DEFAULT,
 	    .when_busy = PAGE_REFUSE,
-	    .seconds = server_config(t->server)->seconds,
+	    .seconds = server_config(c->server)->seconds,
 	    .chime_fd = -1,
 	    .file_fd = file_fd,
 	};
 	uint32_t id;
-	int r = server_page(t->server, &request, &id);
+	int r = server_page(c->server, &request, &id);
 
 	if (r < 0)
-		say(t, "No page: %s", refusal(r));
+		say(c, "No page: %s", refusal(r));
 }
 
-static void toggle_page(struct console *t)
+static void toggle_page(struct console *c)
 {
 	struct page_info page;
 
-	if (page_on_air(t->server, &page))
-		server_stop(t->server, 0);
+	if (page_on_air(c->server, &page))
+		server_stop(c->server, 0);
 	else
-		begin_page(t, 0, -1);
+		begin_page(c, 0, -1);
 }
 
-static void play_file(struct console *t, const char *path)
+static void play_file(struct console *c, const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
 	if (fd < 0)
-		say(t, "Cannot open '%s': %s", path, strerror(errno));
+		say(c, "Cannot open '%s': %s", path, strerror(errno));
 	else
-		begin_page(t, 0, fd);
+		begin_page(c, 0, fd);
 }
 
-static void say_status(struct console *t)
+static void say_status(struct console *c)
 {
-	const struct gate_stats *gate = &server_stats(t->server)->gate;
+	const struct gate_stats *gate = &server_stats(c->server)->gate;
 	struct page_info page;
 
-	say(t,
+	say(c,
 	    "Clients: %" PRIu64 " came; turned away: %" PRIu64
 	    " too many, %" PRIu64 " too many from one address, %" PRIu64
 	    " without a key, %" PRIu64 " that sent data, %" PRIu64
 	    " that took too little",
 	    gate->accepted, gate->refused, gate->refused_address,
 	    gate->unproven, gate->abused, gate->stuck);
-	for (unsigned z = 0; z < server_zone_count(t->server); z++)
-		say(t, "Zone %s: %u clients", server_zone_name(t->server, z),
-		    server_zone_clients(t->server, z));
-	for (unsigned n = 0; server_page_at(t->server, n, &page); n++)
-		say(t, "Page %u: %s, %.1f s, %u clients", page.id,
+	for (unsigned z = 0; z < server_zone_count(c->server); z++)
+		say(c, "Zone %s: %u clients", server_zone_name(c->server, z),
+		    server_zone_clients(c->server, z));
+	for (unsigned n = 0; server_page_at(c->server, n, &page); n++)
+		say(c, "Page %u: %s, %.1f s, %u clients", page.id,
 		    page_state_name(page.state),
 		    wav_seconds(&page.format, page.frames), page.clients);
 }
 
-static void leave(struct console *t)
+static void leave(struct console *c)
 {
-	t->leaving = true;
-	server_close(t->server);
-	leave_if_idle(t);
+	c->leaving = true;
+	server_close(c->server);
+	leave_if_idle(c);
 }
 
-static void say_help(struct console *t)
+static void say_help(struct console *c)
 {
-	say(t, "Enter       begins a page in all zones, or ends it\n"
+	say(c, "Enter       begins a page in all zones, or ends it\n"
 	       "ZONE ...    begins a page in these zones\n"
 	       "play FILE   plays a WAV file in all zones\n"
 	       "stop        ends every page\n"
@@ -281,17 +281,17 @@ static void say_help(struct console *t)
 }
 
 /* "lobby yard": a page there. */
-static void page_zones(struct console *t, char *line)
+static void page_zones(struct console *c, char *line)
 {
 	uint64_t zones = 0;
 	char *rest = NULL;
 
 	for (const char *word = strtok_r(line, " \t", &rest); word;
 	     word = strtok_r(NULL, " \t", &rest)) {
-		int z = server_find_zone(t->server, word);
+		int z = server_find_zone(c->server, word);
 
 		if (z < 0) {
-			say(t,
+			say(c,
 			    "'%s' is neither a zone nor a command; try "
 			    "help",
 			    word);
@@ -300,124 +300,124 @@ static void page_zones(struct console *t, char *line)
 		zones |= UINT64_C(1) << z;
 	}
 	if (zones)
-		begin_page(t, zones, -1);
+		begin_page(c, zones, -1);
 	else
-		toggle_page(t);
+		toggle_page(c);
 }
 
-static void obey(struct console *t, char *line)
+static void obey(struct console *c, char *line)
 {
 	if (strcmp(line, "help") == 0)
-		say_help(t);
+		say_help(c);
 	else if (strcmp(line, "status") == 0)
-		say_status(t);
+		say_status(c);
 	else if (strcmp(line, "stop") == 0)
-		server_stop(t->server, 0);
+		server_stop(c->server, 0);
 	else if (strcmp(line, "quit") == 0)
-		leave(t);
+		leave(c);
 	else if (strncmp(line, "play ", 5) == 0)
-		play_file(t, line + 5);
+		play_file(c, line + 5);
 	else
-		page_zones(t, line);
+		page_zones(c, line);
 }
 
-static void obey_lines(struct console *t)
+static void obey_lines(struct console *c)
 {
 	char *newline;
 
-	while ((newline = memchr(t->line, '\n', t->length))) {
-		size_t used = (size_t)(newline - t->line) + 1;
+	while ((newline = memchr(c->line, '\n', c->length))) {
+		size_t used = (size_t)(newline - c->line) + 1;
 
 		*newline = '\0';
 		/* The person's own newline has ended the status line. */
-		t->drawn = false;
-		obey(t, t->line);
-		t->length -= used;
-		memmove(t->line, t->line + used, t->length);
+		c->drawn = false;
+		obey(c, c->line);
+		c->length -= used;
+		memmove(c->line, c->line + used, c->length);
 	}
-	if (t->length == LINE_SIZE) {
-		say(t, "A line of more than %d characters is no command",
+	if (c->length == LINE_SIZE) {
+		say(c, "A line of more than %d characters is no command",
 		    LINE_SIZE);
-		t->length = 0;
+		c->length = 0;
 	}
 }
 
 static int on_input(sd_event_source *source, int fd, uint32_t revents,
 		    void *userdata)
 {
-	struct console *t = userdata;
-	ssize_t n = read(fd, t->line + t->length, LINE_SIZE - t->length);
+	struct console *c = userdata;
+	ssize_t n = read(fd, c->line + c->length, LINE_SIZE - c->length);
 
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return 0;
 	if (n <= 0) {
 		(void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
-		leave(t);
+		leave(c);
 		return 0;
 	}
-	t->length += (size_t)n;
-	obey_lines(t);
-	draw_later(t);
+	c->length += (size_t)n;
+	obey_lines(c);
+	draw_later(c);
 	return 0;
 }
 
 /* A regular file or /dev/null cannot be polled, and need not be. */
 static int on_file_input(sd_event_source *source, void *userdata)
 {
-	struct console *t = userdata;
+	struct console *c = userdata;
 
-	return on_input(source, STDIN_FILENO, 0, t);
+	return on_input(source, STDIN_FILENO, 0, c);
 }
 
-static int watch_input(struct console *t)
+static int watch_input(struct console *c)
 {
-	int r = sd_event_add_io(t->event, &t->input, STDIN_FILENO, EPOLLIN,
-				on_input, t);
+	int r = sd_event_add_io(c->event, &c->input, STDIN_FILENO, EPOLLIN,
+				on_input, c);
 
 	if (r != -EPERM)
 		return r;
-	r = sd_event_add_defer(t->event, &t->input, on_file_input, t);
+	r = sd_event_add_defer(c->event, &c->input, on_file_input, c);
 	if (r < 0)
 		return r;
-	return sd_event_source_set_enabled(t->input, SD_EVENT_ON);
+	return sd_event_source_set_enabled(c->input, SD_EVENT_ON);
 }
 
 int console_new(struct console **ret, sd_event *event, struct server *server,
 		const struct console_config *config)
 {
-	struct console *t = calloc(1, sizeof(*t));
+	struct console *c = calloc(1, sizeof(*c));
 	int r;
 
-	if (!t)
+	if (!c)
 		return -ENOMEM;
-	t->event = sd_event_ref(event);
-	t->server = server;
-	t->config = *config;
-	t->in_place = isatty(STDOUT_FILENO);
-	r = watch_input(t);
+	c->event = sd_event_ref(event);
+	c->server = server;
+	c->config = *config;
+	c->in_place = isatty(STDOUT_FILENO);
+	r = watch_input(c);
 	if (r >= 0)
-		r = server_observe(server, &observer, t);
-	if (r >= 0 && t->in_place)
-		r = timer_new(&t->redraw, event, on_redraw, t);
+		r = server_observe(server, &observer, c);
+	if (r >= 0 && c->in_place)
+		r = timer_new(&c->redraw, event, on_redraw, c);
 	if (r < 0) {
-		console_free(t);
+		console_free(c);
 		return r;
 	}
-	draw_later(t);
-	*ret = t;
+	draw_later(c);
+	*ret = c;
 	return 0;
 }
 
-struct console *console_free(struct console *t)
+struct console *console_free(struct console *c)
 {
-	if (!t)
+	if (!c)
 		return NULL;
-	if (t->drawn)
+	if (c->drawn)
 		putchar('\n');
 	fflush(stdout);
-	sd_event_source_disable_unref(t->input);
-	sd_event_source_disable_unref(t->redraw);
-	sd_event_unref(t->event);
-	free(t);
+	sd_event_source_disable_unref(c->input);
+	sd_event_source_disable_unref(c->redraw);
+	sd_event_unref(c->event);
+	free(c);
 	return NULL;
 }

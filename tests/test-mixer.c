@@ -444,7 +444,9 @@ TEST(only_notes_are_looked_at)
 {
 	char note[TEXT_SIZE];
 
-	write_note("state/notes", note, take_note(note));
+	const size_t size = take_note(note);
+
+	write_note("state/notes", note, size);
 	ck_assert_int_eq(symlink("notes", path_of("state/volume-link")), 0);
 	mixer_restore_left_over();
 	check_volume("1 2\n");

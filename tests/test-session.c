@@ -142,7 +142,7 @@ static void expect(const char *text)
 TEST(connects_and_waits)
 {
 	begin();
-	ck_assert_uint_eq(session_connected_count(session), 1);
+	ck_assert_uint_eq(session_counts(session).connected, 1);
 	session_step(session, now + UINT64_C(3600) * 1000000);
 	ck_assert_int_eq(session_state(session), SESSION_WAITING);
 }
@@ -163,7 +163,7 @@ TEST(name_that_does_not_exist_is_tried_again)
 	ck_assert_int_eq(session_new(&session, "test", &endpoint, NULL), 0);
 	step_until(SESSION_PAUSED);
 	ck_assert_uint_gt(session_deadline(session), now);
-	ck_assert_uint_eq(session_failed_count(session), 1);
+	ck_assert_uint_eq(session_counts(session).failed, 1);
 	now = session_deadline(session);
 	step_until(SESSION_PAUSED);
 	ck_assert_uint_gt(session_deadline(session), now);
@@ -181,7 +181,7 @@ TEST(refusal_is_tried_again_in_growing_pauses)
 		ck_assert_uint_le(pause, 3000000);
 		now = session_deadline(session);
 	}
-	ck_assert_uint_ge(session_failed_count(session), 20);
+	ck_assert_uint_ge(session_counts(session).failed, 20);
 }
 
 TEST(server_that_returns_is_found)
@@ -191,7 +191,7 @@ TEST(server_that_returns_is_found)
 	step_until(SESSION_PAUSED);
 	now = session_deadline(session);
 	begin();
-	ck_assert_uint_eq(session_connected_count(session), 2);
+	ck_assert_uint_eq(session_counts(session).connected, 2);
 }
 
 TEST(connection_that_stands_after_one_that_did_not_is_slept_on)
@@ -250,7 +250,7 @@ TEST(wrong_header_is_left_for_a_pause)
 	begin();
 	say(rubbish, sizeof(rubbish));
 	step_until(SESSION_PAUSED);
-	ck_assert_uint_eq(session_failed_count(session), 1);
+	ck_assert_uint_eq(session_counts(session).failed, 1);
 	hang_up();
 	now = session_deadline(session);
 	begin();
@@ -277,7 +277,7 @@ TEST(connection_that_ends_in_a_header_is_tried_again)
 	say("RIFF", 4);
 	hang_up();
 	step_until(SESSION_PAUSED);
-	ck_assert_uint_eq(session_failed_count(session), 1);
+	ck_assert_uint_eq(session_counts(session).failed, 1);
 }
 
 /* --- pages --- */
@@ -325,7 +325,7 @@ TEST(what_follows_the_stated_size_is_ignored)
 	ck_assert_int_eq(session_state(session), SESSION_LINGERING);
 	hang_up();
 	step_until(SESSION_WAITING); /* at once, without a pause */
-	ck_assert_uint_eq(session_connected_count(session), 2);
+	ck_assert_uint_eq(session_counts(session).connected, 2);
 }
 
 TEST(server_that_does_not_close_is_left_after_a_second)
@@ -342,7 +342,7 @@ TEST(server_that_does_not_close_is_left_after_a_second)
 	ck_assert_int_eq(session_state(session), SESSION_LINGERING);
 	now += 1000000;
 	step_until(SESSION_WAITING);
-	ck_assert_uint_eq(session_connected_count(session), 2);
+	ck_assert_uint_eq(session_counts(session).connected, 2);
 }
 
 TEST(endless_page_ends_with_the_connection)
@@ -483,5 +483,5 @@ TEST(page_after_page)
 		ck_assert_int_eq(read_some(&byte, 1), 0);
 		begin();
 	}
-	ck_assert_uint_eq(session_failed_count(session), 0);
+	ck_assert_uint_eq(session_counts(session).failed, 0);
 }

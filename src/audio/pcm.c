@@ -147,24 +147,22 @@ static int set_hw_params(struct pcm *pcm, const struct pcm_config *config,
 	snd_pcm_hw_params_alloca(&params);
 	*ret_step = "configurations";
 	r = snd_pcm_hw_params_any(pcm->handle, params);
-	if (r < 0)
-		return r;
-	r = set_format(pcm, params, &config->format, ret_step);
-	if (r < 0)
-		return r;
-	r = set_sizes(pcm, params, config, ret_step);
+	if (r >= 0)
+		r = set_format(pcm, params, &config->format, ret_step);
+	if (r >= 0)
+		r = set_sizes(pcm, params, config, ret_step);
 	if (r < 0)
 		return r;
 	*ret_step = "hardware parameters";
 	r = snd_pcm_hw_params(pcm->handle, params);
-	if (r < 0)
-		return r;
 	/* dmix and pulse have sizes of their own. */
-	r = snd_pcm_hw_params_get_buffer_size(params, &pcm->buffer_frames);
-	if (r < 0)
-		return r;
-	return snd_pcm_hw_params_get_period_size(params, &pcm->period_frames,
-						 NULL);
+	if (r >= 0)
+		r = snd_pcm_hw_params_get_buffer_size(params,
+						      &pcm->buffer_frames);
+	if (r >= 0)
+		r = snd_pcm_hw_params_get_period_size(
+		    params, &pcm->period_frames, NULL);
+	return r;
 }
 
 /* It is pcm_start() that starts it, and nothing before the ring is full. */

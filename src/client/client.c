@@ -196,12 +196,12 @@ static void tell_all(const struct client *client)
 		   turn->station ? session_name(turn->station->session) : "");
 	for (unsigned i = 0; i < client->station_count; i++) {
 		const struct session *session = client->stations[i].session;
+		const struct session_counts counts = session_counts(session);
 
 		log_notice("State: server %s: %s, connected %" PRIu64
 			   " times, failed %" PRIu64 " times",
 			   session_name(session), session_state_name(session),
-			   session_connected_count(session),
-			   session_failed_count(session));
+			   counts.connected, counts.failed);
 	}
 	log_notice("State: card '%s' %s, in hand and ring %.0f ms",
 		   client->config.speaker.device,

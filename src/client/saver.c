@@ -158,14 +158,14 @@ int saver_start(struct saver **ret, const char *path,
 	atomic_init(&saver->users, 2);
 	if (r == 0)
 		r = thread_start(&thread, "saver", run_saver, saver);
-	if (r < 0) {
-		atomic_store(&saver->users, 1);
-		leave(saver);
-		return r;
+	if (r == 0) {
+		pthread_detach(thread);
+		*ret = saver;
+		return 0;
 	}
-	pthread_detach(thread);
-	*ret = saver;
-	return 0;
+	atomic_store(&saver->users, 1);
+	leave(saver);
+	return r;
 }
 
 size_t saver_room(const struct saver *saver)

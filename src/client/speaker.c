@@ -64,17 +64,6 @@ static uint32_t wished_period(const struct speaker *speaker)
 	return MAX(speaker->target_frames / 4, 16u);
 }
 
-static void log_card_error(struct speaker *speaker, int error, const char *step)
-{
-	if (speaker->card_error == error)
-		return;
-	speaker->card_error = error;
-	log_error("Cannot open the playback device '%s': %s at %s; %s; trying "
-		  "again",
-		  speaker->config.device, pcm_strerror(error), step,
-		  pcm_remedy(PCM_PLAYBACK, error));
-}
-
 static int open_card(struct speaker *speaker)
 {
 	const struct pcm_config config = {
@@ -87,15 +76,18 @@ static int open_card(struct speaker *speaker)
 	const char *step = "open";
 	const int r = pcm_open(&speaker->pcm, PCM_PLAYBACK, &config, &step);
 
-	if (r < 0) {
-		log_card_error(speaker, r, step);
-		return r;
-	}
-	speaker->pcm_format = speaker->format;
-	if (speaker->card_error)
+	if (r < 0 && r != speaker->card_error)
+		log_error("Cannot open the playback device '%s': %s at %s; %s; "
+			  "trying again",
+			  speaker->config.device, pcm_strerror(r), step,
+			  pcm_remedy(PCM_PLAYBACK, r));
+	if (r == 0 && speaker->card_error)
 		log_notice("The playback device '%s' is back",
 			   speaker->config.device);
-	speaker->card_error = 0;
+	speaker->card_error = r;
+	if (r < 0)
+		return r;
+	speaker->pcm_format = speaker->format;
 	log_debug("Opened '%s': %u frames a period, %u in the ring",
 		  speaker->config.device, pcm_period_frames(speaker->pcm),
 		  pcm_buffer_frames(speaker->pcm));
@@ -172,7 +164,7 @@ static void lose_card(struct speaker *speaker, int error, uint64_t now_usec)
  * was lost over it (state OPENING). */
 static int recover(struct speaker *speaker, uint64_t now_usec)
 {
-	const int r = pcm_recover(speaker->pcm);
+	int r = pcm_recover(speaker->pcm);
 
 	if (r == 0) {
 		speaker->ring = (struct speaker_ring){0};
@@ -180,9 +172,11 @@ static int recover(struct speaker *speaker, uint64_t now_usec)
 	}
 	if (speaker->state != SPEAKER_RECOVERING)
 		speaker->recover_limit_usec = now_usec + RECOVER_LIMIT_USEC;
-	if (r != -EAGAIN || now_usec >= speaker->recover_limit_usec) {
-		lose_card(speaker, r == -EAGAIN ? -ETIMEDOUT : r, now_usec);
-		return r == -EAGAIN ? -ETIMEDOUT : r;
+	if (r == -EAGAIN && now_usec >= speaker->recover_limit_usec)
+		r = -ETIMEDOUT;
+	if (r != -EAGAIN) {
+		lose_card(speaker, r, now_usec);
+		return r;
 	}
 	speaker->state = SPEAKER_RECOVERING;
 	speaker->retry_usec = now_usec + RECOVER_PAUSE_USEC;
@@ -345,21 +339,15 @@ static uint64_t padding_frames(const struct speaker *speaker)
 static void step_draining(struct speaker *speaker, uint64_t now_usec)
 {
 	const uint64_t padding = padding_frames(speaker);
-	ssize_t n;
+	const ssize_t n =
+	    padding > 0 ? write_silence(speaker, (size_t)padding) : 0;
 
-	if (padding > 0) {
-		n = write_silence(speaker, (size_t)padding);
-		if (n == -EPIPE) { /* empty: everything has sounded */
-			speaker->state = SPEAKER_DONE;
-			return;
-		}
-		if (n < 0) {
-			handle_stop(speaker, (int)n, now_usec);
-			return;
-		}
-	}
-	if (speaker->ring.played >= speaker->ring.page_end)
+	/* Empty: everything has sounded. */
+	if (n == -EPIPE ||
+	    (n >= 0 && speaker->ring.played >= speaker->ring.page_end))
 		speaker->state = SPEAKER_DONE;
+	else if (n < 0)
+		handle_stop(speaker, (int)n, now_usec);
 }
 
 /* When what has come first will have waited long enough; the silence before a
@@ -431,9 +419,8 @@ static void step_filling(struct speaker *speaker, uint64_t now_usec)
 		/* After a starvation the last frames may still sound. */
 		speaker->silence_frames = 0;
 		stop_starving(speaker, now_usec);
-		speaker->state = SPEAKER_DRAINING;
-		if (speaker->ring.written == 0)
-			speaker->state = SPEAKER_DONE;
+		speaker->state =
+		    speaker->ring.written > 0 ? SPEAKER_DRAINING : SPEAKER_DONE;
 		return;
 	}
 	if (ready_ring(speaker, now_usec) < 0)

@@ -45,7 +45,7 @@ struct session {
 	bool was_connected;	    /* since the last problem */
 	bool dubious;		    /* it closed quickly the last time */
 	uint64_t connected_usec;
-	uint64_t connected_count, failed_count;
+	struct session_counts counts;
 
 	int resolver_fd;
 	bool literal;		      /* the host is an address */
@@ -109,7 +109,7 @@ fail(struct session *session, uint64_t now_usec, const char *format, ...)
 	vsnprintf(problem, sizeof(problem), format, ap);
 	va_end(ap);
 	judge_connection(session, now_usec);
-	session->failed_count++;
+	session->counts.failed++;
 	session->was_connected = false;
 	if (strcmp(session->problem, problem) != 0) {
 		strcpy(session->problem, problem);
@@ -132,7 +132,7 @@ static void settle(struct session *session)
 
 static void connected(struct session *session, uint64_t now_usec)
 {
-	session->connected_count++;
+	session->counts.connected++;
 	session->connected_usec = now_usec;
 	session->state = SESSION_WAITING;
 	session->deadline_usec = now_usec + SETTLE_USEC;
@@ -429,7 +429,7 @@ static void page_closed(struct session *session, ssize_t error,
 	judge_connection(session, now_usec);
 	session->page.result = SESSION_CUT_SHORT;
 	session->was_connected = false;
-	session->failed_count++;
+	session->counts.failed++;
 	pause_for(session, now_usec, backoff_next(&session->backoff));
 }
 
@@ -610,14 +610,9 @@ const char *session_state_name(const struct session *session)
 	return names[session->state];
 }
 
-uint64_t session_connected_count(const struct session *session)
+struct session_counts session_counts(const struct session *session)
 {
-	return session->connected_count;
-}
-
-uint64_t session_failed_count(const struct session *session)
-{
-	return session->failed_count;
+	return session->counts;
 }
 
 const struct session_page *session_page(const struct session *session)

@@ -53,9 +53,11 @@ struct session *session_free(struct session *session);
 const char *session_name(const struct session *session);
 enum session_state session_state(const struct session *session);
 const char *session_state_name(const struct session *session);
-/* How often it was connected, and how often that failed or ended badly. */
-uint64_t session_connected_count(const struct session *session);
-uint64_t session_failed_count(const struct session *session);
+
+struct session_counts {
+	uint64_t connected, failed; /* or ended badly */
+};
+struct session_counts session_counts(const struct session *session);
 
 /* Does all that can be done now but for reading samples. */
 void session_step(struct session *session, uint64_t now_usec);

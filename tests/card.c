@@ -70,9 +70,6 @@ void card_setup(uint32_t frames)
 static int remove_entry(const char *path, const struct stat *st, int type,
 			struct FTW *ftw)
 {
-	(void)st;
-	(void)type;
-	(void)ftw;
 	return remove(path);
 }
 

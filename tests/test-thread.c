@@ -51,7 +51,6 @@ static void *get_mask(void *userdata)
 
 static void on_signal(int signal)
 {
-	(void)signal;
 	handled_by = gettid();
 }
 

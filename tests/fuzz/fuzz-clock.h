@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * A clock that a target of one thread can put forward: time passes without
- * waiting, for libsystemd's timers too. Include it once in a target. */
+ * For the targets with a server in them. A clock that a target of one thread
+ * can put forward: time passes without waiting, for libsystemd's timers too.
+ * Include it once in a target. */
 #pragma once
 
+#include <fcntl.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -11,6 +13,15 @@
 #include "base/thread.h"
 
 static uint64_t fuzz_clock_ahead_seconds;
+
+/* The lowest descriptor that is free. */
+static inline int free_fd(void)
+{
+	const int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+
+	close(fd);
+	return fd;
+}
 
 /* In the place of the C library's. */
 int clock_gettime(clockid_t clock, struct timespec *ret)
@@ -35,7 +46,6 @@ int __wrap_clock_nanosleep(clockid_t clock, int flags,
 int __wrap_thread_start(pthread_t *ret, const char *name,
 			void *(*body)(void *userdata), void *userdata)
 {
-	(void)name;
 	*ret = pthread_self();
 	(void)body(userdata);
 	return 0;
@@ -43,17 +53,11 @@ int __wrap_thread_start(pthread_t *ret, const char *name,
 
 int __wrap_pthread_join(pthread_t thread, void **ret)
 {
-	(void)thread;
-	(void)ret;
 	return 0;
 }
 
 int __wrap_clock_nanosleep(clockid_t clock, int flags,
 			   const struct timespec *time, struct timespec *left)
 {
-	(void)clock;
-	(void)flags;
-	(void)time;
-	(void)left;
 	return 0;
 }

@@ -1,14 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "card.h"
 
-#include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "test.h"
 

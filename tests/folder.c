@@ -1,16 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "folder.h"
 
-#include <check.h>
 #include <dirent.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/util.h"
+#include "test.h"
 
 char folder[PATH_MAX];
 

@@ -3,19 +3,10 @@
 #include "server/archive.h"
 #include "tape-reader.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 
 #include "base/log.h"
-#include "base/util.h"
 #include "folder.h"
 #include "test.h"
 

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <stdlib.h>
 #include <systemd/sd-bus.h>
 
 #include "server/bus/text.h"

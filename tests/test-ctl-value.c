@@ -3,12 +3,8 @@
  * if they had come over a bus. */
 #include "ctl/value.h"
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 
-#include "base/util.h"
 #include "test.h"
 
 static sd_bus *bus;

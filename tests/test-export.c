@@ -3,12 +3,6 @@
  */
 #include "server/export.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <string.h>
-#include <sys/stat.h>
-
-#include "base/util.h"
 #include "test.h"
 
 enum { PIECE = 1 << 20, PATIENCE_STEPS = 100000 };

@@ -5,10 +5,8 @@
 
 #include <dlfcn.h>
 #include <stdbool.h>
-#include <string.h>
 #include <sys/wait.h>
 
-#include "base/util.h"
 #include "folder.h"
 #include "test.h"
 

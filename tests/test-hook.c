@@ -3,16 +3,9 @@
  * without waiting. */
 #include "client/hook.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "base/log.h"
-#include "base/util.h"
 #include "test.h"
 
 #define SECOND UINT64_C(1000000)

@@ -2,9 +2,6 @@
  * How late a page is, in simulated time: no test waits for anything. */
 #include "client/latency.h"
 
-#include <stdlib.h>
-
-#include "base/util.h"
 #include "test.h"
 
 enum { RATE = 48000, TARGET = 4800, PERIOD = 1200, CHUNK = 1024 };

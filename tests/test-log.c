@@ -2,12 +2,6 @@
  * What reaches stderr: one line, and nothing that a terminal would obey. */
 #include "base/log.h"
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-
-#include "base/util.h"
 #include "capture.h"
 #include "test.h"
 

@@ -2,10 +2,6 @@
  * The client's line on a terminal, byte for byte. */
 #include "client/meter.h"
 
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-
 #include "capture.h"
 #include "test.h"
 

@@ -3,15 +3,10 @@
  * test's: time-outs pass without waiting. */
 #include "feed/session.h"
 
-#include <errno.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 
 #include "base/log.h"
-#include "base/util.h"
 #include "test.h"
 
 enum { PATIENCE_MS = 20000 };

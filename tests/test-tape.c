@@ -3,14 +3,8 @@
  * reached by writing and forgetting, in constant memory. */
 #include "server/tape.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
-#include "base/util.h"
 #include "tape-reader.h"
 #include "test.h"
 #include "wire/transport.h"

@@ -3,19 +3,12 @@
  * that is only bytes, or GnuTLS with other settings. */
 #include "wire/transport.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <gnutls/gnutls.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include "base/log.h"
-#include "base/util.h"
 #include "folder.h"
 #include "server/tape.h"
 #include "test.h"

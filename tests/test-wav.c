@@ -2,11 +2,6 @@
  * Headers of ours, of other programs, and of those who lie. */
 #include "audio/wav.h"
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "base/util.h"
 #include "test.h"
 
 enum { MIB = 1 << 20 };

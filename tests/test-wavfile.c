@@ -2,20 +2,11 @@
  * Files that appear when they are complete, and what a crash leaves of them. */
 #include "audio/wavfile.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/file.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "base/util.h"
 #include "folder.h"
 #include "test.h"
 

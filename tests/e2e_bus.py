@@ -11,9 +11,9 @@ import subprocess
 import xml.etree.ElementTree as ET
 
 from dbus_client import Client, DBusError, NO_REPLY_EXPECTED, Variant
-from e2e_lib import (Card, Case, FRAME, PATIENCE, SRCDIR, contents, free_port,
-                     main, noise, page_frames, page_size, program, receive_all,
-                     wait_until, wav_bytes, write_file)
+from e2e_lib import (CHUNK, Card, Case, FRAME, PATIENCE, SRCDIR, contents,
+                     free_port, main, noise, page_frames, page_size, program,
+                     receive, receive_all, wait_until, wav_bytes, write_file)
 
 ERROR = "org.alsaintercom1.Error."
 MATCH = "type='signal',path='/org/alsaintercom1'"
@@ -140,16 +140,21 @@ class ServedCase(BusCase):
         super().setUp()
         self.running = self.server()
 
-    def play_nothing(self):
-        """A call to play a pipe in which nothing comes: its caller and its
-        serial, when the page waits to be opened."""
-        client = self.client()
-        r, w = os.pipe()
-        self.addCleanup(os.close, w)
-        serial = client.send("Play", "asha{sv}", ([], r, {}))
+    def send_nothing(self, client, options):
+        """A call to play a pipe in which nothing comes; its serial."""
+        r, self.pipe = os.pipe()
+        self.addCleanup(os.close, self.pipe)
+        serial = client.send("Play", "asha{sv}", ([], r, options))
         os.close(r)
-        wait_until(self.pages, "the page to be opened")
+        return serial
+
+    def play_nothing(self):
+        """Such a call's client and serial, when the page is prepared."""
+        client = self.client()
+        serial = self.send_nothing(client, {})
+        wait_until(self.pages, "the page to be prepared")
         return client, serial
+
 
 
 class Interface(ServedCase):
@@ -310,7 +315,24 @@ class Errors(ServedCase):
     def test_pushed_aside_before_it_began(self):
         client, serial = self.play_nothing()
         self.client().talk(priority=Variant("y", 9))
+        os.write(self.pipe, wav_bytes(b"1234"))
         self.assert_error("Busy", client.wait_reply, serial)
+
+    def test_what_is_no_audio_ends_no_other_page(self):
+        (lobby,) = self.listen("lobby")
+        client = self.client()
+        low = client.talk([], LONG, priority=Variant("y", 1))
+        high = {"priority": Variant("y", 9)}
+        zeros = self.opened("/dev/zero")
+        self.assert_error("NotAudio", client.play, zeros, **high)
+        self.assert_error("NotAudio", client.talk, chime=Variant("h", zeros),
+                          **high)
+        self.send_nothing(client, high)
+        wait_until(lambda: len(self.pages()) == 2, "the pipe's page")
+        self.assertEqual([(p["id"], p["state"]) for p in self.pages()],
+                         [(low, "speech"), (low + 3, "preparing")])
+        receive(lobby, 44 + 2 * CHUNK * FRAME)
+        self.assertEqual(self.client().call("Stop", "u", (0,)), [2])
 
     def test_a_server_that_ends_answers(self):
         client, serial = self.play_nothing()
@@ -1076,6 +1098,9 @@ class Ctl(ServedCase):
 class Documents(BusCase):
     def manual(self, name):
         return contents(os.path.join(SRCDIR, "man", name)).decode()
+
+    def test_help_is_the_text_that_is_kept(self):
+        self.check_help("intercomctl")
 
     def test_help_manual_and_parser_agree(self):
         text = self.ctl("--help")

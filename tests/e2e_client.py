@@ -923,6 +923,9 @@ class Telling(ClientCase):
             self.assertEqual(client.wait(), 1)
             self.assertRegex(client.output(), words)
 
+    def test_help_is_the_text_that_is_kept(self):
+        self.check_help("intercom-client")
+
     def test_help_and_manual_agree(self):
         options = helped_options("intercom-client")
         self.assertIn("latency", options)

@@ -404,6 +404,14 @@ def manual_options(page):
 class Case(unittest.TestCase):
     """A test with a folder and processes of its own."""
 
+    def check_help(self, name):
+        """What --help writes is tests/help/NAME.txt, to the byte."""
+        run = subprocess.run([program(name), "--help"], check=True,
+                             capture_output=True, text=True)
+        with open(os.path.join(SRCDIR, "tests/help", name + ".txt")) as f:
+            self.assertEqual(run.stdout, f.read())
+        self.assertEqual(run.stderr, "")
+
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="intercom-test-")
         self.processes = []

@@ -432,6 +432,9 @@ class Listening(ServerCase):
             self.assertEqual(result.returncode, 1, args)
             self.assertRegex(result.stderr, words)
 
+    def test_help_is_the_text_that_is_kept(self):
+        self.check_help("intercom-server")
+
     def test_help_and_manual_agree(self):
         options = helped_options("intercom-server")
         self.assertIn("max-lag", options)

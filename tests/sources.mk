@@ -2,12 +2,11 @@
 # --- tests: the unit tests are libcheck programs, the end-to-end tests drive
 # the real programs on the virtual sound card
 UNIT_TESTS = \
-	tests/test-announcement \
+	tests/test-arbiter \
 	tests/test-archive \
 	tests/test-backoff \
 	tests/test-bus-text \
 	tests/test-chime \
-	tests/test-chime-loader \
 	tests/test-client \
 	tests/test-client-options \
 	tests/test-connection \
@@ -26,8 +25,8 @@ UNIT_TESTS = \
 	tests/test-mixer \
 	tests/test-net \
 	tests/test-options \
+	tests/test-page \
 	tests/test-pcm \
-	tests/test-peers \
 	tests/test-poller \
 	tests/test-ratelimit \
 	tests/test-report \
@@ -68,14 +67,16 @@ E2E_TESTS = \
 	tests/e2e_terminal.py \
 	tests/e2e_tls.py
 dist_check_SCRIPTS = $(E2E_TESTS)
-EXTRA_DIST += tests/dbus_client.py tests/e2e_lib.py tests/soak_client.py \
-	tests/tsan.supp
+EXTRA_DIST += tests/dbus_client.py tests/e2e_lib.py tests/help \
+	tests/soak_client.py tests/tsan.supp
 
 # What they share, main() included.
 tests_libtest_a_SOURCES = tests/main.c tests/test.h tests/arguments.h \
 	tests/capture.h tests/card.c tests/card.h tests/folder.c \
 	tests/folder.h tests/tape-reader.h
 tests_test_ctl_value_SOURCES = tests/test-ctl-value.c src/ctl/value.c
+# The test stands in its way.
+tests_test_page_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=zone_push
 # Here the test is the peer; the others must not load what has no key.
 tests_test_transport_LDADD = $(LDADD) $(GNUTLS_LIBS)
 
@@ -109,7 +110,8 @@ tests_fuzz_fuzz_session_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_wav_LDADD = $(FUZZ_LIBS)
 # The linker puts the targets' functions in the place of these.
 tests_fuzz_fuzz_accept_LDFLAGS = $(AM_LDFLAGS) \
-	-Wl,--wrap=clock_nanosleep,--wrap=pthread_join,--wrap=thread_start
+	-Wl,--wrap=clock_nanosleep,--wrap=pthread_join,--wrap=thread_start \
+	-Wl,--wrap=source_prepared,--wrap=source_go
 tests_fuzz_fuzz_bus_LDFLAGS = $(tests_fuzz_fuzz_accept_LDFLAGS) \
 	-Wl,--wrap=sd_bus_open_user,--wrap=sd_bus_request_name_async
 # With _FORTIFY_SOURCE ppoll() has the other name.

@@ -24,7 +24,7 @@ TEST(text_of_every_length_is_valid)
 	};
 
 	for (size_t i = 0; i < COUNT(texts); i++)
-		ck_assert_msg(bus_text_valid(texts[i]), "text %zu", i);
+		ck_assert_msg(bus_text(texts[i], NULL), "text %zu", i);
 }
 
 TEST(what_is_no_utf_8_is_refused)
@@ -44,10 +44,8 @@ TEST(what_is_no_utf_8_is_refused)
 	    "\xef\xbf\xbf",	/* noncharacter */
 	};
 
-	for (size_t i = 0; i < COUNT(texts); i++) {
-		ck_assert_msg(!bus_text_valid(texts[i]), "text %zu", i);
+	for (size_t i = 0; i < COUNT(texts); i++)
 		ck_assert_str_eq(bus_text(texts[i], "?"), "?");
-	}
 }
 
 /* The judge is sd-bus itself, for every sequence of three bytes. */
@@ -69,7 +67,7 @@ TEST(it_agrees_with_sd_bus)
 		r = sd_bus_message_new_signal(bus, &m, "/a", "a.b", "c");
 		ck_assert_int_ge(r, 0);
 		r = sd_bus_message_append(m, "s", text);
-		ck_assert_msg(bus_text_valid(text) == (r >= 0),
+		ck_assert_msg((bus_text(text, NULL) != NULL) == (r >= 0),
 			      "%02x %02x %02x", text[0] & 0xff, text[1] & 0xff,
 			      text[2] & 0xff);
 		m = sd_bus_message_unref(m);

@@ -129,7 +129,7 @@ TEST(what_is_asked_for_is_found)
 	ck_assert_double_eq(value_real(&value, "level"), -6.5);
 	ck_assert_int_eq(value_integer(&value, "offset"), -3);
 	ck_assert(value_boolean(&value, "live"));
-	ck_assert_str_eq(value_text(value_get(&value, "name")), "yard");
+	ck_assert_str_eq(value_string(&value, "name"), "yard");
 }
 
 TEST(what_is_missing_or_of_another_kind_is_nothing)
@@ -142,7 +142,7 @@ TEST(what_is_missing_or_of_another_kind_is_nothing)
 	ck_assert_int_eq(value_integer(&value, "count"), 0);
 	ck_assert_double_eq(value_real(&value, "count"), 0);
 	ck_assert(!value_boolean(&value, "count"));
-	ck_assert_str_eq(value_text(value_get(&value, "name")), "");
+	ck_assert_str_eq(value_string(&value, "name"), "");
 }
 
 TEST(a_type_of_nobodys_is_refused_and_leaks_nothing)

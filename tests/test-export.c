@@ -10,7 +10,7 @@ enum { PIECE = 1 << 20, PATIENCE_STEPS = 100000 };
 static const struct wav_format cd = {WAV_PCM, 16, 2, 44100};
 static sd_event *event;
 static struct tape *page;
-static struct tape_export *copy;
+static struct export *copy;
 static uint8_t piece[PIECE];
 static int result_fd, calls;
 
@@ -19,7 +19,7 @@ static void on_done(void *userdata, int fd)
 	ck_assert_ptr_eq(userdata, &calls);
 	calls++;
 	result_fd = fd < 0 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	copy = tape_export_free(copy);
+	copy = export_free(copy);
 }
 
 static void setup(void)
@@ -34,7 +34,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-	copy = tape_export_free(copy);
+	copy = export_free(copy);
 	page = tape_unref(page);
 	fd_close(result_fd);
 	event = sd_event_unref(event);
@@ -52,8 +52,7 @@ static void fill(int count, size_t size)
 
 static void begin(void)
 {
-	ck_assert_int_eq(tape_export_new(&copy, event, page, on_done, &calls),
-			 0);
+	ck_assert_int_eq(export_new(&copy, event, page, on_done, &calls), 0);
 }
 
 static unsigned export_page(void)
@@ -116,7 +115,7 @@ TEST(of_an_endless_page_the_rest_is_exported)
 		ck_assert_int_eq(tape_append(page, piece, PIECE), 0);
 	tape_forget(page, 50 * PIECE);
 	tape_end(page);
-	left = tape_size(page) - tape_first(page);
+	left = tape_size(page) - page->first;
 	ck_assert_uint_lt(left, tape_size(page));
 	export_page();
 	check_header(left / 4 * 4);
@@ -135,7 +134,7 @@ TEST(the_page_may_go_meanwhile)
 TEST(an_empty_page_has_nothing_to_export)
 {
 	tape_end(page);
-	ck_assert_int_eq(tape_export_new(&copy, event, page, on_done, &calls),
+	ck_assert_int_eq(export_new(&copy, event, page, on_done, &calls),
 			 -ENODATA);
 }
 
@@ -143,7 +142,7 @@ TEST(an_export_that_is_given_up_calls_nobody)
 {
 	fill(1, PIECE);
 	begin();
-	copy = tape_export_free(copy);
+	copy = export_free(copy);
 	ck_assert_int_eq(sd_event_run(event, 0), 0);
 	ck_assert_int_eq(calls, 0);
 }

@@ -61,12 +61,17 @@ static void wait_readable(void)
 	ck_assert_int_eq(poll(&fd, 1, PATIENCE_MS), 1);
 }
 
+/* What is prepared goes on at once. */
 static int next_message(struct source_message *message)
 {
 	int r;
 
-	while ((r = source_next(source, message)) == -EAGAIN)
-		wait_readable();
+	do {
+		while ((r = source_next(source, message)) == -EAGAIN)
+			wait_readable();
+		if (r == 1 && message->type == SOURCE_PREPARED)
+			source_go(source);
+	} while (r == 1 && message->type == SOURCE_PREPARED);
 	return r;
 }
 

@@ -42,14 +42,19 @@ static void wait_readable(void)
 	ck_assert_int_eq(poll(&fd, 1, PATIENCE_MS), 1);
 }
 
-/* The next message, and its samples in heard. 0 at the end. */
+/* The next message (what is prepared goes on at once), and its samples in
+ * heard. 0 at the end. */
 static int next_message(struct source_message *message)
 {
 	size_t have = 0;
 	int r;
 
-	while ((r = source_next(source, message)) == -EAGAIN)
-		wait_readable();
+	do {
+		while ((r = source_next(source, message)) == -EAGAIN)
+			wait_readable();
+		if (r == 1 && message->type == SOURCE_PREPARED)
+			source_go(source);
+	} while (r == 1 && message->type == SOURCE_PREPARED);
 	while (r == 1 && message->type == SOURCE_SAMPLES &&
 	       have < message->u.samples.size) {
 		ssize_t n = source_read_samples(source, heard + have,
@@ -66,7 +71,7 @@ static int next_message(struct source_message *message)
 static void start(const struct microphone_config *wish,
 		  struct source_message *first)
 {
-	ck_assert_int_eq(microphone_start(&source, wish), 0);
+	ck_assert_int_eq(microphone_start(&source, wish, -1), 0);
 	ck_assert_int_eq(next_message(first), 1);
 }
 
@@ -142,7 +147,7 @@ TEST(a_busy_card_is_named_with_a_reason)
 
 	card_command("busy");
 	start(&config, &message);
-	ck_assert_int_eq(message.type, SOURCE_ENDED);
+	ck_assert_int_eq(message.type, SOURCE_BUSY);
 	ck_assert_int_eq(message.u.ended.error, -EBUSY);
 }
 
@@ -191,7 +196,7 @@ TEST(the_name_of_the_device_may_go_meanwhile)
 	char name[] = "card";
 
 	wish.device = name;
-	ck_assert_int_eq(microphone_start(&source, &wish), 0);
+	ck_assert_int_eq(microphone_start(&source, &wish, -1), 0);
 	memset(name, 'x', sizeof(name) - 1);
 	ck_assert_int_eq(next_message(&message), 1);
 	ck_assert_int_eq(message.type, SOURCE_OPENED);

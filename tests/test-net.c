@@ -100,18 +100,18 @@ TEST(zone_names_are_plain)
 {
 	char longest[NET_ZONE_SIZE + 1];
 
-	ck_assert(net_zone_name_valid("lobby"));
-	ck_assert(net_zone_name_valid("0.a_B-c"));
-	ck_assert(!net_zone_name_valid(""));
-	ck_assert(!net_zone_name_valid("a b"));
-	ck_assert(!net_zone_name_valid("../etc"));
-	ck_assert(!net_zone_name_valid("h\xc3\xb6"));
+	ck_assert(name_valid("lobby"));
+	ck_assert(name_valid("0.a_B-c"));
+	ck_assert(!name_valid(""));
+	ck_assert(!name_valid("a b"));
+	ck_assert(!name_valid("../etc"));
+	ck_assert(!name_valid("h\xc3\xb6"));
 	memset(longest, 'z', sizeof(longest));
 	longest[NET_ZONE_SIZE - 1] = '\0';
-	ck_assert(net_zone_name_valid(longest));
+	ck_assert(name_valid(longest));
 	longest[NET_ZONE_SIZE - 1] = 'z';
 	longest[NET_ZONE_SIZE] = '\0';
-	ck_assert(!net_zone_name_valid(longest));
+	ck_assert(!name_valid(longest));
 }
 
 /* --- sockets --- */

@@ -3,6 +3,8 @@
 #include "base/options.h"
 
 #include <errno.h>
+#include <getopt.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -219,4 +221,159 @@ TEST(default_chime_is_the_one_that_was_installed)
 	ck_assert_str_eq(option_chime("./default"), "./default");
 	ck_assert_str_eq(option_chime("gong.wav"), "gong.wav");
 	ck_assert_int_eq(CHIME_DEFAULT_PATH[0], '/');
+}
+
+/* --- a table --- */
+
+struct things {
+	bool loud, red;
+	const char *name;
+	uint16_t small;
+	int32_t middle;
+	uint64_t large;
+	double size;
+	enum { ONE, TWO } count;
+	struct option_list boxes;
+};
+
+enum { TAG_LOUD = 1, TAG_SMALL = 2 };
+
+#define FIELD(field) OPTION_FIELD(struct things, field)
+
+static const char *const counts[] = {"one", "two", NULL};
+static const struct option_row rows[] = {
+    {'l', "loud", NULL, "be heard", .parse = option_set_flag, FIELD(loud),
+     .tag = TAG_LOUD},
+    {0, "red", NULL, "be seen", .parse = option_set_flag, FIELD(red)},
+    {'n', "name", "NAME", "what it is called\n(default: thing)",
+     .parse = option_set_string, FIELD(name)},
+    {0, "small", "N", "16 bits", .parse = option_set_integer, FIELD(small),
+     .limits = {1, 65535}, .tag = TAG_SMALL},
+    {0, "middle-of-the-road", "N", "32", .parse = option_set_integer,
+     FIELD(middle), .limits = {0, INT32_MAX}},
+    {0, "the-largest-of-them", "N", "64", .parse = option_set_integer,
+     FIELD(large), .limits = {0, 1e15}},
+    {'s', "size", "M", "metres", .parse = option_set_number, FIELD(size),
+     .limits = {0.5, 2}},
+    {0, "count", "COUNT", "one or two", .parse = option_set_choice,
+     FIELD(count), .names = counts},
+    {'b', "box", "BOX", "repeatable", .parse = option_add_string, FIELD(boxes)},
+};
+static const struct option_table table = {
+    .usage = "Usage: things\n\n",
+    .version = "things 1",
+    .rows = rows,
+    .count = ARRAY_SIZE(rows),
+};
+static struct things things;
+static unsigned given;
+
+static int parse(const char *const *arguments)
+{
+	char *argv[2 * OPTION_LIST_MAX + 5] = {(char *)"things"};
+	struct capture capture;
+	int argc = 1, r;
+
+	for (; arguments[argc - 1]; argc++)
+		argv[argc] = (char *)arguments[argc - 1];
+	things = (struct things){.name = "thing", .middle = -1};
+	given = 77;
+	optind = 0; /* begin anew, getopt(3) */
+	capture = capture_begin(STDOUT_FILENO);
+	r = options_parse(&table, argc, argv, &things, &given);
+	capture_end(capture, text, sizeof(text));
+	return r;
+}
+#define PARSE(...) parse((const char *const[]){__VA_ARGS__, NULL})
+
+TEST(rows_set_their_fields_and_no_others)
+{
+	ck_assert_int_eq(PARSE("rest", "-ln", "box", "--small=65535",
+			       "--middle=2147483647", "--the=1000000000000000",
+			       "-s.5", "--count=two", "-ba", "--box=b", "--",
+			       "-l"),
+			 1);
+	ck_assert(things.loud && !things.red);
+	ck_assert_str_eq(things.name, "box");
+	ck_assert_uint_eq(things.small, 65535);
+	ck_assert_int_eq(things.middle, INT32_MAX);
+	ck_assert_uint_eq(things.large, UINT64_C(1000000000000000));
+	ck_assert_double_eq_tol(things.size, 0.5, 1e-12);
+	ck_assert_int_eq(things.count, TWO);
+	ck_assert_uint_eq(things.boxes.count, 2);
+	ck_assert_str_eq(things.boxes.items[0], "a");
+	ck_assert_str_eq(things.boxes.items[1], "b");
+	ck_assert_uint_eq(given, TAG_LOUD | TAG_SMALL);
+	ck_assert_int_eq(optind, 11); /* of 13: "rest" and "-l" are left */
+	ck_assert_int_eq(PARSE("--red"), 1);
+	ck_assert(things.red && !things.loud);
+	ck_assert_str_eq(things.name, "thing");
+	ck_assert_int_eq(things.middle, -1);
+	ck_assert_uint_eq(given, 0);
+}
+
+TEST(refusals_call_an_option_by_its_letter_if_it_has_one)
+{
+	static const struct {
+		const char *argument, *words;
+	} cases[] = {
+	    {"--size=3", "-s '3': a number from 0.5 to 2 is needed"},
+	    {"--small=0", "--small '0': a whole number from 1 to 65535"},
+	    {"--count=three", "--count 'three': one or two is needed"},
+	};
+	static char err[4096];
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct capture capture = capture_begin(STDERR_FILENO);
+		const int r = PARSE(cases[i].argument, "--help");
+
+		capture_end(capture, err, sizeof(err));
+		ck_assert_int_eq(r, -EINVAL);
+		check_line(err, (const char *const[]){cases[i].words, NULL});
+		ck_assert_str_eq(text, "");
+	}
+}
+
+TEST(list_is_full_at_its_end)
+{
+	const char *arguments[OPTION_LIST_MAX + 2] = {0};
+	struct capture capture;
+	static char err[4096];
+	int r;
+
+	for (size_t i = 0; i < OPTION_LIST_MAX; i++)
+		arguments[i] = "-bx";
+	ck_assert_int_eq(parse(arguments), 1);
+	ck_assert_uint_eq(things.boxes.count, OPTION_LIST_MAX);
+	arguments[OPTION_LIST_MAX] = "-bone more";
+	capture = capture_begin(STDERR_FILENO);
+	r = parse(arguments);
+	capture_end(capture, err, sizeof(err));
+	ck_assert_int_eq(r, -EINVAL);
+	check_line(err, (const char *const[]){
+			    "-b 'one more': at most 64 are possible", NULL});
+}
+
+TEST(help_and_version_end_every_table)
+{
+	ck_assert_int_eq(PARSE("-h"), 0);
+	ck_assert_str_eq(text,
+			 "Usage: things\n"
+			 "\n"
+			 "  -l, --loud                be heard\n"
+			 "      --red                 be seen\n"
+			 "  -n, --name=NAME           what it is called\n"
+			 "                            (default: thing)\n"
+			 "      --small=N             16 bits\n"
+			 "      --middle-of-the-road=N\n"
+			 "                            32\n"
+			 "      --the-largest-of-them=N\n"
+			 "                            64\n"
+			 "  -s, --size=M              metres\n"
+			 "      --count=COUNT         one or two\n"
+			 "  -b, --box=BOX             repeatable\n"
+			 "  -h, --help                show this help\n"
+			 "      --version             show the version\n");
+	ck_assert_int_eq(PARSE("--version", "--small=0"), 0);
+	ck_assert_str_eq(text, "things 1\n");
 }

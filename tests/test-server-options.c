@@ -18,21 +18,21 @@ static int parse_arguments(int argc, char **argv)
 TEST(defaults_are_those_of_the_help)
 {
 	ck_assert_int_eq(parse((const char *const[]){NULL}), 1);
-	ck_assert_str_eq(config->microphone.device, "default");
+	ck_assert_str_eq(config->page.microphone.device, "default");
 	ck_assert(
-	    wav_format_equal(&config->microphone.format,
+	    wav_format_equal(&config->page.microphone.format,
 			     &(struct wav_format){WAV_PCM, 16, 2, 44100}));
-	ck_assert_uint_eq(config->microphone.period_frames, 1024);
-	ck_assert_uint_eq(config->microphone.buffer_frames, 0);
+	ck_assert_uint_eq(config->page.microphone.period_frames, 1024);
+	ck_assert_uint_eq(config->page.microphone.buffer_frames, 0);
 	ck_assert_double_eq_tol(config->seconds, 5, 1e-9);
-	ck_assert_int_eq(config->mode, SERVER_LIVE);
+	ck_assert_int_eq(config->page.mode, PAGE_LIVE);
 	ck_assert_uint_eq(config->max_clients, 1000);
 	ck_assert_uint_eq(config->max_per_address, 0);
-	ck_assert_double_eq_tol(config->max_lag_seconds, 2, 1e-9);
-	ck_assert_ptr_null(config->archive.dir);
-	ck_assert_uint_eq(config->archive.limit_size, 0);
-	ck_assert_uint_eq(config->archive.limit_seconds, 0);
-	ck_assert_uint_eq(o.listen_count, 0);
+	ck_assert_double_eq_tol(config->page.max_lag_seconds, 2, 1e-9);
+	ck_assert_ptr_null(config->page.archive.dir);
+	ck_assert_uint_eq(config->page.archive.limit_size, 0);
+	ck_assert_uint_eq(config->page.archive.limit_seconds, 0);
+	ck_assert_uint_eq(o.listen.count, 0);
 	ck_assert_ptr_null(o.chime_path);
 	ck_assert_ptr_null(o.psk_path);
 	ck_assert_int_eq(o.bus, SERVER_BUS_NONE);
@@ -54,23 +54,23 @@ TEST(every_option_reaches_its_place)
 		  "--psk-file=keys", "--idle-exit=60", "--bus=user"),
 	    1);
 	ck_assert_str_eq(err, "");
-	ck_assert_str_eq(config->microphone.device, "hw:1");
+	ck_assert_str_eq(config->page.microphone.device, "hw:1");
 	ck_assert(
-	    wav_format_equal(&config->microphone.format,
+	    wav_format_equal(&config->page.microphone.format,
 			     &(struct wav_format){WAV_PCM, 24, 1, 48000}));
-	ck_assert_uint_eq(config->microphone.period_frames, 512);
-	ck_assert_uint_eq(config->microphone.buffer_frames, 4096);
+	ck_assert_uint_eq(config->page.microphone.period_frames, 512);
+	ck_assert_uint_eq(config->page.microphone.buffer_frames, 4096);
 	ck_assert_double_eq_tol(config->seconds, 2.5, 1e-9);
-	ck_assert_int_eq(config->mode, SERVER_STORE);
+	ck_assert_int_eq(config->page.mode, PAGE_STORE);
 	ck_assert_uint_eq(config->max_clients, 7);
 	ck_assert_uint_eq(config->max_per_address, 3);
-	ck_assert_double_eq_tol(config->max_lag_seconds, 0.5, 1e-9);
-	ck_assert_str_eq(config->archive.dir, "pages");
-	ck_assert_uint_eq(config->archive.limit_size, UINT64_C(2) << 30);
-	ck_assert_uint_eq(config->archive.limit_seconds, 30 * 86400);
-	ck_assert_uint_eq(o.listen_count, 2);
-	ck_assert_str_eq(o.listen[0], "lobby=2349");
-	ck_assert_str_eq(o.listen[1], "yard=127.0.0.1:2350");
+	ck_assert_double_eq_tol(config->page.max_lag_seconds, 0.5, 1e-9);
+	ck_assert_str_eq(config->page.archive.dir, "pages");
+	ck_assert_uint_eq(config->page.archive.limit_size, UINT64_C(2) << 30);
+	ck_assert_uint_eq(config->page.archive.limit_seconds, 30 * 86400);
+	ck_assert_uint_eq(o.listen.count, 2);
+	ck_assert_str_eq(o.listen.items[0], "lobby=2349");
+	ck_assert_str_eq(o.listen.items[1], "yard=127.0.0.1:2350");
 	ck_assert_str_eq(o.chime_path, "gong.wav");
 	ck_assert_str_eq(o.psk_path, "keys");
 	ck_assert_int_eq(o.bus, SERVER_BUS_USER);
@@ -83,12 +83,12 @@ TEST(short_options_are_those_of_arecord)
 	ck_assert_int_eq(PARSE("-Dhw:1", "-f", "u8", "-r8000", "-c1", "-d0",
 			       "-Vi", "-l", "2349"),
 			 1);
-	ck_assert_str_eq(config->microphone.device, "hw:1");
-	ck_assert(wav_format_equal(&config->microphone.format,
+	ck_assert_str_eq(config->page.microphone.device, "hw:1");
+	ck_assert(wav_format_equal(&config->page.microphone.format,
 				   &(struct wav_format){WAV_PCM, 8, 1, 8000}));
 	ck_assert_double_eq_tol(config->seconds, 0, 1e-9);
 	ck_assert(o.meter && o.interactive);
-	ck_assert_uint_eq(o.listen_count, 1);
+	ck_assert_uint_eq(o.listen.count, 1);
 }
 
 TEST(last_value_counts)
@@ -98,10 +98,10 @@ TEST(last_value_counts)
 			       "--archive-limit=1K", "--archive=a",
 			       "--archive=b"),
 			 1);
-	ck_assert_uint_eq(config->microphone.format.rate, 16000);
+	ck_assert_uint_eq(config->page.microphone.format.rate, 16000);
 	ck_assert_int_eq(o.bus, SERVER_BUS_NONE);
-	ck_assert_uint_eq(config->archive.limit_size, 1024);
-	ck_assert_str_eq(config->archive.dir, "b");
+	ck_assert_uint_eq(config->page.archive.limit_size, 1024);
+	ck_assert_str_eq(config->page.archive.dir, "b");
 }
 
 TEST(how_much_is_told_can_be_chosen)
@@ -122,11 +122,11 @@ TEST(cd_and_dat_are_formats_with_rate_and_channels)
 	static const struct wav_format other = {WAV_PCM, 16, 1, 48000};
 
 	ck_assert_int_eq(PARSE("-r8000", "-c1", "-f", "cd"), 1);
-	ck_assert(wav_format_equal(&config->microphone.format, &cd));
+	ck_assert(wav_format_equal(&config->page.microphone.format, &cd));
 	ck_assert_int_eq(PARSE("-r8000", "-c1", "-f", "DAT"), 1);
-	ck_assert(wav_format_equal(&config->microphone.format, &dat));
+	ck_assert(wav_format_equal(&config->page.microphone.format, &dat));
 	ck_assert_int_eq(PARSE("-f", "CD", "-r48000", "-c1"), 1);
-	ck_assert(wav_format_equal(&config->microphone.format, &other));
+	ck_assert(wav_format_equal(&config->page.microphone.format, &other));
 }
 
 TEST(every_format_has_a_name)
@@ -138,8 +138,8 @@ TEST(every_format_has_a_name)
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		check_taken("-f", names[i]);
-		ck_assert_str_eq(wav_format_name(&config->microphone.format),
-				 names[i]);
+		ck_assert_str_eq(
+		    wav_format_name(&config->page.microphone.format), names[i]);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
 		check_refused("-f", others[i],
@@ -222,8 +222,9 @@ TEST(archive_limit_is_a_size_or_an_age)
 		ck_assert_int_eq(PARSE("--archive", "pages", "--archive-limit",
 				       cases[i].text),
 				 1);
-		ck_assert_uint_eq(config->archive.limit_size, cases[i].size);
-		ck_assert_uint_eq(config->archive.limit_seconds,
+		ck_assert_uint_eq(config->page.archive.limit_size,
+				  cases[i].size);
+		ck_assert_uint_eq(config->page.archive.limit_seconds,
 				  cases[i].seconds);
 	}
 }
@@ -269,16 +270,16 @@ TEST(buffer_has_two_chunks_at_least)
 
 TEST(as_many_zones_as_there_is_room_for)
 {
-	const char *arguments[2 * (SERVER_OPTIONS_LISTEN_MAX + 1) + 1] = {0};
+	const char *arguments[2 * (OPTION_LIST_MAX + 1) + 1] = {0};
 
-	for (size_t i = 0; i < SERVER_OPTIONS_LISTEN_MAX; i++) {
+	for (size_t i = 0; i < OPTION_LIST_MAX; i++) {
 		arguments[2 * i] = "-l";
 		arguments[2 * i + 1] = "2348";
 	}
 	ck_assert_int_eq(parse(arguments), 1);
-	ck_assert_uint_eq(o.listen_count, SERVER_OPTIONS_LISTEN_MAX);
-	arguments[2 * SERVER_OPTIONS_LISTEN_MAX] = "-l";
-	arguments[2 * SERVER_OPTIONS_LISTEN_MAX + 1] = "one-more=2348";
+	ck_assert_uint_eq(o.listen.count, OPTION_LIST_MAX);
+	arguments[2 * OPTION_LIST_MAX] = "-l";
+	arguments[2 * OPTION_LIST_MAX + 1] = "one-more=2348";
 	ck_assert_int_eq(parse(arguments), -EINVAL);
 	check_line(err,
 		   (const char *const[]){

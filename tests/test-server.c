@@ -25,14 +25,15 @@ enum {
 	CHUNK = 256,
 	RATE = 48000,
 	FRAMES = 1 << 20, /* what the microphone has */
-	PAGES_MAX = 2 * SERVER_PAGES_MAX,
+	PAGES_MAX = 2 * BUS_PAGES_MAX,
 	PATIENCE_USEC = 60 * 1000000,
 	HEADER_SIZE = 44,
 };
 
 static const char *const names[ZONES] = {"lobby", "yard", "gym"};
-static const struct server_request whole = {
-    .priority = SERVER_PRIORITY_DEFAULT,
+static const struct page_request whole = {
+    .chime_fd = -1,
+    .priority = BUS_PRIORITY_DEFAULT,
     .file_fd = -1,
 };
 static struct server_config config;
@@ -40,14 +41,17 @@ static sd_event *event;
 static struct server *server;
 static in_port_t ports[ZONES];
 /* What the observer has seen of each page, by its id. */
-static struct server_page_info seen[PAGES_MAX];
+static struct page_info seen[PAGES_MAX];
 static unsigned states_seen[PAGES_MAX]; /* a bit for each state */
 
-static void on_page(void *userdata, const struct server_page_info *info)
+static void on_page(void *userdata, const struct page_info *info)
 {
 	(void)userdata;
 	ck_assert_uint_lt(info->id, PAGES_MAX);
-	ck_assert_uint_ge(info->state, seen[info->id].state);
+	/* It only goes back to wait for a microphone that was busy. */
+	ck_assert(info->state >= seen[info->id].state ||
+		  (info->state == PAGE_QUEUED &&
+		   seen[info->id].state == PAGE_OPENING));
 	seen[info->id] = *info;
 	states_seen[info->id] |= 1u << info->state;
 }
@@ -78,13 +82,14 @@ static void setup(void)
 	signal(SIGPIPE, SIG_IGN);
 	card_setup(FRAMES);
 	config = (struct server_config){
-	    .microphone = {.device = "patient",
-			   .format = {WAV_PCM, 16, 2, RATE},
-			   .period_frames = CHUNK},
+	    .page = {.microphone = {.device = "patient",
+				    .format = {WAV_PCM, 16, 2, RATE},
+				    .period_frames = CHUNK},
+		     .max_lag_seconds = 2},
 	    .seconds = 5,
+	    .chime_fd = -1,
 	    .max_clients = 100,
 	    .max_per_address = 100,
-	    .max_lag_seconds = 2,
 	};
 	memset(seen, 0, sizeof(seen));
 	memset(states_seen, 0, sizeof(states_seen));
@@ -113,7 +118,7 @@ static void turn(uint64_t begin)
 	ck_assert_uint_lt(now_usec(), begin + PATIENCE_USEC);
 }
 
-static void run_until(uint32_t id, enum server_page_state state)
+static void run_until(uint32_t id, enum page_state state)
 {
 	uint64_t begin = now_usec();
 
@@ -151,7 +156,7 @@ static int come(unsigned zone)
 
 static uint32_t page(uint64_t zones, int priority, double seconds)
 {
-	struct server_request request = whole;
+	struct page_request request = whole;
 	uint32_t id = 0;
 
 	request.zones = zones;
@@ -184,7 +189,7 @@ static int make_file(uint32_t frames, uint8_t value)
 
 static uint32_t play(uint64_t zones, int priority, int fd)
 {
-	struct server_request request = whole;
+	struct page_request request = whole;
 	uint32_t id = 0;
 
 	request.zones = zones;
@@ -196,7 +201,7 @@ static uint32_t play(uint64_t zones, int priority, int fd)
 
 static int try_page(uint64_t zones, int priority)
 {
-	struct server_request request = whole;
+	struct page_request request = whole;
 	uint32_t id;
 
 	request.zones = zones;
@@ -217,13 +222,13 @@ static size_t hear_all(int fd, uint8_t *heard, size_t room)
 	return size;
 }
 
-static enum announcement_end end_of(uint32_t id)
+static enum page_end end_of(uint32_t id)
 {
-	ck_assert_int_eq(seen[id].state, SERVER_PAGE_DONE);
-	return seen[id].source.end;
+	ck_assert_int_eq(seen[id].state, PAGE_DONE);
+	return seen[id].end;
 }
 
-static bool was(uint32_t id, enum server_page_state state)
+static bool was(uint32_t id, enum page_state state)
 {
 	return states_seen[id] & 1u << state;
 }
@@ -238,7 +243,7 @@ TEST(a_page_reaches_its_zone_and_no_other)
 	size_t size;
 	uint32_t frame;
 
-	run_until(id, SERVER_PAGE_SENDING);
+	run_until(id, PAGE_SENDING);
 	size = hear_all(lobby, heard, sizeof(heard));
 	/* floor(48000 / 256 * 0.1) chunks */
 	ck_assert_uint_eq(size, HEADER_SIZE + 18 * CHUNK * 4);
@@ -248,7 +253,7 @@ TEST(a_page_reaches_its_zone_and_no_other)
 			ck_abort_msg("frame %u is %u", i, frame);
 	}
 	run_until_quiet();
-	ck_assert_int_eq(end_of(id), ANNOUNCEMENT_COMPLETE);
+	ck_assert_int_eq(end_of(id), PAGE_COMPLETE);
 	ck_assert_uint_eq(seen[id].reached, 1);
 	ck_assert_uint_eq(seen[id].lost, 0);
 	ck_assert_int_eq(recv(yard, heard, 1, MSG_DONTWAIT), -1);
@@ -263,64 +268,64 @@ TEST(two_zones_page_at_the_same_time)
 	uint32_t talk = page(LOBBY, 5, 0);
 	uint32_t bell = play(YARD, 5, make_file(4800, 7));
 
-	run_until(bell, SERVER_PAGE_DONE);
-	run_until(talk, SERVER_PAGE_SPEECH);
-	ck_assert_int_eq(end_of(bell), ANNOUNCEMENT_COMPLETE);
-	ck_assert_uint_eq(seen[bell].source.frames, 4800);
-	ck_assert_uint_lt(seen[talk].state, SERVER_PAGE_SENDING);
+	run_until(bell, PAGE_DONE);
+	run_until(talk, PAGE_SPEECH);
+	ck_assert_int_eq(end_of(bell), PAGE_COMPLETE);
+	ck_assert_uint_eq(seen[bell].frames, 4800);
+	ck_assert_uint_lt(seen[talk].state, PAGE_SENDING);
 	ck_assert_int_eq(server_stop(server, talk), 1);
 	run_until_quiet();
-	ck_assert_int_eq(end_of(talk), ANNOUNCEMENT_STOPPED);
+	ck_assert_int_eq(end_of(talk), PAGE_STOPPED);
 }
 
 TEST(an_equal_page_is_refused_and_a_higher_one_wins)
 {
 	uint32_t routine = page(LOBBY | YARD, 5, 0), alarm;
 
-	run_until(routine, SERVER_PAGE_SPEECH);
+	run_until(routine, PAGE_SPEECH);
 	ck_assert_int_eq(try_page(LOBBY, 5), -EBUSY);
 	ck_assert_int_eq(try_page(YARD | GYM, 0), -EBUSY);
 	ck_assert_int_eq(try_page(0, 5), -EBUSY);
 	alarm = play(YARD, 9, make_file(4800, 1));
-	run_until(alarm, SERVER_PAGE_DONE);
-	ck_assert_int_eq(end_of(alarm), ANNOUNCEMENT_COMPLETE);
+	run_until(alarm, PAGE_DONE);
+	ck_assert_int_eq(end_of(alarm), PAGE_COMPLETE);
 	/* The other zone goes on. */
-	ck_assert_uint_eq(seen[routine].state, SERVER_PAGE_SPEECH);
+	ck_assert_uint_eq(seen[routine].state, PAGE_SPEECH);
 	alarm = play(0, 6, make_file(4800, 1));
-	run_until(alarm, SERVER_PAGE_DONE);
+	run_until(alarm, PAGE_DONE);
 	run_until_quiet();
-	ck_assert_int_eq(end_of(routine), ANNOUNCEMENT_PREEMPTED);
-	ck_assert_int_eq(end_of(alarm), ANNOUNCEMENT_COMPLETE);
+	ck_assert_int_eq(end_of(routine), PAGE_PREEMPTED);
+	ck_assert_int_eq(end_of(alarm), PAGE_COMPLETE);
 }
 
 TEST(a_microphone_goes_to_the_higher_page_like_a_zone)
 {
 	uint32_t routine = page(LOBBY, 5, 0), equal, alarm;
 
-	run_until(routine, SERVER_PAGE_SPEECH);
+	run_until(routine, PAGE_SPEECH);
 	equal = page(YARD, 5, 0.1);
-	run_until(equal, SERVER_PAGE_DONE);
-	ck_assert_int_eq(end_of(equal), ANNOUNCEMENT_NO_DEVICE);
-	ck_assert_uint_eq(seen[routine].state, SERVER_PAGE_SPEECH);
+	run_until(equal, PAGE_DONE);
+	ck_assert_int_eq(end_of(equal), PAGE_NO_DEVICE);
+	ck_assert_uint_eq(seen[routine].state, PAGE_SPEECH);
 	alarm = page(GYM, 9, 0.1);
-	run_until(alarm, SERVER_PAGE_DONE);
+	run_until(alarm, PAGE_DONE);
 	run_until_quiet();
-	ck_assert_int_eq(end_of(alarm), ANNOUNCEMENT_COMPLETE);
-	ck_assert_int_eq(end_of(routine), ANNOUNCEMENT_PREEMPTED);
+	ck_assert_int_eq(end_of(alarm), PAGE_COMPLETE);
+	ck_assert_int_eq(end_of(routine), PAGE_PREEMPTED);
 }
 
 TEST(a_page_that_waits_for_the_microphone_can_be_stopped)
 {
 	uint32_t routine = page(LOBBY, 5, 0), alarm;
 
-	run_until(routine, SERVER_PAGE_SPEECH);
+	run_until(routine, PAGE_SPEECH);
 	alarm = page(GYM, 9, 0);
-	run_until(routine, SERVER_PAGE_SENDING);
+	run_until(routine, PAGE_SENDING);
 	ck_assert_int_eq(server_stop(server, alarm), 1);
 	run_until_quiet();
-	ck_assert_int_eq(end_of(alarm), ANNOUNCEMENT_STOPPED);
-	ck_assert(!was(alarm, SERVER_PAGE_SPEECH));
-	ck_assert_int_eq(end_of(routine), ANNOUNCEMENT_PREEMPTED);
+	ck_assert_int_eq(end_of(alarm), PAGE_STOPPED);
+	ck_assert(!was(alarm, PAGE_SPEECH));
+	ck_assert_int_eq(end_of(routine), PAGE_PREEMPTED);
 }
 
 /* Until the busy card has refused so many pages, and the server has heard of
@@ -338,11 +343,11 @@ static void run_until_refused(unsigned count)
 /* In zones of their own, with a microphone that only one page can have. */
 TEST(a_queue_waits_for_the_microphone_too)
 {
-	struct server_request request = whole;
+	struct page_request request = whole;
 	uint32_t first = page(LOBBY, 5, 0), low, high;
 
-	run_until(first, SERVER_PAGE_SPEECH);
-	request.when_busy = SERVER_QUEUE;
+	run_until(first, PAGE_SPEECH);
+	request.when_busy = PAGE_QUEUE;
 	request.seconds = 0.05;
 	request.zones = YARD;
 	request.priority = 2;
@@ -352,92 +357,93 @@ TEST(a_queue_waits_for_the_microphone_too)
 	ck_assert_int_eq(server_page(server, &request, &high), 0);
 	run_until_refused(2);
 	/* Files need no microphone. */
-	run_until(play(LOBBY, 6, make_file(100, 1)), SERVER_PAGE_DONE);
-	run_until(high, SERVER_PAGE_SPEECH);
-	ck_assert_uint_eq(seen[low].state, SERVER_PAGE_OPENING);
-	run_until(low, SERVER_PAGE_DONE);
+	run_until(play(LOBBY, 6, make_file(100, 1)), PAGE_DONE);
+	run_until(high, PAGE_SPEECH);
+	ck_assert_uint_eq(seen[low].state, PAGE_QUEUED);
+	run_until(low, PAGE_DONE);
 	run_until_quiet();
-	ck_assert_int_eq(end_of(first), ANNOUNCEMENT_PREEMPTED);
-	ck_assert_int_eq(end_of(high), ANNOUNCEMENT_COMPLETE);
-	ck_assert_int_eq(end_of(low), ANNOUNCEMENT_COMPLETE);
+	ck_assert_int_eq(end_of(first), PAGE_PREEMPTED);
+	ck_assert_int_eq(end_of(high), PAGE_COMPLETE);
+	ck_assert_int_eq(end_of(low), PAGE_COMPLETE);
 }
 
 TEST(closing_gives_up_what_waits_for_the_microphone)
 {
-	struct server_request request = whole;
+	struct page_request request = whole;
 	uint32_t first = page(LOBBY, 5, 0), waiting;
 
-	run_until(first, SERVER_PAGE_SPEECH);
-	request.when_busy = SERVER_QUEUE;
+	run_until(first, PAGE_SPEECH);
+	request.when_busy = PAGE_QUEUE;
 	request.zones = YARD;
 	ck_assert_int_eq(server_page(server, &request, &waiting), 0);
 	run_until_refused(1);
-	ck_assert_uint_eq(seen[waiting].state, SERVER_PAGE_OPENING);
+	ck_assert_uint_eq(seen[waiting].state, PAGE_QUEUED);
 	server_close(server);
 	ck_assert_int_eq(server_stop(server, first), 1);
 	run_until_quiet();
-	ck_assert_int_eq(end_of(waiting), ANNOUNCEMENT_STOPPED);
-	ck_assert_int_eq(end_of(first), ANNOUNCEMENT_STOPPED);
+	ck_assert_int_eq(end_of(waiting), PAGE_STOPPED);
+	ck_assert_int_eq(end_of(first), PAGE_STOPPED);
 }
 
 TEST(the_queue_goes_by_priority)
 {
-	struct server_request request = whole;
+	struct page_request request = whole;
 	uint32_t first = page(LOBBY, 5, 0), low, high;
 
-	run_until(first, SERVER_PAGE_SPEECH);
+	run_until(first, PAGE_SPEECH);
 	request.zones = LOBBY;
-	request.when_busy = SERVER_QUEUE;
+	request.when_busy = PAGE_QUEUE;
 	request.seconds = 0.05;
 	request.priority = 2;
 	ck_assert_int_eq(server_page(server, &request, &low), 0);
 	request.priority = 5;
 	ck_assert_int_eq(server_page(server, &request, &high), 0);
 	ck_assert_uint_eq(server_page_count(server), 3);
-	ck_assert(was(low, SERVER_PAGE_QUEUED));
+	run_until(low, PAGE_QUEUED);
+	run_until(high, PAGE_QUEUED);
 	ck_assert_int_eq(server_stop(server, first), 1);
-	run_until(high, SERVER_PAGE_OPENING);
-	ck_assert_uint_eq(seen[low].state, SERVER_PAGE_QUEUED);
-	run_until(low, SERVER_PAGE_DONE);
-	ck_assert_int_eq(end_of(high), ANNOUNCEMENT_COMPLETE);
-	ck_assert_int_eq(end_of(low), ANNOUNCEMENT_COMPLETE);
+	run_until(high, PAGE_OPENING);
+	ck_assert_uint_eq(seen[low].state, PAGE_QUEUED);
+	run_until(low, PAGE_DONE);
+	ck_assert_int_eq(end_of(high), PAGE_COMPLETE);
+	ck_assert_int_eq(end_of(low), PAGE_COMPLETE);
 }
 
 TEST(what_waits_can_be_stopped_too)
 {
-	struct server_request request = whole;
+	struct page_request request = whole;
 	uint32_t first = page(0, 5, 0), waiting;
 
-	request.when_busy = SERVER_QUEUE;
+	request.when_busy = PAGE_QUEUE;
 	ck_assert_int_eq(server_page(server, &request, &waiting), 0);
 	ck_assert_int_eq(server_stop(server, waiting), 1);
 	ck_assert_int_eq(server_stop(server, waiting), -ENOENT);
 	ck_assert_int_eq(server_stop(server, 12345), -ENOENT);
-	run_until(waiting, SERVER_PAGE_DONE);
-	ck_assert(!was(waiting, SERVER_PAGE_OPENING));
-	run_until(first, SERVER_PAGE_SPEECH);
+	run_until(waiting, PAGE_DONE);
+	ck_assert(!was(waiting, PAGE_OPENING));
+	run_until(first, PAGE_SPEECH);
 	ck_assert_int_eq(server_stop(server, 0), 1);
 	run_until_quiet();
-	ck_assert_int_eq(end_of(waiting), ANNOUNCEMENT_STOPPED);
+	ck_assert_int_eq(end_of(waiting), PAGE_STOPPED);
 }
 
 TEST(after_closing_no_page_begins)
 {
-	struct server_request request = whole;
+	struct page_request request = whole;
 	uint32_t first = page(0, 5, 0), waiting;
 
-	request.when_busy = SERVER_QUEUE;
+	request.when_busy = PAGE_QUEUE;
 	ck_assert_int_eq(server_page(server, &request, &waiting), 0);
 	server_close(server);
 	ck_assert_int_eq(try_page(LOBBY, 9), -ESHUTDOWN);
-	run_until(waiting, SERVER_PAGE_DONE);
+	run_until(waiting, PAGE_DONE);
 	ck_assert_int_eq(server_stop(server, first), 1);
 	run_until_quiet();
 }
 
 TEST(a_zone_has_to_exist)
 {
-	struct server_request request = whole;
+	struct page_request request = whole;
 	uint32_t id;
 
 	ck_assert_int_eq(server_find_zone(server, "yard"), 1);
@@ -460,9 +466,9 @@ TEST(a_file_that_is_no_audio_reaches_nobody)
 			 34);
 	ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
 	id = play(0, 5, fd);
-	run_until(id, SERVER_PAGE_DONE);
-	ck_assert_int_eq(end_of(id), ANNOUNCEMENT_NOT_AUDIO);
-	ck_assert(!was(id, SERVER_PAGE_SPEECH));
+	run_until(id, PAGE_DONE);
+	ck_assert_int_eq(end_of(id), PAGE_NOT_AUDIO);
+	ck_assert(!was(id, PAGE_SPEECH));
 	/* It still waits for the next page. */
 	ck_assert_int_eq(recv(lobby, &byte, 1, MSG_DONTWAIT), -1);
 	ck_assert_uint_eq(server_zone_clients(server, 0), 1);
@@ -477,29 +483,71 @@ TEST(without_a_card_clients_wait_for_the_next_attempt)
 
 	card_command("unplugged");
 	id = page(0, 5, 0.1);
-	run_until(id, SERVER_PAGE_DONE);
-	ck_assert_int_eq(end_of(id), ANNOUNCEMENT_NO_DEVICE);
+	run_until(id, PAGE_DONE);
+	ck_assert_int_eq(end_of(id), PAGE_NO_DEVICE);
 	ck_assert_uint_eq(server_zone_clients(server, 0), 1);
 	card_revoke("unplugged");
 	run_until_quiet();
 	id = page(0, 5, 0.1);
-	run_until(id, SERVER_PAGE_SENDING);
+	run_until(id, PAGE_SENDING);
 	ck_assert_uint_eq(hear_all(lobby, heard, sizeof(heard)),
 			  HEADER_SIZE + 18 * CHUNK * 4);
 }
 
 TEST(there_are_only_so_many_pages)
 {
-	struct server_request request = whole;
+	struct page_request request = whole;
 	uint32_t id;
 
 	page(0, 5, 0);
-	request.when_busy = SERVER_QUEUE;
-	for (int i = 1; i < SERVER_PAGES_MAX; i++)
+	request.when_busy = PAGE_QUEUE;
+	for (int i = 1; i < BUS_PAGES_MAX; i++)
 		ck_assert_int_eq(server_page(server, &request, &id), 0);
 	ck_assert_int_eq(server_page(server, &request, &id), -E2BIG);
-	ck_assert_uint_eq(server_page_count(server), SERVER_PAGES_MAX);
-	ck_assert_int_eq(server_stop(server, 0), SERVER_PAGES_MAX);
+	ck_assert_uint_eq(server_page_count(server), BUS_PAGES_MAX);
+	ck_assert_int_eq(server_stop(server, 0), BUS_PAGES_MAX);
 	run_until_quiet();
-	ck_assert_int_eq(end_of(id), ANNOUNCEMENT_STOPPED);
+	ck_assert_int_eq(end_of(id), PAGE_STOPPED);
+}
+
+/* Whatever its priority: nothing is known of it before its header is there. */
+TEST(a_page_that_is_not_prepared_ends_no_other)
+{
+	uint32_t routine = page(LOBBY, 0, 0), silent;
+	int fds[2], none = memfd_create("file", MFD_CLOEXEC);
+
+	run_until(routine, PAGE_SPEECH);
+	run_until(play(LOBBY, 9, none), PAGE_DONE);
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+	silent = play(LOBBY, 9, fds[0]);
+	for (int i = 0; i < 20; i++)
+		turn(now_usec());
+	ck_assert_uint_eq(seen[silent].state, PAGE_PREPARING);
+	ck_assert_uint_eq(seen[routine].state, PAGE_SPEECH);
+	close(fds[1]);
+	run_until(silent, PAGE_DONE);
+	ck_assert_int_eq(end_of(silent), PAGE_NOT_AUDIO);
+	ck_assert_uint_eq(seen[routine].state, PAGE_SPEECH);
+}
+
+TEST(a_page_is_refused_when_it_is_prepared_too_late)
+{
+	const struct wav_format format = {WAV_PCM, 16, 2, RATE};
+	uint8_t header[WAV_HEADER_SIZE_MAX];
+	size_t size = wav_encode(header, &format, 4);
+	uint32_t slow, quick;
+	int fds[2];
+
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+	slow = play(LOBBY, 5, fds[0]);
+	quick = page(LOBBY, 5, 0);
+	/* Now it is known that this one would be too late, too. */
+	ck_assert_int_eq(try_page(LOBBY, 5), -EBUSY);
+	run_until(quick, PAGE_SPEECH);
+	ck_assert_int_eq(write(fds[1], header, size), (ssize_t)size);
+	run_until(slow, PAGE_DONE);
+	ck_assert_int_eq(end_of(slow), PAGE_BUSY);
+	ck_assert(!was(slow, PAGE_OPENING));
+	ck_assert_uint_eq(seen[quick].state, PAGE_SPEECH);
+	close(fds[1]);
 }

@@ -99,7 +99,8 @@ static void send_all_kinds(void *userdata, int fd)
 	if (source_send(fd, &opened) == 0 &&
 	    source_send_samples(fd, userdata, SAMPLES_SIZE) == 0 &&
 	    source_send(fd, &gap) == 0)
-		(void)source_send_ended(fd, -ENODEV, "Card %d is gone", 3);
+		(void)source_send_reason(fd, SOURCE_ENDED, -ENODEV,
+					 "Card %d is gone", 3);
 }
 
 static void send_for_ever(void *userdata, int fd)
@@ -129,8 +130,18 @@ static void tell_blocked_signals(void *userdata, int fd)
 
 	(void)userdata;
 	pthread_sigmask(SIG_SETMASK, NULL, &blocked);
-	(void)source_send_ended(fd, sigismember(&blocked, SIGTERM) ? -EINTR : 0,
-				"%s", "");
+	(void)source_send_reason(fd, SOURCE_ENDED,
+				 sigismember(&blocked, SIGTERM) ? -EINTR : 0,
+				 "%s", "");
+}
+
+static void wait_twice(void *userdata, int fd)
+{
+	(void)userdata;
+	if (source_prepared(fd, 441) == 0 &&
+	    source_send_reason(fd, SOURCE_BUSY, -EBUSY, "%s", "later") == 0 &&
+	    source_wait(fd) == 0)
+		(void)source_send_reason(fd, SOURCE_ENDED, 0, "%s", "");
 }
 
 /* --- tests --- */
@@ -217,13 +228,15 @@ TEST(a_long_reason_is_cut)
 	memset(text, 'x', sizeof(text) - 1);
 	text[sizeof(text) - 1] = '\0';
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-	ck_assert_int_eq(source_send_ended(fds[0], -EIO, "%s", text), 0);
+	ck_assert_int_eq(
+	    source_send_reason(fds[0], SOURCE_ENDED, -EIO, "%s", text), 0);
 	ck_assert_int_eq(read(fds[1], &message, sizeof(message)),
 			 (ssize_t)sizeof(message));
 	ck_assert_uint_eq(strlen(message.u.ended.reason),
 			  sizeof(message.u.ended.reason) - 1);
 	close(fds[1]);
-	ck_assert_int_eq(source_send_ended(fds[0], -EIO, "%s", text), -EPIPE);
+	ck_assert_int_eq(
+	    source_send_reason(fds[0], SOURCE_ENDED, -EIO, "%s", text), -EPIPE);
 	close(fds[0]);
 }
 
@@ -234,4 +247,33 @@ TEST(signals_are_for_the_loop)
 	start(tell_blocked_signals);
 	ck_assert_int_eq(next_message(&message), 1);
 	ck_assert_int_eq(message.u.ended.error, -EINTR);
+}
+
+TEST(a_thread_waits_until_it_may_go_on)
+{
+	struct source_message message;
+
+	start(wait_twice);
+	ck_assert_int_eq(next_message(&message), 1);
+	ck_assert_int_eq(message.type, SOURCE_PREPARED);
+	ck_assert_uint_eq(message.u.prepared.chime_frames, 441);
+	ck_assert_int_eq(source_next(source, &message), -EAGAIN);
+	source_go(source);
+	ck_assert_int_eq(next_message(&message), 1);
+	ck_assert_int_eq(message.type, SOURCE_BUSY);
+	ck_assert_str_eq(message.u.ended.reason, "later");
+	source_go(source);
+	ck_assert_int_eq(next_message(&message), 1);
+	ck_assert_int_eq(message.type, SOURCE_ENDED);
+}
+
+TEST(a_thread_that_waits_is_stopped)
+{
+	struct source_message message;
+
+	start(wait_twice);
+	ck_assert_int_eq(next_message(&message), 1);
+	source_stop(source);
+	wait_for(0);
+	ck_assert_int_eq(atomic_load(&freed), 1);
 }

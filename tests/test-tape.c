@@ -60,7 +60,7 @@ static uint64_t memory(void)
 TEST(a_new_page_is_empty)
 {
 	ck_assert_uint_eq(tape_size(page), 0);
-	ck_assert_uint_eq(tape_first(page), 0);
+	ck_assert_uint_eq(page->first, 0);
 	ck_assert_uint_eq(tape_planned_size(page), WAV_ENDLESS);
 	ck_assert(wav_format_equal(tape_format(page), &cd));
 	ck_assert(!tape_ended(page));
@@ -207,7 +207,7 @@ TEST(a_short_page_forgets_nothing)
 {
 	ck_assert_int_eq(tape_append(page, piece, PIECE), 0);
 	tape_forget(page, PIECE);
-	ck_assert_uint_eq(tape_first(page), 0);
+	ck_assert_uint_eq(page->first, 0);
 	ck_assert_int_eq(read_tape(page, 0, heard, PIECE), PIECE);
 	ck_assert_mem_eq(heard, piece, PIECE);
 }
@@ -227,12 +227,12 @@ TEST(hours_take_constant_memory_beyond_4_gb)
 	}
 	ck_assert_uint_eq(tape_size(page), end);
 	ck_assert_uint_le(most, 2 * TAPE_KEEP_SIZE + 4 * PIECE);
-	ck_assert_uint_gt(tape_first(page), UINT32_MAX);
+	ck_assert_uint_gt(page->first, UINT32_MAX);
 	for (uint64_t offset = end - TAPE_KEEP_SIZE; offset < end;
 	     offset += PIECE) {
 		uint64_t number;
 
-		ck_assert_uint_ge(offset, tape_first(page));
+		ck_assert_uint_ge(offset, page->first);
 		ck_assert_int_eq(
 		    read_tape(page, offset, &number, sizeof(number)),
 		    sizeof(number));
@@ -247,11 +247,11 @@ TEST(forgetting_never_goes_back_nor_beyond_the_end)
 	for (int i = 0; i < 20; i++)
 		ck_assert_int_eq(tape_append(page, piece, PIECE), 0);
 	tape_forget(page, 15 * PIECE);
-	first = tape_first(page);
+	first = page->first;
 	ck_assert_uint_le(first, 15 * PIECE);
 	ck_assert_uint_gt(first, 0);
 	tape_forget(page, PIECE);
-	ck_assert_uint_eq(tape_first(page), first);
+	ck_assert_uint_eq(page->first, first);
 	ck_assert_int_eq(read_tape(page, 15 * PIECE, heard, PIECE), PIECE);
 	ck_assert_mem_eq(heard, piece, PIECE);
 }

@@ -63,7 +63,6 @@ TEST(file_is_complete_when_it_appears)
 	create("page.wav", &cd);
 	append("abcd", 4);
 	append("efghijkl", 8);
-	ck_assert_uint_eq(wavfile_size(file), 12);
 	ck_assert_int_eq(count_files(part), 1);
 	ck_assert(strncmp(part, ".page.wav.", 10) == 0);
 	ck_assert_uint_eq(strlen(part), strlen(".page.wav.XXXXXX.part"));

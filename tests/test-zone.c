@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "server/page.h"
 #include "test.h"
 #include "wire/net.h"
 
@@ -22,65 +23,38 @@ enum {
 
 static const struct wav_format cd = {WAV_PCM, 16, 2, 44100};
 static sd_event *event;
-static struct peers *peers;
+static struct gate *gate;
+static struct gate_stats stats;
 static struct zone *zone;
-static struct tape *page;
+static struct tape *tape;
 static struct sockaddr_storage address;
 static int clients[CLIENTS];
-static unsigned accepted, ended, exhausted;
-static void *last_owner;
+static unsigned accepted, ended;
+static const struct page *last_page;
 static enum connection_end last_end;
-static int enter_error;
 static uint8_t piece[PIECE];
-static int alice, bob; /* owners: their addresses only */
+static struct page alice, bob; /* their addresses only */
 
-static int on_enter(void *userdata, int fd, const struct sockaddr_storage *from,
-		    struct peer **ret)
+static void on_accepted(void *userdata, const struct zone *z)
 {
 	(void)userdata;
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(from->ss_family, AF_INET);
-	return enter_error ? enter_error : peers_enter(peers, from, ret);
-}
-
-static bool has_room(void *userdata)
-{
-	(void)userdata;
-	return true;
-}
-
-static void on_accepted(void *userdata, struct zone *z)
-{
-	(void)userdata;
-	ck_assert_str_eq(zone_name(z), "lobby");
+	ck_assert_ptr_eq(z, zone);
 	accepted++;
 }
 
-static void on_end(void *userdata, struct zone *z, void *owner,
-		   enum connection_end end, const struct connection *connection)
+static void on_end(void *userdata, struct page *owner, enum connection_end end,
+		   const struct connection *connection)
 {
 	(void)userdata;
-	ck_assert_str_eq(zone_name(z), "lobby");
 	ck_assert_ptr_nonnull(connection);
-	last_owner = owner;
+	last_page = owner;
 	last_end = end;
 	ended++;
 }
 
-static void on_exhausted(void *userdata, int error)
-{
-	(void)userdata;
-	ck_assert_int_eq(error, -EMFILE);
-	exhausted++;
-	zone_pause(zone);
-}
-
 static const struct zone_callbacks callbacks = {
-    .enter = on_enter,
-    .has_room = has_room,
     .on_accepted = on_accepted,
     .on_end = on_end,
-    .on_exhausted = on_exhausted,
 };
 
 static void listen_on_loopback(void)
@@ -101,18 +75,18 @@ static void setup(void)
 	for (size_t i = 0; i < sizeof(piece); i++)
 		piece[i] = (uint8_t)(i * 7);
 	ck_assert_int_ge(sd_event_new(&event), 0);
-	ck_assert_int_eq(peers_new(&peers, 100), 0);
+	ck_assert_int_eq(gate_new(&gate, event, CLIENTS, CLIENTS, &stats), 0);
 	ck_assert_int_eq(
-	    zone_new(&zone, event, "lobby", NULL, &callbacks, NULL), 0);
-	ck_assert_int_eq(tape_new(&page, &cd, WAV_ENDLESS), 0);
+	    zone_new(&zone, event, "lobby", gate, NULL, &callbacks, NULL), 0);
+	ck_assert_int_eq(tape_new(&tape, &cd, WAV_ENDLESS), 0);
 	listen_on_loopback();
 }
 
 static void teardown(void)
 {
 	zone_free(zone);
-	peers_free(peers);
-	tape_unref(page);
+	gate_free(gate);
+	tape_unref(tape);
 	sd_event_unref(event);
 	for (int i = 0; i < CLIENTS; i++)
 		fd_close(clients[i]);
@@ -146,7 +120,7 @@ static void come(int first, int count)
 
 static void append_piece(void)
 {
-	ck_assert_int_eq(tape_append(page, piece, sizeof(piece)), 0);
+	ck_assert_int_eq(tape_append(tape, piece, sizeof(piece)), 0);
 }
 
 /* Reads until the end; the size, and that the samples are PIECEs. */
@@ -168,8 +142,8 @@ static size_t hear_all(int fd)
 TEST(those_that_came_wait_at_no_cost)
 {
 	come(0, CLIENTS);
-	ck_assert_uint_eq(zone_client_count(zone), CLIENTS);
-	ck_assert_uint_eq(zone_active_count(zone), 0);
+	ck_assert_uint_eq(zone->waiting.count + zone->active.count, CLIENTS);
+	ck_assert_uint_eq(zone->active.count, 0);
 	ck_assert_int_eq(sd_event_run(event, 0), 0);
 }
 
@@ -177,12 +151,12 @@ TEST(a_page_goes_to_all_that_wait)
 {
 	come(0, 3);
 	append_piece();
-	ck_assert_uint_eq(zone_attach(zone, &alice, page, 0, 0), 3);
-	ck_assert_uint_eq(zone_active_count(zone), 3);
+	zone_attach(zone, &alice, tape, 0, 0);
+	ck_assert_uint_eq(zone->active.count, 3);
 	append_piece();
 	zone_push(zone, &alice);
 	ck_assert_uint_eq(zone_slowest(zone, &alice), 2 * PIECE);
-	tape_end(page);
+	tape_end(tape);
 	zone_push(zone, &alice);
 	for (int i = 0; i < 3; i++) {
 		ck_assert_uint_eq(hear_all(clients[i]),
@@ -190,23 +164,22 @@ TEST(a_page_goes_to_all_that_wait)
 		clients[i] = fd_close(clients[i]);
 	}
 	wait_for(&ended, 3);
-	ck_assert_ptr_eq(last_owner, &alice);
+	ck_assert_ptr_eq(last_page, &alice);
 	ck_assert_int_eq(last_end, CONNECTION_DONE);
-	ck_assert_uint_eq(zone_client_count(zone), 0);
+	ck_assert_uint_eq(zone->waiting.count + zone->active.count, 0);
 	zone_reap(zone);
 }
 
 TEST(who_comes_later_hears_the_rest)
 {
 	come(0, 1);
-	zone_attach(zone, &alice, page, 0, 0);
+	zone_attach(zone, &alice, tape, 0, 0);
 	append_piece();
 	zone_push(zone, &alice);
 	come(1, 1);
-	ck_assert_uint_eq(zone_attach(zone, &alice, page, tape_size(page), 0),
-			  1);
+	zone_attach(zone, &alice, tape, tape_size(tape), 0);
 	append_piece();
-	tape_end(page);
+	tape_end(tape);
 	zone_push(zone, &alice);
 	ck_assert_uint_eq(hear_all(clients[0]), HEADER_SIZE + 2 * PIECE);
 	ck_assert_uint_eq(hear_all(clients[1]), HEADER_SIZE + PIECE);
@@ -218,7 +191,7 @@ TEST(owners_do_not_disturb_each_other)
 
 	ck_assert_int_eq(tape_new(&other, &cd, WAV_ENDLESS), 0);
 	come(0, 1);
-	zone_attach(zone, &alice, page, 0, 0);
+	zone_attach(zone, &alice, tape, 0, 0);
 	come(1, 1);
 	zone_attach(zone, &bob, other, 0, 0);
 	append_piece();
@@ -229,12 +202,12 @@ TEST(owners_do_not_disturb_each_other)
 	zone_push(zone, &alice);
 	zone_drop(zone, &bob, CONNECTION_CRAWLED);
 	ck_assert_uint_eq(ended, 1);
-	ck_assert_ptr_eq(last_owner, &bob);
+	ck_assert_ptr_eq(last_page, &bob);
 	ck_assert_int_eq(last_end, CONNECTION_CRAWLED);
-	ck_assert_uint_eq(zone_active_count(zone), 1);
+	ck_assert_uint_eq(zone->active.count, 1);
 	ck_assert_uint_eq(zone_slowest(zone, &bob), UINT64_MAX);
 	ck_assert_uint_eq(zone_skips(zone, &alice), 0);
-	tape_end(page);
+	tape_end(tape);
 	zone_push(zone, &alice);
 	ck_assert_uint_eq(hear_all(clients[0]), HEADER_SIZE + PIECE);
 	tape_unref(other);
@@ -245,50 +218,52 @@ TEST(who_leaves_while_waiting_has_no_owner)
 	come(0, 2);
 	clients[0] = fd_close(clients[0]);
 	wait_for(&ended, 1);
-	ck_assert_ptr_null(last_owner);
+	ck_assert_ptr_null(last_page);
 	ck_assert_int_eq(last_end, CONNECTION_LEFT);
-	ck_assert_uint_eq(zone_client_count(zone), 1);
+	ck_assert_uint_eq(zone->waiting.count + zone->active.count, 1);
 	zone_reap(zone);
-	ck_assert_uint_eq(zone_attach(zone, &alice, page, 0, 0), 1);
+	zone_attach(zone, &alice, tape, 0, 0);
 }
 
 TEST(who_may_not_enter_is_closed)
 {
 	char byte;
 
-	enter_error = -EUSERS;
+	gate->max_clients = 0;
 	clients[0] = connect_client();
 	while (recv(clients[0], &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN)
 		ck_assert_int_ge(sd_event_run(event, 1000), 0);
 	ck_assert_uint_eq(accepted, 0);
-	ck_assert_uint_eq(zone_client_count(zone), 0);
-	enter_error = 0;
+	ck_assert_uint_eq(zone->waiting.count, 0);
+	gate->max_clients = CLIENTS;
 	come(1, 1);
-	ck_assert_uint_eq(zone_client_count(zone), 1);
+	ck_assert_uint_eq(zone->waiting.count, 1);
+	ck_assert_uint_eq(gate->clients, 1);
 }
 
 TEST(without_descriptors_accepting_pauses_and_resumes)
 {
-	enter_error = -EMFILE;
+	const int fd_end = gate->fd_end;
+
+	gate->fd_end = 0;
 	clients[0] = connect_client();
-	wait_for(&exhausted, 1);
+	while (gate->limits[GATE_PAUSED].told == 0)
+		ck_assert_int_ge(sd_event_run(event, UINT64_MAX), 0);
 	clients[1] = connect_client();
 	/* It neither spins nor accepts. */
 	ck_assert_int_eq(sd_event_run(event, 100000), 0);
-	ck_assert_uint_eq(exhausted, 1);
-	enter_error = 0;
-	zone_resume(zone);
+	gate->fd_end = fd_end;
 	wait_for(&accepted, 1);
-	ck_assert_uint_eq(zone_client_count(zone), 1);
+	ck_assert_uint_eq(zone->waiting.count, 1);
 }
 
 TEST(the_stuck_are_ended_and_the_others_are_not)
 {
 	come(0, 2);
-	zone_attach(zone, &alice, page, 0, 0);
+	zone_attach(zone, &alice, tape, 0, 0);
 	/* More than a socket and its peer hold. */
 	for (int i = 0;
-	     i < 16384 && zone_slowest(zone, &alice) == tape_size(page); i++) {
+	     i < 16384 && zone_slowest(zone, &alice) == tape_size(tape); i++) {
 		uint8_t drain[65536];
 
 		append_piece();
@@ -296,11 +271,11 @@ TEST(the_stuck_are_ended_and_the_others_are_not)
 		while (recv(clients[0], drain, sizeof(drain), MSG_DONTWAIT) > 0)
 			continue;
 	}
-	ck_assert_uint_lt(zone_slowest(zone, &alice), tape_size(page));
+	ck_assert_uint_lt(zone_slowest(zone, &alice), tape_size(tape));
 	zone_check_progress(zone, UINT64_MAX);
 	ck_assert_uint_eq(ended, 1);
 	ck_assert_int_eq(last_end, CONNECTION_STUCK);
-	ck_assert_uint_eq(zone_active_count(zone), 1);
+	ck_assert_uint_eq(zone->active.count, 1);
 }
 
 TEST(freeing_closes_all)
@@ -308,9 +283,10 @@ TEST(freeing_closes_all)
 	char byte;
 
 	come(0, 2);
-	zone_attach(zone, &alice, page, 0, 0);
+	zone_attach(zone, &alice, tape, 0, 0);
 	come(2, 1);
 	zone = zone_free(zone);
+	ck_assert_uint_eq(gate->clients, 0);
 	ck_assert_int_eq(recv(clients[2], &byte, 1, 0), 0);
 	clients[3] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	ck_assert_int_eq(connect(clients[3], (struct sockaddr *)&address,

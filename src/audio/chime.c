@@ -8,7 +8,9 @@
 #include <samplerate.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 #include "audio/samples.h"
 #include "base/util.h"
@@ -16,12 +18,6 @@
 #define MIB (UINT64_C(1) << 20)
 
 enum { SIZE_MAX_MIB = 64 };
-
-struct chime {
-	unsigned refs;
-	uint8_t *data;
-	size_t size;
-};
 
 /* A chime on its way: interleaved floats. */
 struct sound {
@@ -35,11 +31,10 @@ static ssize_t pread_all(int fd, void *buffer, size_t size, off_t offset)
 	size_t have = 0;
 
 	while (have < size) {
-		ssize_t n = pread(fd, (char *)buffer + have, size - have,
-				  offset + (off_t)have);
+		ssize_t n = TEMP_FAILURE_RETRY(pread(fd, (char *)buffer + have,
+						     size - have,
+						     offset + (off_t)have));
 
-		if (n < 0 && errno == EINTR)
-			continue;
 		if (n < 0)
 			return -errno;
 		if (n == 0)
@@ -224,13 +219,13 @@ static int read_samples(int fd, const struct wav_parser *parser, off_t offset,
 		snprintf(problem, CHIME_PROBLEM_SIZE,
 			 "it is longer than %d s; play it as a page instead",
 			 CHIME_SECONDS_MAX);
-		return -EFBIG;
+		return -EBADMSG;
 	}
 	if (size > SIZE_MAX_MIB * MIB) {
 		snprintf(problem, CHIME_PROBLEM_SIZE,
 			 "it is larger than %d MiB; play it as a page instead",
 			 SIZE_MAX_MIB);
-		return -EFBIG;
+		return -EBADMSG;
 	}
 	data = malloc((size_t)size + 1);
 	if (!data)
@@ -262,72 +257,71 @@ static int load(struct chime *chime, int fd, uint64_t file_size,
 	return r;
 }
 
-int chime_load(struct chime **ret, int fd, const struct wav_format *format,
+int chime_load(struct chime *ret, int fd, const struct wav_format *format,
 	       char problem[CHIME_PROBLEM_SIZE])
 {
-	struct chime *chime;
+	struct chime chime = {0};
 	struct stat st;
 	int r;
 
 	*problem = '\0';
-	/* Reading anything else could block the loop. */
+	/* A pipe may never end, and its samples are gone once they are read. */
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
 		snprintf(problem, CHIME_PROBLEM_SIZE, "it is no regular file");
-		return -EINVAL;
+		return -EBADMSG;
 	}
-	chime = calloc(1, sizeof(*chime));
-	if (!chime)
-		return -ENOMEM;
-	chime->refs = 1;
-	r = load(chime, fd, (uint64_t)st.st_size, format, problem);
+	r = load(&chime, fd, (uint64_t)st.st_size, format, problem);
 	if (r < 0) {
 		if (!*problem)
 			snprintf(problem, CHIME_PROBLEM_SIZE, "%s",
 				 strerror(-r));
-		chime_unref(chime);
+		chime_clear(&chime);
 		return r;
 	}
 	*ret = chime;
 	return 0;
 }
 
-int chime_load_path(struct chime **ret, const char *path,
-		    const struct wav_format *format,
-		    char problem[CHIME_PROBLEM_SIZE])
+static int write_file(const struct chime *chime,
+		      const struct wav_format *format)
+{
+	_cleanup_close_ int fd = memfd_create("chime", MFD_CLOEXEC);
+	uint8_t header[WAV_HEADER_SIZE_MAX];
+	const struct iovec parts[] = {
+	    {header, wav_encode(header, format, chime->size)},
+	    {chime->data, chime->size},
+	};
+	ssize_t n = fd < 0 ? -1 : writev(fd, parts, 2);
+
+	if (n < 0)
+		return -errno;
+	return (size_t)n == parts[0].iov_len + chime->size ? TAKE_FD(fd) : -EIO;
+}
+
+int chime_open(const char *path, const struct wav_format *format,
+	       char problem[CHIME_PROBLEM_SIZE])
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct chime chime;
+	int r;
 
 	if (fd < 0) {
-		int error = errno;
-
-		snprintf(problem, CHIME_PROBLEM_SIZE, "%s", strerror(error));
-		return -error;
+		r = -errno;
+		snprintf(problem, CHIME_PROBLEM_SIZE, "%s", strerror(-r));
+		return r;
 	}
-	return chime_load(ret, fd, format, problem);
+	r = chime_load(&chime, fd, format, problem);
+	if (r < 0)
+		return r;
+	r = write_file(&chime, format);
+	if (r < 0)
+		snprintf(problem, CHIME_PROBLEM_SIZE, "%s", strerror(-r));
+	chime_clear(&chime);
+	return r;
 }
 
-struct chime *chime_ref(struct chime *chime)
+void chime_clear(struct chime *chime)
 {
-	if (chime)
-		chime->refs++;
-	return chime;
-}
-
-struct chime *chime_unref(struct chime *chime)
-{
-	if (!chime || --chime->refs > 0)
-		return NULL;
 	free(chime->data);
-	free(chime);
-	return NULL;
-}
-
-const uint8_t *chime_data(const struct chime *chime)
-{
-	return chime->data;
-}
-
-size_t chime_size(const struct chime *chime)
-{
-	return chime->size;
+	*chime = (struct chime){0};
 }

@@ -211,22 +211,25 @@ static void body(void *userdata, int fd)
 
 	r = read_header(filesource, fd);
 	if (r == -EBADMSG) {
-		source_send_ended(fd, r, "This is no WAV file to play: %s",
-				  filesource->parser.error);
+		source_send_reason(fd, SOURCE_ENDED, r,
+				   "This is no WAV file to play: %s",
+				   filesource->parser.error);
 		return;
 	}
 	if (r == 0) {
 		bound_size(filesource);
 		chunk_frames = chunk_frames_of(&filesource->parser.format);
-		r = send_opened(filesource, chunk_frames, fd);
+		r = source_prepared(fd, 0);
+		if (r == 0)
+			r = send_opened(filesource, chunk_frames, fd);
 		if (r == 0)
 			r = send_samples(filesource, chunk_frames, fd);
 	}
 	if (r == 0)
-		source_send_ended(fd, 0, "end of file");
+		source_send_reason(fd, SOURCE_ENDED, 0, "end of file");
 	else if (r != -EPIPE)
-		source_send_ended(fd, r, "Cannot read the file: %s",
-				  strerror(-r));
+		source_send_reason(fd, SOURCE_ENDED, r,
+				   "Cannot read the file: %s", strerror(-r));
 }
 
 int filesource_start(struct source **ret, int fd, enum filesource_pace pace)

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "audio/chime.h"
 #include "audio/pcm.h"
 #include "base/util.h"
 
@@ -18,12 +19,20 @@ enum {
 struct microphone {
 	char *device;
 	struct microphone_config config;
+	size_t frame_size;
+	int chime_fd;
+	struct chime chime;
+	size_t chime_sent; /* bytes of it */
+	uint8_t *chunk;
 };
 
 static void microphone_free(void *userdata)
 {
 	struct microphone *microphone = userdata;
 
+	fd_close(microphone->chime_fd);
+	chime_clear(&microphone->chime);
+	free(microphone->chunk);
 	free(microphone->device);
 	free(microphone);
 }
@@ -52,36 +61,60 @@ static int send_opened(const struct microphone *microphone,
 	return source_send(fd, &message);
 }
 
-static int send_gap(int fd, uint64_t frames)
+/* The chime first: its next bytes take the place of SIZE captured ones. */
+static int send_chunk(struct microphone *m, int fd, size_t size)
+{
+	size_t left = m->chime.size - m->chime_sent;
+	size_t n = size < left ? size : left;
+
+	if (size == 0)
+		return 0;
+	if (n > 0)
+		memcpy(m->chunk, m->chime.data + m->chime_sent, n);
+	m->chime_sent += n;
+	return source_send_samples(fd, m->chunk, size);
+}
+
+/* The chime goes on in a gap; what is longer than that is lost. */
+static int send_gap(struct microphone *m, int fd, uint64_t frames,
+		    size_t chunk_frames)
 {
 	struct source_message message = {.type = SOURCE_GAP};
+	int r = 0;
 
+	while (r == 0 && frames > 0 && m->chime_sent < m->chime.size) {
+		size_t left = (m->chime.size - m->chime_sent) / m->frame_size;
+		size_t n = chunk_frames < left ? chunk_frames : left;
+
+		if (n > frames)
+			n = (size_t)frames;
+		r = send_chunk(m, fd, n * m->frame_size);
+		frames -= n;
+	}
 	message.u.gap.frames = frames;
-	return source_send(fd, &message);
+	return r < 0 ? r : source_send(fd, &message);
 }
 
 /* Fills one chunk. Returns 0 when it is full, or negative errno; an overrun
  * cuts the chunk: what was read is sent, then the gap. */
-static int capture_chunk(struct pcm *pcm, int fd, uint8_t *chunk, size_t count,
-			 size_t frame_size)
+static int capture_chunk(struct microphone *m, struct pcm *pcm, int fd,
+			 size_t count)
 {
 	size_t have = 0;
 	int waited_ms = 0;
 
 	while (have < count) {
 		uint64_t gap;
-		ssize_t n = pcm_read(pcm, chunk + have * frame_size,
+		ssize_t n = pcm_read(pcm, m->chunk + have * m->frame_size,
 				     count - have, WAIT_MS, &gap);
 
 		if (n < 0)
 			return (int)n;
 		have += (size_t)n;
 		if (gap > 0) {
-			int r = have ? source_send_samples(fd, chunk,
-							   have * frame_size)
-				     : 0;
+			int r = send_chunk(m, fd, have * m->frame_size);
 
-			return r < 0 ? r : send_gap(fd, gap);
+			return r < 0 ? r : send_gap(m, fd, gap, count);
 		}
 		waited_ms = n > 0 ? 0 : waited_ms + WAIT_MS;
 		if (waited_ms >= STALL_MS)
@@ -89,76 +122,110 @@ static int capture_chunk(struct pcm *pcm, int fd, uint8_t *chunk, size_t count,
 		if (n == 0 && source_stopped(fd))
 			return -EPIPE;
 	}
-	return source_send_samples(fd, chunk, have * frame_size);
+	return send_chunk(m, fd, have * m->frame_size);
 }
 
-static int capture(const struct microphone *microphone, struct pcm *pcm, int fd)
+static int capture(struct microphone *m, struct pcm *pcm, int fd)
 {
-	size_t frame_size = wav_frame_size(&microphone->config.format);
-	size_t count = microphone->config.period_frames;
-	_cleanup_free_ uint8_t *chunk = NULL;
+	size_t count = m->config.period_frames;
 	int r;
 
 	if (count == 0)
 		count = pcm_period_frames(pcm);
 	if (count == 0)
-		count =
-		    microphone->config.format.rate * CHUNK_MS_DEFAULT / 1000;
-	chunk = malloc(count * frame_size);
-	if (!chunk)
+		count = m->config.format.rate * CHUNK_MS_DEFAULT / 1000;
+	m->chunk = malloc(count * m->frame_size);
+	if (!m->chunk)
 		return -ENOMEM;
 	r = pcm_start(pcm);
 	while (r >= 0)
-		r = capture_chunk(pcm, fd, chunk, count, frame_size);
+		r = capture_chunk(m, pcm, fd, count);
 	return r;
+}
+
+/* Waits until it may open the device, and again while others have it. */
+static int open_device(const struct microphone *m, int fd, struct pcm **ret)
+{
+	const struct pcm_config config = {
+	    .device = m->device,
+	    .format = m->config.format,
+	    .period_frames = m->config.period_frames,
+	    .buffer_frames = m->config.buffer_frames,
+	};
+	int r = source_prepared(fd, m->chime.size / m->frame_size);
+
+	while (r == 0) {
+		const char *step = "open";
+		int error = pcm_open(ret, PCM_CAPTURE, &config, &step);
+
+		if (error >= 0)
+			return 0;
+		r = source_send_reason(
+		    fd, error == -EBUSY ? SOURCE_BUSY : SOURCE_ENDED, error,
+		    "Cannot open the capture device '%.48s' (%s): %s; %s",
+		    m->device, step, pcm_strerror(error), remedy(error));
+		if (r == 0)
+			r = error == -EBUSY ? source_wait(fd) : -EPIPE;
+	}
+	return r;
+}
+
+/* -EPIPE: the page is over, or has been told why there is no chime. */
+static int load_chime(struct microphone *m, int fd)
+{
+	char problem[CHIME_PROBLEM_SIZE];
+	int r;
+
+	if (m->chime_fd < 0)
+		return 0;
+	r = chime_load(&m->chime, m->chime_fd, &m->config.format, problem);
+	if (r == 0)
+		return 0;
+	source_send_reason(fd, SOURCE_ENDED, r, "The chime cannot be used: %s",
+			   problem);
+	return -EPIPE;
 }
 
 static void body(void *userdata, int fd)
 {
-	const struct microphone *microphone = userdata;
-	const char *device = microphone->device, *step = "open";
-	const struct pcm_config config = {
-	    .device = device,
-	    .format = microphone->config.format,
-	    .period_frames = microphone->config.period_frames,
-	    .buffer_frames = microphone->config.buffer_frames,
-	};
+	struct microphone *m = userdata;
 	struct pcm *pcm;
-	int r;
+	int r = load_chime(m, fd);
 
-	r = pcm_open(&pcm, PCM_CAPTURE, &config, &step);
-	if (r < 0) {
-		source_send_ended(
-		    fd, r,
-		    "Cannot open the capture device '%.48s' (%s): %s; %s",
-		    device, step, pcm_strerror(r), remedy(r));
-		return;
-	}
-	r = send_opened(microphone, pcm, fd);
 	if (r == 0)
-		r = capture(microphone, pcm, fd);
+		r = open_device(m, fd, &pcm);
+	if (r < 0)
+		return;
+	r = send_opened(m, pcm, fd);
+	if (r == 0)
+		r = capture(m, pcm, fd);
 	pcm_close(pcm);
 	if (r != -EPIPE)
-		source_send_ended(
-		    fd, r, "The capture device '%.48s' failed: %s; %s", device,
+		source_send_reason(
+		    fd, SOURCE_ENDED, r,
+		    "The capture device '%.48s' failed: %s; %s", m->device,
 		    r == -ETIMEDOUT ? "it gives no samples" : pcm_strerror(r),
 		    "is it plugged in? intercom-server -L lists the devices");
 }
 
 int microphone_start(struct source **ret,
-		     const struct microphone_config *config)
+		     const struct microphone_config *config, int chime_fd)
 {
-	struct microphone *microphone = calloc(1, sizeof(*microphone));
+	struct microphone *m = calloc(1, sizeof(*m));
 	int r;
 
-	if (!microphone)
+	if (!m) {
+		fd_close(chime_fd);
 		return -ENOMEM;
-	microphone->config = *config;
-	microphone->device = strdup(config->device);
-	r = microphone->device ? source_start(ret, "microphone", body,
-					      microphone_free, microphone)
-			       : -ENOMEM;
+	}
+	m->config = *config;
+	m->frame_size = wav_frame_size(&config->format);
+	m->chime_fd = chime_fd;
+	m->device = strdup(config->device);
+	r = m->device
+		? source_start(ret, "microphone", body, microphone_free, m)
+		: -ENOMEM;
 	if (r < 0)
-		microphone_free(microphone);
+		microphone_free(m);
 	return r;
 }

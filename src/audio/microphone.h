@@ -11,8 +11,11 @@ struct microphone_config {
 	uint32_t buffer_frames; /* wished; 0: ALSA chooses */
 };
 
-/* Starts a thread that opens the device, says SOURCE_OPENED and sends one
- * SOURCE_SAMPLES a chunk until it is stopped or the device is lost. Strings are
- * copied. 0 or negative errno. */
+/* Starts a thread that reads the chime in CHIME_FD (a WAV file; -1: none; taken
+ * over, also on error) and says SOURCE_PREPARED; opens the device when it may
+ * go on (SOURCE_BUSY while others have it), says SOURCE_OPENED and sends one
+ * SOURCE_SAMPLES a chunk until it is stopped or the device is lost. While the
+ * chime lasts, its frames take the place of those that are captured, so the
+ * microphone itself paces it. Strings are copied. 0 or negative errno. */
 int microphone_start(struct source **ret,
-		     const struct microphone_config *config);
+		     const struct microphone_config *config, int chime_fd);

@@ -15,6 +15,9 @@
 #include "base/thread.h"
 #include "base/util.h"
 
+/* What the loop tells the thread. */
+enum { WORD_GO = 'g', WORD_STOP = 's' };
+
 struct source {
 	int fd;
 	pthread_t thread;
@@ -74,11 +77,9 @@ int source_fd(const struct source *source)
 
 static ssize_t read_some(struct source *source, void *buffer, size_t size)
 {
-	ssize_t n;
+	ssize_t n =
+	    TEMP_FAILURE_RETRY(recv(source->fd, buffer, size, MSG_DONTWAIT));
 
-	do
-		n = recv(source->fd, buffer, size, MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : n;
 }
 
@@ -115,9 +116,21 @@ ssize_t source_read_samples(struct source *source, void *buffer, size_t size)
 	return n;
 }
 
+/* The socket has room: the thread is told a few words in all. */
+static void tell(const struct source *source, char word)
+{
+	(void)send(source->fd, &word, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+void source_go(struct source *source)
+{
+	tell(source, WORD_GO);
+}
+
 void source_stop(struct source *source)
 {
 	shutdown(source->fd, SHUT_RD);
+	tell(source, WORD_STOP);
 }
 
 struct source *source_free(struct source *source)
@@ -170,9 +183,29 @@ int source_send_samples(int fd, const void *data, size_t size)
 	return send_all(fd, parts, 2);
 }
 
-int source_send_ended(int fd, int error, const char *format, ...)
+int source_wait(int fd)
 {
-	struct source_message message = {.type = SOURCE_ENDED};
+	char word;
+	ssize_t n = TEMP_FAILURE_RETRY(recv(fd, &word, 1, 0));
+
+	return n == 1 && word == WORD_GO ? 0 : -EPIPE;
+}
+
+int source_prepared(int fd, uint64_t chime_frames)
+{
+	const struct source_message message = {
+	    .type = SOURCE_PREPARED,
+	    .u.prepared.chime_frames = chime_frames,
+	};
+	int r = source_send(fd, &message);
+
+	return r < 0 ? r : source_wait(fd);
+}
+
+int source_send_reason(int fd, enum source_message_type type, int error,
+		       const char *format, ...)
+{
+	struct source_message message = {.type = type};
 	va_list ap;
 
 	message.u.ended.error = error;

@@ -9,15 +9,24 @@
 #include "audio/wav.h"
 
 enum source_message_type {
-	SOURCE_OPENED,	/* the device or file is open: u.opened */
-	SOURCE_SAMPLES, /* u.samples.size bytes follow, whole frames */
-	SOURCE_GAP,	/* an overrun lost u.gap.frames here */
-	SOURCE_ENDED,	/* the last message: u.ended */
+	SOURCE_PREPARED, /* all but the device is ready: u.prepared. The thread
+			    waits for source_go() */
+	SOURCE_BUSY,	 /* somebody else has the device: u.ended. The thread
+			    waits for source_go(), to try again */
+	SOURCE_OPENED,	 /* the device or file is open: u.opened */
+	SOURCE_SAMPLES,	 /* u.samples.size bytes follow, whole frames */
+	SOURCE_GAP,	 /* an overrun lost u.gap.frames here */
+	SOURCE_ENDED,	 /* the last message: u.ended */
 };
 
 struct source_message {
 	enum source_message_type type;
 	union {
+		struct {
+			/* Frames of the page that are chime: the first ones
+			 * of the samples to come. */
+			uint64_t chime_frames;
+		} prepared;
 		struct {
 			struct wav_format format;
 			uint32_t period_frames; /* as obtained */
@@ -59,6 +68,9 @@ int source_next(struct source *source, struct source_message *ret);
 /* Up to SIZE bytes of the samples announced; how many, or -EAGAIN. */
 ssize_t source_read_samples(struct source *source, void *buffer, size_t size);
 
+/* Lets the thread go on from SOURCE_PREPARED or SOURCE_BUSY. */
+void source_go(struct source *source);
+
 /* Tells the thread to end. What it sends from now on fails. Reading is over;
  * wait for EPOLLHUP on source_fd (with no other event asked for), which comes
  * soon after, when the thread has ended. */
@@ -72,8 +84,13 @@ struct source *source_free(struct source *source);
 
 int source_send(int fd, const struct source_message *message);
 int source_send_samples(int fd, const void *data, size_t size);
-/* SOURCE_ENDED with a reason in printf's manner. */
-int source_send_ended(int fd, int error, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+/* SOURCE_PREPARED, then waits for source_go(). */
+int source_prepared(int fd, uint64_t chime_frames);
+/* The same after the reason of SOURCE_BUSY was sent. */
+int source_wait(int fd);
+/* SOURCE_ENDED or SOURCE_BUSY with a reason in printf's manner. */
+int source_send_reason(int fd, enum source_message_type type, int error,
+		       const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 /* Whether source_stop() was called. */
 int source_stopped(int fd);

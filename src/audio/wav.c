@@ -71,13 +71,6 @@ static bool known_encoding(enum wav_encoding encoding, unsigned bits)
 	return false;
 }
 
-bool wav_format_valid(const struct wav_format *format)
-{
-	return known_encoding(format->encoding, format->bits) &&
-	       format->channels >= 1 && format->channels <= WAV_CHANNELS_MAX &&
-	       format->rate >= WAV_RATE_MIN && format->rate <= WAV_RATE_MAX;
-}
-
 bool wav_format_equal(const struct wav_format *a, const struct wav_format *b)
 {
 	return a->encoding == b->encoding && a->bits == b->bits &&
@@ -87,6 +80,11 @@ bool wav_format_equal(const struct wav_format *a, const struct wav_format *b)
 size_t wav_frame_size(const struct wav_format *format)
 {
 	return (size_t)format->channels * (format->bits / 8);
+}
+
+double wav_seconds(const struct wav_format *format, uint64_t frames)
+{
+	return format->rate ? (double)frames / format->rate : 0;
 }
 
 uint8_t wav_silence(const struct wav_format *format)

@@ -37,13 +37,12 @@ enum {
 /* The largest data size that a header of ours can state. */
 #define WAV_DATA_SIZE_MAX (UINT32_MAX - 1 - WAV_HEADER_SIZE_MAX)
 
-/* Whether the format is one that this project captures and plays (encoding,
- * bits, channels and rate are all within the limits above). */
-bool wav_format_valid(const struct wav_format *format);
 bool wav_format_equal(const struct wav_format *a, const struct wav_format *b);
 
-/* Bytes in one frame. FORMAT must be valid. */
+/* Bytes in one frame. */
 size_t wav_frame_size(const struct wav_format *format);
+/* How long FRAMES last; 0 for a format that is not known yet (rate 0). */
+double wav_seconds(const struct wav_format *format, uint64_t frames);
 
 /* The ALSA name of the sample format, as in arecord's -f: "S16_LE" etc. */
 const char *wav_format_name(const struct wav_format *format);

@@ -6,13 +6,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 
+#include "base/io.h"
 #include "base/util.h"
 
 #define PART_SUFFIX ".part"
@@ -31,28 +31,12 @@ struct wavfile {
 	uint64_t size;
 };
 
-static int write_all(int fd, const void *data, size_t size, off_t offset)
-{
-	while (size > 0) {
-		ssize_t n = pwrite(fd, data, size, offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		data = (const char *)data + n;
-		size -= (size_t)n;
-		offset += n;
-	}
-	return 0;
-}
-
 static int write_header(struct wavfile *file, uint64_t size)
 {
 	uint8_t header[WAV_HEADER_SIZE_MAX];
 
 	file->header_size = wav_encode(header, &file->format, size);
-	return write_all(file->fd, header, file->header_size, 0);
+	return pwrite_all(file->fd, header, file->header_size, 0);
 }
 
 /* "DIR/.NAME.XXXXXX.part" for "DIR/NAME". */
@@ -133,16 +117,11 @@ int wavfile_write(struct wavfile *file, const void *data, size_t size)
 {
 	if (file->error == 0)
 		file->error =
-		    write_all(file->fd, data, size,
-			      (off_t)(file->header_size + file->size));
+		    pwrite_all(file->fd, data, size,
+			       (off_t)(file->header_size + file->size));
 	if (file->error == 0)
 		file->size += size;
 	return file->error;
-}
-
-uint64_t wavfile_size(const struct wavfile *file)
-{
-	return file->size;
 }
 
 static void wavfile_free(struct wavfile *file)
@@ -164,7 +143,7 @@ static int complete(struct wavfile *file)
 	end = (off_t)(file->header_size + file->size);
 	if (ftruncate(file->fd, end) < 0)
 		return -errno;
-	r = file->size % 2 ? write_all(file->fd, &pad, 1, end) : 0;
+	r = file->size % 2 ? pwrite_all(file->fd, &pad, 1, end) : 0;
 	if (r == 0)
 		r = write_header(file, file->size);
 	if (r == 0 && fsync(file->fd) < 0)
@@ -361,38 +340,44 @@ static int read_part(struct wavfile *file)
 	return 0;
 }
 
-/* 1 when repaired, 0 when there was nothing to repair. */
-static int repair_one(const char *dir, const char *entry)
+/* Opens the temporary file ENTRY, or not: -ENOENT when it is none, somebody
+ * else's, or being written. */
+static int open_left_over(struct wavfile *file, const char *dir,
+			  const char *entry)
 {
-	struct wavfile *file;
-	int r;
-
-	file = calloc(1, sizeof(*file));
-	if (!file)
-		return -ENOMEM;
-	file->fd = -1;
 	file->path = final_path(dir, entry);
-	if (!file->path || asprintf(&file->part, "%s/%s", dir, entry) < 0) {
+	if (!file->path)
+		return -ENOENT;
+	if (asprintf(&file->part, "%s/%s", dir, entry) < 0) {
 		file->part = NULL;
-		wavfile_free(file);
-		return 0;
+		return -ENOMEM;
 	}
 	file->fd =
 	    open(file->part, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (file->fd < 0 || flock(file->fd, LOCK_EX | LOCK_NB) < 0) {
-		wavfile_free(file); /* somebody else's, or being written */
-		return 0;
-	}
-	r = read_part(file);
-	if (r == -ENODATA) {
+	if (file->fd < 0 || flock(file->fd, LOCK_EX | LOCK_NB) < 0)
+		return -ENOENT;
+	return 0;
+}
+
+/* Whether it was repaired. */
+static bool repair_one(const char *dir, const char *entry)
+{
+	struct wavfile *file = calloc(1, sizeof(*file));
+	int r;
+
+	if (!file)
+		return false;
+	file->fd = -1;
+	r = open_left_over(file, dir, entry);
+	if (r == 0)
+		r = read_part(file);
+	if (r == 0)
+		return wavfile_finish(file, WAVFILE_KEEP, NULL) == 0;
+	if (r == -ENODATA)
 		wavfile_discard(file);
-		return 0;
-	}
-	if (r < 0) {
+	else
 		wavfile_free(file);
-		return 0;
-	}
-	return wavfile_finish(file, WAVFILE_KEEP, NULL) == 0;
+	return false;
 }
 
 int wavfile_repair(const char *dir)
@@ -403,12 +388,8 @@ int wavfile_repair(const char *dir)
 
 	if (!entries)
 		return -errno;
-	while ((entry = readdir(entries))) {
-		int r = repair_one(dir, entry->d_name);
-
-		if (r > 0)
-			count++;
-	}
+	while ((entry = readdir(entries)))
+		count += repair_one(dir, entry->d_name);
 	closedir(entries);
 	return count;
 }

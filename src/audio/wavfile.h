@@ -18,9 +18,6 @@ int wavfile_create(struct wavfile **ret, const char *path,
  * and finish gives the file up. */
 int wavfile_write(struct wavfile *file, const void *data, size_t size);
 
-/* Bytes of samples written so far. */
-uint64_t wavfile_size(const struct wavfile *file);
-
 /* Fills in the sizes, syncs and renames to the final name, replacing an older
  * file only when REPLACE is WAVFILE_REPLACE (else "-2", "-3" .. is put before
  * the extension). Writes the final path to ret_path when that is not NULL

@@ -4,8 +4,6 @@
 
 #include <sys/random.h>
 
-#include "base/util.h"
-
 /* 0 .. 255; without randomness the pauses are merely in step. */
 static uint32_t random_byte(void)
 {

@@ -11,48 +11,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/utf8.h"
+
 #define LINE_MAX_SIZE 1024
 
 static int max_level = LOG_INFO;
 
-/* The least second byte after each first one that has such a rule: below it
- * are control characters, and longer forms of shorter characters. */
-static unsigned char least_second(unsigned char first)
-{
-	switch (first) {
-	case 0xc2:
-	case 0xe0:
-		return 0xa0;
-	case 0xf0:
-		return 0x90;
-	default:
-		return 0x80;
-	}
-}
-
-static unsigned char greatest_second(unsigned char first)
-{
-	if (first == 0xed) /* UTF-16's surrogates */
-		return 0x9f;
-	return first == 0xf4 ? 0x8f : 0xbf;
-}
-
-/* How many bytes the character has that begins here (RFC 3629); 0: it is none,
- * or one that a terminal may obey. */
+/* How many bytes the character has that begins here; 0: it is none, or one that
+ * a terminal may obey. */
 static size_t printable_length(const char *text)
 {
-	const unsigned char *c = (const unsigned char *)text;
-	size_t length = *c >= 0xf0 ? 4 : *c >= 0xe0 ? 3 : 2;
+	uint32_t c = 0;
+	size_t length = utf8_decode(text, &c);
 
-	if (*c < 0x80)
-		return *c >= ' ' && *c != 0x7f;
-	if (*c < 0xc2 || *c > 0xf4 || c[1] < least_second(*c) ||
-	    c[1] > greatest_second(*c))
-		return 0;
-	for (size_t i = 2; i < length; i++)
-		if (c[i] < 0x80 || c[i] > 0xbf)
-			return 0;
-	return length;
+	return c < ' ' || (c >= 0x7f && c < 0xa0) ? 0 : length;
 }
 
 static void replace_controls(char *text)
@@ -115,7 +87,6 @@ void log_msg(int level, const char *format, ...)
 
 	end = strlen(line);
 	line[end] = '\n';
-	while (write(STDERR_FILENO, line, end + 1) < 0 && errno == EINTR)
-		;
+	(void)!TEMP_FAILURE_RETRY(write(STDERR_FILENO, line, end + 1));
 	errno = saved_errno;
 }

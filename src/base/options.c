@@ -2,7 +2,9 @@
  * No state. */
 #include "base/options.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <getopt.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdbool.h>
@@ -11,6 +13,8 @@
 #include <string.h>
 
 #include "base/log.h"
+
+/* --- values --- */
 
 static bool starts_like_a_number(const char *text)
 {
@@ -83,4 +87,252 @@ int option_choice(const char *option, const char *text,
 const char *option_chime(const char *text)
 {
 	return strcmp(text, "default") == 0 ? CHIME_DEFAULT_PATH : text;
+}
+
+/* --- rows --- */
+
+struct label {
+	char text[64];
+};
+
+/* The name of an option in refusals: the letter, when it has one. */
+static struct label label_of(const struct option_row *row)
+{
+	struct label label;
+
+	if (row->letter)
+		snprintf(label.text, sizeof(label.text), "-%c", row->letter);
+	else
+		snprintf(label.text, sizeof(label.text), "--%s", row->name);
+	return label;
+}
+
+static void *field_of(const struct option_row *row, void *config)
+{
+	return (char *)config + row->offset;
+}
+
+int option_set_flag(const struct option_row *row, const char *text,
+		    void *config)
+{
+	(void)text;
+	assert(row->size == sizeof(bool));
+	*(bool *)field_of(row, config) = true;
+	return 0;
+}
+
+int option_set_string(const struct option_row *row, const char *text,
+		      void *config)
+{
+	assert(row->size == sizeof(const char *));
+	*(const char **)field_of(row, config) = text;
+	return 0;
+}
+
+int option_set_integer(const struct option_row *row, const char *text,
+		       void *config)
+{
+	void *field = field_of(row, config);
+	uint64_t value;
+	int r =
+	    option_integer(label_of(row).text, text, (uint64_t)row->limits.min,
+			   (uint64_t)row->limits.max, &value);
+
+	if (r < 0)
+		return r;
+	if (row->size == sizeof(uint16_t))
+		*(uint16_t *)field = (uint16_t)value;
+	else if (row->size == sizeof(uint32_t))
+		*(uint32_t *)field = (uint32_t)value;
+	else if (row->size == sizeof(uint64_t))
+		*(uint64_t *)field = value;
+	else
+		assert(!"a field of another size");
+	return 0;
+}
+
+int option_set_number(const struct option_row *row, const char *text,
+		      void *config)
+{
+	assert(row->size == sizeof(double));
+	return option_number(label_of(row).text, text, row->limits.min,
+			     row->limits.max, field_of(row, config));
+}
+
+int option_set_choice(const struct option_row *row, const char *text,
+		      void *config)
+{
+	assert(row->size == sizeof(unsigned));
+	return option_choice(label_of(row).text, text, row->names,
+			     field_of(row, config));
+}
+
+int option_set_chime(const struct option_row *row, const char *text,
+		     void *config)
+{
+	return option_set_string(row, option_chime(text), config);
+}
+
+int option_add_string(const struct option_row *row, const char *text,
+		      void *config)
+{
+	struct option_list *list = field_of(row, config);
+
+	assert(row->size == sizeof(*list));
+	if (list->count == OPTION_LIST_MAX) {
+		log_error("%s '%s': at most %d are possible",
+			  label_of(row).text, text, OPTION_LIST_MAX);
+		return -EINVAL;
+	}
+	list->items[list->count++] = text;
+	return 0;
+}
+
+int option_set_level(const struct option_row *row, const char *text,
+		     void *config)
+{
+	(void)text;
+	(void)config;
+	log_set_level(row->level);
+	return 0;
+}
+
+/* --- the table --- */
+
+enum {
+	ROWS_MAX = 64,
+	LONG_OPTION = 256, /* getopt_long() returns it plus the row's number */
+	HELP_COLUMN = 28,
+};
+
+/* At the end of every table; options_parse() knows what they do. */
+static const struct option_row help_row = {'h', "help",
+					   .help = "show this help"};
+static const struct option_row version_row = {0, "version",
+					      .help = "show the version"};
+
+/* The N-th row, or NULL behind the last one. */
+static const struct option_row *row_at(const struct option_table *table,
+				       size_t n)
+{
+	if (n < table->count)
+		return &table->rows[n];
+	if (n == table->count)
+		return &help_row;
+	return n == table->count + 1 ? &version_row : NULL;
+}
+
+void option_print_entry(const char *syntax, const char *help)
+{
+	const int width = HELP_COLUMN - 2;
+
+	printf("  %-*s", width, syntax);
+	if (strlen(syntax) >= (size_t)width)
+		printf("\n%*s", HELP_COLUMN, "");
+	for (; *help; help++) {
+		putchar(*help);
+		if (*help == '\n')
+			printf("%*s", HELP_COLUMN, "");
+	}
+	putchar('\n');
+}
+
+static void print_row(const struct option_row *row)
+{
+	char syntax[128], letter[] = "    ";
+
+	if (row->letter)
+		snprintf(letter, sizeof(letter), "-%c, ", row->letter);
+	snprintf(syntax, sizeof(syntax), "%s--%s%s%s", letter, row->name,
+		 row->argument ? "=" : "", row->argument ? row->argument : "");
+	option_print_entry(syntax, row->help);
+}
+
+static void print_help(const struct option_table *table)
+{
+	const struct option_row *row;
+
+	fputs(table->usage, stdout);
+	if (table->print_commands)
+		table->print_commands();
+	for (size_t i = 0; (row = row_at(table, i)); i++)
+		print_row(row);
+}
+
+/* What getopt_long() wants to know. */
+struct getopt_rows {
+	struct option options[ROWS_MAX + 1];
+	char letters[2 * ROWS_MAX + 1];
+};
+
+static void fill_getopt_rows(struct getopt_rows *ret,
+			     const struct option_table *table)
+{
+	const struct option_row *row;
+	char *letter = ret->letters;
+
+	*ret = (struct getopt_rows){0};
+	for (int i = 0; (row = row_at(table, (size_t)i)); i++) {
+		assert(i < ROWS_MAX);
+		ret->options[i].name = row->name;
+		ret->options[i].has_arg =
+		    row->argument ? required_argument : no_argument;
+		ret->options[i].val = LONG_OPTION + i;
+		if (row->letter)
+			*letter++ = row->letter;
+		if (row->letter && row->argument)
+			*letter++ = ':';
+	}
+}
+
+/* The row of what getopt_long() has returned, or NULL. */
+static const struct option_row *find_row(const struct option_table *table,
+					 int option)
+{
+	const struct option_row *row;
+
+	if (option >= LONG_OPTION)
+		return row_at(table, (size_t)(option - LONG_OPTION));
+	for (size_t i = 0; (row = row_at(table, i)); i++)
+		if (row->letter == option)
+			return row;
+	return NULL;
+}
+
+static int parse_row(const struct option_table *table,
+		     const struct option_row *row, const char *text,
+		     void *config)
+{
+	if (row == &help_row)
+		print_help(table);
+	else if (row == &version_row)
+		puts(table->version);
+	else
+		return row->parse(row, text, config);
+	return OPTION_DONE;
+}
+
+int options_parse(const struct option_table *table, int argc, char **argv,
+		  void *config, unsigned *ret_given)
+{
+	struct getopt_rows rows;
+	unsigned given = 0;
+	int option;
+
+	fill_getopt_rows(&rows, table);
+	while ((option = getopt_long(argc, argv, rows.letters, rows.options,
+				     NULL)) != -1) {
+		const struct option_row *row = find_row(table, option);
+		int r;
+
+		if (!row)
+			return -EINVAL; /* getopt has said why */
+		r = parse_row(table, row, optarg, config);
+		if (r != 0)
+			return r < 0 ? r : 0;
+		given |= row->tag;
+	}
+	if (ret_given)
+		*ret_given = given;
+	return 1;
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * Cleanup attributes, ownership transfer and the clock. No state. */
+ * Cleanup attributes, ownership transfer, the clock and names. No state. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -30,6 +32,9 @@ static inline int take_fd(int *fd)
 }
 #define TAKE_FD(fd) take_fd(&(fd))
 
+/* _cleanup_(f): calls f(&variable) when the variable goes out of scope. */
+#define _cleanup_(f) __attribute__((cleanup(f)))
+
 /* Closes FD unless it is negative. Returns -1, for "fd = fd_close(fd)". */
 static inline int fd_close(int fd)
 {
@@ -42,20 +47,20 @@ static inline void cleanup_close(const int *fd)
 {
 	fd_close(*fd);
 }
-#define _cleanup_close_ __attribute__((cleanup(cleanup_close)))
+#define _cleanup_close_ _cleanup_(cleanup_close)
 
 static inline void cleanup_free(void *p)
 {
 	free(*(void **)p);
 }
-#define _cleanup_free_ __attribute__((cleanup(cleanup_free)))
+#define _cleanup_free_ _cleanup_(cleanup_free)
 
 static inline void cleanup_file(FILE **f)
 {
 	if (*f)
 		fclose(*f);
 }
-#define _cleanup_file_ __attribute__((cleanup(cleanup_file)))
+#define _cleanup_file_ _cleanup_(cleanup_file)
 
 /* CLOCK_MONOTONIC in microseconds. */
 static inline uint64_t now_usec(void)
@@ -78,4 +83,22 @@ static inline uint64_t frames_to_usec(uint64_t frames, uint32_t rate)
 {
 	return frames / rate * USEC_PER_SEC +
 	       frames % rate * USEC_PER_SEC / rate;
+}
+
+/* What follows on a noun that COUNT things bear: "%u page%s". */
+static inline const char *plural_s(uint64_t count)
+{
+	return count == 1 ? "" : "s";
+}
+
+/* Of a zone or a loudspeaker: 1 to 63 of A-Z a-z 0-9 . _ - */
+enum { VALID_NAME_SIZE = 64 };
+static inline bool name_valid(const char *name)
+{
+	/* Not isalnum(): that depends on the locale. */
+	size_t length = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				     "abcdefghijklmnopqrstuvwxyz"
+				     "0123456789._-");
+
+	return length > 0 && length < VALID_NAME_SIZE && !name[length];
 }

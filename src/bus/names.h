@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The words of org.alsaintercom1(5) that server and intercomctl share. */
+ * The words and limits of org.alsaintercom1(5) that server and intercomctl
+ * share. */
 #pragma once
 
 #define BUS_NAME "org.alsaintercom1"
@@ -14,3 +15,14 @@
 #define BUS_ERROR_LIMIT "org.alsaintercom1.Error.Limit"
 #define BUS_ERROR_STOPPED "org.alsaintercom1.Error.Stopped"
 #define BUS_ERROR_FAILED "org.alsaintercom1.Error.Failed"
+
+/* The longest page; 0 is one without an end. */
+#define BUS_SECONDS_MAX (86400.0 * 365)
+
+enum {
+	BUS_ZONES_MAX = 64,
+	BUS_PAGES_MAX = 64,   /* in progress or waiting */
+	BUS_PRIORITY_MIN = 0, /* routine */
+	BUS_PRIORITY_DEFAULT = 5,
+	BUS_PRIORITY_MAX = 9, /* emergency */
+};

@@ -33,8 +33,6 @@ static int gone(struct bus_watch *watch)
 static int on_name_lost(sd_bus_message *message, void *userdata,
 			sd_bus_error *error)
 {
-	(void)message;
-	(void)error;
 	return gone(userdata);
 }
 
@@ -43,7 +41,6 @@ static int on_has_owner(sd_bus_message *reply, void *userdata,
 {
 	int has_owner = 1;
 
-	(void)error;
 	if (!sd_bus_message_is_method_error(reply, NULL) &&
 	    sd_bus_message_read(reply, "b", &has_owner) >= 0 && !has_owner)
 		return gone(userdata);
@@ -55,7 +52,6 @@ static int on_match_installed(sd_bus_message *reply, void *userdata,
 {
 	struct bus_watch *watch = userdata;
 
-	(void)error;
 	/* Should this fail, the page ends with the bus or by hand. */
 	(void)sd_bus_call_method_async(sd_bus_message_get_bus(reply),
 				       &watch->query, DBUS_SERVICE, DBUS_PATH,

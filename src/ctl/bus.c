@@ -10,9 +10,6 @@
 #include "base/util.h"
 #include "bus/names.h"
 
-/* Copying a page of hundreds of megabytes takes its time. */
-#define CALL_USEC (120 * USEC_PER_SEC)
-
 static const char *bus_word(const struct ctl *ctl)
 {
 	return ctl->user ? "user" : "system";
@@ -91,43 +88,42 @@ int ctl_failed(const char *what, int r)
 	return CTL_FAILED;
 }
 
-int ctl_call(struct ctl *ctl, const char *method, sd_bus_message **ret_reply)
+int ctl_flush(void)
 {
-	sd_bus_message *m = NULL;
-	sd_bus_error error = SD_BUS_ERROR_NULL;
-	int status = CTL_DONE, r;
-
-	r = sd_bus_message_new_method_call(ctl->bus, &m, BUS_NAME, BUS_PATH,
-					   BUS_INTERFACE, method);
-	if (r < 0)
-		return ctl_failed(method, r);
-	r = sd_bus_call(ctl->bus, m, CALL_USEC, &error, ret_reply);
-	if (r < 0)
-		status = ctl_refused(ctl, &error);
-	sd_bus_error_free(&error);
-	sd_bus_message_unref(m);
-	return status;
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return CTL_DONE;
+	return ctl_failed("Cannot write the output", -errno);
 }
 
-int ctl_follow(struct ctl *ctl, sd_bus_message_handler_t on_signal,
-	       sd_bus_message_handler_t on_gone, void *userdata)
+int ctl_call(struct ctl *ctl, sd_bus_message **ret_reply, const char *method,
+	     const char *types, ...)
 {
+	_cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+	va_list ap;
 	int r;
 
-	r = sd_bus_match_signal(ctl->bus, NULL, BUS_NAME, BUS_PATH, NULL, NULL,
-				on_signal, userdata);
-	if (r < 0)
-		return r;
-	return sd_bus_add_match(
-	    ctl->bus, NULL,
-	    "type='signal',sender='org.freedesktop.DBus',"
-	    "path='/org/freedesktop/DBus',interface='org.freedesktop.DBus',"
-	    "member='NameOwnerChanged',arg0='" BUS_NAME "',arg2=''",
-	    on_gone, userdata);
+	va_start(ap, types);
+	r = sd_bus_call_methodv(ctl->bus, BUS_NAME, BUS_PATH, BUS_INTERFACE,
+				method, &error, ret_reply, types, ap);
+	va_end(ap);
+	return r < 0 ? ctl_refused(ctl, &error) : CTL_DONE;
 }
 
-int ctl_catch_signals(sd_event *event, sd_event_signal_handler_t handler,
-		      void *userdata)
+int ctl_read_status(struct ctl *ctl, struct value *ret)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+	int status = ctl_call(ctl, &reply, "Status", NULL), r;
+
+	if (status != CTL_DONE)
+		return status;
+	r = value_read(ret, reply);
+	return r < 0 ? ctl_failed("The server's status cannot be read", r)
+		     : CTL_DONE;
+}
+
+/* SIGINT, SIGTERM and SIGHUP come to HANDLER. */
+static int catch_signals(sd_event *event, sd_event_signal_handler_t handler,
+			 void *userdata)
 {
 	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
 	sigset_t mask;
@@ -142,4 +138,28 @@ int ctl_catch_signals(sd_event *event, sd_event_signal_handler_t handler,
 		r = sd_event_add_signal(event, NULL, numbers[i], handler,
 					userdata);
 	return r;
+}
+
+int ctl_follow(struct ctl *ctl, sd_event **ret,
+	       sd_event_signal_handler_t on_interrupt,
+	       sd_bus_message_handler_t on_signal,
+	       sd_bus_message_handler_t on_gone, void *userdata)
+{
+	int r = sd_event_default(ret);
+
+	if (r >= 0)
+		r = catch_signals(*ret, on_interrupt, userdata);
+	if (r >= 0)
+		r = sd_bus_attach_event(ctl->bus, *ret, 0);
+	if (r >= 0)
+		r = sd_bus_match_signal(ctl->bus, NULL, BUS_NAME, BUS_PATH,
+					NULL, NULL, on_signal, userdata);
+	if (r < 0)
+		return r;
+	return sd_bus_add_match(
+	    ctl->bus, NULL,
+	    "type='signal',sender='org.freedesktop.DBus',"
+	    "path='/org/freedesktop/DBus',interface='org.freedesktop.DBus',"
+	    "member='NameOwnerChanged',arg0='" BUS_NAME "',arg2=''",
+	    on_gone, userdata);
 }

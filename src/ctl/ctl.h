@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <systemd/sd-bus.h>
 
+#include "base/options.h"
+
 /* Exit statuses, as in intercomctl(1). */
 enum {
 	CTL_DONE = 0,
@@ -14,18 +16,15 @@ enum {
 	CTL_REFUSED = 4, /* busy, too many, or not allowed */
 };
 
-enum { CTL_ZONES_MAX = 64 };
-
 struct ctl {
 	bool user; /* the user bus instead of the system's */
 	bool queue, json;
-	const char *zones[CTL_ZONES_MAX];
-	unsigned zone_count;  /* 0: all */
-	double seconds;	      /* negative: not given */
-	const char *chime;    /* or NULL */
-	const char *psk_path; /* or NULL: keygen's default */
-	int priority;	      /* negative: not given */
-	char **args;	      /* what follows the command */
+	struct option_list zones; /* none: all */
+	double seconds;		  /* negative: not given */
+	const char *chime;	  /* or NULL */
+	const char *psk_path;	  /* or NULL: keygen's default */
+	int priority;		  /* negative: not given */
+	char **args;		  /* what follows the command */
 	unsigned arg_count;
 	sd_bus *bus; /* connected, but for keygen */
 };

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/io.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "ctl/ctl.h"
@@ -44,21 +45,6 @@ static int complain(const char *path, int error)
 			"if its key is not used)"
 		      : strerror(-error));
 	return error;
-}
-
-static int write_all(int fd, const char *text, size_t size)
-{
-	while (size > 0) {
-		ssize_t n = write(fd, text, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		text += n;
-		size -= (size_t)n;
-	}
-	return 0;
 }
 
 static int make_file(const char *path)
@@ -229,7 +215,7 @@ static void tell(const struct keygen *k)
 	char path[PATH_MAX];
 
 	printf("%s: for intercom-server --psk-file (%u new key%s)\n", k->path,
-	       k->count, k->count == 1 ? "" : "s");
+	       k->count, plural_s(k->count));
 	for (unsigned i = 0; i < k->count; i++)
 		if (client_path(k, k->identities[i], path) == 0)
 			printf("%s: for intercom-client --psk-file on '%s' "
@@ -258,7 +244,7 @@ static int generate(struct keygen *k)
 static int check_identities(const struct keygen *k)
 {
 	for (unsigned i = 0; i < k->count; i++) {
-		if (!keyfile_identity_valid(k->identities[i])) {
+		if (!name_valid(k->identities[i])) {
 			log_error("'%s': 1 to 63 letters, digits, '.', '_' or "
 				  "'-' are needed",
 				  k->identities[i]);

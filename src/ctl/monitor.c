@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
  * monitor: what the server tells, a line an event. */
-#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 #include <time.h>
@@ -8,7 +7,6 @@
 #include "base/util.h"
 #include "bus/names.h"
 #include "ctl/bus.h"
-#include "ctl/value.h"
 
 struct monitor {
 	struct ctl *ctl;
@@ -51,30 +49,12 @@ static void print_time(const struct monitor *monitor)
 
 static void end_line(struct monitor *monitor)
 {
+	int status;
+
 	putchar('\n');
-	if (fflush(stdout) == EOF)
-		(void)sd_event_exit(
-		    monitor->event,
-		    ctl_failed("Cannot write the output", -errno));
-}
-
-static void print_list(const struct value *list)
-{
-	for (size_t i = 0; list && i < list->count; i++)
-		printf(" %s", value_text(&list->items[i]));
-}
-
-static void print_json(const char *name, const struct value *event)
-{
-	fputs(",\"event\":", stdout);
-	json_print_string(stdout, name);
-	for (size_t i = 0; i < event->count; i++) {
-		putchar(',');
-		json_print_string(stdout, event->items[i].key);
-		putchar(':');
-		value_print_json(stdout, &event->items[i]);
-	}
-	putchar('}');
+	status = ctl_flush();
+	if (status != CTL_DONE)
+		(void)sd_event_exit(monitor->event, status);
 }
 
 static void print_plain(const char *name, const struct value *event)
@@ -82,7 +62,7 @@ static void print_plain(const char *name, const struct value *event)
 	printf("page %" PRIu64, value_natural(event, "id"));
 	if (strcmp(name, "page_started") == 0) {
 		printf(" started: zones");
-		print_list(value_get(event, "zones"));
+		value_print_words(value_get(event, "zones"));
 		if (value_real(event, "chime_seconds") > 0)
 			printf(", chime %.1f s",
 			       value_real(event, "chime_seconds"));
@@ -90,7 +70,7 @@ static void print_plain(const char *name, const struct value *event)
 		printf(" on the air");
 	} else {
 		printf(" ended (%s): zones", value_string(event, "reason"));
-		print_list(value_get(event, "zones"));
+		value_print_words(value_get(event, "zones"));
 		printf(", %" PRIu64 " frames, reached %" PRIu64 ", "
 		       "lost %" PRIu64 ", overruns %" PRIu64,
 		       value_natural(event, "frames"),
@@ -102,33 +82,32 @@ static void print_plain(const char *name, const struct value *event)
 
 /* --- the server's signals --- */
 
-/* Reads the arguments into a dictionary. */
 static int read_fields(struct value *ret, sd_bus_message *m,
 		       const char *const *fields)
 {
-	for (size_t i = 0; fields[i]; i++) {
-		int r = value_read_item(ret, m, fields[i]);
+	int r = 0;
 
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	for (size_t i = 0; fields[i] && r >= 0; i++)
+		r = value_read_item(ret, m, fields[i]);
+	return r;
 }
 
 static void print_page_event(struct monitor *monitor, sd_bus_message *m,
 			     const struct event_type *type)
 {
-	struct value event = {0};
+	_cleanup_(value_clear) struct value event = {0};
 
-	if (read_fields(&event, m, type->fields) >= 0) {
-		print_time(monitor);
-		if (monitor->ctl->json)
-			print_json(type->name, &event);
-		else
-			print_plain(type->name, &event);
-		end_line(monitor);
+	if (read_fields(&event, m, type->fields) < 0)
+		return;
+	print_time(monitor);
+	if (monitor->ctl->json) {
+		printf(",\"event\":\"%s\",", type->name);
+		value_print_members(stdout, &event);
+		putchar('}');
+	} else {
+		print_plain(type->name, &event);
 	}
-	value_clear(&event);
+	end_line(monitor);
 }
 
 /* {"name":..,"clients":..} of each zone, or "lobby 3, yard 1". To be freed;
@@ -155,10 +134,12 @@ static char *describe_zones(const struct monitor *monitor,
 	return NULL;
 }
 
+/* ZONES: or NULL. */
 static void print_zones_event(struct monitor *monitor,
 			      const struct value *zones)
 {
-	_cleanup_free_ char *text = describe_zones(monitor, zones);
+	_cleanup_free_ char *text =
+	    zones ? describe_zones(monitor, zones) : NULL;
 
 	if (!text || (monitor->zones && strcmp(text, monitor->zones) == 0))
 		return;
@@ -174,26 +155,20 @@ static void print_zones_event(struct monitor *monitor,
 
 static void print_properties(struct monitor *monitor, sd_bus_message *m)
 {
-	struct value changed = {0};
-	const struct value *zones;
+	_cleanup_(value_clear) struct value changed = {0};
 	const char *interface;
 
 	if (sd_bus_message_read(m, "s", &interface) < 0 ||
 	    strcmp(interface, BUS_INTERFACE) != 0)
 		return;
-	if (value_read(&changed, m) >= 0) {
-		zones = value_get(&changed, "Zones");
-		if (zones)
-			print_zones_event(monitor, zones);
-	}
-	value_clear(&changed);
+	if (value_read(&changed, m) >= 0)
+		print_zones_event(monitor, value_get(&changed, "Zones"));
 }
 
 static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct monitor *monitor = userdata;
 
-	(void)error;
 	if (sd_bus_message_is_signal(m, "org.freedesktop.DBus.Properties",
 				     "PropertiesChanged"))
 		print_properties(monitor, m);
@@ -209,8 +184,6 @@ static int on_gone(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct monitor *monitor = userdata;
 
-	(void)m;
-	(void)error;
 	print_time(monitor);
 	fputs(monitor->ctl->json ? ",\"event\":\"server_gone\"}"
 				 : "the server is gone",
@@ -224,8 +197,6 @@ static int on_interrupt(sd_event_source *source,
 {
 	struct monitor *monitor = userdata;
 
-	(void)source;
-	(void)si;
 	return sd_event_exit(monitor->event, CTL_DONE);
 }
 
@@ -233,37 +204,21 @@ static int on_interrupt(sd_event_source *source,
 
 static int set_up(struct monitor *monitor)
 {
-	int r = sd_event_default(&monitor->event);
+	int r = ctl_follow(monitor->ctl, &monitor->event, on_interrupt,
+			   on_signal, on_gone, monitor);
 
-	if (r >= 0)
-		r = ctl_catch_signals(monitor->event, on_interrupt, monitor);
-	if (r >= 0)
-		r = sd_bus_set_exit_on_disconnect(monitor->ctl->bus, 1);
-	if (r >= 0)
-		r = sd_bus_attach_event(monitor->ctl->bus, monitor->event, 0);
-	if (r >= 0)
-		r = ctl_follow(monitor->ctl, on_signal, on_gone, monitor);
-	return r;
+	return r < 0 ? r : sd_bus_set_exit_on_disconnect(monitor->ctl->bus, 1);
 }
 
 /* How many clients there are now; and whether there is a server at all. */
 static int print_present(struct monitor *monitor)
 {
-	sd_bus_message *reply = NULL;
-	struct value status = {0};
-	const struct value *zones;
-	int r = ctl_call(monitor->ctl, "Status", &reply);
+	_cleanup_(value_clear) struct value status = {0};
+	int r = ctl_read_status(monitor->ctl, &status);
 
-	if (r != CTL_DONE)
-		return r;
-	if (value_read(&status, reply) >= 0) {
-		zones = value_get(&status, "zones");
-		if (zones)
-			print_zones_event(monitor, zones);
-	}
-	value_clear(&status);
-	sd_bus_message_unref(reply);
-	return CTL_DONE;
+	if (r == CTL_DONE)
+		print_zones_event(monitor, value_get(&status, "zones"));
+	return r;
 }
 
 int ctl_monitor(struct ctl *ctl)
@@ -272,12 +227,12 @@ int ctl_monitor(struct ctl *ctl)
 	int r = set_up(&monitor), status;
 
 	if (r < 0) {
-		sd_event_unref(monitor.event);
-		return ctl_failed("Cannot follow the server", r);
+		status = ctl_failed("Cannot follow the server", r);
+	} else {
+		status = print_present(&monitor);
+		if (status == CTL_DONE)
+			status = sd_event_loop(monitor.event);
 	}
-	status = print_present(&monitor);
-	if (status == CTL_DONE)
-		status = sd_event_loop(monitor.event);
 	(void)sd_bus_detach_event(ctl->bus);
 	sd_event_unref(monitor.event);
 	free(monitor.zones);

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <math.h>
 #include <string.h>
 
 #include "audio/samples.h"
@@ -26,17 +25,14 @@ struct following {
 	uint32_t id;	     /* 0 until the server has answered */
 	bool started, ended; /* the page */
 	bool stopped;	     /* by this program */
-	bool in_place;	     /* the output is a terminal */
 	bool drawn;	     /* the status line is on the screen */
 	double seconds;	     /* of the page, when last heard of */
 };
 
 /* --- what is shown --- */
 
-static void say(struct following *f, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static void say(struct following *f, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void say(struct following *f,
+						      const char *format, ...)
 {
 	va_list ap;
 
@@ -70,12 +66,21 @@ static void draw(struct following *f, double peak, double planned,
 	samples_bar(bar, METER_WIDTH, peak);
 	printf("\r  %s%s%s  [%s] %3.0f dB  %" PRIu32 " client%s\033[K", now,
 	       *end ? " of " : "", end, bar, samples_dbfs(peak), clients,
-	       clients == 1 ? "" : "s");
+	       plural_s(clients));
 	fflush(stdout);
 	f->drawn = true;
 }
 
 /* --- the meter --- */
+
+/* Calls a method for the page. 0 or negative errno. */
+static int call(struct following *f, const char *method,
+		sd_bus_message_handler_t on_reply)
+{
+	return sd_bus_call_method_async(f->ctl->bus, NULL, BUS_NAME, BUS_PATH,
+					BUS_INTERFACE, method, on_reply, f, "u",
+					f->id);
+}
 
 static int on_meter(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
@@ -83,7 +88,6 @@ static int on_meter(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 	double peak, planned;
 	uint32_t clients;
 
-	(void)error;
 	if (f->ended || sd_bus_message_is_method_error(reply, NULL))
 		return 0;
 	if (sd_bus_message_read(reply, "dddu", &peak, &f->seconds, &planned,
@@ -98,9 +102,7 @@ static int on_meter_time(sd_event_source *source, uint64_t usec, void *userdata)
 	struct following *f = userdata;
 
 	if (f->started && !f->ended)
-		(void)sd_bus_call_method_async(f->ctl->bus, NULL, BUS_NAME,
-					       BUS_PATH, BUS_INTERFACE, "Meter",
-					       on_meter, f, "u", f->id);
+		(void)call(f, "Meter", on_meter);
 	(void)sd_event_source_set_time(source, usec + METER_USEC);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
@@ -113,7 +115,6 @@ static int on_stopped(sd_bus_message *reply, void *userdata,
 	struct following *f = userdata;
 	const sd_bus_error *failure = sd_bus_message_get_error(reply);
 
-	(void)error;
 	/* NotFound: it has ended by itself meanwhile, as PageEnded tells. */
 	if (failure && strcmp(failure->name, BUS_ERROR_NOT_FOUND) != 0)
 		(void)sd_event_exit(f->event, ctl_refused(f->ctl, failure));
@@ -132,9 +133,7 @@ static void stop(struct following *f)
 		return;
 	}
 	f->stopped = true;
-	r = sd_bus_call_method_async(f->ctl->bus, NULL, BUS_NAME, BUS_PATH,
-				     BUS_INTERFACE, "Stop", on_stopped, f, "u",
-				     f->id);
+	r = call(f, "Stop", on_stopped);
 	if (r < 0)
 		(void)sd_event_exit(f->event,
 				    ctl_failed("Cannot end the page", r));
@@ -143,8 +142,6 @@ static void stop(struct following *f)
 static int on_interrupt(sd_event_source *source,
 			const struct signalfd_siginfo *si, void *userdata)
 {
-	(void)source;
-	(void)si;
 	stop(userdata);
 	return 0;
 }
@@ -157,7 +154,6 @@ static int on_input(sd_event_source *source, int fd, uint32_t revents,
 	char line[256];
 	ssize_t n = read(fd, line, sizeof(line));
 
-	(void)revents;
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return 0;
 	if (n <= 0)
@@ -223,8 +219,8 @@ static void on_ended(struct following *f, sd_bus_message *m)
 	say(f,
 	    "Page %" PRIu32 " has ended (%s): %" PRIu64 " frames, %" PRIu32
 	    " client%s reached, %" PRIu32 " lost, %" PRIu64 " overrun%s",
-	    f->id, reason, frames, reached, reached == 1 ? "" : "s", lost,
-	    overruns, overruns == 1 ? "" : "s");
+	    f->id, reason, frames, reached, plural_s(reached), lost, overruns,
+	    plural_s(overruns));
 	if (status != CTL_DONE)
 		log_error("The page was not completed: %s", reason);
 	(void)sd_event_exit(f->event, status);
@@ -236,7 +232,6 @@ static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	const char *member = sd_bus_message_get_member(m);
 	uint32_t id;
 
-	(void)error;
 	if (strcmp(sd_bus_message_get_interface(m), BUS_INTERFACE) != 0 ||
 	    sd_bus_message_read(m, "u", &id) < 0 || f->id == 0 || id != f->id)
 		return 0;
@@ -253,8 +248,6 @@ static int on_gone(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct following *f = userdata;
 
-	(void)m;
-	(void)error;
 	if (f->drawn)
 		say(f, "%s", "");
 	log_error("The server ended before the page did");
@@ -279,7 +272,6 @@ static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 	const sd_bus_error *failure = sd_bus_message_get_error(reply);
 	int r;
 
-	(void)error;
 	if (failure)
 		return sd_event_exit(f->event, refused(f, failure));
 	r = sd_bus_message_read(reply, "u", &f->id);
@@ -296,8 +288,8 @@ static int append_zones(const struct ctl *ctl, sd_bus_message *m)
 {
 	int r = sd_bus_message_open_container(m, 'a', "s");
 
-	for (unsigned i = 0; r >= 0 && i < ctl->zone_count; i++)
-		r = sd_bus_message_append(m, "s", ctl->zones[i]);
+	for (unsigned i = 0; r >= 0 && i < ctl->zones.count; i++)
+		r = sd_bus_message_append(m, "s", ctl->zones.items[i]);
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
@@ -344,30 +336,22 @@ static int make_call(const struct following *f, int fd, sd_bus_message **ret)
 /* A device may take long to open, and a pipe to begin: no time limit. */
 static int ask(struct following *f, int fd)
 {
-	sd_bus_message *m = NULL;
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
 	int r = make_call(f, fd, &m);
 
-	if (r >= 0)
-		r = sd_bus_call_async(f->ctl->bus, NULL, m, on_answer, f,
-				      UINT64_MAX);
-	sd_bus_message_unref(m);
-	return r;
+	return r < 0 ? r
+		     : sd_bus_call_async(f->ctl->bus, NULL, m, on_answer, f,
+					 UINT64_MAX);
 }
 
 /* --- the commands --- */
 
 static int set_up(struct following *f)
 {
-	int r = sd_event_default(&f->event);
+	int r =
+	    ctl_follow(f->ctl, &f->event, on_interrupt, on_signal, on_gone, f);
 
-	if (r >= 0)
-		r = ctl_catch_signals(f->event, on_interrupt, f);
-	if (r >= 0)
-		r = sd_bus_attach_event(f->ctl->bus, f->event, 0);
-	if (r >= 0)
-		r = ctl_follow(f->ctl, on_signal, on_gone, f);
-	f->in_place = isatty(STDOUT_FILENO);
-	if (r >= 0 && f->in_place)
+	if (r >= 0 && isatty(STDOUT_FILENO))
 		r = sd_event_add_time(f->event, &f->meter, CLOCK_MONOTONIC, 0,
 				      0, on_meter_time, f);
 	if (r >= 0 && !f->file && isatty(STDIN_FILENO))

@@ -1,39 +1,24 @@
 /* SPDX-License-Identifier: MIT
  * save: the last page, from the server's memory into a file. */
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "audio/wavfile.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "ctl/bus.h"
 
 enum { PIECE_SIZE = 65536 };
 
-static int write_all(int fd, const uint8_t *data, size_t size)
-{
-	while (size > 0) {
-		ssize_t n = write(fd, data, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		data += n;
-		size -= (size_t)n;
-	}
-	return 0;
-}
+/* Copying a page of hundreds of megabytes takes the server its time. */
+#define CALL_USEC (120 * USEC_PER_SEC)
 
 static ssize_t read_piece(int fd, uint8_t *data)
 {
-	ssize_t n;
+	ssize_t n = TEMP_FAILURE_RETRY(read(fd, data, PIECE_SIZE));
 
-	do
-		n = read(fd, data, PIECE_SIZE);
-	while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : n;
 }
 
@@ -91,17 +76,18 @@ static int copy_to_file(int from_fd, const char *path)
 
 int ctl_save(struct ctl *ctl)
 {
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
 	const char *path = ctl->args[0];
-	sd_bus_message *reply = NULL;
-	int status = ctl_call(ctl, "LastPage", &reply), fd, r;
+	int status, fd, r;
 
+	(void)sd_bus_set_method_call_timeout(ctl->bus, CALL_USEC);
+	status = ctl_call(ctl, &reply, "LastPage", NULL);
 	if (status != CTL_DONE)
 		return status;
 	r = sd_bus_message_read(reply, "h", &fd);
 	if (r >= 0)
 		r = strcmp(path, "-") == 0 ? copy_to_output(fd)
 					   : copy_to_file(fd, path);
-	sd_bus_message_unref(reply);
 	if (r >= 0)
 		return CTL_DONE;
 	log_error("Cannot save the page as '%s': %s", path, strerror(-r));

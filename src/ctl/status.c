@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * status, clients, zones: one call, printed for people or for programs. */
-#include <errno.h>
 #include <inttypes.h>
-#include <string.h>
 
 #include "base/log.h"
+#include "base/util.h"
 #include "ctl/bus.h"
-#include "ctl/value.h"
 
 /* --- for people --- */
 
@@ -54,13 +52,10 @@ static void print_clients(const struct value *clients)
 
 static void print_page(const struct value *page)
 {
-	const struct value *zones = value_get(page, "zones");
-
 	printf("Page %" PRIu64 ": %s, %s, priority %" PRId64 ", zones",
 	       value_natural(page, "id"), value_string(page, "source"),
 	       value_string(page, "state"), value_integer(page, "priority"));
-	for (size_t i = 0; zones && i < zones->count; i++)
-		printf(" %s", value_text(&zones->items[i]));
+	value_print_words(value_get(page, "zones"));
 	printf(", %.1f s", value_real(page, "seconds"));
 	if (value_get(page, "planned_seconds"))
 		printf(" of %.1f s", value_real(page, "planned_seconds"));
@@ -98,36 +93,13 @@ static void print_status(const struct value *status)
 
 /* --- the commands --- */
 
-static int get_status(struct ctl *ctl, struct value *ret)
-{
-	sd_bus_message *reply = NULL;
-	int status = ctl_call(ctl, "Status", &reply), r;
-
-	if (status != CTL_DONE)
-		return status;
-	*ret = (struct value){0};
-	r = value_read(ret, reply);
-	sd_bus_message_unref(reply);
-	if (r >= 0)
-		return CTL_DONE;
-	value_clear(ret);
-	return ctl_failed("The server's status cannot be read", r);
-}
-
-static int flush(void)
-{
-	if (fflush(stdout) == 0 && !ferror(stdout))
-		return CTL_DONE;
-	return ctl_failed("Cannot write the output", -errno);
-}
-
 /* Shows the item KEY of the status, or all of it with NULL. */
 static int show(struct ctl *ctl, const char *key,
 		void (*print)(const struct value *value))
 {
-	struct value all;
+	_cleanup_(value_clear) struct value all = {0};
 	const struct value *value = &all;
-	int status = get_status(ctl, &all);
+	int status = ctl_read_status(ctl, &all);
 
 	if (status != CTL_DONE)
 		return status;
@@ -135,7 +107,6 @@ static int show(struct ctl *ctl, const char *key,
 		value = value_get(&all, key);
 	if (!value) {
 		log_error("The server's status has no %s", key);
-		value_clear(&all);
 		return CTL_FAILED;
 	}
 	if (ctl->json) {
@@ -144,8 +115,7 @@ static int show(struct ctl *ctl, const char *key,
 	} else {
 		print(value);
 	}
-	value_clear(&all);
-	return flush();
+	return ctl_flush();
 }
 
 int ctl_status(struct ctl *ctl)

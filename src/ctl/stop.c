@@ -4,24 +4,18 @@
 
 #include "base/options.h"
 #include "base/util.h"
-#include "bus/names.h"
 #include "ctl/bus.h"
 
 static int stop_one(struct ctl *ctl, uint32_t id, uint32_t *ret_count)
 {
-	sd_bus_error error = SD_BUS_ERROR_NULL;
-	sd_bus_message *reply = NULL;
-	int status = CTL_DONE, r;
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+	int status = ctl_call(ctl, &reply, "Stop", "u", id), r;
 
-	r = sd_bus_call_method(ctl->bus, BUS_NAME, BUS_PATH, BUS_INTERFACE,
-			       "Stop", &error, &reply, "u", id);
-	if (r < 0)
-		status = ctl_refused(ctl, &error);
-	else if ((r = sd_bus_message_read(reply, "u", ret_count)) < 0)
-		status = ctl_failed("The server's answer cannot be read", r);
-	sd_bus_error_free(&error);
-	sd_bus_message_unref(reply);
-	return status;
+	if (status != CTL_DONE)
+		return status;
+	r = sd_bus_message_read(reply, "u", ret_count);
+	return r < 0 ? ctl_failed("The server's answer cannot be read", r)
+		     : CTL_DONE;
 }
 
 int ctl_stop(struct ctl *ctl)
@@ -41,7 +35,6 @@ int ctl_stop(struct ctl *ctl)
 		ended += count;
 	}
 	if (status == CTL_DONE)
-		printf("%" PRIu32 " page%s ended\n", ended,
-		       ended == 1 ? "" : "s");
+		printf("%" PRIu32 " page%s ended\n", ended, plural_s(ended));
 	return status;
 }

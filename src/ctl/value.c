@@ -21,84 +21,78 @@ static struct value *add_item(struct value *list)
 	return &items[list->count++];
 }
 
-static int set_string(struct value *value, const char *text)
+static int set_integer(struct value *ret, int64_t integer)
 {
-	value->kind = VALUE_STRING;
-	value->u.string = strdup(text);
-	return value->u.string ? 0 : -ENOMEM;
-}
-
-static int read_natural(struct value *ret, sd_bus_message *m, char type)
-{
-	union {
-		uint8_t byte;
-		uint16_t u16;
-		uint32_t u32;
-		uint64_t u64;
-	} basic = {0};
-	int r = sd_bus_message_read_basic(m, type, &basic);
-
-	ret->kind = VALUE_UINT;
-	ret->u.natural = type == 'y'   ? basic.byte
-			 : type == 'q' ? basic.u16
-			 : type == 'u' ? basic.u32
-				       : basic.u64;
-	return r;
-}
-
-static int read_integer(struct value *ret, sd_bus_message *m, char type)
-{
-	union {
-		int16_t i16;
-		int32_t i32;
-		int64_t i64;
-	} basic = {0};
-	int r = sd_bus_message_read_basic(m, type, &basic);
-
 	ret->kind = VALUE_INT;
-	ret->u.integer = type == 'n'   ? basic.i16
-			 : type == 'i' ? basic.i32
-				       : basic.i64;
-	return r;
+	ret->u.integer = integer;
+	return 0;
 }
 
-static int read_bool(struct value *ret, sd_bus_message *m)
+static int set_natural(struct value *ret, uint64_t natural)
 {
-	int boolean = 0, r = sd_bus_message_read_basic(m, 'b', &boolean);
+	ret->kind = VALUE_UINT;
+	ret->u.natural = natural;
+	return 0;
+}
 
-	ret->kind = VALUE_BOOL;
-	ret->u.boolean = boolean;
-	return r;
+static int set_string(struct value *ret, const char *text)
+{
+	ret->kind = VALUE_STRING;
+	ret->u.string = strdup(text);
+	return ret->u.string ? 0 : -ENOMEM;
 }
 
 static int read_basic(struct value *ret, sd_bus_message *m, char type)
 {
-	const char *text = "";
-	int r;
+	union {
+		uint8_t y;
+		uint16_t q;
+		uint32_t u;
+		uint64_t t;
+		int16_t n;
+		int32_t i;
+		int64_t x;
+		int b;
+		double d;
+		const char *s;
+	} basic;
+	int r = type == 'h' ? -EOPNOTSUPP
+			    : sd_bus_message_read_basic(m, type, &basic);
 
+	if (r < 0)
+		return r;
 	switch (type) {
 	case 'y':
+		return set_natural(ret, basic.y);
 	case 'q':
+		return set_natural(ret, basic.q);
 	case 'u':
+		return set_natural(ret, basic.u);
 	case 't':
-		return read_natural(ret, m, type);
+		return set_natural(ret, basic.t);
 	case 'n':
+		return set_integer(ret, basic.n);
 	case 'i':
+		return set_integer(ret, basic.i);
 	case 'x':
-		return read_integer(ret, m, type);
+		return set_integer(ret, basic.x);
 	case 'b':
-		return read_bool(ret, m);
+		ret->kind = VALUE_BOOL;
+		ret->u.boolean = basic.b;
+		return 0;
 	case 'd':
 		ret->kind = VALUE_DOUBLE;
-		return sd_bus_message_read_basic(m, 'd', &ret->u.real);
-	case 's':
-	case 'o':
-	case 'g':
-		r = sd_bus_message_read_basic(m, type, &text);
-		return r < 0 ? r : set_string(ret, text);
-	default:
-		return -EOPNOTSUPP;
+		ret->u.real = basic.d;
+		return 0;
+	default: /* s, o, g */
+		return set_string(ret, basic.s);
 	}
+}
+
+static int read_keyed(struct value *item, sd_bus_message *m, const char *key)
+{
+	item->key = strdup(key);
+	return item->key ? value_read(item, m) : -ENOMEM;
 }
 
 static int read_entry(struct value *item, sd_bus_message *m, const char *type)
@@ -108,10 +102,8 @@ static int read_entry(struct value *item, sd_bus_message *m, const char *type)
 
 	if (r >= 0)
 		r = sd_bus_message_read_basic(m, 's', &key);
-	if (r >= 0) {
-		item->key = strdup(key);
-		r = item->key ? value_read(item, m) : -ENOMEM;
-	}
+	if (r >= 0)
+		r = read_keyed(item, m, key);
 	return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
@@ -176,10 +168,7 @@ int value_read_item(struct value *dict, sd_bus_message *m, const char *key)
 	struct value *item = add_item(dict);
 
 	dict->kind = VALUE_DICT;
-	if (!item)
-		return -ENOMEM;
-	item->key = strdup(key);
-	return item->key ? value_read(item, m) : -ENOMEM;
+	return item ? read_keyed(item, m, key) : -ENOMEM;
 }
 
 void value_clear(struct value *value)
@@ -203,58 +192,55 @@ const struct value *value_get(const struct value *dict, const char *key)
 	return NULL;
 }
 
-const char *value_text(const struct value *value)
-{
-	return value->kind == VALUE_STRING ? value->u.string : "";
-}
-
+/* The item with this key, or one that is all zero when there is none of this
+ * kind. */
 static const struct value *get_kind(const struct value *dict, const char *key,
 				    enum value_kind kind)
 {
+	static const struct value none;
 	const struct value *value = value_get(dict, key);
 
-	return value && value->kind == kind ? value : NULL;
+	return value && value->kind == kind ? value : &none;
 }
 
 const char *value_string(const struct value *dict, const char *key)
 {
-	const struct value *value = get_kind(dict, key, VALUE_STRING);
+	const char *text = get_kind(dict, key, VALUE_STRING)->u.string;
 
-	return value ? value->u.string : "";
+	return text ? text : "";
 }
 
 uint64_t value_natural(const struct value *dict, const char *key)
 {
-	const struct value *value = get_kind(dict, key, VALUE_UINT);
-
-	return value ? value->u.natural : 0;
+	return get_kind(dict, key, VALUE_UINT)->u.natural;
 }
 
 int64_t value_integer(const struct value *dict, const char *key)
 {
-	const struct value *value = get_kind(dict, key, VALUE_INT);
-
-	return value ? value->u.integer : 0;
+	return get_kind(dict, key, VALUE_INT)->u.integer;
 }
 
 double value_real(const struct value *dict, const char *key)
 {
-	const struct value *value = get_kind(dict, key, VALUE_DOUBLE);
-
-	return value ? value->u.real : 0;
+	return get_kind(dict, key, VALUE_DOUBLE)->u.real;
 }
 
 bool value_boolean(const struct value *dict, const char *key)
 {
-	const struct value *value = get_kind(dict, key, VALUE_BOOL);
+	return get_kind(dict, key, VALUE_BOOL)->u.boolean;
+}
 
-	return value && value->u.boolean;
+void value_print_words(const struct value *list)
+{
+	for (size_t i = 0; list && i < list->count; i++)
+		if (list->items[i].kind == VALUE_STRING)
+			printf(" %s", list->items[i].u.string);
 }
 
 /* --- JSON --- */
 
 /* The bus has made sure that it is UTF-8. */
-void json_print_string(FILE *file, const char *text)
+static void print_string(FILE *file, const char *text)
 {
 	fputc('"', file);
 	for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
@@ -268,21 +254,17 @@ void json_print_string(FILE *file, const char *text)
 	fputc('"', file);
 }
 
-static void print_items(FILE *file, const struct value *value)
+void value_print_members(FILE *file, const struct value *value)
 {
-	bool dict = value->kind == VALUE_DICT;
-
-	fputc(dict ? '{' : '[', file);
 	for (size_t i = 0; i < value->count; i++) {
 		if (i > 0)
 			fputc(',', file);
-		if (dict) {
-			json_print_string(file, value->items[i].key);
+		if (value->kind == VALUE_DICT) {
+			print_string(file, value->items[i].key);
 			fputc(':', file);
 		}
 		value_print_json(file, &value->items[i]);
 	}
-	fputc(dict ? '}' : ']', file);
 }
 
 void value_print_json(FILE *file, const struct value *value)
@@ -304,11 +286,17 @@ void value_print_json(FILE *file, const struct value *value)
 			fputs("null", file);
 		break;
 	case VALUE_STRING:
-		json_print_string(file, value->u.string);
+		print_string(file, value->u.string);
 		break;
 	case VALUE_LIST:
+		fputc('[', file);
+		value_print_members(file, value);
+		fputc(']', file);
+		break;
 	case VALUE_DICT:
-		print_items(file, value);
+		fputc('{', file);
+		value_print_members(file, value);
+		fputc('}', file);
 		break;
 	}
 }

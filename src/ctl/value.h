@@ -42,8 +42,6 @@ void value_clear(struct value *value);
 
 /* The item with this key, or NULL. */
 const struct value *value_get(const struct value *dict, const char *key);
-/* VALUE as a text, "" when it is none. */
-const char *value_text(const struct value *value);
 /* Its value, or "", 0, 0.0 when there is none of that kind. */
 const char *value_string(const struct value *dict, const char *key);
 uint64_t value_natural(const struct value *dict, const char *key);
@@ -53,4 +51,8 @@ bool value_boolean(const struct value *dict, const char *key);
 
 /* In one line without a newline. */
 void value_print_json(FILE *file, const struct value *value);
-void json_print_string(FILE *file, const char *text);
+/* The same without the brackets around it. */
+void value_print_members(FILE *file, const struct value *value);
+/* The strings of LIST, which may be NULL, to stdout, with a blank before each.
+ */
+void value_print_words(const struct value *list);

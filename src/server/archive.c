@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The loop sends the page's size over a socket pair, the thread answers with
- * how far it has written; the samples are in the page's memory. */
+ * The loop sends the tape's size over a socket pair, the thread answers with
+ * how far it has written; the samples are on the tape. */
 #include "server/archive.h"
 
 #include <dirent.h>
@@ -13,13 +13,14 @@
 #include <sys/stat.h>
 
 #include "audio/wavfile.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "base/util.h"
 
 /* Without padding, of which send() would read what nobody has written. */
 struct order {
-	uint64_t size; /* the page's, in bytes */
+	uint64_t size; /* of the tape, in bytes */
 	uint32_t ended, give_up;
 };
 
@@ -34,67 +35,32 @@ struct archive_writer {
 
 /* What the thread owns. */
 struct job {
-	int fd, page_fd;
+	int fd, tape_fd;
 	struct archive_config config;
 	struct wav_format format;
 	char *path;
 	struct wavfile *file;
 	uint64_t written;
-	int error;
 };
 
 /* --- limits --- */
 
 struct kept_file {
-	char *name;
-	struct timespec time;
-	uint64_t size;
+	struct dirent *entry;
+	struct stat stat;
 };
 
 struct kept_files {
 	struct kept_file *files;
-	size_t count, room;
+	size_t count;
 	uint64_t total_size;
 };
 
 static void free_files(struct kept_files *kept)
 {
 	for (size_t i = 0; i < kept->count; i++)
-		free(kept->files[i].name);
+		free(kept->files[i].entry);
 	free(kept->files);
-}
-
-static int make_room(struct kept_files *kept)
-{
-	const size_t room = kept->room ? 2 * kept->room : 64;
-	struct kept_file *files;
-
-	if (kept->count < kept->room)
-		return 0;
-	files = reallocarray(kept->files, room, sizeof(*files));
-	if (!files)
-		return -ENOMEM;
-	kept->files = files;
-	kept->room = room;
-	return 0;
-}
-
-static int add_file(struct kept_files *kept, const char *name,
-		    const struct stat *st)
-{
-	struct kept_file *file;
-
-	if (make_room(kept) < 0)
-		return -ENOMEM;
-	file = &kept->files[kept->count];
-	file->name = strdup(name);
-	if (!file->name)
-		return -ENOMEM;
-	file->time = st->st_mtim;
-	file->size = (uint64_t)st->st_size;
-	kept->count++;
-	kept->total_size += file->size;
-	return 0;
 }
 
 static size_t digits(const char *text)
@@ -103,8 +69,9 @@ static size_t digits(const char *text)
 }
 
 /* YYYYMMDD-HHMMSS-LABEL.wav: whatever else is in the directory is not ours. */
-static bool is_own_name(const char *name)
+static int is_own_name(const struct dirent *entry)
 {
+	const char *name = entry->d_name;
 	const size_t length = strlen(name);
 
 	return length > strlen("YYYYMMDD-HHMMSS-.wav") && digits(name) == 8 &&
@@ -112,41 +79,47 @@ static bool is_own_name(const char *name)
 	       strcmp(name + length - 4, ".wav") == 0;
 }
 
-static int list_files(DIR *dir, struct kept_files *kept)
+static int list_files(struct kept_files *kept, int dir_fd)
 {
-	const struct dirent *entry;
+	_cleanup_free_ struct dirent **entries = NULL;
+	int count = scandirat(dir_fd, ".", &entries, is_own_name, NULL);
 
-	while ((entry = readdir(dir))) {
-		struct stat st;
-		int r;
+	if (count < 0)
+		return -errno;
+	kept->files = calloc((size_t)count + 1, sizeof(*kept->files));
+	for (int i = 0; i < count; i++) {
+		struct kept_file file = {.entry = entries[i]};
 
-		if (!is_own_name(entry->d_name) ||
-		    fstatat(dirfd(dir), entry->d_name, &st,
+		if (!kept->files ||
+		    fstatat(dir_fd, file.entry->d_name, &file.stat,
 			    AT_SYMLINK_NOFOLLOW) < 0 ||
-		    !S_ISREG(st.st_mode))
+		    !S_ISREG(file.stat.st_mode)) {
+			free(file.entry);
 			continue;
-		r = add_file(kept, entry->d_name, &st);
-		if (r < 0)
-			return r;
+		}
+		kept->files[kept->count++] = file;
+		kept->total_size += (uint64_t)file.stat.st_size;
 	}
-	return 0;
+	return kept->files ? 0 : -ENOMEM;
 }
 
 static int by_age(const void *a, const void *b)
 {
 	const struct kept_file *first = a, *second = b;
+	const struct timespec *s = &first->stat.st_mtim;
+	const struct timespec *t = &second->stat.st_mtim;
 
-	if (first->time.tv_sec != second->time.tv_sec)
-		return first->time.tv_sec < second->time.tv_sec ? -1 : 1;
-	if (first->time.tv_nsec != second->time.tv_nsec)
-		return first->time.tv_nsec < second->time.tv_nsec ? -1 : 1;
-	return strcmp(first->name, second->name);
+	if (s->tv_sec != t->tv_sec)
+		return s->tv_sec < t->tv_sec ? -1 : 1;
+	if (s->tv_nsec != t->tv_nsec)
+		return s->tv_nsec < t->tv_nsec ? -1 : 1;
+	return strcmp(first->entry->d_name, second->entry->d_name);
 }
 
 static bool must_go(const struct archive_config *config,
 		    const struct kept_file *oldest, uint64_t total_size)
 {
-	const double age = difftime(time(NULL), oldest->time.tv_sec);
+	const double age = difftime(time(NULL), oldest->stat.st_mtime);
 
 	return (config->limit_size > 0 && total_size > config->limit_size) ||
 	       (config->limit_seconds > 0 &&
@@ -154,49 +127,47 @@ static bool must_go(const struct archive_config *config,
 }
 
 /* The thread of another page may have been faster. */
-static int remove_file(const struct archive_config *config, DIR *dir,
+static int remove_file(const struct archive_config *config, int dir_fd,
 		       const struct kept_file *file)
 {
-	if (unlinkat(dirfd(dir), file->name, 0) == 0)
-		log_info("Removed %s/%s (--archive-limit)", config->dir,
-			 file->name);
+	const char *name = file->entry->d_name;
+
+	if (unlinkat(dir_fd, name, 0) == 0)
+		log_info("Removed %s/%s (--archive-limit)", config->dir, name);
 	else if (errno != ENOENT)
 		return -errno;
 	return 0;
 }
 
-static int remove_oldest(const struct archive_config *config, DIR *dir)
+static int remove_oldest(const struct archive_config *config)
 {
-	struct kept_files kept = {0};
-	int r = list_files(dir, &kept);
+	_cleanup_close_ int dir_fd =
+	    open(config->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_(free_files) struct kept_files kept = {0};
+	int r = dir_fd < 0 ? -errno : list_files(&kept, dir_fd);
 
-	if (r == 0 && kept.count > 0)
+	if (r == 0)
 		qsort(kept.files, kept.count, sizeof(kept.files[0]), by_age);
 	for (size_t i = 0; i < kept.count && r == 0; i++) {
 		if (!must_go(config, &kept.files[i], kept.total_size))
 			break;
-		r = remove_file(config, dir, &kept.files[i]);
-		kept.total_size -= kept.files[i].size;
+		r = remove_file(config, dir_fd, &kept.files[i]);
+		kept.total_size -= (uint64_t)kept.files[i].stat.st_size;
 	}
-	free_files(&kept);
 	return r;
 }
 
 static void apply_limits(const struct archive_config *config)
 {
-	DIR *dir;
 	int r;
 
 	if (config->limit_size == 0 && config->limit_seconds == 0)
 		return;
-	dir = opendir(config->dir);
-	r = dir ? remove_oldest(config, dir) : -errno;
+	r = remove_oldest(config);
 	if (r < 0)
 		log_warning("Cannot remove the oldest files in %s "
 			    "(--archive-limit): %s",
 			    config->dir, strerror(-r));
-	if (dir)
-		closedir(dir);
 }
 
 int archive_check(const struct archive_config *config)
@@ -208,7 +179,7 @@ int archive_check(const struct archive_config *config)
 	r = wavfile_repair(config->dir);
 	if (r > 0)
 		log_notice("Repaired %d file%s that a crash left in %s", r,
-			   r == 1 ? "" : "s", config->dir);
+			   plural_s((uint64_t)r), config->dir);
 	if (r < 0)
 		return r;
 	apply_limits(config);
@@ -223,16 +194,14 @@ static int copy_up_to(struct job *job, uint64_t size)
 
 	while (job->written < size) {
 		uint64_t left = size - job->written;
-		ssize_t n =
-		    pread(job->page_fd, buffer,
-			  left < sizeof(buffer) ? (size_t)left : sizeof(buffer),
-			  (off_t)job->written);
+		ssize_t n = pread_all(job->tape_fd, buffer,
+				      left < sizeof(buffer) ? (size_t)left
+							    : sizeof(buffer),
+				      (off_t)job->written);
 		int r;
 
-		if (n < 0 && errno == EINTR)
-			continue;
 		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
+			return n < 0 ? (int)n : -EIO;
 		r = wavfile_write(job->file, buffer, (size_t)n);
 		if (r < 0)
 			return r;
@@ -248,11 +217,10 @@ static int follow(struct job *job)
 {
 	for (;;) {
 		struct order order;
-		ssize_t n = recv(job->fd, &order, sizeof(order), 0);
+		ssize_t n =
+		    TEMP_FAILURE_RETRY(recv(job->fd, &order, sizeof(order), 0));
 		int r;
 
-		if (n < 0 && errno == EINTR)
-			continue;
 		if (n != sizeof(order) || order.give_up)
 			return -ECANCELED;
 		r = copy_up_to(job, order.size);
@@ -263,7 +231,7 @@ static int follow(struct job *job)
 
 static void free_job(struct job *job)
 {
-	fd_close(job->page_fd);
+	fd_close(job->tape_fd);
 	fd_close(job->fd);
 	free(job->path);
 	free(job);
@@ -314,13 +282,13 @@ static int open_job(struct job *job, const struct archive_config *config,
 	int fds[2], r;
 
 	job->config = *config;
-	job->format = *tape_format(tape);
+	job->format = tape->format;
 	r = name_file(&job->path, config->dir, label);
 	if (r < 0)
 		return r;
-	job->page_fd = tape_dup(tape);
-	if (job->page_fd < 0)
-		return job->page_fd;
+	job->tape_fd = tape_dup(tape);
+	if (job->tape_fd < 0)
+		return job->tape_fd;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
 		return -errno;
 	job->fd = fds[0];
@@ -342,7 +310,7 @@ int archive_begin(struct archive_writer **ret,
 		free(job);
 		return -ENOMEM;
 	}
-	job->fd = job->page_fd = -1;
+	job->fd = job->tape_fd = -1;
 	r = open_job(job, config, label, tape, &fd);
 	if (r == 0)
 		r = thread_start(&writer->thread, "archive", job_main, job);
@@ -363,8 +331,8 @@ void archive_push(struct archive_writer *writer)
 	if (!writer || writer->done || writer->sent.ended ||
 	    writer->sent.give_up)
 		return;
-	order.size = tape_size(writer->tape);
-	order.ended = tape_ended(writer->tape);
+	order.size = writer->tape->size;
+	order.ended = writer->tape->ended;
 	order.give_up = writer->give_up;
 	/* A full queue loses nothing: the next order says all of it. */
 	if (send(writer->fd, &order, sizeof(order),
@@ -376,14 +344,13 @@ static void read_progress(struct archive_writer *writer)
 {
 	ssize_t n;
 
-	while (!writer->done) {
-		n = recv(writer->fd, &writer->written, sizeof(writer->written),
-			 MSG_DONTWAIT);
-		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-			writer->done = true;
-		else if (n < 0 && errno == EAGAIN)
-			return;
-	}
+	do
+		n = TEMP_FAILURE_RETRY(recv(writer->fd, &writer->written,
+					    sizeof(writer->written),
+					    MSG_DONTWAIT));
+	while (n > 0);
+	if (n == 0 || errno != EAGAIN)
+		writer->done = true;
 }
 
 uint64_t archive_offset(struct archive_writer *writer)
@@ -413,7 +380,7 @@ bool archive_done(struct archive_writer *writer)
 static void send_last_order(struct archive_writer *writer)
 {
 	struct order order = {
-	    .size = tape_size(writer->tape),
+	    .size = writer->tape->size,
 	    .ended = true,
 	    .give_up = writer->give_up,
 	};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Keeps pages as WAV files in a directory. A thread for each page reads the
- * page's memory and writes the disk: a slow or full disk never holds up the
+ * tape and writes the disk: a slow or full disk never holds up the
  * loop, and costs the file, not the page. */
 #pragma once
 
@@ -29,10 +29,10 @@ int archive_begin(struct archive_writer **ret,
 		  const struct archive_config *config, const char *label,
 		  struct tape *tape);
 
-/* Says that the page has grown or ended. Takes NULL. Never blocks. */
+/* Says that the tape has grown or ended. Takes NULL. Never blocks. */
 void archive_push(struct archive_writer *writer);
 
-/* The first byte of the page that is not yet written; UINT64_MAX when nothing
+/* The first byte of the tape that is not yet written; UINT64_MAX when nothing
  * more is needed (NULL, done or given up). */
 uint64_t archive_offset(struct archive_writer *writer);
 

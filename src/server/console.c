@@ -11,8 +11,9 @@
 #include <string.h>
 
 #include "audio/samples.h"
-#include "base/log.h"
 #include "base/util.h"
+#include "server/summary.h"
+#include "server/timer.h"
 
 enum {
 	LINE_SIZE = 4096,
@@ -34,9 +35,8 @@ struct console {
 };
 
 /* A line that stays, above the status line. */
-static void say(struct console *t, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-static void say(struct console *t, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void say(struct console *t,
+						      const char *format, ...)
 {
 	va_list ap;
 
@@ -52,47 +52,37 @@ static void say(struct console *t, const char *format, ...)
 	fflush(stdout);
 }
 
-static double seconds_of(uint64_t frames, const struct wav_format *format)
-{
-	return format->rate ? (double)frames / format->rate : 0;
-}
-
 /* --- the status line --- */
 
-static bool page_on_air(const struct server *server,
-			struct server_page_info *ret)
+static bool page_on_air(const struct server *server, struct page_info *ret)
 {
 	for (unsigned n = 0; server_page_at(server, n, ret); n++)
-		if (ret->state >= SERVER_PAGE_OPENING &&
-		    ret->state < SERVER_PAGE_SENDING)
+		if (ret->state != PAGE_QUEUED && ret->state < PAGE_SENDING)
 			return true;
 	return false;
 }
 
-static int describe_page(const struct server_page_info *page, char *text,
-			 size_t size)
+static int describe_page(const struct page_info *page, char *text, size_t size)
 {
-	const struct announcement_info *source = &page->source;
-	double elapsed = seconds_of(source->frames, &source->format);
-	const char *what = page->state == SERVER_PAGE_OPENING ? "opening"
-			   : page->state == SERVER_PAGE_CHIME ? "CHIME"
-							      : "ON AIR";
+	double elapsed = wav_seconds(&page->format, page->frames);
+	const char *what = page->state <= PAGE_OPENING ? "opening"
+			   : page->state == PAGE_CHIME ? "CHIME"
+						       : "ON AIR";
 
-	if (source->planned_frames == WAV_ENDLESS)
+	if (page->planned_frames == WAV_ENDLESS)
 		return snprintf(text, size, "%s %.1f s", what, elapsed);
-	return snprintf(text, size, "%s %.1f s, %.1f s left", what, elapsed,
-			seconds_of(source->planned_frames - source->frames,
-				   &source->format));
+	return snprintf(
+	    text, size, "%s %.1f s, %.1f s left", what, elapsed,
+	    wav_seconds(&page->format, page->planned_frames - page->frames));
 }
 
 static void describe(struct console *t, char *text, size_t size)
 {
 	unsigned clients = server_client_count(t->server);
-	struct server_page_info page;
+	struct page_info page;
 	int n;
 
-	n = snprintf(text, size, "%u client%s, ", clients,
-		     clients == 1 ? "" : "s");
+	n = snprintf(text, size, "%u client%s, ", clients, plural_s(clients));
 	text += n;
 	size -= (size_t)n;
 	if (!page_on_air(t->server, &page)) {
@@ -126,19 +116,15 @@ static void draw(struct console *t)
 /* At most ten times a second, and not at all while nothing changes. */
 static void draw_later(struct console *t)
 {
-	if (!t->redraw)
-		return;
-	(void)sd_event_source_set_time(t->redraw, t->drawn_usec + REDRAW_USEC);
-	(void)sd_event_source_set_enabled(t->redraw, SD_EVENT_ONESHOT);
+	if (t->redraw)
+		timer_set(t->redraw, t->drawn_usec + REDRAW_USEC);
 }
 
 static int on_redraw(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct console *t = userdata;
-	struct server_page_info page;
+	struct page_info page;
 
-	(void)source;
-	(void)usec;
 	draw(t);
 	if (page_on_air(t->server, &page))
 		draw_later(t);
@@ -147,20 +133,14 @@ static int on_redraw(sd_event_source *source, uint64_t usec, void *userdata)
 
 /* --- events of the server --- */
 
-static void say_end(struct console *t, const struct server_page_info *page)
+static void say_end(struct console *t, const struct page_info *page)
 {
-	const struct announcement_info *source = &page->source;
+	char text[SUMMARY_SIZE];
 
-	if (source->format.rate == 0)
+	if (page->format.rate == 0)
 		return;
-	say(t,
-	    "Page %u: %" PRIu64 " frames (%.2f s), %u client%s reached, "
-	    "%u lost, %" PRIu64 " skip%s, %" PRIu64 " overrun%s",
-	    page->id, source->frames,
-	    seconds_of(source->frames, &source->format), page->reached,
-	    page->reached == 1 ? "" : "s", page->lost, page->skips,
-	    page->skips == 1 ? "" : "s", source->overruns,
-	    source->overruns == 1 ? "" : "s");
+	summary_print(text, page);
+	say(t, "Page %u: %s", page->id, text);
 }
 
 static void leave_if_idle(struct console *t)
@@ -169,29 +149,30 @@ static void leave_if_idle(struct console *t)
 		(void)sd_event_exit(t->event, 0);
 }
 
-static void on_page(void *userdata, const struct server_page_info *page)
+static void on_page(void *userdata, const struct page_info *page)
 {
 	struct console *t = userdata;
 
 	switch (page->state) {
-	case SERVER_PAGE_QUEUED:
+	case PAGE_QUEUED:
 		say(t, "Page %u waits for its turn", page->id);
 		break;
-	case SERVER_PAGE_CHIME:
-		if (page->source.chime_frames > 0)
+	case PAGE_CHIME:
+		if (page->chime_frames > 0)
 			say(t, "Page %u: the chime goes out, wait for it",
 			    page->id);
 		break;
-	case SERVER_PAGE_SPEECH:
+	case PAGE_SPEECH:
 		say(t, "Page %u is on the air: %s", page->id,
 		    page->is_file ? "the file plays" : "speak now");
 		break;
-	case SERVER_PAGE_DONE:
+	case PAGE_DONE:
 		say_end(t, page);
 		leave_if_idle(t);
 		break;
-	case SERVER_PAGE_OPENING:
-	case SERVER_PAGE_SENDING:
+	case PAGE_PREPARING:
+	case PAGE_OPENING:
+	case PAGE_SENDING:
 		break;
 	}
 	draw_later(t);
@@ -226,11 +207,12 @@ static const char *refusal(int error)
 
 static void begin_page(struct console *t, uint64_t zones, int file_fd)
 {
-	const struct server_request request = {
+	const struct page_request request = {
 	    .zones = zones,
-	    .priority = SERVER_PRIORITY_DEFAULT,
-	    .when_busy = SERVER_REFUSE,
+	    .priority = BUS_PRIORITY_DEFAULT,
+	    .when_busy = PAGE_REFUSE,
 	    .seconds = server_config(t->server)->seconds,
+	    .chime_fd = -1,
 	    .file_fd = file_fd,
 	};
 	uint32_t id;
@@ -242,7 +224,7 @@ static void begin_page(struct console *t, uint64_t zones, int file_fd)
 
 static void toggle_page(struct console *t)
 {
-	struct server_page_info page;
+	struct page_info page;
 
 	if (page_on_air(t->server, &page))
 		server_stop(t->server, 0);
@@ -263,7 +245,7 @@ static void play_file(struct console *t, const char *path)
 static void say_status(struct console *t)
 {
 	const struct gate_stats *gate = &server_stats(t->server)->gate;
-	struct server_page_info page;
+	struct page_info page;
 
 	say(t,
 	    "Clients: %" PRIu64 " came; turned away: %" PRIu64
@@ -277,9 +259,8 @@ static void say_status(struct console *t)
 		    server_zone_clients(t->server, z));
 	for (unsigned n = 0; server_page_at(t->server, n, &page); n++)
 		say(t, "Page %u: %s, %.1f s, %u clients", page.id,
-		    server_page_state_name(page.state),
-		    seconds_of(page.source.frames, &page.source.format),
-		    page.clients);
+		    page_state_name(page.state),
+		    wav_seconds(&page.format, page.frames), page.clients);
 }
 
 static void leave(struct console *t)
@@ -367,7 +348,6 @@ static int on_input(sd_event_source *source, int fd, uint32_t revents,
 	struct console *t = userdata;
 	ssize_t n = read(fd, t->line + t->length, LINE_SIZE - t->length);
 
-	(void)revents;
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return 0;
 	if (n <= 0) {
@@ -418,12 +398,12 @@ int console_new(struct console **ret, sd_event *event, struct server *server,
 	if (r >= 0)
 		r = server_observe(server, &observer, t);
 	if (r >= 0 && t->in_place)
-		r = sd_event_add_time(event, &t->redraw, CLOCK_MONOTONIC, 0,
-				      USEC_PER_SEC / 50, on_redraw, t);
+		r = timer_new(&t->redraw, event, on_redraw, t);
 	if (r < 0) {
 		console_free(t);
 		return r;
 	}
+	draw_later(t);
 	*ret = t;
 	return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The kernel copies from one memory to the other, a piece each time round. */
+ * The kernel copies from one memfd to the other, a piece each time round. */
 #include "server/export.h"
 
 #include <errno.h>
@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 
+#include "base/io.h"
 #include "base/util.h"
 
 enum {
@@ -14,16 +15,17 @@ enum {
 	SEALS = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL,
 };
 
-struct tape_export {
+struct export
+{
 	int from_fd, to_fd;
 	off_t offset;  /* of what is copied next */
 	uint64_t left; /* bytes */
 	sd_event_source *step;
-	tape_export_on_done on_done;
+	export_on_done on_done;
 	void *userdata;
 };
 
-static int copy_piece(struct tape_export *copy)
+static int copy_piece(struct export *copy)
 {
 	size_t wish = copy->left < PIECE_SIZE ? (size_t)copy->left : PIECE_SIZE;
 	ssize_t n = sendfile(copy->to_fd, copy->from_fd, &copy->offset, wish);
@@ -36,7 +38,7 @@ static int copy_piece(struct tape_export *copy)
 	return 0;
 }
 
-static int finish(const struct tape_export *copy)
+static int finish(const struct export *copy)
 {
 	if (fcntl(copy->to_fd, F_ADD_SEALS, SEALS) < 0 ||
 	    lseek(copy->to_fd, 0, SEEK_SET) < 0)
@@ -46,7 +48,7 @@ static int finish(const struct tape_export *copy)
 
 static int on_step(sd_event_source *source, void *userdata)
 {
-	struct tape_export *copy = userdata;
+	struct export *copy = userdata;
 	int r = 0;
 
 	if (copy->left > 0)
@@ -58,29 +60,26 @@ static int on_step(sd_event_source *source, void *userdata)
 	return 0;
 }
 
-static int write_header(struct tape_export *copy,
+static int write_header(const struct export *copy,
 			const struct wav_format *format)
 {
 	uint8_t header[WAV_HEADER_SIZE_MAX];
 	size_t size = wav_encode(header, format, copy->left);
-	ssize_t n = write(copy->to_fd, header, size);
 
-	if (n < 0)
-		return -errno;
-	return (size_t)n == size ? 0 : -EIO;
+	return write_all(copy->to_fd, header, size);
 }
 
-static int open_both(struct tape_export *copy, const struct tape *tape)
+static int open_both(struct export *copy, const struct tape *tape)
 {
-	size_t frame_size = wav_frame_size(tape_format(tape));
-	uint64_t first = tape_first(tape);
+	size_t frame_size = wav_frame_size(&tape->format);
+	uint64_t first = tape->first;
 
-	/* Memory is given back by the tape, not by the frame. */
+	/* Memory is given back by the megabyte, not by the frame. */
 	first += (frame_size - first % frame_size) % frame_size;
-	if (first >= tape_size(tape))
+	if (first >= tape->size)
 		return -ENODATA;
 	copy->offset = (off_t)first;
-	copy->left = tape_size(tape) - first;
+	copy->left = tape->size - first;
 	copy->from_fd = tape_dup(tape);
 	if (copy->from_fd < 0)
 		return copy->from_fd;
@@ -89,13 +88,12 @@ static int open_both(struct tape_export *copy, const struct tape *tape)
 	return copy->to_fd < 0 ? -errno : 0;
 }
 
-static int begin(struct tape_export *copy, sd_event *event,
-		 const struct tape *tape)
+static int begin(struct export *copy, sd_event *event, const struct tape *tape)
 {
 	int r = open_both(copy, tape);
 
 	if (r == 0)
-		r = write_header(copy, tape_format(tape));
+		r = write_header(copy, &tape->format);
 	if (r == 0)
 		r = sd_event_add_defer(event, &copy->step, on_step, copy);
 	if (r >= 0)
@@ -104,11 +102,10 @@ static int begin(struct tape_export *copy, sd_event *event,
 	return r < 0 ? r : sd_event_source_set_enabled(copy->step, SD_EVENT_ON);
 }
 
-int tape_export_new(struct tape_export **ret, sd_event *event,
-		    const struct tape *tape, tape_export_on_done on_done,
-		    void *userdata)
+int export_new(struct export **ret, sd_event *event, const struct tape *tape,
+	       export_on_done on_done, void *userdata)
 {
-	struct tape_export *copy = calloc(1, sizeof(*copy));
+	struct export *copy = calloc(1, sizeof(*copy));
 	int r;
 
 	if (!copy)
@@ -118,14 +115,14 @@ int tape_export_new(struct tape_export **ret, sd_event *event,
 	copy->userdata = userdata;
 	r = begin(copy, event, tape);
 	if (r < 0) {
-		tape_export_free(copy);
+		export_free(copy);
 		return r;
 	}
 	*ret = copy;
 	return 0;
 }
 
-struct tape_export *tape_export_free(struct tape_export *copy)
+struct export *export_free(struct export *copy)
 {
 	if (!copy)
 		return NULL;

@@ -4,11 +4,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <netinet/in.h>
+#include <search.h>
 #include <string.h>
 #include <sys/resource.h>
 
 #include "base/log.h"
-#include "base/ratelimit.h"
 #include "base/util.h"
 #include "wire/net.h"
 
@@ -19,41 +20,30 @@ enum {
 	SPARE_DESCRIPTORS = 32,
 };
 
-enum event {
-	FULL,
-	ADDRESS_FULL,
-	UNPROVEN,
-	ABUSED,
-	STUCK,
-	LOCKED_OUT,
-	PAUSED,
-	EVENT_COUNT,
-};
-
 /* How many of each are told in a minute, and how the rest is called. */
 static const struct {
 	unsigned burst;
 	int level;
 	const char *rest;
-} events[EVENT_COUNT] = {
-    [FULL] = {1, LOG_WARNING, "Refused for --max-clients"},
-    [ADDRESS_FULL] = {3, LOG_WARNING, "Refused for --max-per-address"},
-    [UNPROVEN] = {5, LOG_NOTICE, "Not let in"},
-    [ABUSED] = {3, LOG_NOTICE, "Dropped for sending data"},
-    [STUCK] = {10, LOG_NOTICE, "Dropped for taking too little"},
-    [LOCKED_OUT] = {10, LOG_NOTICE, "Locked out"},
-    [PAUSED] = {1, LOG_WARNING, "Pauses in accepting"},
+} events[GATE_EVENTS] = {
+    [GATE_FULL] = {1, LOG_WARNING, "Refused for --max-clients"},
+    [GATE_ADDRESS_FULL] = {3, LOG_WARNING, "Refused for --max-per-address"},
+    [GATE_UNPROVEN] = {5, LOG_NOTICE, "Not let in"},
+    [GATE_ABUSED] = {3, LOG_NOTICE, "Dropped for sending data"},
+    [GATE_STUCK] = {10, LOG_NOTICE, "Dropped for taking too little"},
+    [GATE_LOCKED_OUT] = {10, LOG_NOTICE, "Locked out"},
+    [GATE_PAUSED] = {1, LOG_WARNING, "Pauses in accepting"},
 };
 
-struct gate {
-	unsigned max_clients, max_per_address;
-	struct gate_stats *stats;
-	struct peers *peers;
-	int fd_end; /* the first descriptor that no client gets */
-	struct ratelimit limits[EVENT_COUNT];
+/* How many connections an address has. */
+struct gate_address {
+	struct in6_addr network;
+	unsigned count;
 };
 
-static void tell_rest(struct gate *gate, enum event event, uint64_t now)
+/* --- what is told --- */
+
+static void tell_rest(struct gate *gate, enum gate_event event, uint64_t now)
 {
 	uint64_t rest = ratelimit_take(&gate->limits[event], now);
 
@@ -63,12 +53,47 @@ static void tell_rest(struct gate *gate, enum event event, uint64_t now)
 			events[event].rest, rest);
 }
 
-static bool may_tell(struct gate *gate, enum event event)
+/* When the first of what is held back is to be told. */
+static void set_timer(struct gate *gate)
 {
+	uint64_t next = UINT64_MAX;
+
+	for (int i = 0; i < GATE_EVENTS; i++) {
+		const struct ratelimit *limit = &gate->limits[i];
+		uint64_t end = limit->begin_usec + limit->interval_usec;
+
+		if (limit->held_back > 0 && end < next)
+			next = end;
+	}
+	if (next == UINT64_MAX)
+		return;
+	(void)sd_event_source_set_time(gate->timer, next);
+	(void)sd_event_source_set_enabled(gate->timer, SD_EVENT_ONESHOT);
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct gate *gate = userdata;
 	uint64_t now = now_usec();
 
+	(void)source;
+	(void)usec;
+	for (int i = 0; i < GATE_EVENTS; i++)
+		tell_rest(gate, (enum gate_event)i, now);
+	set_timer(gate);
+	return 0;
+}
+
+static bool may_tell(struct gate *gate, enum gate_event event)
+{
+	uint64_t now = now_usec();
+	bool allowed;
+
 	tell_rest(gate, event, now);
-	return ratelimit_allows(&gate->limits[event], now);
+	allowed = ratelimit_allows(&gate->limits[event], now);
+	if (!allowed && gate->limits[event].held_back == 1)
+		set_timer(gate);
+	return allowed;
 }
 
 static int first_spare_descriptor(void)
@@ -83,8 +108,8 @@ static int first_spare_descriptor(void)
 	return (int)(limit.rlim_cur - spare);
 }
 
-int gate_new(struct gate **ret, unsigned max_clients, unsigned max_per_address,
-	     struct gate_stats *stats)
+int gate_new(struct gate **ret, sd_event *event, unsigned max_clients,
+	     unsigned max_per_address, struct gate_stats *stats)
 {
 	struct gate *gate = calloc(1, sizeof(*gate));
 	int r;
@@ -95,12 +120,15 @@ int gate_new(struct gate **ret, unsigned max_clients, unsigned max_per_address,
 	gate->max_per_address = max_per_address;
 	gate->stats = stats;
 	gate->fd_end = first_spare_descriptor();
-	for (int i = 0; i < EVENT_COUNT; i++)
+	for (int i = 0; i < GATE_EVENTS; i++)
 		gate->limits[i] = (struct ratelimit){
 		    .burst = events[i].burst,
 		    .interval_usec = INTERVAL_USEC,
 		};
-	r = peers_new(&gate->peers, max_per_address);
+	r = sd_event_add_time(event, &gate->timer, CLOCK_MONOTONIC, 0,
+			      USEC_PER_SEC, on_timer, gate);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(gate->timer, SD_EVENT_OFF);
 	if (r < 0) {
 		gate_free(gate);
 		return r;
@@ -113,17 +141,61 @@ struct gate *gate_free(struct gate *gate)
 {
 	if (!gate)
 		return NULL;
-	peers_free(gate->peers);
+	tdestroy(gate->addresses, free);
+	sd_event_source_disable_unref(gate->timer);
 	free(gate);
 	return NULL;
 }
 
-bool gate_has_room(struct gate *gate, unsigned clients)
+/* --- places --- */
+
+static struct in6_addr network_of(const struct sockaddr_storage *address)
 {
-	if (clients < gate->max_clients)
+	const struct sockaddr_in *v4 = (const void *)address;
+	const struct sockaddr_in6 *v6 = (const void *)address;
+	struct in6_addr network = {.s6_addr = {[10] = 0xff, [11] = 0xff}};
+
+	if (address->ss_family == AF_INET6) {
+		network = v6->sin6_addr;
+		if (!IN6_IS_ADDR_V4MAPPED(&network))
+			memset(&network.s6_addr[8], 0, 8);
+	} else if (address->ss_family == AF_INET) {
+		memcpy(&network.s6_addr[12], &v4->sin_addr, 4);
+	} else {
+		memset(&network, 0xff, sizeof(network)); /* nobody's address */
+	}
+	return network;
+}
+
+static int compare(const void *a, const void *b)
+{
+	const struct gate_address *first = a, *second = b;
+
+	return memcmp(&first->network, &second->network,
+		      sizeof(first->network));
+}
+
+/* The entry of this address, made when it is new; NULL without memory. */
+static struct gate_address *find_address(struct gate *gate,
+					 const struct sockaddr_storage *address)
+{
+	struct gate_address *entry = calloc(1, sizeof(*entry)), **found;
+
+	if (!entry)
+		return NULL;
+	entry->network = network_of(address);
+	found = tsearch(entry, &gate->addresses, compare);
+	if (!found || *found != entry)
+		free(entry);
+	return found ? *found : NULL;
+}
+
+static bool has_room(struct gate *gate)
+{
+	if (gate->clients < gate->max_clients)
 		return true;
 	gate->stats->refused++;
-	if (may_tell(gate, FULL))
+	if (may_tell(gate, GATE_FULL))
 		log_warning("A client was refused: there are %u already "
 			    "(--max-clients)",
 			    gate->max_clients);
@@ -136,7 +208,7 @@ static void note_address_full(struct gate *gate,
 	char name[NET_ADDRESS_SIZE];
 
 	gate->stats->refused_address++;
-	if (!may_tell(gate, ADDRESS_FULL))
+	if (!may_tell(gate, GATE_ADDRESS_FULL))
 		return;
 	net_address_name(address, name);
 	log_warning("Client %s was refused: %u connections come from there "
@@ -145,45 +217,70 @@ static void note_address_full(struct gate *gate,
 }
 
 int gate_enter(struct gate *gate, int fd,
-	       const struct sockaddr_storage *address, unsigned clients,
-	       struct peer **ret)
+	       const struct sockaddr_storage *address, struct gate_place *ret)
 {
-	int r;
+	struct gate_address *entry;
 
 	if (fd >= gate->fd_end)
 		return -EMFILE;
-	if (!gate_has_room(gate, clients))
+	if (!has_room(gate))
 		return -EUSERS;
-	r = peers_enter(gate->peers, address, ret);
-	if (r == -EUSERS)
+	entry = find_address(gate, address);
+	if (!entry)
+		return -ENOMEM;
+	if (entry->count >= gate->max_per_address) {
 		note_address_full(gate, address);
-	return r;
+		return -EUSERS;
+	}
+	entry->count++;
+	*ret = (struct gate_place){.address = entry};
+	return 0;
 }
 
-void gate_note_accepted(struct gate *gate)
+int gate_admit(struct gate *gate, struct gate_place *place)
 {
+	if (!has_room(gate))
+		return -EUSERS;
+	gate->clients++;
 	gate->stats->accepted++;
+	place->admitted = true;
+	return 0;
 }
+
+void gate_leave(struct gate *gate, struct gate_place *place)
+{
+	struct gate_address *entry = place->address;
+
+	if (place->admitted)
+		gate->clients--;
+	*place = (struct gate_place){0};
+	if (!entry || --entry->count > 0)
+		return;
+	(void)tdelete(entry, &gate->addresses, compare);
+	free(entry);
+}
+
+/* --- what happens --- */
 
 static void note_unproven(struct gate *gate, const char *peer,
 			  const char *problem)
 {
 	gate->stats->unproven++;
-	if (may_tell(gate, UNPROVEN))
+	if (may_tell(gate, GATE_UNPROVEN))
 		log_notice("Client %s was not let in: %s", peer, problem);
 }
 
 static void note_stuck(struct gate *gate, const char *peer, const char *what)
 {
 	gate->stats->stuck++;
-	if (may_tell(gate, STUCK))
+	if (may_tell(gate, GATE_STUCK))
 		log_notice("Client %s took %s and was dropped", peer, what);
 }
 
 static void note_abused(struct gate *gate, const char *peer)
 {
 	gate->stats->abused++;
-	if (may_tell(gate, ABUSED))
+	if (may_tell(gate, GATE_ABUSED))
 		log_notice("Client %s sent data, which no client does, and was "
 			   "dropped",
 			   peer);
@@ -212,7 +309,7 @@ void gate_note_end(struct gate *gate, enum connection_end end,
 		note_stuck(gate, peer, "too little of a page");
 		break;
 	case CONNECTION_LOCKED_OUT:
-		if (may_tell(gate, LOCKED_OUT))
+		if (may_tell(gate, GATE_LOCKED_OUT))
 			log_notice("Client %s ('%s') was locked out: its key "
 				   "is no more",
 				   peer, connection_identity(connection));
@@ -225,33 +322,21 @@ void gate_note_end(struct gate *gate, enum connection_end end,
 	}
 }
 
-void gate_note_pause(struct gate *gate, unsigned clients, int error)
+void gate_note_pause(struct gate *gate, int error)
 {
-	if (may_tell(gate, PAUSED))
+	if (may_tell(gate, GATE_PAUSED))
 		log_warning("Accepting pauses at %u clients: %s; raise "
 			    "LimitNOFILE= or ulimit -n",
-			    clients, strerror(-error));
-}
-
-bool gate_tell(struct gate *gate)
-{
-	const uint64_t now = now_usec();
-	bool more = false;
-
-	for (int i = 0; i < EVENT_COUNT; i++) {
-		tell_rest(gate, (enum event)i, now);
-		more = more || gate->limits[i].held_back > 0;
-	}
-	return more;
+			    gate->clients, strerror(-error));
 }
 
 void gate_tell_totals(const struct gate *gate)
 {
-	const struct gate_stats *s = gate->stats;
+	const struct gate_stats *s = gate ? gate->stats : NULL;
 
-	if (s->refused + s->refused_address + s->unproven + s->abused +
-		s->stuck ==
-	    0)
+	if (!s || s->refused + s->refused_address + s->unproven + s->abused +
+			  s->stuck ==
+		      0)
 		return;
 	log_notice(
 	    "Turned away since the start: %" PRIu64

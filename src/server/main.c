@@ -8,6 +8,7 @@
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 
+#include "audio/chime.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "server/bus/bus.h"
@@ -21,7 +22,6 @@
 
 struct program {
 	struct server_options options;
-	struct chime *chime;
 	struct transport_keys *keys;
 	sd_event *event;
 	struct server *server;
@@ -52,11 +52,11 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
 	return 0;
 }
 
-static void on_page(void *userdata, const struct server_page_info *page)
+static void on_page(void *userdata, const struct page_info *page)
 {
 	struct program *p = userdata;
 
-	if (p->stopping && page->state == SERVER_PAGE_DONE &&
+	if (p->stopping && page->state == PAGE_DONE &&
 	    server_page_count(p->server) == 0)
 		(void)sd_event_exit(p->event, 0);
 }
@@ -118,7 +118,7 @@ static const char *zone_of_name(const char *name)
 {
 	size_t length = strlen(name);
 
-	if (!net_zone_name_valid(name) || strcmp(name, "unknown") == 0 ||
+	if (!name_valid(name) || strcmp(name, "unknown") == 0 ||
 	    strcmp(name, "connection") == 0 ||
 	    (length > 7 && strcmp(name + length - 7, ".socket") == 0))
 		return "all";
@@ -168,15 +168,15 @@ static int open_listeners(struct program *p)
 		log_error("Cannot use the inherited sockets: %s", strerror(-r));
 		return r;
 	}
-	if (r > 0 && o->listen_count > 0)
+	if (r > 0 && o->listen.count > 0)
 		log_notice("-l is not used: systemd handed over %d socket%s", r,
 			   r == 1 ? "" : "s");
 	if (r > 0)
 		return 0;
-	if (o->listen_count == 0)
+	if (o->listen.count == 0)
 		return listen_on(p, DEFAULT_LISTEN);
-	for (unsigned i = 0; i < o->listen_count; i++) {
-		r = listen_on(p, o->listen[i]);
+	for (unsigned i = 0; i < o->listen.count; i++) {
+		r = listen_on(p, o->listen.items[i]);
 		if (r < 0)
 			return r;
 	}
@@ -193,11 +193,12 @@ static int load_chime(struct program *p)
 
 	if (!path)
 		return 0;
-	r = chime_load_path(&p->chime, path,
-			    &p->options.config.microphone.format, problem);
+	r = chime_open(path, &p->options.config.page.microphone.format,
+		       problem);
 	if (r < 0)
 		log_error("--chime '%s': %s", path, problem);
-	p->options.config.chime = p->chime;
+	else
+		p->options.config.chime_fd = r;
 	return r;
 }
 
@@ -225,7 +226,7 @@ static int load_keys(struct program *p)
 
 static int check_archive(const struct program *p)
 {
-	const struct archive_config *archive = &p->options.config.archive;
+	const struct archive_config *archive = &p->options.config.page.archive;
 	int r;
 
 	if (!archive->dir)
@@ -308,7 +309,7 @@ static void tear_down(struct program *p)
 	console_free(p->console);
 	server_free(p->server);
 	systemd_free(p->systemd);
-	chime_unref(p->chime);
+	fd_close(p->options.config.chime_fd);
 	transport_keys_free(p->keys);
 	sd_event_unref(p->event);
 }

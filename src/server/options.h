@@ -4,19 +4,15 @@
 
 #include <stdbool.h>
 
+#include "base/options.h"
 #include "server/bus/bus.h"
 #include "server/server.h"
 
-enum {
-	SERVER_OPTIONS_LISTEN_MAX = 64,
-};
-
 struct server_options {
 	struct server_config config; /* chime and keys are not yet loaded */
-	const char *listen[SERVER_OPTIONS_LISTEN_MAX];
-	unsigned listen_count;	/* 0: the default */
-	const char *chime_path; /* or NULL */
-	const char *psk_path;	/* or NULL */
+	struct option_list listen;   /* none: the default */
+	const char *chime_path;	     /* or NULL */
+	const char *psk_path;	     /* or NULL */
 	enum server_bus_kind bus;
 	unsigned idle_exit_seconds; /* 0: never */
 	bool interactive, meter, quiet;

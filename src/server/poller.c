@@ -24,8 +24,6 @@ static int on_poller(sd_event_source *source, int fd, uint32_t revents,
 	struct poller *poller = userdata;
 	int n = epoll_wait(fd, poller->batch, BATCH, 0);
 
-	(void)source;
-	(void)revents;
 	poller->count = n > 0 ? n : 0;
 	for (poller->next = 0; poller->next < poller->count;) {
 		const struct epoll_event *event =

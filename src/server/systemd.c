@@ -15,6 +15,8 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "server/summary.h"
+#include "server/timer.h"
 
 /* STATUS= at most so often: forty loudspeakers come at once, and strangers all
  * the time. The kernel queues no more than some ten messages for systemd, and
@@ -29,25 +31,16 @@ struct systemd {
 	sd_event_source *status, *idle;
 };
 
-static double seconds_of(const struct server_page_info *page)
-{
-	const struct announcement_info *source = &page->source;
-
-	return source->format.rate
-		   ? (double)source->frames / source->format.rate
-		   : 0;
-}
-
-static void log_begin(const struct server_page_info *page)
+static void log_begin(const struct page_info *page)
 {
 	char text[160];
 
 	snprintf(text, sizeof(text),
 		 "Page %u begins: %s, %s %u Hz, %u channel%s, priority %d",
 		 page->id, page->is_file ? "a file" : "the microphone",
-		 wav_format_name(&page->source.format),
-		 page->source.format.rate, page->source.format.channels,
-		 page->source.format.channels == 1 ? "" : "s", page->priority);
+		 wav_format_name(&page->format), page->format.rate,
+		 page->format.channels, plural_s(page->format.channels),
+		 page->priority);
 	if (!log_is_journal()) {
 		log_info("%s", text);
 		return;
@@ -57,17 +50,14 @@ static void log_begin(const struct server_page_info *page)
 			page->id, NULL);
 }
 
-static void log_end(const struct server_page_info *page)
+static void log_end(const struct page_info *page)
 {
-	const struct announcement_info *source = &page->source;
-	const char *reason = announcement_end_name(source->end);
-	char text[256];
+	const char *reason = page_end_name(page->end);
+	char summary[SUMMARY_SIZE], text[SUMMARY_SIZE + 64];
 
-	snprintf(text, sizeof(text),
-		 "Page %u ended (%s): %" PRIu64 " frames (%.2f s), %u clients "
-		 "reached, %u lost, %" PRIu64 " skips, %" PRIu64 " overruns",
-		 page->id, reason, source->frames, seconds_of(page),
-		 page->reached, page->lost, page->skips, source->overruns);
+	summary_print(summary, page);
+	snprintf(text, sizeof(text), "Page %u ended (%s): %s", page->id, reason,
+		 summary);
 	if (!log_is_journal()) {
 		log_info("%s", text);
 		return;
@@ -76,10 +66,11 @@ static void log_end(const struct server_page_info *page)
 	    "MESSAGE=%s", text, "PRIORITY=%d", LOG_INFO,
 	    "INTERCOM_EVENT=page-end", "INTERCOM_PAGE=%u", page->id,
 	    "INTERCOM_REASON=%s", reason, "INTERCOM_FRAMES=%" PRIu64,
-	    source->frames, "INTERCOM_SECONDS=%.3f", seconds_of(page),
-	    "INTERCOM_REACHED=%u", page->reached, "INTERCOM_LOST=%u",
-	    page->lost, "INTERCOM_SKIPS=%" PRIu64, page->skips,
-	    "INTERCOM_OVERRUNS=%" PRIu64, source->overruns, NULL);
+	    page->frames, "INTERCOM_SECONDS=%.3f",
+	    wav_seconds(&page->format, page->frames), "INTERCOM_REACHED=%u",
+	    page->reached, "INTERCOM_LOST=%u", page->lost,
+	    "INTERCOM_SKIPS=%" PRIu64, page->skips,
+	    "INTERCOM_OVERRUNS=%" PRIu64, page->overruns, NULL);
 }
 
 static bool is_idle(const struct systemd *s)
@@ -93,41 +84,26 @@ static void watch_idle(struct systemd *s)
 	if (!s->idle)
 		return;
 	if (is_idle(s))
-		(void)sd_event_source_set_time(
-		    s->idle, now_usec() + s->idle_exit_seconds * USEC_PER_SEC);
-	(void)sd_event_source_set_enabled(s->idle, is_idle(s) ? SD_EVENT_ONESHOT
-							      : SD_EVENT_OFF);
-}
-
-static void tell_status_later(struct systemd *s)
-{
-	int enabled;
-
-	if (!s->status)
-		return;
-	if (sd_event_source_get_enabled(s->status, &enabled) < 0 ||
-	    enabled != SD_EVENT_OFF)
-		return;
-	(void)sd_event_source_set_time(s->status,
-				       now_usec() + STATUS_DELAY_USEC);
-	(void)sd_event_source_set_enabled(s->status, SD_EVENT_ONESHOT);
+		timer_set(s->idle,
+			  now_usec() + s->idle_exit_seconds * USEC_PER_SEC);
+	else
+		timer_stop(s->idle);
 }
 
 static void changed(struct systemd *s)
 {
 	watch_idle(s);
-	tell_status_later(s);
+	timer_start(s->status, STATUS_DELAY_USEC);
 }
 
-static void on_page(void *userdata, const struct server_page_info *page)
+static void on_page(void *userdata, const struct page_info *page)
 {
 	struct systemd *s = userdata;
 
 	if (s->pages == SYSTEMD_LOG_PAGES) {
-		if (page->state == SERVER_PAGE_CHIME)
+		if (page->state == PAGE_CHIME)
 			log_begin(page);
-		if (page->state == SERVER_PAGE_DONE &&
-		    page->source.format.rate != 0)
+		if (page->state == PAGE_DONE && page->format.rate != 0)
 			log_end(page);
 	}
 	changed(s);
@@ -176,13 +152,10 @@ static int on_status(sd_event_source *source, uint64_t usec, void *userdata)
 	unsigned pages = server_page_count(s->server);
 	char message[64];
 
-	(void)source;
-	(void)usec;
 	snprintf(message, sizeof(message), "STATUS=%u client%s, %u page%s",
-		 clients, clients == 1 ? "" : "s", pages,
-		 pages == 1 ? "" : "s");
+		 clients, plural_s(clients), pages, plural_s(pages));
 	if (notify_if_read(message) == -EAGAIN)
-		tell_status_later(s);
+		timer_start(s->status, STATUS_DELAY_USEC);
 	return 0;
 }
 
@@ -190,28 +163,11 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct systemd *s = userdata;
 
-	(void)source;
-	(void)usec;
 	if (is_idle(s)) {
 		log_info("Nobody is connected: the server ends (--idle-exit)");
 		return sd_event_exit(s->event, 0);
 	}
 	return 0;
-}
-
-static int add_timers(struct systemd *s)
-{
-	int r;
-
-	r = sd_event_add_time(s->event, &s->status, CLOCK_MONOTONIC, 0, 0,
-			      on_status, s);
-	if (r >= 0)
-		r = sd_event_source_set_enabled(s->status, SD_EVENT_OFF);
-	if (r < 0 || s->idle_exit_seconds == 0)
-		return r;
-	return sd_event_add_time(
-	    s->event, &s->idle, CLOCK_MONOTONIC,
-	    now_usec() + s->idle_exit_seconds * USEC_PER_SEC, 0, on_idle, s);
 }
 
 int systemd_new(struct systemd **ret, sd_event *event, struct server *server,
@@ -226,13 +182,16 @@ int systemd_new(struct systemd **ret, sd_event *event, struct server *server,
 	s->server = server;
 	s->pages = pages;
 	s->idle_exit_seconds = idle_exit_seconds;
-	r = add_timers(s);
+	r = timer_new(&s->status, event, on_status, s);
+	if (r >= 0 && idle_exit_seconds > 0)
+		r = timer_new(&s->idle, event, on_idle, s);
 	if (r >= 0)
 		r = server_observe(server, &observer, s);
 	if (r < 0) {
 		systemd_free(s);
 		return r;
 	}
+	watch_idle(s);
 	*ret = s;
 	return 0;
 }

@@ -10,26 +10,12 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/io.h"
 #include "base/util.h"
 #include "wire/transport.h"
 
 /* Memory is given back in pieces of this size: one system call a piece. */
 #define FORGET_STEP (UINT64_C(1) << 20)
-
-/* Of up to a few kB send() costs less than sendfile(). */
-enum { NEWEST_SIZE_MAX = 16384 };
-
-struct tape {
-	unsigned refs;
-	int fd;
-	struct wav_format format;
-	uint64_t planned_size;
-	uint64_t size;
-	uint64_t first;
-	bool ended;
-	size_t newest_size;
-	uint8_t newest[NEWEST_SIZE_MAX]; /* a copy of the last bytes */
-};
 
 int tape_new(struct tape **ret, const struct wav_format *format,
 	     uint64_t planned_size)
@@ -93,12 +79,12 @@ static void keep_newest(struct tape *tape, const uint8_t *data, size_t size)
 {
 	size_t keep = tape->newest_size;
 
-	if (size > NEWEST_SIZE_MAX) {
-		data += size - NEWEST_SIZE_MAX;
-		size = NEWEST_SIZE_MAX;
+	if (size > TAPE_NEWEST_SIZE) {
+		data += size - TAPE_NEWEST_SIZE;
+		size = TAPE_NEWEST_SIZE;
 	}
-	if (keep > NEWEST_SIZE_MAX - size)
-		keep = NEWEST_SIZE_MAX - size;
+	if (keep > TAPE_NEWEST_SIZE - size)
+		keep = TAPE_NEWEST_SIZE - size;
 	memmove(tape->newest, tape->newest + tape->newest_size - keep, keep);
 	memcpy(tape->newest + keep, data, size);
 	tape->newest_size = keep + size;
@@ -106,19 +92,14 @@ static void keep_newest(struct tape *tape, const uint8_t *data, size_t size)
 
 int tape_append(struct tape *tape, const void *data, size_t size)
 {
-	assert(!tape->ended);
-	while (size > 0) {
-		ssize_t n = pwrite(tape->fd, data, size, (off_t)tape->size);
+	int r;
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		tape->size += (uint64_t)n;
-		keep_newest(tape, data, (size_t)n);
-		data = (const uint8_t *)data + n;
-		size -= (size_t)n;
-	}
+	assert(!tape->ended);
+	r = pwrite_all(tape->fd, data, size, (off_t)tape->size);
+	if (r < 0)
+		return r;
+	tape->size += size;
+	keep_newest(tape, data, size);
 	return 0;
 }
 
@@ -174,9 +155,4 @@ void tape_forget(struct tape *tape, uint64_t offset)
 	if (fallocate(tape->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 		      (off_t)tape->first, (off_t)(end - tape->first)) == 0)
 		tape->first = end;
-}
-
-uint64_t tape_first(const struct tape *tape)
-{
-	return tape->first;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A page: samples in a memfd that only ever grow, shared by everything that
- * consumes them. Belongs to the loop's thread. */
+ * The samples of a page, in a memfd that only ever grows, shared by everything
+ * that consumes them. Belongs to the loop's thread. */
 #pragma once
 
 #include <stdbool.h>
@@ -9,14 +9,31 @@
 
 #include "audio/wav.h"
 
-struct tape;
 struct transport;
+
+enum {
+	/* Of up to a few kB send() costs less than sendfile(). */
+	TAPE_NEWEST_SIZE = 16384,
+};
 
 /* Offsets count bytes of samples from the page's first frame; there is no
  * header inside (every consumer has one of its own, since each may have joined
- * at another frame).
- *
- * PLANNED_SIZE is the page's size in bytes when that is known before the first
+ * at another frame). The fields are for this folder; only tape.c writes them.
+ */
+struct tape {
+	unsigned refs;
+	int fd;
+	struct wav_format format;
+	uint64_t planned_size; /* or WAV_ENDLESS */
+	uint64_t size;	       /* bytes appended so far */
+	uint64_t first;	       /* that can still be read: 0, unless memory was
+				* given back */
+	bool ended;
+	size_t newest_size;
+	uint8_t newest[TAPE_NEWEST_SIZE]; /* a copy of the last bytes */
+};
+
+/* PLANNED_SIZE is the page's size in bytes when that is known before the first
  * sample, or WAV_ENDLESS. A planned page up to TAPE_KEEP_SIZE gets its memory
  * now (-ENOSPC/-ENOMEM here, not in the middle). One reference. */
 #define TAPE_KEEP_SIZE (UINT64_C(32) << 20)
@@ -30,7 +47,7 @@ uint64_t tape_planned_size(const struct tape *tape);
 uint64_t tape_size(const struct tape *tape); /* bytes appended so far */
 bool tape_ended(const struct tape *tape);
 
-/* Appends SIZE bytes. 0 or negative errno (-ENOSPC, -ENOMEM). */
+/* Appends SIZE bytes, or none: 0 or negative errno (-ENOSPC, -ENOMEM). */
 int tape_append(struct tape *tape, const void *data, size_t size);
 /* Nothing will be appended any more. */
 void tape_end(struct tape *tape);
@@ -48,5 +65,3 @@ int tape_dup(const struct tape *tape);
 /* Gives back the memory before OFFSET, of a page that has grown beyond
  * TAPE_KEEP_SIZE: everybody has consumed it. */
 void tape_forget(struct tape *tape, uint64_t offset);
-/* The first byte that can still be read (0 unless memory was given back). */
-uint64_t tape_first(const struct tape *tape);

@@ -13,15 +13,17 @@
 
 #define HANDSHAKE_USEC (5 * USEC_PER_SEC)
 
+/* Accepting goes on so much later when it could not. */
+#define PAUSE_USEC USEC_PER_SEC
+
 enum {
-	LISTENERS_MAX = 64,
-	/* Of one wake-up, so that a flood does not hold up the sound. */
+	/* Limits one wake-up, so that a flood does not delay the sound. */
 	ACCEPTS_MAX = 32,
-	/* Of those that have yet to prove who they are, and cost 10 kB each. In
-	 * a flood the oldest goes: an honest client needs some milliseconds. */
+	/* Those that have yet to prove who they are cost 10 kB each. In a
+	 * flood the oldest goes: an honest client needs some milliseconds. */
 	SHAKING_MAX = 128,
-	/* Of one address: it drives out its own, and nobody else's. */
-	SHAKING_PER_PEER_MAX = SHAKING_MAX / 2,
+	/* From one address: it drives out its own, and nobody else's. */
+	SHAKING_PER_ADDRESS_MAX = SHAKING_MAX / 2,
 };
 
 struct client {
@@ -29,26 +31,8 @@ struct client {
 	struct zone *zone;
 	struct client_set *set; /* that it is in */
 	struct connection *connection;
-	struct peer *peer; /* NULL when it has ended */
-	void *owner;
-};
-
-struct client_set {
-	TAILQ_HEAD(, client) list; /* in the order of their coming */
-	unsigned count;
-};
-
-struct zone {
-	sd_event *event;
-	struct poller *poller; /* of the clients */
-	char *name;
-	struct transport_keys *keys;
-	sd_event_source *listeners[LISTENERS_MAX];
-	unsigned listener_count;
-	sd_event_source *shaking_timer;
-	struct client_set shaking, waiting, active, ended;
-	const struct zone_callbacks *callbacks;
-	void *userdata;
+	struct gate_place place;
+	struct page *page; /* that it hears, or NULL */
 };
 
 static void take_out(struct client *client)
@@ -70,6 +54,28 @@ static void move(struct client_set *set, struct client *client)
 	put_into(set, client);
 }
 
+static void enable_listeners(struct zone *zone, int enable)
+{
+	for (unsigned i = 0; i < zone->listener_count; i++)
+		(void)sd_event_source_set_enabled(zone->listeners[i], enable);
+}
+
+static int on_pause_over(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	(void)source;
+	(void)usec;
+	enable_listeners(userdata, SD_EVENT_ON);
+	return 0;
+}
+
+static void pause_accepting(struct zone *zone)
+{
+	enable_listeners(zone, SD_EVENT_OFF);
+	(void)sd_event_source_set_time(zone->pause_timer,
+				       now_usec() + PAUSE_USEC);
+	(void)sd_event_source_set_enabled(zone->pause_timer, SD_EVENT_ONESHOT);
+}
+
 static void on_end(struct connection *connection, enum connection_end end,
 		   void *userdata)
 {
@@ -77,22 +83,30 @@ static void on_end(struct connection *connection, enum connection_end end,
 	struct zone *zone = client->zone;
 
 	move(&zone->ended, client);
-	peer_leave(TAKE_PTR(client->peer));
-	zone->callbacks->on_end(zone->userdata, zone, client->owner, end,
-				connection);
+	gate_leave(zone->gate, &client->place);
+	gate_note_end(zone->gate, end, connection);
+	/* It leaves a descriptor. */
+	enable_listeners(zone, SD_EVENT_ON);
+	zone->callbacks->on_end(zone->userdata, client->page, end, connection);
 }
 
-/* Asks what the server asked before the handshake: others were quicker. */
+static void admit(struct client *client)
+{
+	struct zone *zone = client->zone;
+
+	if (gate_admit(zone->gate, &client->place) == 0)
+		zone->callbacks->on_accepted(zone->userdata, zone);
+	else
+		connection_drop(client->connection, CONNECTION_REFUSED);
+}
+
 static void on_ready(struct connection *connection, void *userdata)
 {
 	struct client *client = userdata;
-	struct zone *zone = client->zone;
 
-	move(&zone->waiting, client);
-	if (zone->callbacks->has_room(zone->userdata))
-		zone->callbacks->on_accepted(zone->userdata, zone);
-	else
-		connection_drop(connection, CONNECTION_REFUSED);
+	(void)connection;
+	move(&client->zone->waiting, client);
+	admit(client);
 }
 
 static const struct connection_callbacks connection_callbacks = {
@@ -134,21 +148,21 @@ static int on_shaking_timer(sd_event_source *source, uint64_t usec,
 	return 0;
 }
 
-/* Whom a client from PEER drives out: the oldest of its own address when that
+/* Whom a client from ADDRESS drives out: the oldest of its own when that
  * has its share, of all when there are too many, or nobody. */
 static struct client *one_too_many(const struct zone *zone,
-				   const struct peer *peer)
+				   const struct gate_address *address)
 {
 	struct client *client, *oldest = NULL;
 	unsigned count = 0;
 
 	TAILQ_FOREACH (client, &zone->shaking.list, entry) {
-		if (client->peer != peer)
+		if (client->place.address != address)
 			continue;
 		if (count++ == 0)
 			oldest = client;
 	}
-	if (count >= SHAKING_PER_PEER_MAX)
+	if (count >= SHAKING_PER_ADDRESS_MAX)
 		return oldest;
 	return zone->shaking.count >= SHAKING_MAX
 		   ? TAILQ_FIRST(&zone->shaking.list)
@@ -157,7 +171,7 @@ static struct client *one_too_many(const struct zone *zone,
 
 static void begin_shaking(struct zone *zone, struct client *client)
 {
-	struct client *victim = one_too_many(zone, client->peer);
+	struct client *victim = one_too_many(zone, client->place.address);
 
 	if (victim)
 		connection_drop(victim->connection, CONNECTION_TOO_SLOW);
@@ -166,9 +180,10 @@ static void begin_shaking(struct zone *zone, struct client *client)
 		set_shaking_timer(zone);
 }
 
-/* Takes over FD, and PEER when it returns 0. */
+/* Takes over FD, and PLACE when it returns 0. */
 static int add_client(struct zone *zone, int fd,
-		      const struct sockaddr_storage *address, struct peer *peer)
+		      const struct sockaddr_storage *address,
+		      const struct gate_place *place)
 {
 	struct client *client = calloc(1, sizeof(*client));
 	int r;
@@ -185,13 +200,13 @@ static int add_client(struct zone *zone, int fd,
 		free(client);
 		return r;
 	}
-	client->peer = peer;
+	client->place = *place;
 	if (zone->keys) {
 		begin_shaking(zone, client);
 		return 0;
 	}
 	put_into(&zone->waiting, client);
-	zone->callbacks->on_accepted(zone->userdata, zone);
+	admit(client);
 	return 0;
 }
 
@@ -205,17 +220,17 @@ static bool exhausted(int error)
 static int let_in(struct zone *zone, int fd,
 		  const struct sockaddr_storage *address)
 {
-	struct peer *peer;
+	struct gate_place place;
 	int r;
 
-	r = zone->callbacks->enter(zone->userdata, fd, address, &peer);
+	r = gate_enter(zone->gate, fd, address, &place);
 	if (r < 0) {
 		fd_close(fd);
 		return r;
 	}
-	r = add_client(zone, fd, address, peer);
+	r = add_client(zone, fd, address, &place);
 	if (r < 0)
-		peer_leave(peer);
+		gate_leave(zone->gate, &place);
 	return r;
 }
 
@@ -232,7 +247,8 @@ static int accept_one(struct zone *zone, int listener)
 		return 0;
 	r = fd < 0 ? -errno : let_in(zone, fd, &address);
 	if (exhausted(r)) {
-		zone->callbacks->on_exhausted(zone->userdata, r);
+		gate_note_pause(zone->gate, r);
+		pause_accepting(zone);
 		return 0;
 	}
 	return 1; /* or it was refused, or had gone already (accept(2)) */
@@ -249,20 +265,17 @@ static int on_listener(sd_event_source *source, int fd, uint32_t revents,
 	return 0;
 }
 
-static int add_shaking_timer(struct zone *zone)
+static int add_timer(struct zone *zone, sd_event_source **ret,
+		     sd_event_time_handler_t handler)
 {
-	int r;
+	int r = sd_event_add_time(zone->event, ret, CLOCK_MONOTONIC, 0,
+				  USEC_PER_SEC / 20, handler, zone);
 
-	r = sd_event_add_time(zone->event, &zone->shaking_timer,
-			      CLOCK_MONOTONIC, 0, USEC_PER_SEC / 20,
-			      on_shaking_timer, zone);
-	if (r < 0)
-		return r;
-	return sd_event_source_set_enabled(zone->shaking_timer, SD_EVENT_OFF);
+	return r < 0 ? r : sd_event_source_set_enabled(*ret, SD_EVENT_OFF);
 }
 
 int zone_new(struct zone **ret, sd_event *event, const char *name,
-	     struct transport_keys *keys,
+	     struct gate *gate, struct transport_keys *keys,
 	     const struct zone_callbacks *callbacks, void *userdata)
 {
 	struct zone *zone = calloc(1, sizeof(*zone));
@@ -271,6 +284,7 @@ int zone_new(struct zone **ret, sd_event *event, const char *name,
 	if (!zone)
 		return -ENOMEM;
 	zone->event = event;
+	zone->gate = gate;
 	zone->keys = keys;
 	zone->callbacks = callbacks;
 	zone->userdata = userdata;
@@ -281,7 +295,9 @@ int zone_new(struct zone **ret, sd_event *event, const char *name,
 	zone->name = strdup(name);
 	r = zone->name ? poller_new(&zone->poller, event) : -ENOMEM;
 	if (r == 0)
-		r = add_shaking_timer(zone);
+		r = add_timer(zone, &zone->shaking_timer, on_shaking_timer);
+	if (r >= 0)
+		r = add_timer(zone, &zone->pause_timer, on_pause_over);
 	if (r < 0) {
 		zone_free(zone);
 		return r;
@@ -290,13 +306,13 @@ int zone_new(struct zone **ret, sd_event *event, const char *name,
 	return 0;
 }
 
-static void free_clients(struct client_set *set)
+static void free_clients(struct zone *zone, struct client_set *set)
 {
 	struct client *client;
 
 	while ((client = TAILQ_FIRST(&set->list))) {
 		take_out(client);
-		peer_leave(client->peer);
+		gate_leave(zone->gate, &client->place);
 		connection_free(client->connection);
 		free(client);
 	}
@@ -304,20 +320,21 @@ static void free_clients(struct client_set *set)
 
 void zone_reap(struct zone *zone)
 {
-	free_clients(&zone->ended);
+	free_clients(zone, &zone->ended);
 }
 
 struct zone *zone_free(struct zone *zone)
 {
 	if (!zone)
 		return NULL;
-	free_clients(&zone->ended);
-	free_clients(&zone->active);
-	free_clients(&zone->waiting);
-	free_clients(&zone->shaking);
+	free_clients(zone, &zone->ended);
+	free_clients(zone, &zone->active);
+	free_clients(zone, &zone->waiting);
+	free_clients(zone, &zone->shaking);
 	for (unsigned i = 0; i < zone->listener_count; i++)
 		sd_event_source_disable_unref(zone->listeners[i]);
 	sd_event_source_disable_unref(zone->shaking_timer);
+	sd_event_source_disable_unref(zone->pause_timer);
 	poller_free(zone->poller);
 	free(zone->name);
 	free(zone);
@@ -329,7 +346,7 @@ int zone_add_listener(struct zone *zone, int fd)
 	sd_event_source *source;
 	int r;
 
-	if (zone->listener_count == LISTENERS_MAX) {
+	if (zone->listener_count == ZONE_LISTENERS_MAX) {
 		fd_close(fd);
 		return -E2BIG;
 	}
@@ -344,86 +361,59 @@ int zone_add_listener(struct zone *zone, int fd)
 	return 0;
 }
 
-static void enable_listeners(struct zone *zone, int enable)
+void zone_attach(struct zone *zone, struct page *page, struct tape *tape,
+		 uint64_t offset, uint64_t max_lag)
 {
-	for (unsigned i = 0; i < zone->listener_count; i++)
-		(void)sd_event_source_set_enabled(zone->listeners[i], enable);
-}
-
-void zone_pause(struct zone *zone)
-{
-	enable_listeners(zone, SD_EVENT_OFF);
-}
-
-void zone_resume(struct zone *zone)
-{
-	enable_listeners(zone, SD_EVENT_ON);
-}
-
-const char *zone_name(const struct zone *zone)
-{
-	return zone->name;
-}
-
-unsigned zone_client_count(const struct zone *zone)
-{
-	return zone->waiting.count + zone->active.count;
-}
-
-unsigned zone_active_count(const struct zone *zone)
-{
-	return zone->active.count;
-}
-
-unsigned zone_attach(struct zone *zone, void *owner, struct tape *tape,
-		     uint64_t offset, uint64_t max_lag)
-{
-	unsigned count = zone->waiting.count;
 	struct client *client;
 
 	while ((client = TAILQ_FIRST(&zone->waiting.list))) {
-		client->owner = owner;
+		client->page = page;
 		move(&zone->active, client);
 		connection_attach(client->connection, tape, offset, max_lag);
 	}
-	return count;
 }
 
-/* Does something to each client of OWNER; a client may end in it. */
-static void each_of(struct zone *zone, const void *owner,
-		    void (*act)(struct connection *connection))
+/* The first client of PAGE from CLIENT on, and then the next one: a client may
+ * end, and leave the list, while something is done to it. */
+static struct client *of_page(struct client *client, const struct page *page)
 {
-	struct client *client, *next;
+	while (client && client->page != page)
+		client = TAILQ_NEXT(client, entry);
+	return client;
+}
 
-	for (client = TAILQ_FIRST(&zone->active.list); client; client = next) {
+void zone_push(struct zone *zone, const struct page *page)
+{
+	struct client *client = TAILQ_FIRST(&zone->active.list), *next;
+
+	for (; (client = of_page(client, page)); client = next) {
 		next = TAILQ_NEXT(client, entry);
-		if (client->owner == owner)
-			act(client->connection);
+		connection_push(client->connection);
 	}
 }
 
-void zone_push(struct zone *zone, const void *owner)
+void zone_finish(struct zone *zone, const struct page *page)
 {
-	each_of(zone, owner, connection_push);
-}
+	struct client *client = TAILQ_FIRST(&zone->active.list), *next;
 
-void zone_finish(struct zone *zone, const void *owner)
-{
-	each_of(zone, owner, connection_finish);
-}
-
-void zone_drop(struct zone *zone, const void *owner, enum connection_end end)
-{
-	struct client *client, *next;
-
-	for (client = TAILQ_FIRST(&zone->active.list); client; client = next) {
+	for (; (client = of_page(client, page)); client = next) {
 		next = TAILQ_NEXT(client, entry);
-		if (client->owner == owner)
-			connection_drop(client->connection, end);
+		connection_finish(client->connection);
 	}
 }
 
-uint64_t zone_slowest(const struct zone *zone, const void *owner)
+void zone_drop(struct zone *zone, const struct page *page,
+	       enum connection_end end)
+{
+	struct client *client = TAILQ_FIRST(&zone->active.list), *next;
+
+	for (; (client = of_page(client, page)); client = next) {
+		next = TAILQ_NEXT(client, entry);
+		connection_drop(client->connection, end);
+	}
+}
+
+uint64_t zone_slowest(const struct zone *zone, const struct page *page)
 {
 	uint64_t slowest = UINT64_MAX;
 	const struct client *client;
@@ -431,7 +421,7 @@ uint64_t zone_slowest(const struct zone *zone, const void *owner)
 	TAILQ_FOREACH (client, &zone->active.list, entry) {
 		uint64_t offset;
 
-		if (client->owner != owner ||
+		if (client->page != page ||
 		    !connection_tape(client->connection))
 			continue;
 		offset = connection_offset(client->connection);
@@ -441,13 +431,13 @@ uint64_t zone_slowest(const struct zone *zone, const void *owner)
 	return slowest;
 }
 
-uint64_t zone_skips(const struct zone *zone, const void *owner)
+uint64_t zone_skips(const struct zone *zone, const struct page *page)
 {
 	const struct client *client;
 	uint64_t skips = 0;
 
 	TAILQ_FOREACH (client, &zone->active.list, entry)
-		if (client->owner == owner)
+		if (client->page == page)
 			skips += connection_stats(client->connection)->skips;
 	return skips;
 }
@@ -467,6 +457,9 @@ void zone_check_keys(struct zone *zone)
 	struct client_set *const sets[] = {&zone->active, &zone->waiting};
 	struct client *client, *next;
 
+	if (!zone->keys)
+		return;
+	transport_keys_refresh(zone->keys);
 	for (size_t i = 0; i < ARRAY_SIZE(sets); i++) {
 		for (client = TAILQ_FIRST(&sets[i]->list); client;
 		     client = next) {

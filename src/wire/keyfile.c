@@ -11,31 +11,11 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
+#include "base/io.h"
 #include "base/util.h"
 
 /* Some ten thousand lines. */
 #define FILE_SIZE_MAX (1 << 20)
-
-/* What tells that a file is another than before. */
-struct stamp {
-	dev_t device;
-	ino_t inode;
-	off_t size;
-	struct timespec modified, changed;
-};
-
-struct keys {
-	struct keyfile_key *keys; /* sorted by role, then identity */
-	size_t count;
-};
-
-struct keyfile {
-	char *path;
-	enum keyfile_role role;
-	struct stamp stamp;
-	struct keys keys;
-	uint64_t generation, last_serial;
-};
 
 static const char *const role_names[] = {
     [KEYFILE_SERVER] = "server",
@@ -66,27 +46,18 @@ static void wipe_keys(struct keys *keys)
 
 /* --- the file --- */
 
-static struct stamp stamp_of(const struct stat *st)
-{
-	return (struct stamp){
-	    .device = st->st_dev,
-	    .inode = st->st_ino,
-	    .size = st->st_size,
-	    .modified = st->st_mtim,
-	    .changed = st->st_ctim,
-	};
-}
-
 static bool same_time(const struct timespec *a, const struct timespec *b)
 {
 	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
 }
 
-static bool same_stamp(const struct stamp *a, const struct stamp *b)
+/* Whether a file is the same as before. */
+static bool same_file(const struct stat *a, const struct stat *b)
 {
-	return a->device == b->device && a->inode == b->inode &&
-	       a->size == b->size && same_time(&a->modified, &b->modified) &&
-	       same_time(&a->changed, &b->changed);
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino &&
+	       a->st_size == b->st_size &&
+	       same_time(&a->st_mtim, &b->st_mtim) &&
+	       same_time(&a->st_ctim, &b->st_ctim);
 }
 
 /* Whether systemd has put the file where it is (systemd.exec(5), CREDENTIALS).
@@ -132,43 +103,23 @@ static int check_file(const char *path, const struct stat *st,
 static int read_file(int fd, char **ret, size_t *ret_size)
 {
 	char *text = malloc(FILE_SIZE_MAX + 1);
-	size_t size = 0;
+	ssize_t n;
 
 	if (!text)
 		return -ENOMEM;
-	while (size < FILE_SIZE_MAX) {
-		ssize_t n = read(fd, text + size, FILE_SIZE_MAX - size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			n = -errno;
-			explicit_bzero(text, size);
-			free(text);
-			return (int)n;
-		}
-		if (n == 0)
-			break;
-		size += (size_t)n;
+	n = pread_all(fd, text, FILE_SIZE_MAX, 0);
+	if (n < 0) {
+		explicit_bzero(text, FILE_SIZE_MAX);
+		free(text);
+		return (int)n;
 	}
-	text[size] = '\0';
+	text[n] = '\0';
 	*ret = text;
-	*ret_size = size;
+	*ret_size = (size_t)n;
 	return 0;
 }
 
 /* --- the lines --- */
-
-bool keyfile_identity_valid(const char *identity)
-{
-	size_t length = strlen(identity);
-
-	/* Not isalnum(): that depends on the locale. */
-	return length > 0 && length < KEYFILE_IDENTITY_SIZE &&
-	       strspn(identity, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				"abcdefghijklmnopqrstuvwxyz"
-				"0123456789._-") == length;
-}
 
 static int hex_digit(char c)
 {
@@ -232,7 +183,7 @@ static int parse_line(char *line, unsigned number, struct keyfile_key *ret,
 			    "line %u: %s IDENTITY KEY%s is needed", number,
 			    words[0],
 			    ret->role == KEYFILE_CLIENT ? " [HOST]" : "");
-	if (!keyfile_identity_valid(words[1]))
+	if (!name_valid(words[1]))
 		return fail(problem, -EBADMSG,
 			    "line %u: an identity is 1 to 63 letters, digits, "
 			    "'.', '_' or '-'",
@@ -296,29 +247,27 @@ static int check_identities(const struct keys *keys,
 	return 0;
 }
 
-static int check_host(const struct keys *keys, const struct keyfile_key *key,
-		      char problem[KEYFILE_PROBLEM_SIZE])
-{
-	for (const struct keyfile_key *k = keys->keys; k < key; k++)
-		if (k->role == KEYFILE_CLIENT && same_host(k, key))
-			return fail(problem, -EBADMSG,
-				    "client '%s' and client '%s' are both for "
-				    "%s: which one is meant?",
-				    k->identity, key->identity,
-				    key->host ? key->host : "every server");
-	return 0;
-}
-
-/* A loudspeaker's file has a line or two, so they may be compared in pairs. */
+/* A loudspeaker's file has a line or two, so they may be compared in pairs.
+ * The search for another one ends at the key itself at the latest. */
 static int check_hosts(const struct keys *keys,
 		       char problem[KEYFILE_PROBLEM_SIZE])
 {
-	int r = 0;
+	for (size_t i = 0; i < keys->count; i++) {
+		const struct keyfile_key *key = &keys->keys[i], *k = keys->keys;
 
-	for (size_t i = 0; i < keys->count && r == 0; i++)
-		if (keys->keys[i].role == KEYFILE_CLIENT)
-			r = check_host(keys, &keys->keys[i], problem);
-	return r;
+		if (key->role != KEYFILE_CLIENT)
+			continue;
+		while (k->role != KEYFILE_CLIENT || !same_host(k, key))
+			k++;
+		if (k == key)
+			continue;
+		return fail(problem, -EBADMSG,
+			    "client '%s' and client '%s' are both for %s: "
+			    "which one is meant?",
+			    k->identity, key->identity,
+			    key->host ? key->host : "every server");
+	}
+	return 0;
 }
 
 static int check_secrets(const struct keys *keys,
@@ -407,60 +356,40 @@ static struct keyfile_key *find(const struct keys *keys, enum keyfile_role role,
 {
 	struct keyfile_key wanted = {.role = role};
 
-	if (keys->count == 0 || !keyfile_identity_valid(identity))
+	if (keys->count == 0 || !name_valid(identity))
 		return NULL;
 	strcpy(wanted.identity, identity);
 	return bsearch(&wanted, keys->keys, keys->count, sizeof(wanted),
 		       compare_keys);
 }
 
-/* A key that was there before keeps its serial. */
-static void number_keys(struct keyfile *file, struct keys *keys)
-{
-	for (size_t i = 0; i < keys->count; i++) {
-		struct keyfile_key *key = &keys->keys[i];
-		const struct keyfile_key *old =
-		    find(&file->keys, key->role, key->identity);
-
-		if (old && memcmp(old->key, key->key, KEYFILE_KEY_SIZE) == 0)
-			key->serial = old->serial;
-		else
-			key->serial = ++file->last_serial;
-	}
-}
-
-/* Opens what the path names now; *ret_stamp is written on success. */
-static int open_file(const struct keyfile *file, struct stamp *ret_stamp,
+/* Opens what the path names now. */
+static int open_file(const struct keyfile *file, struct stat *ret_stat,
 		     char problem[KEYFILE_PROBLEM_SIZE])
 {
 	_cleanup_close_ int fd = -1;
-	struct stat st;
 	int r;
 
 	/* Not to be held up by a FIFO. */
 	fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (fd < 0 || fstat(fd, ret_stat) < 0)
 		return fail(problem, -errno, "%s", strerror(errno));
-	r = check_file(file->path, &st, problem);
-	if (r < 0)
-		return r;
-	*ret_stamp = stamp_of(&st);
-	return TAKE_FD(fd);
+	r = check_file(file->path, ret_stat, problem);
+	return r < 0 ? r : TAKE_FD(fd);
 }
 
 static int load(struct keyfile *file, char problem[KEYFILE_PROBLEM_SIZE])
 {
 	struct keys keys = {0};
-	struct stamp stamp;
+	struct stat st;
 	char *text = NULL;
 	size_t size = 0;
-	int fd, r;
+	_cleanup_close_ int fd = open_file(file, &st, problem);
+	int r;
 
-	fd = open_file(file, &stamp, problem);
 	if (fd < 0)
 		return fd;
 	r = read_file(fd, &text, &size);
-	fd_close(fd);
 	if (!text)
 		return fail(problem, r, "%s", strerror(-r));
 	r = parse(text, size, file->role, &keys, problem);
@@ -470,11 +399,10 @@ static int load(struct keyfile *file, char problem[KEYFILE_PROBLEM_SIZE])
 		wipe_keys(&keys);
 		return r;
 	}
-	number_keys(file, &keys);
 	wipe_keys(&file->keys);
 	file->keys = keys;
-	file->stamp = stamp;
-	file->generation++;
+	file->count = count_role(&keys, file->role);
+	file->stat = st;
 	return 0;
 }
 
@@ -512,39 +440,18 @@ struct keyfile *keyfile_free(struct keyfile *file)
 
 int keyfile_refresh(struct keyfile *file, char problem[KEYFILE_PROBLEM_SIZE])
 {
-	struct stamp stamp = {0};
 	struct stat st;
 	int r;
 
-	if (stat(file->path, &st) == 0)
-		stamp = stamp_of(&st);
-	if (same_stamp(&stamp, &file->stamp))
+	if (stat(file->path, &st) < 0)
+		st = (struct stat){0};
+	if (same_file(&st, &file->stat))
 		return 0;
 	r = load(file, problem);
 	if (r == 0)
 		return 1;
-	file->stamp = stamp; /* not again, until it is another one */
+	file->stat = st; /* not again, until it is another one */
 	return r;
-}
-
-uint64_t keyfile_generation(const struct keyfile *file)
-{
-	return file->generation;
-}
-
-const char *keyfile_path(const struct keyfile *file)
-{
-	return file->path;
-}
-
-enum keyfile_role keyfile_role(const struct keyfile *file)
-{
-	return file->role;
-}
-
-size_t keyfile_count(const struct keyfile *file)
-{
-	return count_role(&file->keys, file->role);
 }
 
 const struct keyfile_key *keyfile_find(const struct keyfile *file,
@@ -574,11 +481,8 @@ const struct keyfile_key *keyfile_for_host(const struct keyfile *file,
 int keyfile_generate(char hex[KEYFILE_HEX_SIZE])
 {
 	uint8_t key[KEYFILE_KEY_SIZE];
-	ssize_t n;
+	ssize_t n = TEMP_FAILURE_RETRY(getrandom(key, sizeof(key), 0));
 
-	do
-		n = getrandom(key, sizeof(key), 0);
-	while (n < 0 && errno == EINTR);
 	if (n != (ssize_t)sizeof(key))
 		return n < 0 ? -errno : -EIO;
 	for (size_t i = 0; i < sizeof(key); i++)

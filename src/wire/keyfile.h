@@ -21,14 +21,16 @@
  *   SHA-256 is ever used with them, so they need not be imported (RFC 9258). */
 #pragma once
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
+
+#include "base/util.h"
 
 enum {
 	KEYFILE_KEY_SIZE = 32,
 	KEYFILE_HEX_SIZE = 2 * KEYFILE_KEY_SIZE + 1, /* with its 0 */
-	KEYFILE_IDENTITY_SIZE = 64,		     /* with its 0 */
+	KEYFILE_IDENTITY_SIZE = VALID_NAME_SIZE,
 	KEYFILE_PROBLEM_SIZE = 512,
 };
 
@@ -39,12 +41,19 @@ struct keyfile_key {
 	char identity[KEYFILE_IDENTITY_SIZE];
 	uint8_t key[KEYFILE_KEY_SIZE];
 	char *host; /* or NULL */
-	/* The same as long as identity and key are the same, over re-reading
-	 * too; never 0. */
-	uint64_t serial;
 };
 
-struct keyfile;
+/* Its fields are for this folder; none but keyfile.c writes them. */
+struct keyfile {
+	char *path;
+	enum keyfile_role role;
+	size_t count;	  /* of the lines with this role */
+	struct stat stat; /* when the file was read */
+	struct keys {
+		struct keyfile_key *keys; /* sorted by role, then identity */
+		size_t count;
+	} keys;
+};
 
 /* Reads the lines of ROLE; there must be one at least. 0, or negative errno and
  * a PROBLEM for a person, with the remedy: -EPERM when others can read the
@@ -59,12 +68,6 @@ struct keyfile *keyfile_free(struct keyfile *file);
  * same. On failure the keys stay as they are: negative errno and PROBLEM, once
  * for each change. */
 int keyfile_refresh(struct keyfile *file, char problem[KEYFILE_PROBLEM_SIZE]);
-/* Another number after each change. */
-uint64_t keyfile_generation(const struct keyfile *file);
-const char *keyfile_path(const struct keyfile *file);
-enum keyfile_role keyfile_role(const struct keyfile *file);
-/* How many lines of its role. */
-size_t keyfile_count(const struct keyfile *file);
 
 /* The key of a loudspeaker, in a file of role SERVER, or NULL. Valid until the
  * next refresh. */
@@ -74,7 +77,5 @@ const struct keyfile_key *keyfile_find(const struct keyfile *file,
 const struct keyfile_key *keyfile_for_host(const struct keyfile *file,
 					   const char *host);
 
-/* 1 to 63 of A-Z a-z 0-9 . _ - */
-bool keyfile_identity_valid(const char *identity);
 /* A new random key, in hexadecimal. 0 or negative errno. */
 int keyfile_generate(char hex[KEYFILE_HEX_SIZE]);

@@ -4,7 +4,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -103,15 +102,6 @@ int net_parse_endpoint(struct net_endpoint *ret, const char *text,
 	return 0;
 }
 
-bool net_zone_name_valid(const char *zone)
-{
-	size_t length = strspn(zone, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				     "abcdefghijklmnopqrstuvwxyz"
-				     "0123456789._-");
-
-	return length > 0 && length < NET_ZONE_SIZE && !zone[length];
-}
-
 static int parse_zone(char *zone, const char *text, const char **ret_address,
 		      const char **ret_problem)
 {
@@ -124,7 +114,7 @@ static int parse_zone(char *zone, const char *text, const char **ret_address,
 		return 0;
 	}
 	if (copy_part(zone, NET_ZONE_SIZE, text, (size_t)(equals - text)) < 0 ||
-	    !net_zone_name_valid(zone))
+	    !name_valid(zone))
 		return -EINVAL;
 	*ret_address = equals + 1;
 	return 0;
@@ -187,13 +177,18 @@ int net_resolve(const struct net_endpoint *endpoint, struct addrinfo **ret)
 	return resolve(endpoint, AI_ADDRCONFIG, ret);
 }
 
+/* A socket for the address, or -1. */
+static int open_socket(const struct addrinfo *address)
+{
+	return socket(address->ai_family,
+		      SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+}
+
 static int listen_one(const struct addrinfo *address)
 {
-	_cleanup_close_ int fd = -1;
+	_cleanup_close_ int fd = open_socket(address);
 	const int on = 1;
 
-	fd = socket(address->ai_family,
-		    SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
@@ -255,10 +250,8 @@ const char *net_strerror(int error)
 
 int net_connect(const struct addrinfo *address, int rcvbuf_size)
 {
-	_cleanup_close_ int fd = -1;
+	_cleanup_close_ int fd = open_socket(address);
 
-	fd = socket(address->ai_family,
-		    SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
 	/* Before connect(): the window is agreed on in the handshake. */
@@ -315,29 +308,36 @@ void net_setup_receiver(int fd)
 	set_keepalive(fd, 10, 5, 3);
 }
 
-void net_address_name(const struct sockaddr_storage *address, char *name)
+static void name_v4(const void *address, in_port_t port, char *name)
+{
+	char host[INET_ADDRSTRLEN] = "?";
+
+	inet_ntop(AF_INET, address, host, sizeof(host));
+	snprintf(name, NET_ADDRESS_SIZE, "%s:%u", host, ntohs(port));
+}
+
+static void name_v6(const struct sockaddr_in6 *v6, char *name)
 {
 	char host[INET6_ADDRSTRLEN] = "?";
-	const struct sockaddr_in *v4 = (const void *)address;
-	const struct sockaddr_in6 *v6 = (const void *)address;
 
-	if (address->ss_family == AF_INET) {
-		inet_ntop(AF_INET, &v4->sin_addr, host, sizeof(host));
-		snprintf(name, NET_ADDRESS_SIZE, "%s:%u", host,
-			 ntohs(v4->sin_port));
-	} else if (address->ss_family == AF_INET6 &&
-		   IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
-		inet_ntop(AF_INET, &v6->sin6_addr.s6_addr[12], host,
-			  sizeof(host));
-		snprintf(name, NET_ADDRESS_SIZE, "%s:%u", host,
-			 ntohs(v6->sin6_port));
-	} else if (address->ss_family == AF_INET6) {
-		inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof(host));
-		snprintf(name, NET_ADDRESS_SIZE, "[%s]:%u", host,
-			 ntohs(v6->sin6_port));
-	} else {
-		snprintf(name, NET_ADDRESS_SIZE, "a local socket");
+	if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
+		name_v4(&v6->sin6_addr.s6_addr[12], v6->sin6_port, name);
+		return;
 	}
+	inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof(host));
+	snprintf(name, NET_ADDRESS_SIZE, "[%s]:%u", host, ntohs(v6->sin6_port));
+}
+
+void net_address_name(const struct sockaddr_storage *address, char *name)
+{
+	const struct sockaddr_in *v4 = (const void *)address;
+
+	if (address->ss_family == AF_INET)
+		name_v4(&v4->sin_addr, v4->sin_port, name);
+	else if (address->ss_family == AF_INET6)
+		name_v6((const void *)address, name);
+	else
+		snprintf(name, NET_ADDRESS_SIZE, "a local socket");
 }
 
 uint64_t net_raise_nofile(void)

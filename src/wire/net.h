@@ -4,17 +4,18 @@
 #pragma once
 
 #include <netdb.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+
+#include "base/util.h"
 
 #define NET_DEFAULT_PORT "2348"
 
 enum {
 	NET_HOST_SIZE = 256, /* a host name and its 0 */
 	NET_PORT_SIZE = 32,
-	NET_ZONE_SIZE = 64,
+	NET_ZONE_SIZE = VALID_NAME_SIZE,
 	NET_ADDRESS_SIZE = 64,	/* what net_address_name() writes */
 	NET_LISTENERS_MAX = 16, /* sockets for one --listen */
 };
@@ -31,10 +32,9 @@ int net_parse_endpoint(struct net_endpoint *ret, const char *text,
 		       const char **ret_problem);
 
 /* Parses a server's [ZONE=][ADDRESS:]PORT; zone (NET_ZONE_SIZE bytes) is "all"
- * when none is given. A zone name is 1 to 63 of A-Z a-z 0-9 . _ -  */
+ * when none is given. */
 int net_parse_listen(struct net_endpoint *ret, char *zone, const char *text,
 		     const char **ret_problem);
-bool net_zone_name_valid(const char *zone);
 
 /* Binds and listens on every address that the endpoint stands for (at most
  * NET_LISTENERS_MAX; non-blocking, close-on-exec). With no host: one socket

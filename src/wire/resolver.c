@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "base/io.h"
 #include "base/thread.h"
 #include "base/util.h"
 
@@ -51,13 +52,10 @@ static void *run_lookup(void *userdata)
 {
 	_cleanup_free_ struct lookup *lookup = userdata;
 	struct resolver_result result;
-	ssize_t n;
 
 	look_up(&lookup->endpoint, &result);
-	do {
-		n = write(lookup->fd, &result, sizeof(result));
-	} while (n < 0 && errno == EINTR);
 	/* EPIPE: the answer is no longer wanted. */
+	(void)write_all(lookup->fd, &result, sizeof(result));
 	close(lookup->fd);
 	return NULL;
 }

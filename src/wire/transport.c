@@ -58,9 +58,8 @@ struct tls {
 	bool ready;	/* so are we */
 	bool said_bye;
 	char identity[KEYFILE_IDENTITY_SIZE];
-	uint64_t serial;     /* of the key that is used; 0: of none */
-	uint64_t generation; /* of the keys, when last looked at */
-	bool authorised;
+	bool has_key;		       /* else none has this name */
+	uint8_t key[KEYFILE_KEY_SIZE]; /* that is used */
 	char problem[PROBLEM_SIZE];
 };
 
@@ -75,14 +74,14 @@ static const struct gnutls_table *gnutls;
 /* --- keys --- */
 
 /* GnuTLS frees it. */
-static int give_key(gnutls_datum_t *ret, const struct keyfile_key *key)
+static int give_key(gnutls_datum_t *ret, const struct tls *tls)
 {
 	ret->data = (*gnutls->malloc)(KEYFILE_KEY_SIZE);
 	if (!ret->data)
 		return GNUTLS_E_MEMORY_ERROR;
 	ret->size = KEYFILE_KEY_SIZE;
-	if (key) {
-		memcpy(ret->data, key->key, KEYFILE_KEY_SIZE);
+	if (tls->has_key) {
+		memcpy(ret->data, tls->key, KEYFILE_KEY_SIZE);
 		return 0;
 	}
 	return gnutls->rnd(GNUTLS_RND_KEY, ret->data, ret->size);
@@ -103,8 +102,10 @@ static int on_server_key(gnutls_session_t session, const gnutls_datum_t *name,
 		if (strlen(tls->identity) == name->size)
 			key = keyfile_find(tls->keys->file, tls->identity);
 	}
-	tls->serial = key ? key->serial : 0;
-	return give_key(ret, key);
+	tls->has_key = key;
+	if (key)
+		memcpy(tls->key, key->key, sizeof(tls->key));
+	return give_key(ret, tls);
 }
 
 /* With these instructions AES is quicker than ChaCha20, without them slower. */
@@ -172,11 +173,11 @@ void transport_keys_refresh(struct transport_keys *keys)
 	r = keyfile_refresh(keys->file, problem);
 	if (r > 0)
 		log_notice("The keys in '%s' have changed: %zu now",
-			   keyfile_path(keys->file), keyfile_count(keys->file));
+			   keys->file->path, keys->file->count);
 	else if (r < 0)
 		log_error("The keys in '%s' cannot be read again, those from "
 			  "before stay: %s",
-			  keyfile_path(keys->file), problem);
+			  keys->file->path, problem);
 }
 
 /* --- between GnuTLS and the socket --- */
@@ -236,11 +237,9 @@ static ssize_t send_some(struct tls *tls, const giovec_t *iov, int count)
 	    .msg_iov = (struct iovec *)iov,
 	    .msg_iovlen = (size_t)count,
 	};
-	ssize_t n;
+	ssize_t n = TEMP_FAILURE_RETRY(
+	    sendmsg(tls->fd, &message, MSG_NOSIGNAL | tls->send_flags));
 
-	do
-		n = sendmsg(tls->fd, &message, MSG_NOSIGNAL | tls->send_flags);
-	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno == EAGAIN ? 0 : -errno;
 	return n;
@@ -303,6 +302,7 @@ static void free_tls(struct tls *tls)
 	if (tls->client)
 		gnutls->psk_free_client_credentials(tls->client);
 	free(tls->out);
+	explicit_bzero(tls->key, sizeof(tls->key));
 	free(tls);
 }
 
@@ -335,19 +335,16 @@ static int set_client_key(struct tls *tls, const struct keyfile_key *key)
 	    .data = (unsigned char *)tls->identity,
 	    .size = (unsigned)strlen(key->identity),
 	};
-	unsigned char copy[KEYFILE_KEY_SIZE];
-	const gnutls_datum_t secret = {copy, sizeof(copy)};
+	const gnutls_datum_t secret = {tls->key, sizeof(tls->key)};
 	int r;
 
 	strcpy(tls->identity, key->identity);
-	tls->serial = key->serial;
-	memcpy(copy, key->key, sizeof(copy));
+	tls->has_key = true;
+	memcpy(tls->key, key->key, sizeof(tls->key));
 	r = gnutls->psk_allocate_client_credentials(&tls->client);
-	if (r == 0)
-		r = gnutls->psk_set_client_credentials2(
-		    tls->client, &name, &secret, GNUTLS_PSK_KEY_RAW);
-	explicit_bzero(copy, sizeof(copy));
-	return r;
+	return r < 0 ? r
+		     : gnutls->psk_set_client_credentials2(
+			   tls->client, &name, &secret, GNUTLS_PSK_KEY_RAW);
 }
 
 /* KEY is NULL on the server's side. A GnuTLS code. */
@@ -440,10 +437,11 @@ static int fail(struct tls *tls, int error, const char *problem)
 static int refuse_client(struct tls *tls)
 {
 	char problem[PROBLEM_SIZE];
-	bool presentable = keyfile_identity_valid(tls->identity);
+	bool presentable = name_valid(tls->identity);
 
 	snprintf(problem, sizeof(problem), "%s '%s'",
-		 tls->serial ? "the key is not that of" : "there is no key for",
+		 tls->has_key ? "the key is not that of"
+			      : "there is no key for",
 		 presentable ? tls->identity : "?");
 	return fail(tls, -EACCES, problem);
 }
@@ -506,7 +504,7 @@ static int handshake_failed(struct tls *tls, int code)
  * with these priorities; it costs little to make sure. */
 static bool is_proof(const struct tls *tls)
 {
-	return tls->serial != 0 &&
+	return tls->has_key &&
 	       gnutls->protocol_get_version(tls->session) == GNUTLS_TLS1_3 &&
 	       gnutls->kx_get(tls->session) == GNUTLS_KX_ECDHE_PSK &&
 	       gnutls->auth_get_type(tls->session) == GNUTLS_CRD_PSK;
@@ -564,19 +562,15 @@ const char *transport_identity(const struct transport *transport)
 	return tls && tls->ready ? tls->identity : NULL;
 }
 
-bool transport_authorised(struct transport *transport)
+bool transport_authorised(const struct transport *transport)
 {
-	struct tls *tls = transport->tls;
+	const struct tls *tls = transport->tls;
 	const struct keyfile_key *key;
 
 	if (!tls || !tls->ready || tls->client)
 		return true;
-	if (tls->generation != keyfile_generation(tls->keys->file)) {
-		key = keyfile_find(tls->keys->file, tls->identity);
-		tls->authorised = key && key->serial == tls->serial;
-		tls->generation = keyfile_generation(tls->keys->file);
-	}
-	return tls->authorised;
+	key = keyfile_find(tls->keys->file, tls->identity);
+	return key && memcmp(key->key, tls->key, sizeof(tls->key)) == 0;
 }
 
 /* --- data --- */
@@ -605,9 +599,7 @@ ssize_t transport_recv(struct transport *transport, void *buffer, size_t size)
 
 	if (transport->tls)
 		return tls_recv(transport->tls, buffer, size);
-	do
-		n = recv(transport->fd, buffer, size, 0);
-	while (n < 0 && errno == EINTR);
+	n = TEMP_FAILURE_RETRY(recv(transport->fd, buffer, size, 0));
 	return n < 0 ? -errno : n;
 }
 
@@ -650,9 +642,7 @@ ssize_t transport_send(struct transport *transport, const void *data,
 
 	if (transport->tls)
 		return tls_send(transport->tls, data, size, more);
-	do
-		n = send(transport->fd, data, size, flags);
-	while (n < 0 && errno == EINTR);
+	n = TEMP_FAILURE_RETRY(send(transport->fd, data, size, flags));
 	return n < 0 ? -errno : n;
 }
 
@@ -687,9 +677,8 @@ ssize_t transport_send_file(struct transport *transport, int file_fd,
 
 	if (transport->tls)
 		return tls_send_file(transport->tls, file_fd, offset, size);
-	do
-		n = sendfile(transport->fd, file_fd, &position, size);
-	while (n < 0 && errno == EINTR);
+	n = TEMP_FAILURE_RETRY(
+	    sendfile(transport->fd, file_fd, &position, size));
 	if (n < 0)
 		return -errno;
 	*offset = (uint64_t)position;

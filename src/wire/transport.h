@@ -60,7 +60,7 @@ const char *transport_problem(const struct transport *transport);
 const char *transport_identity(const struct transport *transport);
 /* Whether the key of the handshake is still in the file. True when plain
  * or in the handshake. */
-bool transport_authorised(struct transport *transport);
+bool transport_authorised(const struct transport *transport);
 
 /* Bytes; 0 at the end, which with TLS the peer has confirmed (-ECONNRESET when
  * not); -EAGAIN, or another negative errno. */

@@ -152,10 +152,10 @@ static int make_file(struct fuzz_input *input, unsigned choice)
 static void begin_page(struct fuzz_input *input)
 {
 	const unsigned choice = fuzz_byte(input);
-	struct server_request request = {
+	struct page_request request = {
 	    .zones = choice >> 6,
 	    .priority = (choice >> 1) % 8,
-	    .when_busy = choice & 16 ? SERVER_QUEUE : SERVER_REFUSE,
+	    .when_busy = choice & 16 ? PAGE_QUEUE : PAGE_REFUSE,
 	    .seconds = 1,
 	    .file_fd = choice & 32 ? -1 : make_file(input, choice),
 	};
@@ -218,12 +218,12 @@ static void act(struct fuzz_input *input)
 
 static void look(const struct server_config *config)
 {
-	struct server_page_info info;
+	struct page_info info;
 
 	assert(server_client_count(server) <= config->max_clients);
-	assert(server_page_count(server) <= SERVER_PAGES_MAX);
+	assert(server_page_count(server) <= BUS_PAGES_MAX);
 	for (unsigned i = 0; server_page_at(server, i, &info); i++)
-		assert(info.id > 0 && info.state <= SERVER_PAGE_DONE);
+		assert(info.id > 0 && info.state <= PAGE_DONE);
 }
 
 static void set_up(const struct server_config *config, unsigned flags)
@@ -295,14 +295,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const unsigned flags = fuzz_byte(&input);
 	const int fd = free_fd();
 	const struct server_config config = {
-	    .microphone = {.device = "no-such-device",
-			   .format = {WAV_PCM, 16, 2, 44100},
-			   .period_frames = 1024},
+	    .page = {.microphone = {.device = "no-such-device",
+				    .format = {WAV_PCM, 16, 2, 44100},
+				    .period_frames = 1024},
+		     .mode = flags & FLAG_STORE ? PAGE_STORE : PAGE_LIVE,
+		     .max_lag_seconds = flags & FLAG_LITTLE_LAG ? 0.05 : 2},
+	    .chime_fd = -1,
 	    .seconds = 1,
-	    .mode = flags & FLAG_STORE ? SERVER_STORE : SERVER_LIVE,
 	    .max_clients = flags & FLAG_FEW_CLIENTS ? 3 : 1000,
 	    .max_per_address = flags & FLAG_FEW_PER_ADDRESS ? 2 : 64,
-	    .max_lag_seconds = flags & FLAG_LITTLE_LAG ? 0.05 : 2,
 	    .keys = flags & FLAG_KEYS ? keys : NULL,
 	};
 

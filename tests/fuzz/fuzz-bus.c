@@ -401,13 +401,14 @@ static void add_zone(const char *name)
 static void set_up(unsigned flags)
 {
 	const struct server_config config = {
-	    .microphone = {.device = "no-such-device",
-			   .format = {WAV_PCM, 16, 2, 44100},
-			   .period_frames = 1024},
+	    .page = {.microphone = {.device = "no-such-device",
+				    .format = {WAV_PCM, 16, 2, 44100},
+				    .period_frames = 1024},
+		     .mode = flags & 1 ? PAGE_STORE : PAGE_LIVE,
+		     .max_lag_seconds = 2},
+	    .chime_fd = -1,
 	    .seconds = 1,
-	    .mode = flags & 1 ? SERVER_STORE : SERVER_LIVE,
 	    .max_clients = 10,
-	    .max_lag_seconds = 2,
 	};
 	int fds[2];
 

@@ -4,12 +4,19 @@
  * Include it once in a target. */
 #pragma once
 
+#include <assert.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
+#include "audio/source.h"
 #include "base/thread.h"
 
 static uint64_t fuzz_clock_ahead_seconds;
@@ -34,25 +41,108 @@ int clock_gettime(clockid_t clock, struct timespec *ret)
 }
 
 /* --- by the linker, in the place of the real ones: no thread is made. What a
- * source's thread would do, it does at once; so its file must have an end. ---
- */
+ * source's thread would do, it does at once; so its file must have an end.
+ * Where it would wait for the loop, the loop goes on, and it when it has been
+ * told to. --- */
+
+enum { FUZZ_STACK_SIZE = 256 << 10 };
+
+static struct fuzz_thread {
+	struct fuzz_thread *next;
+	ucontext_t context, back;
+	void *(*body)(void *userdata);
+	void *userdata;
+	bool ended;
+	char stack[FUZZ_STACK_SIZE];
+} * fuzz_threads, *fuzz_running;
 
 int __wrap_thread_start(pthread_t *ret, const char *name,
 			void *(*body)(void *userdata), void *userdata);
 int __wrap_pthread_join(pthread_t thread, void **ret);
 int __wrap_clock_nanosleep(clockid_t clock, int flags,
 			   const struct timespec *time, struct timespec *left);
+int __wrap_source_prepared(int fd, uint64_t chime_frames);
+void __real_source_go(struct source *source);
+void __wrap_source_go(struct source *source);
+
+static void fuzz_thread_main(void)
+{
+	struct fuzz_thread *thread = fuzz_running;
+
+	(void)thread->body(thread->userdata);
+	thread->ended = true;
+	(void)swapcontext(&thread->context, &thread->back);
+}
+
+static void fuzz_resume(struct fuzz_thread *thread)
+{
+	fuzz_running = thread;
+	assert(swapcontext(&thread->back, &thread->context) == 0);
+	fuzz_running = NULL;
+}
+
+/* Lets all that wait look whether they have been told something. */
+static void fuzz_resume_all(void)
+{
+	struct fuzz_thread **link = &fuzz_threads;
+
+	while (*link) {
+		struct fuzz_thread *thread = *link;
+
+		fuzz_resume(thread);
+		if (thread->ended) {
+			*link = thread->next;
+			free(thread);
+		} else {
+			link = &thread->next;
+		}
+	}
+}
 
 int __wrap_thread_start(pthread_t *ret, const char *name,
 			void *(*body)(void *userdata), void *userdata)
 {
+	struct fuzz_thread *thread = calloc(1, sizeof(*thread));
+
 	*ret = pthread_self();
-	(void)body(userdata);
+	assert(thread && getcontext(&thread->context) == 0);
+	thread->body = body;
+	thread->userdata = userdata;
+	thread->context.uc_stack.ss_sp = thread->stack;
+	thread->context.uc_stack.ss_size = sizeof(thread->stack);
+	makecontext(&thread->context, fuzz_thread_main, 0);
+	thread->next = fuzz_threads;
+	fuzz_threads = thread;
+	fuzz_resume_all();
 	return 0;
 }
 
+int __wrap_source_prepared(int fd, uint64_t chime_frames)
+{
+	struct fuzz_thread *thread = fuzz_running;
+	const struct source_message message = {
+	    .type = SOURCE_PREPARED,
+	    .u.prepared.chime_frames = chime_frames,
+	};
+	char word;
+
+	if (source_send(fd, &message) < 0)
+		return -EPIPE;
+	while (recv(fd, &word, 1, MSG_DONTWAIT | MSG_PEEK) < 0)
+		assert(swapcontext(&thread->context, &thread->back) == 0);
+	return source_wait(fd);
+}
+
+void __wrap_source_go(struct source *source)
+{
+	__real_source_go(source);
+	fuzz_resume_all();
+}
+
+/* Whoever is to be joined has been told to end. */
 int __wrap_pthread_join(pthread_t thread, void **ret)
 {
+	fuzz_resume_all();
 	return 0;
 }
 

@@ -23,7 +23,7 @@ static void check_listen(const char *text)
 		assert(problem);
 		return;
 	}
-	assert(net_zone_name_valid(zone));
+	assert(name_valid(zone));
 	assert(strlen(endpoint.host) < sizeof(endpoint.host));
 	assert(*endpoint.port && strlen(endpoint.port) < sizeof(endpoint.port));
 }
@@ -36,19 +36,22 @@ static void try_server(int argc, char **argv)
 
 	if (r <= 0)
 		return;
-	assert(wav_format_valid(&config->microphone.format));
-	assert(config->microphone.device);
-	assert(config->microphone.period_frames > 0);
+	assert(config->page.microphone.format.channels >= 1 &&
+	       config->page.microphone.format.channels <= WAV_CHANNELS_MAX);
+	assert(config->page.microphone.format.rate >= WAV_RATE_MIN &&
+	       config->page.microphone.format.rate <= WAV_RATE_MAX);
+	assert(config->page.microphone.device);
+	assert(config->page.microphone.period_frames > 0);
 	assert(config->seconds >= 0 && config->seconds <= 86400.0 * 365);
 	assert(config->max_clients > 0);
-	assert(config->max_lag_seconds > 0);
-	assert(o.listen_count <= SERVER_OPTIONS_LISTEN_MAX);
+	assert(config->page.max_lag_seconds > 0);
+	assert(o.listen.count <= OPTION_LIST_MAX);
 	if (config->seconds > 0)
-		assert(announcement_frames(config->microphone.format.rate,
-					   config->microphone.period_frames,
-					   config->seconds) > 0);
-	for (unsigned i = 0; i < o.listen_count; i++)
-		check_listen(o.listen[i]);
+		assert(page_frames(config->page.microphone.format.rate,
+				   config->page.microphone.period_frames,
+				   config->seconds) > 0);
+	for (unsigned i = 0; i < o.listen.count; i++)
+		check_listen(o.listen.items[i]);
 }
 
 static void try_client(int argc, char **argv)

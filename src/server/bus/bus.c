@@ -20,6 +20,7 @@
 #include "server/bus/caller.h"
 #include "server/bus/status.h"
 #include "server/export.h"
+#include "server/timer.h"
 
 enum {
 	FETCHES_MAX = 4,
@@ -35,7 +36,7 @@ enum {
 struct fetch {
 	LIST_ENTRY(fetch) entry;
 	struct server_bus *bus;
-	struct tape_export *copy;
+	struct export *copy;
 	sd_bus_message *message;
 };
 
@@ -102,7 +103,7 @@ static void fetch_free(struct fetch *fetch)
 {
 	LIST_REMOVE(fetch, entry);
 	fetch->bus->fetch_count--;
-	tape_export_free(fetch->copy);
+	export_free(fetch->copy);
 	sd_bus_message_unref(fetch->message);
 	free(fetch);
 }
@@ -130,7 +131,7 @@ static int begin_fetch(struct server_bus *b, const struct tape *tape,
 	if (!fetch)
 		return -ENOMEM;
 	fetch->bus = b;
-	r = tape_export_new(&fetch->copy, b->event, tape, on_exported, fetch);
+	r = export_new(&fetch->copy, b->event, tape, on_exported, fetch);
 	if (r < 0) {
 		free(fetch);
 		return r;
@@ -163,20 +164,16 @@ static int on_last_page(sd_bus_message *m, void *userdata, sd_bus_error *error)
 static int on_status(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct server_bus *b = userdata;
-	sd_bus_message *reply = NULL;
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
 	int r = sd_bus_message_new_method_return(m, &reply);
 
-	(void)error;
 	if (r >= 0)
 		r = bus_status_append_all(reply, b->server);
-	if (r >= 0)
-		r = sd_bus_send(NULL, reply, NULL);
-	sd_bus_message_unref(reply);
-	return r;
+	return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
 }
 
 static int find_page(const struct server *server, uint32_t id,
-		     struct server_page_info *ret)
+		     struct page_info *ret)
 {
 	for (unsigned n = 0; server_page_at(server, n, ret); n++)
 		if (ret->id == id)
@@ -184,16 +181,10 @@ static int find_page(const struct server *server, uint32_t id,
 	return -ENOENT;
 }
 
-static double seconds_of(uint64_t frames, const struct wav_format *format)
-{
-	return format->rate ? (double)frames / format->rate : 0;
-}
-
 static int on_meter(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct server_bus *b = userdata;
-	struct server_page_info page;
-	const struct announcement_info *source = &page.source;
+	struct page_info page;
 	uint32_t id;
 	int r = sd_bus_message_read(m, "u", &id);
 
@@ -203,49 +194,26 @@ static int on_meter(sd_bus_message *m, void *userdata, sd_bus_error *error)
 		return no_such_page(error, id);
 	return sd_bus_reply_method_return(
 	    m, "dddu", bus_pages_peak(&b->pages, id),
-	    seconds_of(source->frames, &source->format),
-	    source->planned_frames == WAV_ENDLESS
+	    wav_seconds(&page.format, page.frames),
+	    page.planned_frames == WAV_ENDLESS
 		? -1.0
-		: seconds_of(source->planned_frames, &source->format),
+		: wav_seconds(&page.format, page.planned_frames),
 	    page.clients);
 }
 
-static int get_zones(sd_bus *bus, const char *path, const char *interface,
-		     const char *property, sd_bus_message *reply,
-		     void *userdata, sd_bus_error *error)
+static int get_list(sd_bus *bus, const char *path, const char *interface,
+		    const char *property, sd_bus_message *reply, void *userdata,
+		    sd_bus_error *error)
 {
 	const struct server_bus *b = userdata;
 
-	(void)bus, (void)path, (void)interface, (void)property, (void)error;
-	return bus_status_append_zones(reply, b->server);
-}
-
-static int get_clients(sd_bus *bus, const char *path, const char *interface,
-		       const char *property, sd_bus_message *reply,
-		       void *userdata, sd_bus_error *error)
-{
-	const struct server_bus *b = userdata;
-
-	(void)bus, (void)path, (void)interface, (void)property, (void)error;
-	return bus_status_append_clients(reply, b->server);
-}
-
-static int get_pages(sd_bus *bus, const char *path, const char *interface,
-		     const char *property, sd_bus_message *reply,
-		     void *userdata, sd_bus_error *error)
-{
-	const struct server_bus *b = userdata;
-
-	(void)bus, (void)path, (void)interface, (void)property, (void)error;
-	return bus_status_append_pages(reply, b->server);
+	return bus_status_append_list(reply, b->server, property);
 }
 
 static int get_version(sd_bus *bus, const char *path, const char *interface,
 		       const char *property, sd_bus_message *reply,
 		       void *userdata, sd_bus_error *error)
 {
-	(void)bus, (void)path, (void)interface, (void)property, (void)error;
-	(void)userdata;
 	return sd_bus_message_append(reply, "s", PACKAGE_VERSION);
 }
 
@@ -277,12 +245,12 @@ static const sd_bus_vtable vtable[] = {
 			    on_meter, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_PROPERTY("Version", "s", get_version, 0,
 		    SD_BUS_VTABLE_PROPERTY_CONST),
-    SD_BUS_PROPERTY("Zones", "aa{sv}", get_zones, 0,
+    SD_BUS_PROPERTY("Zones", "aa{sv}", get_list, 0,
 		    SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     /* There may be thousands. */
-    SD_BUS_PROPERTY("Clients", "aa{sv}", get_clients, 0,
+    SD_BUS_PROPERTY("Clients", "aa{sv}", get_list, 0,
 		    SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION),
-    SD_BUS_PROPERTY("Pages", "aa{sv}", get_pages, 0,
+    SD_BUS_PROPERTY("Pages", "aa{sv}", get_list, 0,
 		    SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_SIGNAL_WITH_ARGS(
 	"PageStarted", SD_BUS_ARGS("u", id, "as", zones, "d", chime_seconds),
@@ -304,8 +272,6 @@ static int on_tell(sd_event_source *source, uint64_t usec, void *userdata)
 	const char *names[4];
 	unsigned n = 0;
 
-	(void)source;
-	(void)usec;
 	if (b->changed & CHANGED_CLIENTS) {
 		names[n++] = "Zones";
 		names[n++] = "Clients";
@@ -324,106 +290,92 @@ static int on_tell(sd_event_source *source, uint64_t usec, void *userdata)
 
 static void tell_later(struct server_bus *b, unsigned changed)
 {
-	if (b->changed == 0 && b->owner) {
-		(void)sd_event_source_set_time(b->tell,
-					       b->told_usec + CHANGED_USEC);
-		(void)sd_event_source_set_enabled(b->tell, SD_EVENT_ONESHOT);
-	}
-	if (b->owner)
-		b->changed |= changed;
+	if (!b->owner)
+		return;
+	if (b->changed == 0)
+		timer_set(b->tell, b->told_usec + CHANGED_USEC);
+	b->changed |= changed;
 }
 
 /* --- signals --- */
 
-static sd_bus_message *new_signal(const struct server_bus *b, const char *name)
+/* NULL when nobody could hear it. */
+static sd_bus_message *new_signal(const struct server_bus *b, const char *name,
+				  const struct page_info *page)
 {
 	sd_bus_message *signal = NULL;
 
-	if (b->owner && sd_bus_message_new_signal(b->bus, &signal, BUS_PATH,
-						  BUS_INTERFACE, name) < 0)
+	if (!b->owner || sd_bus_message_new_signal(b->bus, &signal, BUS_PATH,
+						   BUS_INTERFACE, name) < 0)
 		return NULL;
+	(void)sd_bus_message_append(signal, "u", page->id);
 	return signal;
 }
 
-/* Takes over SIGNAL, which may be NULL or half-made. */
 static void send_signal(const struct server_bus *b, sd_bus_message *signal,
 			int result)
 {
-	if (signal && result >= 0)
+	if (result >= 0)
 		result = sd_bus_send(b->bus, signal, NULL);
 	if (result < 0)
 		log_debug("A signal could not be sent: %s", strerror(-result));
-	sd_bus_message_unref(signal);
 }
 
 static void tell_started(const struct server_bus *b,
-			 const struct server_page_info *page)
+			 const struct page_info *page)
 {
-	sd_bus_message *signal = new_signal(b, "PageStarted");
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *signal =
+	    new_signal(b, "PageStarted", page);
 	int r;
 
 	if (!signal)
 		return;
-	r = sd_bus_message_append(signal, "u", page->id);
+	r = bus_status_append_zone_names(signal, b->server, page->zones);
 	if (r >= 0)
-		r = bus_status_append_zone_names(signal, b->server,
-						 page->zones);
-	if (r >= 0)
-		r = sd_bus_message_append(signal, "d",
-					  seconds_of(page->source.chime_frames,
-						     &page->source.format));
+		r = sd_bus_message_append(
+		    signal, "d",
+		    wav_seconds(&page->format, page->chime_frames));
 	send_signal(b, signal, r);
 }
 
 static void tell_speech(const struct server_bus *b,
-			const struct server_page_info *page)
+			const struct page_info *page)
 {
-	sd_bus_message *signal = new_signal(b, "PageSpeech");
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *signal =
+	    new_signal(b, "PageSpeech", page);
 
 	if (signal)
-		send_signal(b, signal,
-			    sd_bus_message_append(signal, "u", page->id));
+		send_signal(b, signal, 0);
 }
 
-/* A page that is given up in the queue never had a source that could end. */
-static const char *end_reason(const struct server_page_info *page)
+static void tell_ended(const struct server_bus *b, const struct page_info *page)
 {
-	return announcement_end_name(page->source.state == ANNOUNCEMENT_ENDED
-					 ? page->source.end
-					 : ANNOUNCEMENT_STOPPED);
-}
-
-static void tell_ended(const struct server_bus *b,
-		       const struct server_page_info *page)
-{
-	sd_bus_message *signal = new_signal(b, "PageEnded");
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *signal =
+	    new_signal(b, "PageEnded", page);
 	int r;
 
 	if (!signal)
 		return;
-	r = sd_bus_message_append(signal, "u", page->id);
-	if (r >= 0)
-		r = bus_status_append_zone_names(signal, b->server,
-						 page->zones);
+	r = bus_status_append_zone_names(signal, b->server, page->zones);
 	if (r >= 0)
 		r = sd_bus_message_append(
-		    signal, "tuuts", page->source.frames, page->reached,
-		    page->lost, page->source.overruns, end_reason(page));
+		    signal, "tuuts", page->frames, page->reached, page->lost,
+		    page->overruns, page_end_name(page->end));
 	send_signal(b, signal, r);
 }
 
-static void on_page(void *userdata, const struct server_page_info *page)
+static void on_page(void *userdata, const struct page_info *page)
 {
 	struct server_bus *b = userdata;
 
 	/* The answer first: its caller then knows what the signals are about.
 	 */
 	bus_pages_on_page(&b->pages, page);
-	if (page->state == SERVER_PAGE_CHIME)
+	if (page->state == PAGE_CHIME)
 		tell_started(b, page);
-	else if (page->state == SERVER_PAGE_SPEECH)
+	else if (page->state == PAGE_SPEECH)
 		tell_speech(b, page);
-	else if (page->state == SERVER_PAGE_DONE)
+	else if (page->state == PAGE_DONE)
 		tell_ended(b, page);
 	tell_later(b, CHANGED_PAGES);
 }
@@ -454,10 +406,7 @@ static void drop_connection(struct server_bus *b)
 
 static void retry_later(struct server_bus *b)
 {
-	uint64_t pause = backoff_next(&b->backoff);
-
-	(void)sd_event_source_set_time(b->retry, now_usec() + pause);
-	(void)sd_event_source_set_enabled(b->retry, SD_EVENT_ONESHOT);
+	timer_set(b->retry, now_usec() + backoff_next(&b->backoff));
 }
 
 /* A warning for the first time, until it has worked again. */
@@ -477,8 +426,6 @@ static int on_disconnected(sd_bus_message *m, void *userdata,
 {
 	struct server_bus *b = userdata;
 
-	(void)m;
-	(void)error;
 	give_up(b, "Lost the", "the connection was closed");
 	bus_pages_on_disconnected(&b->pages);
 	return 0;
@@ -490,7 +437,6 @@ static int on_name(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 	const sd_bus_error *failure = sd_bus_message_get_error(reply);
 	uint32_t answer = 0;
 
-	(void)error;
 	if (failure) {
 		give_up(b, "Cannot have the name " BUS_NAME " on the",
 			failure->message ? failure->message : failure->name);
@@ -542,22 +488,11 @@ static void set_up(struct server_bus *b)
 
 static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
 {
-	(void)source;
-	(void)usec;
 	set_up(userdata);
 	return 0;
 }
 
 /* --- public --- */
-
-static int add_timer(sd_event *event, sd_event_source **ret,
-		     sd_event_time_handler_t handler, struct server_bus *b)
-{
-	int r = sd_event_add_time(event, ret, CLOCK_MONOTONIC, 0,
-				  USEC_PER_SEC / 20, handler, b);
-
-	return r < 0 ? r : sd_event_source_set_enabled(*ret, SD_EVENT_OFF);
-}
 
 int server_bus_new(struct server_bus **ret, sd_event *event,
 		   struct server *server, enum server_bus_kind kind)
@@ -575,10 +510,10 @@ int server_bus_new(struct server_bus **ret, sd_event *event,
 	b->server = server;
 	b->kind = kind;
 	LIST_INIT(&b->fetches);
-	bus_pages_init(&b->pages, event, server);
-	r = add_timer(event, &b->retry, on_retry, b);
+	bus_pages_init(&b->pages, server);
+	r = timer_new(&b->retry, event, on_retry, b);
 	if (r >= 0)
-		r = add_timer(event, &b->tell, on_tell, b);
+		r = timer_new(&b->tell, event, on_tell, b);
 	if (r >= 0)
 		r = server_observe(server, &observer, b);
 	if (r < 0) {

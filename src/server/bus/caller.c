@@ -10,10 +10,10 @@
 #include "bus/names.h"
 #include "bus/watch.h"
 #include "server/bus/text.h"
-#include "server/chime-loader.h"
+
+#define BUSY_REASON "A page of equal or higher priority is on the air there"
 
 enum {
-	LOADING_MAX = 8,
 	PEAK_USEC = 100000,
 };
 
@@ -21,12 +21,11 @@ struct bus_page {
 	TAILQ_ENTRY(bus_page) entry;
 	struct bus_pages *pages;
 	struct bus_request request;
-	struct chime_loader *loader; /* the page waits for its chime */
-	sd_bus_message *message;     /* to be answered, or NULL */
+	sd_bus_message *message; /* to be answered, or NULL */
 	struct bus_watch *watch;
 	bool caller_gone;
-	uint32_t id; /* 0 while the chime is loaded */
-	enum server_page_state state;
+	uint32_t id;
+	enum page_state state;
 	double peak;
 	uint64_t peak_usec;
 };
@@ -34,10 +33,6 @@ struct bus_page {
 static void bus_page_free(struct bus_page *p)
 {
 	TAILQ_REMOVE(&p->pages->list, p, entry);
-	if (p->loader)
-		p->pages->loading--;
-	chime_loader_free(p->loader);
-	bus_request_close(&p->request);
 	sd_bus_message_unref(p->message);
 	bus_watch_free(p->watch);
 	free(p);
@@ -71,43 +66,43 @@ static void answer_error(struct bus_page *p, const sd_bus_error *error)
 }
 
 /* Why a page that never began did not. */
-static const char *error_name(const struct server_page_info *info)
+static const char *error_name(const struct page_info *info)
 {
-	if (info->source.state != ANNOUNCEMENT_ENDED)
-		return BUS_ERROR_STOPPED;
-	switch (info->source.end) {
-	case ANNOUNCEMENT_NO_DEVICE:
+	switch (info->end) {
+	case PAGE_NO_DEVICE:
 		return BUS_ERROR_NO_DEVICE;
-	case ANNOUNCEMENT_NOT_AUDIO:
+	case PAGE_NOT_AUDIO:
 		return BUS_ERROR_NOT_AUDIO;
-	case ANNOUNCEMENT_PREEMPTED:
+	case PAGE_PREEMPTED:
+	case PAGE_BUSY:
 		return BUS_ERROR_BUSY;
-	case ANNOUNCEMENT_FAILED:
+	case PAGE_FAILED:
 		return BUS_ERROR_FAILED;
-	case ANNOUNCEMENT_COMPLETE:
-	case ANNOUNCEMENT_STOPPED:
+	case PAGE_COMPLETE:
+	case PAGE_STOPPED:
 		break;
 	}
 	return BUS_ERROR_STOPPED;
 }
 
-static const char *default_reason(const char *error)
+static const char *default_reason(const struct page_info *info)
 {
-	if (strcmp(error, BUS_ERROR_BUSY) == 0)
+	if (info->end == PAGE_BUSY)
+		return BUSY_REASON;
+	if (info->end == PAGE_PREEMPTED)
 		return "A page of higher priority took its place";
-	if (strcmp(error, BUS_ERROR_STOPPED) == 0)
+	if (info->end == PAGE_STOPPED)
 		return "The page was stopped before it began";
 	return "The page could not begin; the server's log says why";
 }
 
-static void answer_failure(struct bus_page *p,
-			   const struct server_page_info *info)
+static void answer_failure(struct bus_page *p, const struct page_info *info)
 {
 	const char *name = error_name(info);
-	const char *reason = bus_text(info->source.reason, "");
+	const char *reason = bus_text(info->reason, "");
 
 	if (!*reason)
-		reason = default_reason(name);
+		reason = default_reason(info);
 	answer_error(p, &SD_BUS_ERROR_MAKE_CONST(name, reason));
 }
 
@@ -115,9 +110,7 @@ static int set_refusal(sd_bus_error *error, int r)
 {
 	switch (r) {
 	case -EBUSY:
-		return sd_bus_error_set(
-		    error, BUS_ERROR_BUSY,
-		    "A page of equal or higher priority is on the air there");
+		return sd_bus_error_set(error, BUS_ERROR_BUSY, BUSY_REASON);
 	case -ENOENT:
 		return sd_bus_error_set(error, BUS_ERROR_UNKNOWN_ZONE,
 					"The server has no zones");
@@ -132,16 +125,6 @@ static int set_refusal(sd_bus_error *error, int r)
 	}
 }
 
-static int set_chime_refusal(sd_bus_error *error, int r, const char *problem)
-{
-	bool not_audio = r == -EBADMSG || r == -EFBIG || r == -EINVAL;
-
-	return sd_bus_error_setf(
-	    error, not_audio ? BUS_ERROR_NOT_AUDIO : BUS_ERROR_FAILED,
-	    "The chime cannot be used: %s",
-	    bus_text(problem, "it is no WAV file"));
-}
-
 /* --- a caller that leaves --- */
 
 static bool is_to_be_stopped(const struct bus_page *p)
@@ -154,7 +137,7 @@ static bool is_to_be_stopped(const struct bus_page *p)
 	case BUS_REQUEST_STOP_WAITING:
 		break;
 	}
-	return p->state == SERVER_PAGE_QUEUED || p->message;
+	return p->state <= PAGE_QUEUED || p->message;
 }
 
 static void on_caller_gone(void *userdata)
@@ -165,7 +148,7 @@ static void on_caller_gone(void *userdata)
 	p->caller_gone = true;
 	p->watch = bus_watch_free(p->watch);
 	p->message = sd_bus_message_unref(p->message);
-	if (!stop || p->loader)
+	if (!stop)
 		return;
 	log_notice("Page %u ends: the program that asked for it is gone",
 		   p->id);
@@ -174,63 +157,6 @@ static void on_caller_gone(void *userdata)
 }
 
 /* --- beginning --- */
-
-static int begin_page(struct bus_page *p, struct chime *chime,
-		      sd_bus_error *error)
-{
-	int r;
-
-	p->request.page.chime = chime;
-	r = server_page(p->pages->server, &p->request.page, &p->id);
-	p->request.page.file_fd = -1;
-	p->request.page.chime = NULL;
-	if (r < 0)
-		return set_refusal(error, r);
-	/* Its turn may come in an hour. */
-	if (p->request.page.when_busy == SERVER_QUEUE)
-		answer(p);
-	return 0;
-}
-
-static void on_chime(void *userdata, int result, struct chime *chime,
-		     const char *problem)
-{
-	struct bus_page *p = userdata;
-	sd_bus_error error = SD_BUS_ERROR_NULL;
-	int r = result;
-
-	if (r < 0)
-		r = set_chime_refusal(&error, r, problem);
-	else if (p->caller_gone && p->request.orphan != BUS_REQUEST_KEEP)
-		r = -ECANCELED;
-	else
-		r = begin_page(p, chime, &error);
-	if (r < 0) {
-		answer_error(p, &error);
-		bus_page_free(p);
-	} else {
-		p->pages->loading--;
-		p->loader = chime_loader_free(p->loader);
-	}
-	sd_bus_error_free(&error);
-}
-
-static int load_chime(struct bus_page *p, sd_bus_error *error)
-{
-	const struct server_config *config = server_config(p->pages->server);
-	int r;
-
-	if (p->pages->loading >= LOADING_MAX)
-		return sd_bus_error_set(error, BUS_ERROR_LIMIT,
-					"Too many chimes are being loaded");
-	r = chime_loader_new(&p->loader, p->pages->event,
-			     TAKE_FD(p->request.chime_fd),
-			     &config->microphone.format, on_chime, p);
-	if (r < 0)
-		return sd_bus_error_set_errno(error, r);
-	p->pages->loading++;
-	return 0;
-}
 
 static int begin(struct bus_page *p, enum bus_request_kind kind,
 		 sd_bus_error *error)
@@ -243,18 +169,18 @@ static int begin(struct bus_page *p, enum bus_request_kind kind,
 		return sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS,
 					"The message does not say from whom "
 					"it is");
-	r = bus_request_read(&p->request, m, kind, p->pages->server, error);
+	r = bus_watch_new(&p->watch, sd_bus_message_get_bus(m), sender,
+			  on_caller_gone, p);
 	if (r >= 0)
-		r = bus_watch_new(&p->watch, sd_bus_message_get_bus(m), sender,
-				  on_caller_gone, p);
+		r = bus_request_read(&p->request, m, kind, p->pages->server,
+				     error);
 	if (r < 0)
 		return r;
 	/* dbus-send without --print-reply leaves at once and means it. */
 	if (!sd_bus_message_get_expect_reply(m))
 		p->message = sd_bus_message_unref(p->message);
-	if (p->request.chime_fd >= 0)
-		return load_chime(p, error);
-	return begin_page(p, NULL, error);
+	r = server_page(p->pages->server, &p->request.page, &p->id);
+	return r < 0 ? set_refusal(error, r) : 0;
 }
 
 int bus_pages_begin(struct bus_pages *pages, sd_bus_message *m,
@@ -266,9 +192,8 @@ int bus_pages_begin(struct bus_pages *pages, sd_bus_message *m,
 	if (!p)
 		return -ENOMEM;
 	p->pages = pages;
-	p->state = SERVER_PAGE_QUEUED;
+	p->state = PAGE_PREPARING;
 	p->message = sd_bus_message_ref(m);
-	p->request.page.file_fd = p->request.chime_fd = -1;
 	TAILQ_INSERT_TAIL(&pages->list, p, entry);
 	r = begin(p, kind, error);
 	if (r < 0) {
@@ -284,15 +209,13 @@ static struct bus_page *find(const struct bus_pages *pages, uint32_t id)
 {
 	struct bus_page *p;
 
-	TAILQ_FOREACH (p, &pages->list, entry) {
-		if (p->id == id && !p->loader)
+	TAILQ_FOREACH (p, &pages->list, entry)
+		if (p->id == id)
 			return p;
-	}
 	return NULL;
 }
 
-void bus_pages_on_page(struct bus_pages *pages,
-		       const struct server_page_info *info)
+void bus_pages_on_page(struct bus_pages *pages, const struct page_info *info)
 {
 	struct bus_page *p = find(pages, info->id);
 
@@ -300,19 +223,24 @@ void bus_pages_on_page(struct bus_pages *pages,
 		return;
 	p->state = info->state;
 	switch (info->state) {
-	case SERVER_PAGE_CHIME:
-	case SERVER_PAGE_SPEECH:
+	case PAGE_CHIME:
+	case PAGE_SPEECH:
 		answer(p);
 		break;
-	case SERVER_PAGE_SENDING:
+	case PAGE_SENDING:
 		answer_failure(p, info);
 		break;
-	case SERVER_PAGE_DONE:
+	case PAGE_DONE:
 		answer_failure(p, info);
 		bus_page_free(p);
 		break;
-	case SERVER_PAGE_QUEUED:
-	case SERVER_PAGE_OPENING:
+	case PAGE_QUEUED:
+	case PAGE_OPENING:
+		/* Its turn may come in an hour. */
+		if (p->request.page.when_busy == PAGE_QUEUE)
+			answer(p);
+		break;
+	case PAGE_PREPARING:
 		break;
 	}
 }
@@ -347,12 +275,9 @@ double bus_pages_peak(struct bus_pages *pages, uint32_t id)
 	return peak;
 }
 
-void bus_pages_init(struct bus_pages *pages, sd_event *event,
-		    struct server *server)
+void bus_pages_init(struct bus_pages *pages, struct server *server)
 {
-	pages->event = event;
 	pages->server = server;
-	pages->loading = 0;
 	TAILQ_INIT(&pages->list);
 }
 

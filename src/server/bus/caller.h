@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * The pages that were asked for over the bus: who asked, and the answer that
- * is due when the microphone or the file is open. Runs in the loop. */
+ * is due when its microphone or file is open. Runs in the loop. */
 #pragma once
 
 #include <sys/queue.h>
 #include <systemd/sd-bus.h>
-#include <systemd/sd-event.h>
 
 #include "server/bus/request.h"
 #include "server/server.h"
@@ -13,14 +12,11 @@
 struct bus_page;
 
 struct bus_pages {
-	sd_event *event;       /* borrowed */
 	struct server *server; /* borrowed */
 	TAILQ_HEAD(, bus_page) list;
-	unsigned loading; /* chimes */
 };
 
-void bus_pages_init(struct bus_pages *pages, sd_event *event,
-		    struct server *server);
+void bus_pages_init(struct bus_pages *pages, struct server *server);
 /* Forgets all; their answers are not sent. */
 void bus_pages_clear(struct bus_pages *pages);
 
@@ -28,8 +24,7 @@ void bus_pages_clear(struct bus_pages *pages);
 int bus_pages_begin(struct bus_pages *pages, sd_bus_message *message,
 		    enum bus_request_kind kind, sd_bus_error *error);
 /* To be called first when a page enters a state. */
-void bus_pages_on_page(struct bus_pages *pages,
-		       const struct server_page_info *info);
+void bus_pages_on_page(struct bus_pages *pages, const struct page_info *info);
 /* The connection is gone, and with it every caller. */
 void bus_pages_on_disconnected(struct bus_pages *pages);
 

@@ -53,12 +53,12 @@ static int read_seconds(sd_bus_message *m, const struct server *server,
 
 	if (r < 0)
 		return r;
-	if (!isfinite(seconds) || seconds > BUS_REQUEST_SECONDS_MAX)
+	if (!isfinite(seconds) || seconds > BUS_SECONDS_MAX)
 		return sd_bus_error_setf(
 		    error, SD_BUS_ERROR_INVALID_ARGS,
 		    "%g seconds: 0 (no end) to %.0f is accepted, or a negative "
 		    "number for the server's default",
-		    seconds, BUS_REQUEST_SECONDS_MAX);
+		    seconds, BUS_SECONDS_MAX);
 	*ret = seconds < 0 ? server_config(server)->seconds : seconds;
 	return 0;
 }
@@ -100,7 +100,7 @@ static int read_priority(sd_bus_message *m, const char *type,
 	}
 	if (r < 0)
 		return r;
-	if (value < SERVER_PRIORITY_MIN || value > SERVER_PRIORITY_MAX)
+	if (value < BUS_PRIORITY_MIN || value > BUS_PRIORITY_MAX)
 		return refuse_type(error, "priority",
 				   "from 0 (routine) to 9 (emergency)");
 	request->page.priority = value;
@@ -120,7 +120,7 @@ static int read_queue(sd_bus_message *m, const char *type,
 {
 	int queue = 0, r = read_bool(m, type, "queue", &queue, error);
 
-	request->page.when_busy = queue ? SERVER_QUEUE : SERVER_REFUSE;
+	request->page.when_busy = queue ? PAGE_QUEUE : PAGE_REFUSE;
 	return r;
 }
 
@@ -143,9 +143,9 @@ static int read_chime(sd_bus_message *m, const char *type,
 		return refuse_type(error, "chime",
 				   "left out when a file is "
 				   "played");
-	if (request->chime_fd >= 0)
+	if (request->page.chime_fd >= 0)
 		return refuse_type(error, "chime", "given once");
-	return read_file(m, &request->chime_fd);
+	return read_file(m, &request->page.chime_fd);
 }
 
 static const struct {
@@ -202,7 +202,7 @@ static int read_options(sd_bus_message *m, struct bus_request *request,
 }
 
 /* A pipe may never end; a file does. */
-static bool has_end(const struct server_request *page)
+static bool has_end(const struct page_request *page)
 {
 	struct stat st;
 
@@ -235,21 +235,17 @@ int bus_request_read(struct bus_request *ret, sd_bus_message *m,
 		     sd_bus_error *error)
 {
 	struct bus_request request = {
-	    .page = {.priority = SERVER_PRIORITY_DEFAULT, .file_fd = -1},
-	    .chime_fd = -1,
+	    .page = {.priority = BUS_PRIORITY_DEFAULT,
+		     .chime_fd = -1,
+		     .file_fd = -1},
 	};
 	int r = read_all(&request, m, kind, server, error);
 
 	if (r < 0) {
-		bus_request_close(&request);
+		fd_close(request.page.chime_fd);
+		fd_close(request.page.file_fd);
 		return r;
 	}
 	*ret = request;
 	return 0;
-}
-
-void bus_request_close(struct bus_request *request)
-{
-	request->page.file_fd = fd_close(request->page.file_fd);
-	request->chime_fd = fd_close(request->chime_fd);
 }

@@ -6,9 +6,6 @@
 
 #include "server/server.h"
 
-/* The longest page, as with -d; without an end is 0. */
-#define BUS_REQUEST_SECONDS_MAX (86400.0 * 365)
-
 enum bus_request_kind { BUS_REQUEST_TALK, BUS_REQUEST_PLAY };
 
 /* What becomes of the page when its caller leaves the bus. */
@@ -19,15 +16,12 @@ enum bus_request_orphan {
 };
 
 struct bus_request {
-	struct server_request page; /* its chime is yet to be loaded */
+	struct page_request page;
 	enum bus_request_orphan orphan;
-	int chime_fd; /* a WAV file, or -1 */
 };
 
-/* Both descriptors are the caller's on success: see bus_request_close().
- * On failure negative errno, and ERROR is set. */
+/* The page's descriptors are the caller's on success. On failure negative
+ * errno, and ERROR is set. */
 int bus_request_read(struct bus_request *ret, sd_bus_message *message,
 		     enum bus_request_kind kind, const struct server *server,
 		     sd_bus_error *error);
-/* Closes what is left of the descriptors. */
-void bus_request_close(struct bus_request *request);

@@ -4,15 +4,28 @@
 
 #include "config.h"
 
+#include <errno.h>
+#include <string.h>
+
 #include "base/util.h"
 #include "server/bus/text.h"
 
-typedef int (*append_array)(sd_bus_message *message,
-			    const struct server *server);
-
-static double seconds_of(uint64_t frames, const struct wav_format *format)
+/* The entry KEY of a dictionary of variants; its value of TYPE comes between.
+ */
+static int open_entry(sd_bus_message *m, const char *key, const char *type)
 {
-	return format->rate ? (double)frames / format->rate : 0;
+	int r = sd_bus_message_open_container(m, 'e', "sv");
+
+	if (r >= 0)
+		r = sd_bus_message_append(m, "s", key);
+	return r < 0 ? r : sd_bus_message_open_container(m, 'v', type);
+}
+
+static int close_entry(sd_bus_message *m)
+{
+	int r = sd_bus_message_close_container(m);
+
+	return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
 /* --- zones --- */
@@ -29,7 +42,7 @@ int bus_status_append_zone_names(sd_bus_message *m, const struct server *server,
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-int bus_status_append_zones(sd_bus_message *m, const struct server *server)
+static int append_zones(sd_bus_message *m, const struct server *server)
 {
 	int r = sd_bus_message_open_container(m, 'a', "a{sv}");
 
@@ -67,7 +80,7 @@ static void append_client(void *userdata, const char *zone,
 	    "skipped_bytes", "t", stats->skipped);
 }
 
-int bus_status_append_clients(sd_bus_message *m, const struct server *server)
+static int append_clients(sd_bus_message *m, const struct server *server)
 {
 	struct client_list list = {.message = m, .now_usec = now_usec()};
 
@@ -82,33 +95,26 @@ int bus_status_append_clients(sd_bus_message *m, const struct server *server)
 /* --- pages --- */
 
 static int append_page_request(sd_bus_message *m, const struct server *server,
-			       const struct server_page_info *page)
+			       const struct page_info *page)
 {
 	int r;
 
 	r = sd_bus_message_append(m, "{sv}{sv}{sv}{sv}", "id", "u", page->id,
-				  "state", "s",
-				  server_page_state_name(page->state), "source",
-				  "s", page->is_file ? "file" : "microphone",
+				  "state", "s", page_state_name(page->state),
+				  "source", "s",
+				  page->is_file ? "file" : "microphone",
 				  "priority", "i", page->priority);
 	if (r >= 0)
-		r = sd_bus_message_open_container(m, 'e', "sv");
-	if (r >= 0)
-		r = sd_bus_message_append(m, "s", "zones");
-	if (r >= 0)
-		r = sd_bus_message_open_container(m, 'v', "as");
+		r = open_entry(m, "zones", "as");
 	if (r >= 0)
 		r = bus_status_append_zone_names(m, server, page->zones);
-	if (r >= 0)
-		r = sd_bus_message_close_container(m);
-	return r < 0 ? r : sd_bus_message_close_container(m);
+	return r < 0 ? r : close_entry(m);
 }
 
 /* What is known once the source is open. */
-static int append_page_sound(sd_bus_message *m,
-			     const struct announcement_info *source)
+static int append_page_sound(sd_bus_message *m, const struct page_info *page)
 {
-	const struct wav_format *format = &source->format;
+	const struct wav_format *format = &page->format;
 	int r;
 
 	if (format->rate == 0)
@@ -116,28 +122,27 @@ static int append_page_sound(sd_bus_message *m,
 	r = sd_bus_message_append(
 	    m, "{sv}{sv}{sv}{sv}{sv}{sv}", "format", "s",
 	    wav_format_name(format), "rate", "u", format->rate, "channels", "u",
-	    (uint32_t)format->channels, "frames", "t", source->frames,
-	    "chime_frames", "t", source->chime_frames, "seconds", "d",
-	    seconds_of(source->frames, format));
-	if (r < 0 || source->planned_frames == WAV_ENDLESS)
+	    (uint32_t)format->channels, "frames", "t", page->frames,
+	    "chime_frames", "t", page->chime_frames, "seconds", "d",
+	    wav_seconds(format, page->frames));
+	if (r < 0 || page->planned_frames == WAV_ENDLESS)
 		return r;
 	return sd_bus_message_append(
-	    m, "{sv}{sv}", "planned_frames", "t", source->planned_frames,
-	    "planned_seconds", "d", seconds_of(source->planned_frames, format));
+	    m, "{sv}{sv}", "planned_frames", "t", page->planned_frames,
+	    "planned_seconds", "d", wav_seconds(format, page->planned_frames));
 }
 
-static int append_page_counts(sd_bus_message *m,
-			      const struct server_page_info *page)
+static int append_page_counts(sd_bus_message *m, const struct page_info *page)
 {
 	return sd_bus_message_append(
 	    m, "{sv}{sv}{sv}{sv}{sv}{sv}", "clients", "u", page->clients,
 	    "reached", "u", page->reached, "lost", "u", page->lost, "skips",
-	    "t", page->skips, "overruns", "t", page->source.overruns,
-	    "overrun_frames", "t", page->source.overrun_frames);
+	    "t", page->skips, "overruns", "t", page->overruns, "overrun_frames",
+	    "t", page->overrun_frames);
 }
 
 static int append_page(sd_bus_message *m, const struct server *server,
-		       const struct server_page_info *page)
+		       const struct page_info *page)
 {
 	int r;
 
@@ -145,15 +150,15 @@ static int append_page(sd_bus_message *m, const struct server *server,
 	if (r >= 0)
 		r = append_page_request(m, server, page);
 	if (r >= 0)
-		r = append_page_sound(m, &page->source);
+		r = append_page_sound(m, page);
 	if (r >= 0)
 		r = append_page_counts(m, page);
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-int bus_status_append_pages(sd_bus_message *m, const struct server *server)
+static int append_pages(sd_bus_message *m, const struct server *server)
 {
-	struct server_page_info page;
+	struct page_info page;
 	int r = sd_bus_message_open_container(m, 'a', "a{sv}");
 
 	for (unsigned n = 0; r >= 0 && server_page_at(server, n, &page); n++)
@@ -166,17 +171,18 @@ int bus_status_append_pages(sd_bus_message *m, const struct server *server)
 static int append_constants(sd_bus_message *m, const struct server *server)
 {
 	const struct server_config *config = server_config(server);
-	const struct wav_format *format = &config->microphone.format;
+	const struct wav_format *format = &config->page.microphone.format;
 
 	return sd_bus_message_append(
 	    m, "{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}", "version", "s",
 	    PACKAGE_VERSION, "device", "s",
-	    bus_text(config->microphone.device, "?"), "format", "s",
+	    bus_text(config->page.microphone.device, "?"), "format", "s",
 	    wav_format_name(format), "rate", "u", format->rate, "channels", "u",
 	    (uint32_t)format->channels, "mode", "s",
-	    config->mode == SERVER_LIVE ? "live" : "store", "default_seconds",
-	    "d", config->seconds, "max_clients", "u", config->max_clients,
-	    "max_per_address", "u", config->max_per_address);
+	    config->page.mode == PAGE_LIVE ? "live" : "store",
+	    "default_seconds", "d", config->seconds, "max_clients", "u",
+	    config->max_clients, "max_per_address", "u",
+	    config->max_per_address);
 }
 
 static int append_stats(sd_bus_message *m, const struct server *server)
@@ -192,20 +198,22 @@ static int append_stats(sd_bus_message *m, const struct server *server)
 	    stats->pages);
 }
 
-static int append_list(sd_bus_message *m, const struct server *server,
-		       const char *key, append_array append)
-{
-	int r = sd_bus_message_open_container(m, 'e', "sv");
+static const struct list {
+	const char *property, *key;
+	int (*append)(sd_bus_message *message, const struct server *server);
+} lists[] = {
+    {"Zones", "zones", append_zones},
+    {"Clients", "clients", append_clients},
+    {"Pages", "pages", append_pages},
+};
 
-	if (r >= 0)
-		r = sd_bus_message_append(m, "s", key);
-	if (r >= 0)
-		r = sd_bus_message_open_container(m, 'v', "aa{sv}");
-	if (r >= 0)
-		r = append(m, server);
-	if (r >= 0)
-		r = sd_bus_message_close_container(m);
-	return r < 0 ? r : sd_bus_message_close_container(m);
+int bus_status_append_list(sd_bus_message *m, const struct server *server,
+			   const char *property)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+		if (strcmp(lists[i].property, property) == 0)
+			return lists[i].append(m, server);
+	return -ENOENT;
 }
 
 int bus_status_append_all(sd_bus_message *m, const struct server *server)
@@ -216,12 +224,12 @@ int bus_status_append_all(sd_bus_message *m, const struct server *server)
 		r = append_constants(m, server);
 	if (r >= 0)
 		r = append_stats(m, server);
-	if (r >= 0)
-		r = append_list(m, server, "zones", bus_status_append_zones);
-	if (r >= 0)
-		r = append_list(m, server, "clients",
-				bus_status_append_clients);
-	if (r >= 0)
-		r = append_list(m, server, "pages", bus_status_append_pages);
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(lists); i++) {
+		r = open_entry(m, lists[i].key, "aa{sv}");
+		if (r >= 0)
+			r = lists[i].append(m, server);
+		if (r >= 0)
+			r = close_entry(m);
+	}
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }

@@ -7,13 +7,10 @@
 
 #include "server/server.h"
 
-/* aa{sv}: a dictionary for each. org.alsaintercom1(5) lists the keys. */
-int bus_status_append_zones(sd_bus_message *message,
-			    const struct server *server);
-int bus_status_append_clients(sd_bus_message *message,
-			      const struct server *server);
-int bus_status_append_pages(sd_bus_message *message,
-			    const struct server *server);
+/* aa{sv}: a dictionary for each item of the property "Zones", "Clients" or
+ * "Pages". org.alsaintercom1(5) lists the keys. */
+int bus_status_append_list(sd_bus_message *message, const struct server *server,
+			   const char *property);
 /* a{sv}: everything. */
 int bus_status_append_all(sd_bus_message *message, const struct server *server);
 /* as: the names of ZONES, a bit each. */

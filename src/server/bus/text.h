@@ -3,9 +3,6 @@
  * UTF-8: names of devices and files may hold anything. Pure. */
 #pragma once
 
-#include <stdbool.h>
-
-/* Whether sd-bus takes it: no overlong forms, surrogates or noncharacters. */
-bool bus_text_valid(const char *text);
-/* TEXT, or SUBSTITUTE when it is not valid. */
+/* TEXT, or SUBSTITUTE when sd-bus would not take it: overlong forms,
+ * surrogates and noncharacters count as invalid. */
 const char *bus_text(const char *text, const char *substitute);

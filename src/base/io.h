@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT
+ * read(2) and write(2) until all is done, whatever interrupts them. */
+#pragma once
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/* 0 or negative errno. */
+int write_all(int fd, const void *data, size_t size);
+int pwrite_all(int fd, const void *data, size_t size, off_t offset);
+/* Bytes, fewer than SIZE only at the file's end; or negative errno. */
+ssize_t pread_all(int fd, void *buffer, size_t size, off_t offset);

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT
+ * RFC 3629. */
+#include "base/utf8.h"
+
+size_t utf8_decode(const char *text, uint32_t *ret)
+{
+	static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
+	const unsigned char *c = (const unsigned char *)text;
+	size_t length = *c < 0x80 ? 1 : *c < 0xe0 ? 2 : *c < 0xf0 ? 3 : 4;
+	uint32_t value = length == 1 ? *c : *c & (0x7fu >> length);
+
+	if (*c >= 0x80 && (*c < 0xc2 || *c > 0xf4))
+		return 0;
+	for (size_t i = 1; i < length; i++) {
+		if ((c[i] & 0xc0) != 0x80)
+			return 0;
+		value = value << 6 | (c[i] & 0x3f);
+	}
+	if (value < smallest[length] || value > 0x10ffff ||
+	    (value >= 0xd800 && value <= 0xdfff))
+		return 0;
+	*ret = value;
+	return length;
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT
+ * From the highest priority to the lowest, of equal ones the oldest first, each
+ * waiting page sees what those before it have taken and reserved. */
+#include "server/arbiter.h"
+
+struct court {
+	struct arbiter_page *pages;
+	size_t count;
+	enum arbiter_device device;
+	uint64_t reserved;	 /* zones that pages before this one wait for */
+	int microphone_priority; /* of a page that waits for it alone, or -1 */
+};
+
+static bool has_zones(const struct arbiter_page *page)
+{
+	return (page->holds && page->verdict == ARBITER_KEEP) ||
+	       page->verdict == ARBITER_BEGIN;
+}
+
+static bool has_microphone(const struct arbiter_page *page)
+{
+	return has_zones(page) && page->microphone != ARBITER_NO_MICROPHONE;
+}
+
+/* Whether a page of equal or higher priority has what PAGE needs. */
+static bool is_busy(const struct court *court, const struct arbiter_page *page)
+{
+	for (size_t i = 0; i < court->count; i++) {
+		const struct arbiter_page *other = &court->pages[i];
+
+		if (other->priority < page->priority || !has_zones(other))
+			continue;
+		if (other->zones & ~other->lost & page->zones)
+			return true;
+		if (page->microphone == ARBITER_MICROPHONE_ALONE &&
+		    has_microphone(other))
+			return true;
+	}
+	return false;
+}
+
+/* Takes the microphone from the pages that have it, all of them lower. Whether
+ * one had: it is free when that has closed it. */
+static bool take_microphone(const struct court *court)
+{
+	bool taken = false;
+
+	for (size_t i = 0; i < court->count; i++) {
+		struct arbiter_page *other = &court->pages[i];
+
+		if (!has_microphone(other))
+			continue;
+		other->verdict = ARBITER_END;
+		taken = true;
+	}
+	return taken;
+}
+
+static bool waits_for_microphone(struct court *court,
+				 const struct arbiter_page *page)
+{
+	if (page->microphone == ARBITER_NO_MICROPHONE)
+		return false;
+	if (court->device == ARBITER_DEVICE_CLOSING ||
+	    court->microphone_priority > page->priority)
+		return true;
+	return page->microphone == ARBITER_MICROPHONE_ALONE &&
+	       take_microphone(court);
+}
+
+static void take_zones(const struct court *court,
+		       const struct arbiter_page *page)
+{
+	for (size_t i = 0; i < court->count; i++) {
+		struct arbiter_page *other = &court->pages[i];
+
+		if (other != page && has_zones(other))
+			other->lost |= other->zones & page->zones;
+	}
+}
+
+static enum arbiter_verdict judge(struct court *court,
+				  struct arbiter_page *page)
+{
+	bool busy = is_busy(court, page);
+
+	if (busy && !page->queues)
+		return ARBITER_REFUSE;
+	if (busy || court->reserved & page->zones ||
+	    waits_for_microphone(court, page))
+		return ARBITER_WAIT;
+	take_zones(court, page);
+	return ARBITER_BEGIN;
+}
+
+/* The waiting page that comes next, or NULL when all have been judged. */
+static struct arbiter_page *next_waiting(const struct court *court,
+					 const struct arbiter_page *last)
+{
+	struct arbiter_page *next = NULL;
+
+	for (size_t i = 0; i < court->count; i++) {
+		struct arbiter_page *page = &court->pages[i];
+
+		if (page->holds || (next && next->priority >= page->priority))
+			continue;
+		if (!last || page->priority < last->priority ||
+		    (page->priority == last->priority && page > last))
+			next = page;
+	}
+	return next;
+}
+
+void arbiter_decide(struct arbiter_page *pages, size_t count,
+		    enum arbiter_device device)
+{
+	struct court court = {pages, count, device, 0, -1};
+	struct arbiter_page *page = NULL;
+
+	for (size_t i = 0; i < count; i++) {
+		pages[i].verdict = pages[i].holds ? ARBITER_KEEP : ARBITER_WAIT;
+		pages[i].lost = 0;
+	}
+	while ((page = next_waiting(&court, page))) {
+		page->verdict = judge(&court, page);
+		if (page->verdict == ARBITER_REFUSE)
+			continue;
+		court.reserved |= page->zones;
+		if (page->verdict == ARBITER_WAIT &&
+		    page->microphone == ARBITER_MICROPHONE_ALONE &&
+		    page->priority > court.microphone_priority)
+			court.microphone_priority = page->priority;
+	}
+}

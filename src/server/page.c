@@ -1,0 +1,673 @@
+/* SPDX-License-Identifier: MIT
+ * Turns a source's messages into a tape, and has the zones send it. */
+#include "server/page.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "audio/filesource.h"
+#include "audio/samples.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "bus/names.h"
+
+enum {
+	BUFFER_SIZE = 65536,
+	/* What one wake-up may take, so that clients get their turn. */
+	TURN_SIZE_MAX = 1 << 20,
+	/* The longest silence that stands in for an overrun. */
+	GAP_SECONDS_MAX = 10,
+	/* One may be the machine's; these are the clients'. */
+	SLOW_TURNS = 5,
+	/* A forgotten page in store mode must not fill the machine. */
+	STORE_SIZE_MAX = 512 << 20,
+	/* How far the disk may lag before the page goes on without it. */
+	ARCHIVE_LAG_MAX = 256 << 20,
+};
+
+/* Whoever still takes a complete page may be so many times slower than sound,
+ * and so much later. A page that somebody holds is one of SERVER_PAGES_MAX. */
+#define SENDING_SLOWNESS 4
+#define SENDING_SPARE_USEC (15 * USEC_PER_SEC)
+
+const char *page_state_name(enum page_state state)
+{
+	static const char *const names[] = {
+	    [PAGE_PREPARING] = "preparing", [PAGE_QUEUED] = "queued",
+	    [PAGE_OPENING] = "opening",	    [PAGE_CHIME] = "chime",
+	    [PAGE_SPEECH] = "speech",	    [PAGE_SENDING] = "sending",
+	    [PAGE_DONE] = "done",
+	};
+
+	return names[state];
+}
+
+const char *page_end_name(enum page_end end)
+{
+	static const char *const names[] = {
+	    [PAGE_COMPLETE] = "complete",   [PAGE_STOPPED] = "stopped",
+	    [PAGE_PREEMPTED] = "preempted", [PAGE_BUSY] = "busy",
+	    [PAGE_NO_DEVICE] = "no-device", [PAGE_NOT_AUDIO] = "not-audio",
+	    [PAGE_FAILED] = "failed",
+	};
+
+	return names[end];
+}
+
+uint64_t page_frames(uint32_t rate, uint32_t chunk_frames, double seconds)
+{
+	return (uint64_t)floor((double)rate / chunk_frames * seconds) *
+	       chunk_frames;
+}
+
+/* --- state --- */
+
+static size_t frame_size(const struct page *p)
+{
+	return wav_frame_size(&p->info.format);
+}
+
+/* A source is paced, or all of it is sent at once: what has come is due. */
+uint64_t page_due_frames(const struct page *p)
+{
+	return p->tape ? tape_size(p->tape) / frame_size(p) : 0;
+}
+
+static uint64_t due_size(const struct page *p)
+{
+	return page_due_frames(p) * frame_size(p);
+}
+
+const struct page_info *page_info(struct page *p)
+{
+	p->info.frames = page_due_frames(p);
+	p->info.skips = p->skips;
+	for (unsigned z = 0; z < BUS_ZONES_MAX && p->zones[z]; z++)
+		p->info.skips += zone_skips(p->zones[z], p);
+	return &p->info;
+}
+
+static void set_state(struct page *p, enum page_state state)
+{
+	p->info.state = state;
+	p->callbacks->on_state(p->userdata, p);
+}
+
+static bool holds(const struct page *p, unsigned z)
+{
+	return p->held & UINT64_C(1) << z;
+}
+
+static bool is_live(const struct page *p)
+{
+	return p->config->mode == PAGE_LIVE;
+}
+
+bool page_has_microphone(const struct page *p)
+{
+	return !p->info.is_file && !p->prepared && p->source &&
+	       p->info.state >= PAGE_OPENING;
+}
+
+/* --- the zones --- */
+
+static void attach(struct page *p, unsigned z, uint64_t offset)
+{
+	struct zone *zone = p->zones[z];
+	uint64_t max_lag_frames = 0;
+
+	if (is_live(p) && !tape_ended(p->tape))
+		max_lag_frames = (uint64_t)(p->config->max_lag_seconds *
+					    p->info.format.rate);
+	/* Before attaching: a short page may end for them at once. */
+	p->info.clients += zone->waiting.count;
+	zone_attach(zone, p, p->tape, offset, max_lag_frames * frame_size(p));
+}
+
+static void attach_all(struct page *p)
+{
+	for (unsigned z = 0; z < BUS_ZONES_MAX; z++) {
+		if (!holds(p, z))
+			continue;
+		zone_check_keys(p->zones[z]);
+		attach(p, z, 0);
+	}
+}
+
+void page_join(struct page *p, unsigned z)
+{
+	if (is_live(p) && p->tape)
+		attach(p, z, due_size(p));
+}
+
+static void push(struct page *p)
+{
+	for (unsigned z = 0; z < BUS_ZONES_MAX; z++)
+		if (holds(p, z))
+			zone_push(p->zones[z], p);
+}
+
+void page_lose(struct page *p, uint64_t zones)
+{
+	for (unsigned z = 0; z < BUS_ZONES_MAX; z++) {
+		if (!(p->held & zones & UINT64_C(1) << z))
+			continue;
+		p->held &= ~(UINT64_C(1) << z);
+		zone_finish(p->zones[z], p);
+		log_notice("Page %u gives zone %s to a page of higher priority",
+			   p->info.id, p->zones[z]->name);
+	}
+	if (p->held == 0)
+		page_stop(p, PAGE_PREEMPTED);
+}
+
+static void done_if_sent(struct page *p)
+{
+	if (p->info.state == PAGE_SENDING && p->info.clients == 0)
+		set_state(p, PAGE_DONE);
+	p->callbacks->on_settle(p->userdata);
+}
+
+void page_count_end(struct page *p, enum connection_end end,
+		    const struct connection *connection)
+{
+	p->info.clients--;
+	p->skips += connection_stats(connection)->skips;
+	if (end == CONNECTION_DONE)
+		p->info.reached++;
+	else
+		p->info.lost++;
+	done_if_sent(p);
+}
+
+/* --- the archive --- */
+
+/* "all", or the zones' names with "+" between them. */
+static void label_zones(const struct page *p, char *label, size_t size)
+{
+	size_t length = 0;
+	bool all = true;
+
+	for (unsigned z = 0; z < BUS_ZONES_MAX && p->zones[z]; z++)
+		all = all && p->info.zones & UINT64_C(1) << z;
+	snprintf(label, size, "all");
+	for (unsigned z = 0; z < BUS_ZONES_MAX && !all && length < size; z++)
+		if (p->info.zones & UINT64_C(1) << z)
+			length += (size_t)snprintf(
+			    label + length, size - length, "%s%s",
+			    length ? "+" : "", p->zones[z]->name);
+}
+
+static void begin_archive(struct page *p)
+{
+	const struct archive_config *config = &p->config->archive;
+	char label[NAME_MAX / 2];
+	int r;
+
+	if (!config->dir)
+		return;
+	label_zones(p, label, sizeof(label));
+	r = archive_begin(&p->archive, config, label, p->tape);
+	if (r < 0)
+		log_error("Page %u is not archived: %s: %s", p->info.id,
+			  config->dir, strerror(-r));
+}
+
+/* --- the end --- */
+
+/* A live client is at most max_lag behind, one in store mode by all of it. */
+static void set_deadline(struct page *p)
+{
+	double seconds = (double)page_due_frames(p) / p->info.format.rate;
+
+	if (is_live(p) && seconds > p->config->max_lag_seconds)
+		seconds = p->config->max_lag_seconds;
+	p->deadline_usec =
+	    now_usec() + SENDING_SPARE_USEC +
+	    (uint64_t)(seconds * SENDING_SLOWNESS * (double)USEC_PER_SEC);
+}
+
+static void finish_sending(struct page *p)
+{
+	tape_end(p->tape);
+	set_deadline(p);
+	if (is_live(p))
+		push(p);
+	else
+		attach_all(p);
+	archive_push(p->archive);
+}
+
+void page_stop(struct page *p, enum page_end end)
+{
+	if (p->info.state >= PAGE_SENDING)
+		return;
+	p->info.end = end;
+	if (p->source)
+		source_stop(p->source);
+	/* EPOLLHUP always comes: the thread has ended. */
+	(void)sd_event_source_set_io_events(p->io, 0);
+	if (p->tape)
+		finish_sending(p);
+	p->held = 0;
+	set_state(p, PAGE_SENDING);
+	done_if_sent(p);
+}
+
+static void fail(struct page *p, enum page_end end, const char *reason)
+{
+	if (p->info.state >= PAGE_SENDING)
+		return;
+	snprintf(p->info.reason, sizeof(p->info.reason), "%s", reason);
+	log_error("%s", reason);
+	page_stop(p, end);
+}
+
+void page_refuse(struct page *p)
+{
+	if (*p->busy_reason)
+		fail(p, PAGE_NO_DEVICE, p->busy_reason);
+	else
+		page_stop(p, PAGE_BUSY);
+}
+
+/* --- samples --- */
+
+/* Appends as much as the page has room for; ends it when it is full. */
+static void append(struct page *p, const uint8_t *data, size_t size)
+{
+	uint64_t room = p->planned_size == WAV_ENDLESS
+			    ? UINT64_MAX
+			    : p->planned_size - tape_size(p->tape);
+	double peak;
+
+	if (size > room)
+		size = (size_t)room;
+	if (tape_append(p->tape, data, size) < 0) {
+		fail(p, PAGE_FAILED,
+		     "The page's memory ran out; make shorter pages, or use "
+		     "--mode live");
+		return;
+	}
+	peak = samples_peak(&p->info.format, data, size / frame_size(p));
+	if (peak > p->peak)
+		p->peak = peak;
+	if (p->info.state == PAGE_CHIME &&
+	    page_due_frames(p) >= p->info.chime_frames)
+		set_state(p, PAGE_SPEECH);
+	if (size == room)
+		page_stop(p, PAGE_COMPLETE);
+}
+
+static void append_gap(struct page *p, uint64_t frames)
+{
+	uint64_t most = (uint64_t)p->info.format.rate * GAP_SECONDS_MAX;
+
+	p->info.overruns++;
+	p->info.overrun_frames += frames;
+	if (frames > most)
+		frames = most;
+	memset(p->buffer, wav_silence(&p->info.format), BUFFER_SIZE);
+	while (frames > 0 && p->info.state < PAGE_SENDING) {
+		size_t n = BUFFER_SIZE / frame_size(p);
+
+		if (n > frames)
+			n = (size_t)frames;
+		append(p, p->buffer, n * frame_size(p));
+		frames -= n;
+	}
+}
+
+/* --- the source's messages --- */
+
+static void on_prepared(struct page *p, const struct source_message *message)
+{
+	p->info.chime_frames = message->u.prepared.chime_frames;
+	if (p->info.state == PAGE_PREPARING)
+		p->prepared = true;
+	p->callbacks->on_settle(p->userdata);
+}
+
+static void on_busy(struct page *p, const struct source_message *message)
+{
+	snprintf(p->busy_reason, sizeof(p->busy_reason), "%s",
+		 message->u.ended.reason);
+	p->prepared = true;
+	p->held = 0;
+	p->callbacks->on_busy(p->userdata, p);
+}
+
+/* How long the page will be, once its format is known. */
+static void plan(struct page *p, const struct source_message *opened)
+{
+	const struct microphone_config *microphone = &p->config->microphone;
+	uint64_t size = opened->u.opened.size;
+
+	p->info.format = opened->u.opened.format;
+	if (!p->info.is_file && p->seconds > 0)
+		size = (page_frames(microphone->format.rate,
+				    microphone->period_frames, p->seconds) +
+			p->info.chime_frames) *
+		       frame_size(p);
+	p->planned_size = size;
+	p->info.planned_frames =
+	    size == WAV_ENDLESS ? WAV_ENDLESS : size / frame_size(p);
+	p->chunk_usec =
+	    frames_to_usec(opened->u.opened.period_frames, p->info.format.rate);
+}
+
+static void on_opened(struct page *p, const struct source_message *message)
+{
+	int r;
+
+	plan(p, message);
+	r = tape_new(&p->tape, &p->info.format, p->planned_size);
+	if (r < 0) {
+		fail(
+		    p, PAGE_FAILED,
+		    "There is not enough memory for the page; make it shorter");
+		return;
+	}
+	set_state(p, PAGE_CHIME);
+	begin_archive(p);
+	if (is_live(p))
+		attach_all(p);
+	if (p->info.state == PAGE_CHIME && p->info.chime_frames == 0)
+		set_state(p, PAGE_SPEECH);
+	if (p->planned_size == 0)
+		page_stop(p, PAGE_COMPLETE);
+}
+
+/* Why a page fails when its source ended with an error. */
+static enum page_end end_of_error(const struct page *p, int error)
+{
+	if (error == -EBADMSG || error == -EISDIR)
+		return PAGE_NOT_AUDIO;
+	if (p->info.state == PAGE_OPENING && !p->info.is_file)
+		return PAGE_NO_DEVICE;
+	return PAGE_FAILED;
+}
+
+static void on_ended(struct page *p, const struct source_message *message)
+{
+	int error = message->u.ended.error;
+
+	if (error == 0)
+		page_stop(p, PAGE_COMPLETE);
+	else
+		fail(p, end_of_error(p, error), message->u.ended.reason);
+}
+
+static void handle(struct page *p, const struct source_message *message)
+{
+	switch (message->type) {
+	case SOURCE_PREPARED:
+		on_prepared(p, message);
+		break;
+	case SOURCE_BUSY:
+		on_busy(p, message);
+		break;
+	case SOURCE_OPENED:
+		on_opened(p, message);
+		break;
+	case SOURCE_SAMPLES:
+		p->expected = message->u.samples.size;
+		break;
+	case SOURCE_GAP:
+		append_gap(p, message->u.gap.frames);
+		break;
+	case SOURCE_ENDED:
+		on_ended(p, message);
+		break;
+	}
+}
+
+/* Reads samples of the current message. 1 when some came, 0 when none. */
+static int read_samples(struct page *p)
+{
+	size_t wish = BUFFER_SIZE - p->have;
+	size_t torn;
+	ssize_t n;
+
+	if (wish > p->expected)
+		wish = p->expected;
+	n = source_read_samples(p->source, p->buffer + p->have, wish);
+	if (n <= 0)
+		return 0;
+	p->expected -= (uint32_t)n;
+	p->have += (size_t)n;
+	torn = p->have % frame_size(p);
+	append(p, p->buffer, p->have - torn);
+	memmove(p->buffer, p->buffer + p->have - torn, torn);
+	p->have = torn;
+	return 1;
+}
+
+/* 1 when something was read, 0 when there is nothing more now. */
+static int read_one(struct page *p)
+{
+	struct source_message message;
+
+	if (p->expected > 0)
+		return read_samples(p);
+	if (source_next(p->source, &message) <= 0)
+		return 0;
+	handle(p, &message);
+	return 1;
+}
+
+/* Sound goes before all else in the loop. But when serving the clients takes
+ * longer than a chunk, it would be all that the loop does: then it waits for
+ * its turn, and whoever has waited for room in a socket is served meanwhile. */
+static void yield_if_slow(struct page *p, uint64_t took_usec)
+{
+	bool slow = took_usec > p->chunk_usec;
+
+	if (slow != (p->slow_turns > 0))
+		(void)sd_event_source_set_priority(
+		    p->io, slow ? SD_EVENT_PRIORITY_NORMAL
+				: SD_EVENT_PRIORITY_IMPORTANT);
+	p->slow_turns = slow ? p->slow_turns + 1 : 0;
+	if (p->slow_turns < SLOW_TURNS || p->told_slow)
+		return;
+	p->told_slow = true;
+	log_notice("Page %u: %u clients take %" PRIu64 " ms, longer than a "
+		   "chunk: they get larger pieces, less often",
+		   p->info.id, p->info.clients, took_usec / 1000);
+}
+
+/* The tape has grown. */
+static void send_on(struct page *p)
+{
+	uint64_t begin = now_usec();
+
+	archive_push(p->archive);
+	if (is_live(p)) {
+		push(p);
+	} else if (due_size(p) > STORE_SIZE_MAX) {
+		log_warning("Page %u ends: --mode store keeps at most %d MiB",
+			    p->info.id, STORE_SIZE_MAX >> 20);
+		page_stop(p, PAGE_COMPLETE);
+	}
+	if (p->info.state < PAGE_SENDING)
+		yield_if_slow(p, now_usec() - begin);
+}
+
+static void release(struct page *p)
+{
+	p->io = sd_event_source_disable_unref(p->io);
+	p->source = source_free(p->source);
+	p->callbacks->on_settle(p->userdata);
+}
+
+static int on_source(sd_event_source *io, int fd, uint32_t revents,
+		     void *userdata)
+{
+	struct page *p = userdata;
+	uint64_t before = due_size(p), size = before;
+
+	(void)io;
+	(void)fd;
+	while (p->info.state < PAGE_SENDING && size - before < TURN_SIZE_MAX &&
+	       read_one(p) > 0)
+		size = due_size(p);
+	if (size > before && p->info.state < PAGE_SENDING)
+		send_on(p);
+	if (!(revents & EPOLLHUP))
+		return 0;
+	if (p->info.state < PAGE_SENDING && size == before)
+		fail(p, PAGE_FAILED, "The source ended at once");
+	if (p->info.state >= PAGE_SENDING)
+		release(p);
+	return 0;
+}
+
+/* --- life --- */
+
+/* Takes over the descriptors of REQUEST. */
+static int start_source(struct page *p, const struct page_request *request)
+{
+	if (p->info.is_file) {
+		fd_close(request->chime_fd);
+		return filesource_start(&p->source, request->file_fd,
+					is_live(p) ? FILESOURCE_PACED
+						   : FILESOURCE_AT_ONCE);
+	}
+	return microphone_start(&p->source, &p->config->microphone,
+				request->chime_fd);
+}
+
+static int start(struct page *p, sd_event *event,
+		 const struct page_request *request)
+{
+	int r = start_source(p, request);
+
+	if (r < 0)
+		return r;
+	p->buffer = malloc(BUFFER_SIZE);
+	if (!p->buffer)
+		return -ENOMEM;
+	r = sd_event_add_io(event, &p->io, source_fd(p->source), EPOLLIN,
+			    on_source, p);
+	/* Sound before everything else that the loop has to do. */
+	return r < 0 ? r
+		     : sd_event_source_set_priority(
+			   p->io, SD_EVENT_PRIORITY_IMPORTANT);
+}
+
+int page_new(struct page **ret, uint32_t id, sd_event *event,
+	     const struct page_config *config, struct zone *const *zones,
+	     const struct page_request *request,
+	     const struct page_callbacks *callbacks, void *userdata)
+{
+	struct page *p = calloc(1, sizeof(*p));
+	int r;
+
+	if (!p) {
+		fd_close(request->chime_fd);
+		fd_close(request->file_fd);
+		return -ENOMEM;
+	}
+	p->info = (struct page_info){
+	    .id = id,
+	    .is_file = request->file_fd >= 0,
+	    .priority = request->priority,
+	    .zones = request->zones,
+	    .planned_frames = WAV_ENDLESS,
+	};
+	p->config = config;
+	p->zones = zones;
+	p->when_busy = request->when_busy;
+	/* Then there is nothing to prepare, and the page keeps its place. */
+	p->prepared = !p->info.is_file && request->chime_fd < 0;
+	p->seconds = request->seconds;
+	p->callbacks = callbacks;
+	p->userdata = userdata;
+	r = start(p, event, request);
+	if (r < 0) {
+		page_free(p);
+		return r;
+	}
+	*ret = p;
+	return 0;
+}
+
+struct page *page_free(struct page *p)
+{
+	if (!p)
+		return NULL;
+	sd_event_source_disable_unref(p->io);
+	source_free(p->source);
+	archive_free(p->archive);
+	tape_unref(p->tape);
+	free(p->buffer);
+	free(p);
+	return NULL;
+}
+
+void page_begin(struct page *p)
+{
+	p->prepared = false;
+	p->held = p->info.zones;
+	set_state(p, PAGE_OPENING);
+	source_go(p->source);
+}
+
+void page_wait(struct page *p)
+{
+	if (p->info.state != PAGE_QUEUED)
+		set_state(p, PAGE_QUEUED);
+}
+
+/* --- once a second --- */
+
+static void watch_archive(struct page *p, uint64_t archived)
+{
+	if (tape_ended(p->tape) || archived >= due_size(p) ||
+	    due_size(p) - archived <= ARCHIVE_LAG_MAX)
+		return;
+	log_error("Page %u is not archived: the disk is too slow", p->info.id);
+	archive_give_up(p->archive);
+}
+
+/* Gives back the memory that everybody has consumed. */
+static void forget_consumed(struct page *p)
+{
+	uint64_t slowest = due_size(p), archived;
+
+	if (!p->tape || !is_live(p))
+		return;
+	archived = archive_offset(p->archive);
+	watch_archive(p, archived);
+	if (archived < slowest)
+		slowest = archived;
+	for (unsigned z = 0; z < BUS_ZONES_MAX && p->zones[z]; z++) {
+		uint64_t offset = zone_slowest(p->zones[z], p);
+
+		if (offset < slowest)
+			slowest = offset;
+	}
+	/* The last minutes stay, for whoever wants to save the page. */
+	if (slowest > TAPE_KEEP_SIZE)
+		tape_forget(p->tape, slowest - TAPE_KEEP_SIZE);
+}
+
+void page_tick(struct page *p, uint64_t now)
+{
+	archive_push(p->archive);
+	forget_consumed(p);
+	if (p->info.state != PAGE_SENDING || now <= p->deadline_usec)
+		return;
+	for (unsigned z = 0; z < BUS_ZONES_MAX && p->zones[z]; z++)
+		zone_drop(p->zones[z], p, CONNECTION_CRAWLED);
+}
+
+bool page_is_over(struct page *p)
+{
+	return p->info.state == PAGE_DONE && !p->source &&
+	       archive_done(p->archive);
+}

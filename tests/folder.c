@@ -2,6 +2,7 @@
 #include "folder.h"
 
 #include <dirent.h>
+#include <sys/mman.h>
 
 #include "test.h"
 
@@ -59,6 +60,27 @@ void check_wav(const char *name, const struct wav_format *format,
 
 	memcpy(whole + header_size, data, size);
 	check_bytes(name, whole, header_size + size + size % 2);
+}
+
+int memory_file(const void *data, size_t size)
+{
+	const int fd = memfd_create("test", MFD_CLOEXEC);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(pwrite(fd, data, size, 0), (ssize_t)size);
+	return fd;
+}
+
+int memory_wav(const struct wav_format *format, uint64_t stated,
+	       const void *data, size_t size)
+{
+	uint8_t header[WAV_HEADER_SIZE_MAX];
+	const size_t header_size = wav_encode(header, format, stated);
+	const int fd = memory_file(header, header_size);
+
+	ck_assert_int_eq(pwrite(fd, data, size, (off_t)header_size),
+			 (ssize_t)size);
+	return fd;
 }
 
 rlim_t limit_file_size(rlim_t size)

@@ -27,6 +27,11 @@ void put_file(const char *name, const void *data, size_t size);
 void check_bytes(const char *name, const void *data, size_t size);
 void check_wav(const char *name, const struct wav_format *format,
 	       const void *data, size_t size);
+/* A file in memory, at its beginning: DATA, or a WAV file of it whose header
+ * states STATED bytes. */
+int memory_file(const void *data, size_t size);
+int memory_wav(const struct wav_format *format, uint64_t stated,
+	       const void *data, size_t size);
 /* No file can become larger. What the limit was. */
 rlim_t limit_file_size(rlim_t size);
 /* How many entries it has; *ret_name (or NULL) is one of them. */

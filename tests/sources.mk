@@ -73,7 +73,7 @@ EXTRA_DIST += tests/dbus_client.py tests/e2e_lib.py tests/help \
 # What they share, main() included.
 tests_libtest_a_SOURCES = tests/main.c tests/test.h tests/arguments.h \
 	tests/capture.h tests/card.c tests/card.h tests/folder.c \
-	tests/folder.h tests/tape-reader.h
+	tests/folder.h tests/source-reader.h tests/tape-reader.h
 tests_test_ctl_value_SOURCES = tests/test-ctl-value.c src/ctl/value.c
 # The test stands in its way.
 tests_test_page_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=zone_push

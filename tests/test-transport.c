@@ -31,17 +31,11 @@ static uint8_t sound[PAGE_SIZE], heard[PAGE_SIZE];
 
 /* --- fixture --- */
 
+/* Replaces a file, as an editor does. */
 static void write_file(const char *path, const char *text)
 {
-	char other[PATH_MAX + 4];
-	int fd;
-
-	snprintf(other, sizeof(other), "%s.new", path);
-	fd = open(other, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600);
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-	close(fd);
-	ck_assert_int_eq(rename(other, path), 0);
+	put_file("new", text, strlen(text));
+	ck_assert_int_eq(rename(path_of("new"), path), 0);
 }
 
 static struct transport_keys *keys(const char *path, enum keyfile_role role,

@@ -17,6 +17,7 @@ UNIT_TESTS = \
 	tests/test-gate \
 	tests/test-gnutls-table \
 	tests/test-hook \
+	tests/test-journal \
 	tests/test-keyfile \
 	tests/test-latency \
 	tests/test-log \
@@ -24,18 +25,17 @@ UNIT_TESTS = \
 	tests/test-microphone \
 	tests/test-mixer \
 	tests/test-net \
+	tests/test-notify \
 	tests/test-options \
 	tests/test-page \
 	tests/test-pcm \
 	tests/test-poller \
 	tests/test-ratelimit \
-	tests/test-report \
 	tests/test-resolver \
 	tests/test-samples \
 	tests/test-saver \
 	tests/test-server \
 	tests/test-server-options \
-	tests/test-service \
 	tests/test-session \
 	tests/test-source \
 	tests/test-speaker \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The frames in hand: order, torn frames, fades, and the quietest place. */
+ * The frames of a FIFO: order, torn frames, fades, and the quietest place. */
 #include "client/fifo.h"
 
 #include "test.h"
@@ -89,7 +89,7 @@ TEST(fade_out_goes_from_the_newest_whole_frame_to_silence)
 	ck_assert_int_lt(sample(2 * 51), 40);
 }
 
-TEST(fade_out_of_an_empty_hand_begins_at_what_was_taken_last)
+TEST(fade_out_of_an_empty_fifo_begins_at_what_was_taken_last)
 {
 	ck_assert_int_eq(fifo_init(&fifo, &mono, 100), 0);
 	put_level(8000, 10);
@@ -100,7 +100,7 @@ TEST(fade_out_of_an_empty_hand_begins_at_what_was_taken_last)
 	ck_assert_int_lt(sample(19), 800);
 }
 
-TEST(fade_out_fits_a_full_hand)
+TEST(fade_out_fits_a_full_fifo)
 {
 	ck_assert_int_eq(fifo_init(&fifo, &mono, 10), 0);
 	put_level(8000, 10);

@@ -285,7 +285,7 @@ TEST(page_sounds_bit_by_bit)
 	ck_assert_uint_eq(speaker.stats.xruns, 0);
 	ck_assert_uint_eq(speaker.stats.starvations, 0);
 	ck_assert_uint_eq(speaker.stats.card_losses, 0);
-	ck_assert(speaker.stats.heard);
+	ck_assert_uint_gt(speaker.stats.written_frames, 0);
 	ck_assert_double_gt(speaker_behind_ms(&speaker), 0);
 	ck_assert_str_eq(speaker_state_name(&speaker), "done");
 	speaker_finish(&speaker);
@@ -299,7 +299,7 @@ TEST_LOOP(short_pages_sound, 0, 5)
 
 	play_numbers(counts[_i]);
 	find_numbers(counts[_i]);
-	ck_assert(speaker.stats.heard);
+	ck_assert_uint_gt(speaker.stats.written_frames, 0);
 }
 
 TEST(page_without_a_frame_is_done_at_once)
@@ -311,7 +311,7 @@ TEST(page_without_a_frame_is_done_at_once)
 	turn(0);
 	ck_assert_int_eq(speaker.state, SPEAKER_DONE);
 	ck_assert_uint_eq(speaker_deadline(&speaker, now), now);
-	ck_assert(!speaker.stats.heard);
+	ck_assert_uint_eq(speaker.stats.written_frames, 0);
 	ck_assert_uint_eq(card_count("start"), 0);
 }
 
@@ -416,7 +416,7 @@ TEST_LOOP(page_that_is_taken_over_unheard_is_done, 0, 2)
 	ck_assert_int_eq(speaker.state, _i ? SPEAKER_OPENING : SPEAKER_WAITING);
 	speaker_end(&speaker, SPEAKER_TAKEN_OVER, now);
 	ck_assert_int_eq(speaker.state, SPEAKER_DONE);
-	ck_assert(!speaker.stats.heard);
+	ck_assert_uint_eq(speaker.stats.written_frames, 0);
 	ck_assert_uint_eq(card_count("start"), 0);
 }
 
@@ -550,7 +550,7 @@ TEST(stored_page_waits_five_seconds_for_a_card)
 	turn_at(now + 1, 0);
 	ck_assert_int_eq(speaker.state, SPEAKER_DONE);
 	ck_assert_uint_eq(speaker.stats.dropped_frames, RATE);
-	ck_assert(!speaker.stats.heard);
+	ck_assert_uint_eq(speaker.stats.written_frames, 0);
 }
 
 /* A page of VALUE, as it is spoken, for MSEC. */
@@ -585,7 +585,7 @@ TEST_LOOP(page_without_a_card_gives_way_unless_it_is_stored, 0, 2)
 		ck_assert_int_eq(speaker.state, SPEAKER_DONE);
 		ck_assert_uint_eq(speaker.stats.dropped_frames, frames);
 	}
-	ck_assert(!speaker.stats.heard);
+	ck_assert_uint_eq(speaker.stats.written_frames, 0);
 }
 
 TEST(live_page_without_a_card_is_not_collected)
@@ -607,7 +607,7 @@ TEST(live_page_without_a_card_is_not_collected)
 
 /* --- a card that fails --- */
 
-/* A stored page, of which the ring is full and some is in hand. */
+/* A stored page, of which the ring is full and some is in the FIFO. */
 static void play_on_a_stopped_clock(void)
 {
 	card_command("stalled");
@@ -791,13 +791,12 @@ static void be_late(int16_t value)
 	}
 	ck_assert_uint_gt(speaker.excess_frames, 1500 * MS);
 	/* What is in the ring cannot go, but as much of what comes. */
-	ck_assert_uint_eq(speaker.stats.drops, 0);
+	ck_assert_uint_eq(speaker.stats.dropped_frames, 0);
 	put_constant(value, TARGET + 10 * MS);
 }
 
 static void check_caught_up(void)
 {
-	ck_assert_uint_eq(speaker.stats.drops, 1);
 	ck_assert_uint_gt(speaker.stats.dropped_frames, 1500 * MS);
 	ck_assert_double_lt(speaker_fill_ms(&speaker), 400);
 	ck_assert_double_ge(speaker_fill_ms(&speaker), 100);
@@ -818,7 +817,6 @@ TEST(late_page_without_a_pause_catches_up_after_a_while)
 	noticed = now;
 	turn(1);
 	turn_at(noticed + 499999, 1);
-	ck_assert_uint_eq(speaker.stats.drops, 0);
 	ck_assert_uint_eq(speaker.stats.dropped_frames, 0);
 	turn_at(noticed + 500000, 1);
 	check_caught_up();
@@ -829,6 +827,5 @@ TEST(stored_page_is_never_late)
 	play_on_a_stopped_clock();
 	for (int i = 0; i < 30; i++)
 		turn_at(now + 50000, 1);
-	ck_assert_uint_eq(speaker.stats.drops, 0);
 	ck_assert_uint_eq(speaker.stats.dropped_frames, 0);
 }

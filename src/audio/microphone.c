@@ -37,19 +37,6 @@ static void microphone_free(void *userdata)
 	free(microphone);
 }
 
-static const char *remedy(int error)
-{
-	if (error == -EBUSY)
-		return "another program has it; end that one, or use a dsnoop "
-		       "device";
-	if (error == -EINVAL)
-		return "it cannot do this format; try the device 'plughw:' or "
-		       "other -f, -r, -c";
-	if (error == -EACCES || error == -EPERM)
-		return "the user must be in the group audio";
-	return "intercom-server -L lists the devices";
-}
-
 static int send_opened(const struct microphone *microphone,
 		       const struct pcm *pcm, int fd)
 {
@@ -163,7 +150,8 @@ static int open_device(const struct microphone *m, int fd, struct pcm **ret)
 		r = source_send_reason(
 		    fd, error == -EBUSY ? SOURCE_BUSY : SOURCE_ENDED, error,
 		    "Cannot open the capture device '%.48s' (%s): %s; %s",
-		    m->device, step, pcm_strerror(error), remedy(error));
+		    m->device, step, pcm_strerror(error),
+		    pcm_remedy(PCM_CAPTURE, error));
 		if (r == 0)
 			r = error == -EBUSY ? source_wait(fd) : -EPIPE;
 	}

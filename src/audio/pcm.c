@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -23,10 +24,8 @@ enum {
 
 struct pcm {
 	snd_pcm_t *handle;
-	enum pcm_direction direction;
 	uint32_t rate;
-	snd_pcm_uframes_t period_frames, buffer_frames, start_frames;
-	struct pcm_stats stats;
+	snd_pcm_uframes_t period_frames, buffer_frames;
 	bool recovered; /* and no frame was captured or played since */
 
 	/* capture */
@@ -168,42 +167,25 @@ static int set_hw_params(struct pcm *pcm, const struct pcm_config *config,
 						 NULL);
 }
 
-/* Whole periods, since some cards hold no more; at least one frame. */
-static snd_pcm_uframes_t clamp_start(const struct pcm *pcm, uint32_t wished)
-{
-	snd_pcm_uframes_t most =
-	    pcm->buffer_frames - pcm->buffer_frames % pcm->period_frames;
-
-	if (wished == 0)
-		return 1;
-	return wished < most ? wished : most;
-}
-
-static int set_sw_params(struct pcm *pcm, const struct pcm_config *config,
-			 const char **ret_step)
+/* It is pcm_start() that starts it, and nothing before the ring is full. */
+static int set_sw_params(struct pcm *pcm, const char **ret_step)
 {
 	snd_pcm_sw_params_t *params;
 	int r;
 
 	snd_pcm_sw_params_alloca(&params);
-	pcm->start_frames = clamp_start(pcm, config->start_frames);
 	*ret_step = "software parameters";
 	r = snd_pcm_sw_params_current(pcm->handle, params);
-	if (r < 0)
-		return r;
-	r = snd_pcm_sw_params_set_start_threshold(pcm->handle, params,
-						  pcm->start_frames);
-	if (r < 0)
-		return r;
-	r = snd_pcm_sw_params_set_stop_threshold(pcm->handle, params,
-						 pcm->buffer_frames);
-	if (r < 0)
-		return r;
-	r = snd_pcm_sw_params_set_avail_min(pcm->handle, params,
-					    pcm->period_frames);
-	if (r < 0)
-		return r;
-	return snd_pcm_sw_params(pcm->handle, params);
+	if (r >= 0)
+		r = snd_pcm_sw_params_set_start_threshold(pcm->handle, params,
+							  pcm->buffer_frames);
+	if (r >= 0)
+		r = snd_pcm_sw_params_set_stop_threshold(pcm->handle, params,
+							 pcm->buffer_frames);
+	if (r >= 0)
+		r = snd_pcm_sw_params_set_avail_min(pcm->handle, params,
+						    pcm->period_frames);
+	return r < 0 ? r : snd_pcm_sw_params(pcm->handle, params);
 }
 
 static int configure(struct pcm *pcm, const struct pcm_config *config,
@@ -212,7 +194,7 @@ static int configure(struct pcm *pcm, const struct pcm_config *config,
 	int r = set_hw_params(pcm, config, ret_step);
 
 	if (r >= 0)
-		r = set_sw_params(pcm, config, ret_step);
+		r = set_sw_params(pcm, ret_step);
 	if (r < 0)
 		return r;
 	/* snd_pcm_hw_params() has prepared it. */
@@ -230,7 +212,6 @@ int pcm_open(struct pcm **ret, enum pcm_direction direction,
 	if (!pcm)
 		return -ENOMEM;
 	silence_alsa();
-	pcm->direction = direction;
 	pcm->rate = config->format.rate;
 	r = snd_pcm_open(&pcm->handle, config->device,
 			 direction == PCM_CAPTURE ? SND_PCM_STREAM_CAPTURE
@@ -269,34 +250,29 @@ uint32_t pcm_buffer_frames(const struct pcm *pcm)
 	return pcm->buffer_frames;
 }
 
-uint32_t pcm_start_frames(const struct pcm *pcm)
-{
-	return pcm->start_frames;
-}
-
-const struct pcm_stats *pcm_stats(const struct pcm *pcm)
-{
-	return &pcm->stats;
-}
-
 const char *pcm_strerror(int error)
 {
 	return snd_strerror(error);
 }
 
-bool pcm_is_gone(int error)
+const char *pcm_remedy(enum pcm_direction direction, int error)
 {
-	switch (-error) {
-	case ENODEV:
-	case ENOENT:
-	case ENXIO:
-	case EIO:
-	case EBADFD:
-	case ESHUTDOWN:
-		return true;
-	default:
-		return false;
-	}
+	const bool capture = direction == PCM_CAPTURE;
+
+	if (error == -EBUSY)
+		return capture ? "another program has it; end that one, or use "
+				 "a dsnoop device"
+			       : "another program has it; end that one, or use "
+				 "a dmix device";
+	if (error == -EINVAL)
+		return capture ? "it cannot do this format; try the device "
+				 "'plughw:' or other -f, -r, -c"
+			       : "it cannot do the page's format; plughw:... "
+				 "does, and plug:'...' around any other device";
+	if (error == -EACCES || error == -EPERM)
+		return "the user must be in the group audio";
+	return capture ? "intercom-server -L lists the devices"
+		       : "intercom-client -L lists the devices";
 }
 
 /* Plug-ins tell some of this by the state only. */
@@ -346,16 +322,8 @@ static int leave_fault(struct pcm *pcm)
 	/* An I/O plug-in says 0 whatever happened. */
 	if (r < 0 || state_error(pcm) < 0)
 		r = snd_pcm_prepare(pcm->handle);
-	if (r < 0)
-		return r;
-	if (suspended)
-		pcm->stats.suspends++;
-	else
-		pcm->stats.xruns++;
-	return 0;
+	return r < 0 ? r : 0;
 }
-
-/* --- capture --- */
 
 static void note_read(struct pcm *pcm, uint64_t usec, uint64_t pending)
 {
@@ -365,16 +333,19 @@ static void note_read(struct pcm *pcm, uint64_t usec, uint64_t pending)
 
 int pcm_start(struct pcm *pcm)
 {
-	uint64_t start_usec = now_usec();
+	const uint64_t start_usec = now_usec();
 	int r = state_error(pcm);
 
-	if (r == 0)
-		r = snd_pcm_start(pcm->handle);
+	if (r < 0 || snd_pcm_state(pcm->handle) != SND_PCM_STATE_PREPARED)
+		return r;
+	r = snd_pcm_start(pcm->handle);
 	if (r < 0)
 		return r;
 	note_read(pcm, start_usec, 0);
 	return 0;
 }
+
+/* --- capture --- */
 
 /* What a resumed card still holds is dropped: it was captured before a time
  * that nobody knows. */
@@ -560,23 +531,6 @@ ssize_t pcm_delay(struct pcm *pcm)
 		return r;
 	/* Negative when a plug-in has played silence after an underrun. */
 	return delay > 0 ? delay : 0;
-}
-
-int pcm_start_now(struct pcm *pcm)
-{
-	int r = state_error(pcm);
-
-	if (r < 0)
-		return r;
-	if (snd_pcm_state(pcm->handle) != SND_PCM_STATE_PREPARED)
-		return 0;
-	return snd_pcm_start(pcm->handle);
-}
-
-bool pcm_running(struct pcm *pcm)
-{
-	return pcm_room(pcm) >= 0 &&
-	       snd_pcm_state(pcm->handle) != SND_PCM_STATE_PREPARED;
 }
 
 static snd_pcm_uframes_t frames_in_ring(const struct pcm *pcm)

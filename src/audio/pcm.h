@@ -3,7 +3,6 @@
  * knows asoundlib. A pcm belongs to one thread at a time. */
 #pragma once
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/types.h>
@@ -15,16 +14,9 @@ enum pcm_direction { PCM_PLAYBACK, PCM_CAPTURE };
 struct pcm_config {
 	const char *device;	  /* ALSA's name: "default", "plughw:1" .. */
 	struct wav_format format; /* must be valid */
-	uint32_t
-	    period_frames; /* wished; 0: 20 ms, or a quarter of the buffer */
+	/* Wished; 0: 20 ms, or a quarter of the buffer. */
+	uint32_t period_frames;
 	uint32_t buffer_frames; /* wished; 0: 500 ms, at least 4 periods */
-	uint32_t start_frames;	/* playback starts by itself when the ring holds
-				   so many; clamped to what the ring can hold */
-};
-
-struct pcm_stats {
-	uint64_t xruns;	   /* overruns or underruns that were recovered */
-	uint64_t suspends; /* suspends that were recovered */
 };
 
 struct pcm;
@@ -42,20 +34,17 @@ struct pcm *pcm_close(struct pcm *pcm);
 
 uint32_t pcm_period_frames(const struct pcm *pcm); /* as obtained */
 uint32_t pcm_buffer_frames(const struct pcm *pcm); /* as obtained */
-uint32_t pcm_start_frames(const struct pcm *pcm);  /* as obtained */
-const struct pcm_stats *pcm_stats(const struct pcm *pcm);
 
 /* Words for an error of any function here (static string, never NULL). */
 const char *pcm_strerror(int error);
+/* What can be done about an error of pcm_open(). */
+const char *pcm_remedy(enum pcm_direction direction, int error);
 
-/* Whether the error means that the device is gone (unplugged) and must be
- * opened again, as opposed to a wrong argument. */
-bool pcm_is_gone(int error);
+/* Starts capture, or playback of what has been written. 0, also when it runs
+ * already, or negative errno. */
+int pcm_start(struct pcm *pcm);
 
 /* --- capture --- */
-
-/* Starts capturing. 0 or negative errno. */
-int pcm_start(struct pcm *pcm);
 
 /* Reads up to COUNT frames that are there, waiting up to TIMEOUT_MS for the
  * first (in snd_pcm_wait). Returns frames (> 0), 0 when the time passed
@@ -81,13 +70,6 @@ ssize_t pcm_delay(struct pcm *pcm);
 
 /* Frames that pcm_write would take now, or as pcm_write. */
 ssize_t pcm_room(struct pcm *pcm);
-
-/* Starts a prepared playback although the ring holds less than start_frames
- * (a page shorter than that). 0 or negative errno; 0 when it runs already. */
-int pcm_start_now(struct pcm *pcm);
-
-/* Whether the playback runs (has been started and has not run empty). */
-bool pcm_running(struct pcm *pcm);
 
 /* After -EPIPE or -ESTRPIPE: makes the PCM ready to be written and started
  * anew. 0; -EAGAIN while a resume is still under way (call again in a while,

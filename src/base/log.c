@@ -50,7 +50,7 @@ int log_get_level(void)
 
 /* $JOURNAL_STREAM is "DEVICE:INODE" of the stream that systemd made (see
  * systemd.exec(5)); a redirected stderr does not match it. */
-bool log_is_journal(void)
+static bool is_journal(void)
 {
 	const char *stream = getenv("JOURNAL_STREAM");
 	char own[64];
@@ -63,6 +63,12 @@ bool log_is_journal(void)
 	return strcmp(stream, own) == 0;
 }
 
+bool log_takes_fields(int level)
+{
+	return level <= max_level && is_journal() &&
+	       access("/run/systemd/journal/socket", W_OK) == 0;
+}
+
 void log_msg(int level, const char *format, ...)
 {
 	char line[LINE_MAX_SIZE];
@@ -73,7 +79,7 @@ void log_msg(int level, const char *format, ...)
 	if (level > max_level)
 		return;
 
-	if (log_is_journal())
+	if (is_journal())
 		snprintf(line, sizeof(line), "<%d>", level);
 	else
 		snprintf(line, sizeof(line),

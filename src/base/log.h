@@ -17,8 +17,9 @@ int log_get_level(void);
 void log_msg(int level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Whether stderr is a stream of the journal. */
-bool log_is_journal(void);
+/* Whether a message of LEVEL goes to the journal, and so may go there with
+ * fields: sd_journal_send() is silent about a journal that does not run. */
+bool log_takes_fields(int level);
 
 #define log_error(...) log_msg(LOG_ERR, __VA_ARGS__)
 #define log_warning(...) log_msg(LOG_WARNING, __VA_ARGS__)

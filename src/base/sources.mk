@@ -3,6 +3,7 @@ libintercom_a_SOURCES += \
 	src/base/backoff.c src/base/backoff.h \
 	src/base/io.c src/base/io.h \
 	src/base/log.c src/base/log.h \
+	src/base/notify.c src/base/notify.h \
 	src/base/options.c src/base/options.h \
 	src/base/ratelimit.c src/base/ratelimit.h \
 	src/base/thread.c src/base/thread.h \

@@ -15,6 +15,20 @@
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
+#define MIN(a, b)                                                              \
+	({                                                                     \
+		const __typeof__(a) _a = (a);                                  \
+		const __typeof__(b) _b = (b);                                  \
+		_a < _b ? _a : _b;                                             \
+	})
+
+#define MAX(a, b)                                                              \
+	({                                                                     \
+		const __typeof__(a) _a = (a);                                  \
+		const __typeof__(b) _b = (b);                                  \
+		_a > _b ? _a : _b;                                             \
+	})
+
 /* Hands an owned pointer over: the variable no longer owns it. */
 #define TAKE_PTR(p)                                                            \
 	({                                                                     \

@@ -38,13 +38,17 @@ void fifo_free(struct fifo *fifo)
 	*fifo = (struct fifo){0};
 }
 
+static void close_up(struct fifo *fifo)
+{
+	if (fifo->begin > 0)
+		memmove(fifo->buffer, fifo->buffer + fifo->begin, fifo->size);
+	fifo->begin = 0;
+}
+
 void *fifo_space(struct fifo *fifo, size_t *ret_size)
 {
-	if (fifo->begin > 0 &&
-	    (fifo->size == 0 || fifo->begin >= fifo->capacity / 2)) {
-		memmove(fifo->buffer, fifo->buffer + fifo->begin, fifo->size);
-		fifo->begin = 0;
-	}
+	if (fifo->size == 0 || fifo->begin >= fifo->capacity / 2)
+		close_up(fifo);
 	*ret_size = fifo->capacity - fifo->begin - fifo->size;
 	return fifo->buffer + fifo->begin + fifo->size;
 }
@@ -86,30 +90,23 @@ void fifo_drop(struct fifo *fifo, size_t count)
 
 void fifo_fade_in(struct fifo *fifo, size_t count)
 {
-	if (count > fifo_frames(fifo))
-		count = fifo_frames(fifo);
+	count = MIN(count, fifo_frames(fifo));
 	if (count > 0)
 		samples_fade(&fifo->format, frame_at(fifo, 0), count, 0, 1);
 }
 
 void fifo_fade_out(struct fifo *fifo, size_t count)
 {
-	const uint8_t *newest;
+	const size_t frames = fifo_frames(fifo);
 	uint8_t *tail;
-	size_t room;
 
-	fifo->size = fifo_frames(fifo) * fifo->frame_size;
-	newest =
-	    fifo->size ? frame_at(fifo, fifo_frames(fifo) - 1) : fifo->last;
-	memmove(fifo->last, newest, fifo->frame_size);
-	if (fifo->begin > 0)
-		memmove(fifo->buffer, fifo->buffer + fifo->begin, fifo->size);
-	fifo->begin = 0;
-
-	tail = fifo->buffer + fifo->size;
-	room = (fifo->capacity - fifo->size) / fifo->frame_size;
-	if (count > room)
-		count = room;
+	fifo->size = frames * fifo->frame_size;
+	if (frames > 0)
+		memcpy(fifo->last, frame_at(fifo, frames - 1),
+		       fifo->frame_size);
+	close_up(fifo);
+	tail = frame_at(fifo, frames);
+	count = MIN(count, (fifo->capacity - fifo->size) / fifo->frame_size);
 	if (count == 0)
 		return;
 	for (size_t i = 0; i < count; i++)
@@ -165,13 +162,10 @@ size_t fifo_quietest(const struct fifo *fifo, size_t count, double *ret_power)
 void fifo_cut(struct fifo *fifo, size_t at, size_t count, size_t fade_count)
 {
 	const size_t frames = fifo_frames(fifo);
-	size_t before, after;
+	const size_t before = MIN(at, fade_count);
+	const size_t after = MIN(frames - at - count, fade_count);
 
 	assert(at <= frames && count <= frames - at);
-	before = at < fade_count ? at : fade_count;
-	after = frames - at - count;
-	if (after > fade_count)
-		after = fade_count;
 	if (before > 0)
 		samples_fade(&fifo->format, frame_at(fifo, at - before), before,
 			     1, 0);

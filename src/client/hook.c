@@ -16,8 +16,15 @@
 
 enum { HOOK_LIMIT_S = 5, HOOK_FACTS = 4 };
 
-/* The environment of this process and the facts. The strings of the facts
- * begin at index 0 and are the caller's to free, as is the array. */
+static void free_environment(char **env)
+{
+	for (size_t i = 0; env && i < HOOK_FACTS; i++)
+		free(env[i]);
+	free(env);
+}
+
+/* The environment of this process and the facts, which are the first of it and
+ * owned by it; or NULL. */
 static char **make_environment(const struct hook_facts *facts)
 {
 	size_t count = 0, used = HOOK_FACTS;
@@ -28,35 +35,17 @@ static char **make_environment(const struct hook_facts *facts)
 	env = calloc(HOOK_FACTS + count + 1, sizeof(*env));
 	if (!env)
 		return NULL;
-	if (asprintf(&env[0], "INTERCOM_SERVER=%s", facts->server) < 0)
-		env[0] = NULL;
-	if (asprintf(&env[1], "INTERCOM_FORMAT=%s", facts->format) < 0)
-		env[1] = NULL;
-	if (asprintf(&env[2], "INTERCOM_SECONDS=%s", facts->seconds) < 0)
-		env[2] = NULL;
-	if (asprintf(&env[3], "INTERCOM_RESULT=%s", facts->result) < 0)
-		env[3] = NULL;
+	if (asprintf(&env[0], "INTERCOM_SERVER=%s", facts->server) < 0 ||
+	    asprintf(&env[1], "INTERCOM_FORMAT=%s", facts->format) < 0 ||
+	    asprintf(&env[2], "INTERCOM_SECONDS=%s", facts->seconds) < 0 ||
+	    asprintf(&env[3], "INTERCOM_RESULT=%s", facts->result) < 0) {
+		free_environment(env);
+		return NULL;
+	}
 	for (size_t i = 0; i < count; i++)
 		if (strncmp(environ[i], "INTERCOM_", 9) != 0)
 			env[used++] = environ[i];
 	return env;
-}
-
-static void free_environment(char **env)
-{
-	if (!env)
-		return;
-	for (size_t i = 0; i < HOOK_FACTS; i++)
-		free(env[i]);
-	free(env);
-}
-
-static bool environment_complete(char *const *env)
-{
-	for (size_t i = 0; i < HOOK_FACTS; i++)
-		if (!env[i])
-			return false;
-	return true;
 }
 
 static int spawn(pid_t *ret, const char *command, char **env)
@@ -102,7 +91,7 @@ void hook_start(struct hook *hook, const char *name, const char *command,
 	int r = -ENOMEM;
 
 	assert(hook->pid == 0);
-	if (env && environment_complete(env))
+	if (env)
 		r = spawn(&pid, command, env);
 	free_environment(env);
 	if (r < 0) {
@@ -160,7 +149,6 @@ void hook_kill(struct hook *hook)
 		return;
 	kill(-hook->pid, SIGKILL);
 	/* Killed for certain, so this does not wait for long. */
-	while (waitpid(hook->pid, NULL, 0) < 0 && errno == EINTR)
-		;
+	TEMP_FAILURE_RETRY(waitpid(hook->pid, NULL, 0));
 	*hook = (struct hook){0};
 }

@@ -61,8 +61,7 @@ static uint64_t smallest_spare(const struct latency *latency)
 	uint64_t smallest = latency->spares[0];
 
 	for (unsigned i = 1; i < LATENCY_SLOTS; i++)
-		if (latency->spares[i] < smallest)
-			smallest = latency->spares[i];
+		smallest = MIN(smallest, latency->spares[i]);
 	return smallest;
 }
 
@@ -74,9 +73,7 @@ uint64_t latency_excess(struct latency *latency, uint64_t now_usec,
 
 	if (slot != latency->slot)
 		next_slot(latency, slot);
-	if (spare_frames < latency->slot_spare)
-		latency->slot_spare = spare_frames;
-
+	latency->slot_spare = MIN(latency->slot_spare, spare_frames);
 	if (latency->kind != LATENCY_LIVE ||
 	    latency->spare_count < LATENCY_SLOTS)
 		return 0;

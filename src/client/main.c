@@ -52,25 +52,12 @@ static void mend(const struct client_config *config)
 
 static int load_keys(struct client_config *config)
 {
-	char problem[KEYFILE_PROBLEM_SIZE];
-	const char *tls_problem;
-	struct keyfile *file;
-	int r;
-
-	if (!config->psk_path) {
-		log_notice("No --psk-file: anybody on the network can hear the "
-			   "pages, and pose as the server");
-		return 0;
-	}
-	r = keyfile_open(&file, config->psk_path, KEYFILE_CLIENT, problem);
-	if (r < 0) {
-		log_error("--psk-file '%s': %s", config->psk_path, problem);
-		return r;
-	}
-	r = transport_keys_new(&config->keys, file, &tls_problem);
-	if (r < 0)
-		log_error("Cannot use TLS for --psk-file: %s", tls_problem);
-	return r;
+	if (config->psk_path)
+		return transport_keys_load(&config->keys, config->psk_path,
+					   KEYFILE_CLIENT);
+	log_notice("No --psk-file: anybody on the network can hear the pages, "
+		   "and pose as the server");
+	return 0;
 }
 
 static int run(const struct client_config *config)

@@ -8,27 +8,28 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdbool.h>
-#include <stdlib.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "base/io.h"
 #include "base/log.h"
 #include "base/util.h"
 
 #define NOTE_PREFIX "volume-"
-#define NOTE_FIRST_LINE "alsa-intercom volume 1"
-#define NOTE_LAST_LINE "end"
+#define NOTE_MAGIC "alsa-intercom volume 2\n"
 
 enum { NAME_SIZE = 128, CHANNELS = SND_MIXER_SCHN_LAST + 1 };
 
+/* As it is in the file. */
 struct note {
+	char magic[sizeof(NOTE_MAGIC)];
 	char card[NAME_SIZE]; /* "hw:0", "default" */
 	char element[NAME_SIZE];
-	unsigned index;
-	bool known[CHANNELS];
+	uint32_t index;
+	uint32_t known; /* a bit for each channel */
 	long volume[CHANNELS];
 };
 
@@ -48,24 +49,18 @@ static void close_handle(snd_mixer_t **handle)
 		snd_mixer_close(*handle);
 }
 
-static int open_handle(snd_mixer_t **ret, const char *card)
+/* *HANDLE, NULL before, is to be closed in any case. */
+static int open_handle(snd_mixer_t **handle, const char *card)
 {
-	snd_mixer_t *handle;
-	int r = snd_mixer_open(&handle, 0);
+	int r = snd_mixer_open(handle, 0);
 
-	if (r < 0)
-		return r;
-	r = snd_mixer_attach(handle, card);
 	if (r >= 0)
-		r = snd_mixer_selem_register(handle, NULL, NULL);
+		r = snd_mixer_attach(*handle, card);
 	if (r >= 0)
-		r = snd_mixer_load(handle);
-	if (r < 0) {
-		snd_mixer_close(handle);
-		return r;
-	}
-	*ret = handle;
-	return 0;
+		r = snd_mixer_selem_register(*handle, NULL, NULL);
+	if (r >= 0)
+		r = snd_mixer_load(*handle);
+	return r;
 }
 
 static snd_mixer_elem_t *find_named(snd_mixer_t *handle, const char *name,
@@ -106,16 +101,17 @@ static void read_volumes(snd_mixer_elem_t *element, struct note *note)
 	snprintf(note->element, sizeof(note->element), "%s",
 		 snd_mixer_selem_get_name(element));
 	note->index = snd_mixer_selem_get_index(element);
+	note->known = 0;
 	for (int i = 0; i < CHANNELS; i++)
-		note->known[i] =
-		    snd_mixer_selem_has_playback_channel(element, i) &&
+		if (snd_mixer_selem_has_playback_channel(element, i) &&
 		    snd_mixer_selem_get_playback_volume(element, i,
-							&note->volume[i]) == 0;
+							&note->volume[i]) == 0)
+			note->known |= UINT32_C(1) << i;
 }
 
 static int write_volumes(const struct note *note)
 {
-	__attribute__((cleanup(close_handle))) snd_mixer_t *handle = NULL;
+	_cleanup_(close_handle) snd_mixer_t *handle = NULL;
 	snd_mixer_elem_t *element;
 	int r = open_handle(&handle, note->card);
 
@@ -125,7 +121,7 @@ static int write_volumes(const struct note *note)
 	if (!element)
 		return -ENOENT;
 	for (int i = 0; i < CHANNELS && r >= 0; i++)
-		if (note->known[i])
+		if (note->known & UINT32_C(1) << i)
 			r = snd_mixer_selem_set_playback_volume(
 			    element, i, note->volume[i]);
 	return r;
@@ -152,22 +148,21 @@ static char *state_directory(void)
 	return r < 0 ? NULL : path;
 }
 
-static int make_directories(const char *path)
+/* PATH and all that it is in. */
+static int make_directories(char *path)
 {
-	_cleanup_free_ char *partial = strdup(path);
+	for (char *end = path + 1;; end++) {
+		const char last = *end;
 
-	if (!partial)
-		return -ENOMEM;
-	for (char *slash = strchr(partial + 1, '/'); slash;
-	     slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		if (mkdir(partial, 0700) < 0 && errno != EEXIST)
+		if (last != '/' && last != '\0')
+			continue;
+		*end = '\0';
+		if (mkdir(path, 0700) < 0 && errno != EEXIST)
 			return -errno;
-		*slash = '/';
+		*end = last;
+		if (last == '\0')
+			return 0;
 	}
-	if (mkdir(partial, 0700) < 0 && errno != EEXIST)
-		return -errno;
-	return 0;
 }
 
 static char *note_path(const struct note *note)
@@ -189,76 +184,24 @@ static char *note_path(const struct note *note)
 
 static int write_note(int fd, const struct note *note)
 {
-	char text[2048];
-	size_t size = 0;
-	int r;
+	int r = ftruncate(fd, 0) < 0 ? -errno : 0;
 
-	r = snprintf(text, sizeof(text), NOTE_FIRST_LINE "\n%s\n%s\n%u\n",
-		     note->card, note->element, note->index);
-	size = (size_t)r;
-	for (int i = 0; i < CHANNELS; i++)
-		if (note->known[i])
-			size +=
-			    (size_t)snprintf(text + size, sizeof(text) - size,
-					     "%d %ld\n", i, note->volume[i]);
-	size += (size_t)snprintf(text + size, sizeof(text) - size,
-				 NOTE_LAST_LINE "\n");
-	if (ftruncate(fd, 0) < 0)
-		return -errno;
-	if (pwrite(fd, text, size, 0) != (ssize_t)size)
-		return -EIO;
+	if (r == 0)
+		r = pwrite_all(fd, note, sizeof(*note), 0);
+	if (r < 0)
+		return r;
 	/* It is there for a crash, maybe of the machine. */
 	return fdatasync(fd) < 0 ? -errno : 0;
 }
 
-static char *next_line(char **rest)
+/* Whether a note is there and was written to its end. */
+static bool read_note(int fd, struct note *ret)
 {
-	return strsep(rest, "\n");
-}
-
-static bool take_number(char **text, long *ret)
-{
-	char *end;
-
-	errno = 0;
-	*ret = strtol(*text, &end, 10);
-	if (errno != 0 || end == *text)
+	if (pread_all(fd, ret, sizeof(*ret), 0) != (ssize_t)sizeof(*ret) ||
+	    memcmp(ret->magic, NOTE_MAGIC, sizeof(ret->magic)) != 0)
 		return false;
-	*text = end;
+	ret->card[NAME_SIZE - 1] = ret->element[NAME_SIZE - 1] = '\0';
 	return true;
-}
-
-/* 0, or -EBADMSG for a note that was not written to its end. */
-static int parse_note(char *text, struct note *ret)
-{
-	struct note note = {0};
-	char *rest = text, *line;
-	char *card, *element, *index;
-	long number, volume;
-
-	line = next_line(&rest);
-	card = next_line(&rest);
-	element = next_line(&rest);
-	index = next_line(&rest);
-	if (!index || strcmp(line, NOTE_FIRST_LINE) != 0)
-		return -EBADMSG;
-	snprintf(note.card, sizeof(note.card), "%s", card);
-	snprintf(note.element, sizeof(note.element), "%s", element);
-	if (!take_number(&index, &number) || number < 0 || number > INT_MAX)
-		return -EBADMSG;
-	note.index = (unsigned)number;
-	while ((line = next_line(&rest)) && strcmp(line, NOTE_LAST_LINE) != 0) {
-		if (!take_number(&line, &number) ||
-		    !take_number(&line, &volume) || number < 0 ||
-		    number >= CHANNELS)
-			return -EBADMSG;
-		note.known[number] = true;
-		note.volume[number] = volume;
-	}
-	if (!line)
-		return -EBADMSG;
-	*ret = note;
-	return 0;
 }
 
 /* Opens and locks. A descriptor; -EWOULDBLOCK when another client has it. */
@@ -282,18 +225,12 @@ static void restore_file(const char *path)
 {
 	_cleanup_close_ int fd = open_note(path, 0);
 	struct note note;
-	char text[2048];
-	ssize_t n;
 	int r;
 
 	if (fd < 0)
 		return;
-	n = pread(fd, text, sizeof(text) - 1, 0);
-	if (n < 0)
-		return;
-	text[n] = '\0';
 	/* An incomplete note: the volume had not been touched yet. */
-	if (parse_note(text, &note) == 0) {
+	if (read_note(fd, &note)) {
 		r = write_volumes(&note);
 		if (r < 0) {
 			log_warning("Cannot put the volume of '%s' on '%s' "
@@ -317,15 +254,14 @@ void mixer_restore_left_over(void)
 	if (!dir)
 		return;
 	while ((entry = readdir(dir))) {
-		_cleanup_free_ char *path = NULL;
+		char *path;
 
 		if (strncmp(entry->d_name, NOTE_PREFIX, strlen(NOTE_PREFIX)) !=
-		    0)
+			0 ||
+		    asprintf(&path, "%s/%s", directory, entry->d_name) < 0)
 			continue;
-		if (asprintf(&path, "%s/%s", directory, entry->d_name) < 0)
-			path = NULL;
-		if (path)
-			restore_file(path);
+		restore_file(path);
+		free(path);
 	}
 	closedir(dir);
 }
@@ -356,6 +292,7 @@ int mixer_new(struct mixer **ret, const char *device, const char *element)
 
 	if (!mixer)
 		return -ENOMEM;
+	memcpy(mixer->note.magic, NOTE_MAGIC, sizeof(NOTE_MAGIC));
 	card_of_device(device, mixer->note.card);
 	snprintf(mixer->wished, sizeof(mixer->wished), "%s",
 		 element ? element : "");
@@ -367,8 +304,7 @@ int mixer_new(struct mixer **ret, const char *device, const char *element)
 static void forget_note(struct mixer *mixer)
 {
 	mixer->note_fd = fd_close(mixer->note_fd);
-	free(mixer->note_path);
-	mixer->note_path = NULL;
+	free(TAKE_PTR(mixer->note_path));
 }
 
 static int note_volume(struct mixer *mixer)
@@ -400,7 +336,7 @@ static int set_percent(snd_mixer_elem_t *element, unsigned percent)
 
 static int try_set(struct mixer *mixer, unsigned percent, const char **ret_step)
 {
-	__attribute__((cleanup(close_handle))) snd_mixer_t *handle = NULL;
+	_cleanup_(close_handle) snd_mixer_t *handle = NULL;
 	snd_mixer_elem_t *element;
 	int r;
 

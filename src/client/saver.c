@@ -1,116 +1,103 @@
 /* SPDX-License-Identifier: MIT
- * The thread owns the file, a copy of the job, and one end of each pipe; the
- * loop the other ends. */
+ * The thread owns the file and one end of the pipe, the loop the other. What
+ * they share does not change, but for what is atomic. */
 #include "client/saver.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <time.h>
 
 #include "audio/wavfile.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "base/util.h"
 
 #define PIPE_SIZE (1024 * 1024)
 
-/* What the thread needs; freed by whoever is the last to leave. */
-struct job {
+struct saver {
 	char *path;
 	struct wav_format format;
 	enum wavfile_replace replace;
-	int samples_fd;
-	int done_fd;	      /* closed at the end: the loop sees POLLHUP */
-	atomic_bool complete; /* set before the pipe is closed */
-	atomic_int users;
-};
-
-struct saver {
-	struct job *job;
-	pthread_t thread;
-	int samples_fd;
-	int done_fd;
+	int samples[2]; /* a pipe: the thread's end, the loop's */
 	size_t pipe_size;
-	bool finished;
+	int done_fd;
+	atomic_bool complete; /* set before the samples end */
+	atomic_int users;     /* the last to leave frees */
 };
 
-static void job_release(struct job *job)
+static void leave(struct saver *saver)
 {
-	if (atomic_fetch_sub(&job->users, 1) > 1)
+	if (atomic_fetch_sub(&saver->users, 1) > 1)
 		return;
-	free(job->path);
-	free(job);
+	if (atomic_load(&saver->complete))
+		(void)eventfd_write(saver->done_fd, 1);
+	fd_close(saver->samples[0]);
+	fd_close(saver->samples[1]);
+	fd_close(saver->done_fd);
+	free(saver->path);
+	free(saver);
 }
 
 /* --- the thread --- */
 
-static void lose_file(const struct job *job, int error)
+static void lose_file(const struct saver *saver, int error)
 {
-	log_warning("Cannot save the page as '%s': %s", job->path,
+	log_warning("Cannot save the page as '%s': %s", saver->path,
 		    strerror(-error));
 }
 
 /* Copies until the pipe ends. 0 or negative errno. */
-static int copy_samples(const struct job *job, struct wavfile *file)
+static int copy_samples(const struct saver *saver, struct wavfile *file)
 {
 	uint8_t buffer[16384];
 
 	for (;;) {
-		const ssize_t n = read(job->samples_fd, buffer, sizeof(buffer));
+		const ssize_t n = TEMP_FAILURE_RETRY(
+		    read(saver->samples[0], buffer, sizeof(buffer)));
 		int r;
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			return 0;
+		if (n <= 0)
+			return n < 0 ? -errno : 0;
 		r = wavfile_write(file, buffer, (size_t)n);
 		if (r < 0)
 			return r;
 	}
 }
 
-static void save(struct job *job)
+static void save(struct saver *saver)
 {
 	_cleanup_free_ char *path = NULL;
 	struct wavfile *file;
-	int r;
+	int r = wavfile_create(&file, saver->path, &saver->format);
 
-	r = wavfile_create(&file, job->path, &job->format);
-	if (r < 0) {
-		lose_file(job, r);
-		return;
+	if (r == 0) {
+		r = copy_samples(saver, file);
+		if (r < 0 || !atomic_load(&saver->complete))
+			wavfile_discard(file);
+		else
+			r = wavfile_finish(file, saver->replace, &path);
 	}
-	r = copy_samples(job, file);
-	if (r < 0 || !atomic_load(&job->complete)) {
-		wavfile_discard(file);
-		if (r < 0)
-			lose_file(job, r);
-		return;
-	}
-	r = wavfile_finish(file, job->replace, &path);
 	if (r < 0)
-		lose_file(job, r);
-	else
+		lose_file(saver, r);
+	else if (path)
 		log_info("Saved the page as '%s'", path);
 }
 
 static void *run_saver(void *userdata)
 {
-	struct job *job = userdata;
+	struct saver *saver = userdata;
 
-	save(job);
-	close(job->samples_fd);
-	close(job->done_fd);
-	job_release(job);
+	save(saver);
+	saver->samples[0] = fd_close(saver->samples[0]);
+	leave(saver);
 	return NULL;
 }
 
@@ -139,148 +126,76 @@ static char *file_path(const char *path)
 	return asprintf(&text, "%s/%s", path, name) < 0 ? NULL : text;
 }
 
-static struct job *job_new(const char *path, const struct wav_format *format)
+static int open_fds(struct saver *saver, int done_fd)
 {
-	struct job *job = calloc(1, sizeof(*job));
-
-	if (!job)
-		return NULL;
-	job->format = *format;
-	job->replace =
-	    saver_path_is_directory(path) ? WAVFILE_KEEP : WAVFILE_REPLACE;
-	job->samples_fd = job->done_fd = -1;
-	atomic_init(&job->users, 1);
-	job->path = file_path(path);
-	if (!job->path) {
-		free(job);
-		return NULL;
-	}
-	return job;
-}
-
-static int open_pipes(struct saver *saver)
-{
-	int fds[2];
-
-	if (pipe2(fds, O_CLOEXEC) < 0)
+	saver->done_fd = fcntl(done_fd, F_DUPFD_CLOEXEC, 0);
+	if (saver->done_fd < 0 || pipe2(saver->samples, O_CLOEXEC) < 0)
 		return -errno;
-	saver->job->samples_fd = fds[0];
-	saver->samples_fd = fds[1];
 	/* Only the loop's end must never wait. */
-	if (fcntl(fds[1], F_SETFL, O_NONBLOCK) < 0)
+	if (fcntl(saver->samples[1], F_SETFL, O_NONBLOCK) < 0)
 		return -errno;
 	/* An ordinary user may be refused: then it is smaller. */
-	(void)fcntl(fds[1], F_SETPIPE_SZ, PIPE_SIZE);
-	saver->pipe_size = (size_t)fcntl(fds[1], F_GETPIPE_SZ);
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return -errno;
-	saver->done_fd = fds[0];
-	saver->job->done_fd = fds[1];
+	(void)fcntl(saver->samples[1], F_SETPIPE_SZ, PIPE_SIZE);
+	saver->pipe_size = (size_t)fcntl(saver->samples[1], F_GETPIPE_SZ);
 	return 0;
 }
 
-static void close_all(struct saver *saver)
-{
-	fd_close(saver->samples_fd);
-	fd_close(saver->done_fd);
-	if (saver->job) {
-		fd_close(saver->job->samples_fd);
-		fd_close(saver->job->done_fd);
-		job_release(saver->job);
-	}
-	free(saver);
-}
-
 int saver_start(struct saver **ret, const char *path,
-		const struct wav_format *format)
+		const struct wav_format *format, int done_fd)
 {
 	struct saver *saver = calloc(1, sizeof(*saver));
+	pthread_t thread;
 	int r;
 
 	if (!saver)
 		return -ENOMEM;
-	saver->samples_fd = saver->done_fd = -1;
-	saver->job = job_new(path, format);
-	r = saver->job ? open_pipes(saver) : -ENOMEM;
-	if (r == 0) {
-		atomic_fetch_add(&saver->job->users, 1);
-		r = thread_start(&saver->thread, "saver", run_saver,
-				 saver->job);
-		if (r < 0)
-			atomic_fetch_sub(&saver->job->users, 1);
-	}
+	saver->format = *format;
+	saver->replace =
+	    saver_path_is_directory(path) ? WAVFILE_KEEP : WAVFILE_REPLACE;
+	saver->samples[0] = saver->samples[1] = saver->done_fd = -1;
+	saver->path = file_path(path);
+	r = saver->path ? open_fds(saver, done_fd) : -ENOMEM;
+	atomic_init(&saver->users, 2);
+	if (r == 0)
+		r = thread_start(&thread, "saver", run_saver, saver);
 	if (r < 0) {
-		close_all(saver);
+		atomic_store(&saver->users, 1);
+		leave(saver);
 		return r;
 	}
+	pthread_detach(thread);
 	*ret = saver;
 	return 0;
 }
 
 size_t saver_room(const struct saver *saver)
 {
+	/* A page of the pipe may be filled in part only: count on half. */
+	const size_t room = saver->pipe_size / 2;
 	int queued = 0;
 
-	if (ioctl(saver->samples_fd, FIONREAD, &queued) < 0)
+	if (ioctl(saver->samples[1], FIONREAD, &queued) < 0)
 		return 0;
-	/* A page of the pipe may be filled in part only: count on half. */
-	return (size_t)queued < saver->pipe_size / 2
-		   ? saver->pipe_size / 2 - (size_t)queued
-		   : 0;
+	return room - MIN(room, (size_t)queued);
 }
 
 int saver_write(struct saver *saver, const void *data, size_t size)
 {
-	const uint8_t *bytes = data;
-
-	while (size > 0) {
-		const ssize_t n = write(saver->samples_fd, bytes, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		bytes += n;
-		size -= (size_t)n;
-	}
-	return 0;
+	return write_all(saver->samples[1], data, size);
 }
 
-void saver_finish(struct saver *saver)
+struct saver *saver_finish(struct saver *saver)
 {
-	atomic_store(&saver->job->complete, true);
-	saver->samples_fd = fd_close(saver->samples_fd);
-	saver->finished = true;
+	if (saver)
+		atomic_store(&saver->complete, true);
+	return saver_free(saver);
 }
 
-int saver_fd(const struct saver *saver)
-{
-	return saver->done_fd;
-}
-
-static bool wait_done(const struct saver *saver, unsigned wait_ms)
-{
-	struct pollfd fd = {.fd = saver->done_fd};
-
-	return poll(&fd, 1, (int)wait_ms) > 0;
-}
-
-bool saver_done(const struct saver *saver)
-{
-	return saver->finished && wait_done(saver, 0);
-}
-
-struct saver *saver_free(struct saver *saver, unsigned wait_ms)
+struct saver *saver_free(struct saver *saver)
 {
 	if (!saver)
 		return NULL;
-	saver->samples_fd = fd_close(saver->samples_fd);
-	if (wait_done(saver, wait_ms))
-		pthread_join(saver->thread, NULL);
-	else
-		pthread_detach(saver->thread);
-	fd_close(saver->done_fd);
-	job_release(saver->job);
-	free(saver);
+	saver->samples[1] = fd_close(saver->samples[1]);
+	leave(saver);
 	return NULL;
 }

@@ -12,9 +12,10 @@ struct saver;
 
 /* Begins a file at PATH: when that is a directory (or ends in '/') a new file
  * in it, named by the time; otherwise that file, replaced. Logs what comes of
- * it. 0 or negative errno. */
+ * it. DONE_FD, an eventfd(2), is told when a file that was finished is there,
+ * or lost. 0 or negative errno. */
 int saver_start(struct saver **ret, const char *path,
-		const struct wav_format *format);
+		const struct wav_format *format, int done_fd);
 
 /* How many bytes can be given now without loss. */
 size_t saver_room(const struct saver *saver);
@@ -23,16 +24,11 @@ size_t saver_room(const struct saver *saver);
  * (which is logged): then free it. -EAGAIN: more than there was room for. */
 int saver_write(struct saver *saver, const void *data, size_t size);
 
-/* The page is over: the file is completed. Watch saver_fd for POLLHUP. */
-void saver_finish(struct saver *saver);
-
-int saver_fd(const struct saver *saver);
-/* After saver_finish: whether the thread has done its work. */
-bool saver_done(const struct saver *saver);
-
-/* Waits for the thread (up to WAIT_MS, then leaves it to itself) and frees.
- * What was not finished is discarded. Takes NULL; returns NULL. */
-struct saver *saver_free(struct saver *saver, unsigned wait_ms);
+/* The page is over: the thread completes the file, and DONE_FD is told once.
+ * Frees. Takes NULL; returns NULL. */
+struct saver *saver_finish(struct saver *saver);
+/* Gives the file up, and frees. Takes NULL; returns NULL. */
+struct saver *saver_free(struct saver *saver);
 
 /* Whether PATH is taken as a directory. */
 bool saver_path_is_directory(const char *path);

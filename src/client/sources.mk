@@ -2,6 +2,7 @@
 intercom_client_SOURCES = src/client/main.c
 libintercom_a_SOURCES += \
 	src/client/client.c src/client/client.h \
+	src/client/configuration.h \
 	src/client/fifo.c src/client/fifo.h \
 	src/client/hook.c src/client/hook.h \
 	src/client/journal.c src/client/journal.h \
@@ -10,5 +11,6 @@ libintercom_a_SOURCES += \
 	src/client/mixer.c src/client/mixer.h \
 	src/client/options.c src/client/options.h \
 	src/client/saver.c src/client/saver.h \
-	src/client/service.c src/client/service.h \
-	src/client/speaker.c src/client/speaker.h
+	src/client/speaker.c src/client/speaker.h \
+	src/client/station.c src/client/station.h \
+	src/client/turn.c src/client/turn.h

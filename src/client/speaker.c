@@ -15,27 +15,22 @@
 
 enum {
 	RING_EXTRA_MS = 250,	    /* asked for beyond the target */
-	HAND_MS = 2500,		    /* how much is collected at most .. */
-	HAND_SIZE_MAX = 512 * 1024, /* .. within so many bytes .. */
-	HAND_EXTRA_MS = 350,	    /* .. but beyond the target at least this */
+	FIFO_MS = 2500,		    /* how much is collected at most .. */
+	FIFO_SIZE_MAX = 512 * 1024, /* .. within so many bytes .. */
+	FIFO_EXTRA_MS = 350,	    /* .. but beyond the target at least this */
 	FADE_MS = 5,
 	GUARD_MS_MAX = 5,
-	STALL_MS = 2000,       /* a card without progress for so long is lost */
-	CUT_PATIENCE_MS = 500, /* how long to wait for a pause in speech */
-	RECOVER_PAUSE_MS = 50,
-	RECOVER_LIMIT_MS = 5000,
-	OPEN_LIMIT_MS = 5000, /* after its end a page no longer waits */
-	CARDLESS_TICK_MS = 200,
-	TICK_MS = 90,
+	STALL_USEC = 2000 * 1000, /* without progress so long: it is lost */
+	CUT_PATIENCE_USEC = 500 * 1000, /* to wait for a pause in speech */
+	RECOVER_PAUSE_USEC = 50 * 1000,
+	RECOVER_LIMIT_USEC = 5000 * 1000,
+	OPEN_LIMIT_USEC = 5000 * 1000, /* how long after its end it waits */
+	CARDLESS_TICK_USEC = 200 * 1000,
+	TICK_USEC = 90 * 1000,
 };
 
 /* -50 dBFS: a pause between words in a quiet room. */
 #define QUIET_POWER 1e-5
-
-static uint64_t ms_to_usec(uint64_t ms)
-{
-	return ms * 1000;
-}
 
 static uint32_t ms_to_frames(const struct speaker *speaker, uint64_t ms)
 {
@@ -47,14 +42,16 @@ static size_t fade_frames(const struct speaker *speaker)
 	return ms_to_frames(speaker, FADE_MS);
 }
 
-static void note_drop(struct speaker *speaker, uint64_t frames)
+/* Frames that are not going to be heard, too late or lost. */
+static void drop_oldest(struct speaker *speaker, size_t frames)
 {
 	speaker->stats.dropped_frames += frames;
+	fifo_drop(&speaker->fifo, frames);
 }
 
 static uint64_t behind_frames(const struct speaker *speaker)
 {
-	return speaker->delay_frames + speaker->silence_frames +
+	return speaker->ring.delay_frames + speaker->silence_frames +
 	       fifo_frames(&speaker->fifo);
 }
 
@@ -62,24 +59,9 @@ static uint64_t behind_frames(const struct speaker *speaker)
 
 static uint32_t wished_period(const struct speaker *speaker)
 {
-	const uint32_t quarter = speaker->target_frames / 4;
-
 	if (speaker->config.period_frames)
 		return speaker->config.period_frames;
-	return quarter > 16 ? quarter : 16;
-}
-
-static const char *remedy(int error)
-{
-	if (error == -EBUSY)
-		return "another program has it; end that one, or use a dmix "
-		       "device";
-	if (error == -EINVAL)
-		return "it cannot do the page's format; plughw:... does, and "
-		       "plug:'...' around any other device";
-	if (error == -EACCES || error == -EPERM)
-		return "the user must be in the group audio";
-	return "intercom-client -L lists the devices";
+	return MAX(speaker->target_frames / 4, 16u);
 }
 
 static void log_card_error(struct speaker *speaker, int error, const char *step)
@@ -87,10 +69,10 @@ static void log_card_error(struct speaker *speaker, int error, const char *step)
 	if (speaker->card_error == error)
 		return;
 	speaker->card_error = error;
-	log_error("Cannot open the playback device '%s': %s%s%s; %s; trying "
+	log_error("Cannot open the playback device '%s': %s at %s; %s; trying "
 		  "again",
-		  speaker->config.device, pcm_strerror(error),
-		  step ? " at " : "", step ? step : "", remedy(error));
+		  speaker->config.device, pcm_strerror(error), step,
+		  pcm_remedy(PCM_PLAYBACK, error));
 }
 
 static int open_card(struct speaker *speaker)
@@ -101,15 +83,11 @@ static int open_card(struct speaker *speaker)
 	    .period_frames = wished_period(speaker),
 	    .buffer_frames =
 		speaker->target_frames + ms_to_frames(speaker, RING_EXTRA_MS),
-	    /* It is started by fifo, never by being full. */
-	    .start_frames = UINT32_MAX,
 	};
-	const char *step = NULL;
-	int r;
+	const char *step = "open";
+	const int r = pcm_open(&speaker->pcm, PCM_PLAYBACK, &config, &step);
 
-	r = pcm_open(&speaker->pcm, PCM_PLAYBACK, &config, &step);
 	if (r < 0) {
-		speaker->pcm = NULL;
 		log_card_error(speaker, r, step);
 		return r;
 	}
@@ -122,14 +100,6 @@ static int open_card(struct speaker *speaker)
 		  speaker->config.device, pcm_period_frames(speaker->pcm),
 		  pcm_buffer_frames(speaker->pcm));
 	return 0;
-}
-
-static void forget_ring(struct speaker *speaker)
-{
-	speaker->written = 0;
-	speaker->last_written = 0;
-	speaker->played = 0;
-	speaker->delay_frames = 0;
 }
 
 static void begin_filling(struct speaker *speaker)
@@ -149,13 +119,13 @@ static void fill_anew(struct speaker *speaker)
 
 static void try_card(struct speaker *speaker, uint64_t now_usec)
 {
-	if (open_card(speaker) < 0) {
+	if (!speaker->pcm && open_card(speaker) < 0) {
 		speaker->state = SPEAKER_OPENING;
 		speaker->retry_usec =
 		    now_usec + backoff_next(&speaker->backoff);
 		return;
 	}
-	forget_ring(speaker);
+	speaker->ring = (struct speaker_ring){0};
 	speaker->latency.period_frames = pcm_period_frames(speaker->pcm);
 	speaker->silence_frames =
 	    ms_to_frames(speaker, speaker->config.lead_in_ms);
@@ -165,10 +135,10 @@ static void try_card(struct speaker *speaker, uint64_t now_usec)
 /* What of the page was in the ring of a lost card will not be heard. */
 static void note_lost_ring(struct speaker *speaker)
 {
-	const uint64_t page_end = speaker->last_written;
+	const struct speaker_ring *ring = &speaker->ring;
 
-	if (page_end > speaker->played)
-		note_drop(speaker, page_end - speaker->played);
+	if (ring->page_end > ring->played)
+		speaker->stats.dropped_frames += ring->page_end - ring->played;
 }
 
 static void stop_starving(struct speaker *speaker, uint64_t now_usec)
@@ -190,7 +160,7 @@ static void lose_card(struct speaker *speaker, int error, uint64_t now_usec)
 	note_lost_ring(speaker);
 	stop_starving(speaker, now_usec);
 	speaker->pcm = pcm_close(speaker->pcm);
-	forget_ring(speaker);
+	speaker->ring = (struct speaker_ring){0};
 	speaker->collecting_usec = 0;
 	speaker->fade_in = true;
 	speaker->state = SPEAKER_OPENING;
@@ -205,18 +175,17 @@ static int recover(struct speaker *speaker, uint64_t now_usec)
 	const int r = pcm_recover(speaker->pcm);
 
 	if (r == 0) {
-		forget_ring(speaker);
+		speaker->ring = (struct speaker_ring){0};
 		return 0;
 	}
 	if (speaker->state != SPEAKER_RECOVERING)
-		speaker->recover_limit_usec =
-		    now_usec + ms_to_usec(RECOVER_LIMIT_MS);
+		speaker->recover_limit_usec = now_usec + RECOVER_LIMIT_USEC;
 	if (r != -EAGAIN || now_usec >= speaker->recover_limit_usec) {
 		lose_card(speaker, r == -EAGAIN ? -ETIMEDOUT : r, now_usec);
 		return r == -EAGAIN ? -ETIMEDOUT : r;
 	}
 	speaker->state = SPEAKER_RECOVERING;
-	speaker->retry_usec = now_usec + ms_to_usec(RECOVER_PAUSE_MS);
+	speaker->retry_usec = now_usec + RECOVER_PAUSE_USEC;
 	return r;
 }
 
@@ -239,10 +208,17 @@ static void handle_stop(struct speaker *speaker, int error, uint64_t now_usec)
 
 /* --- writing --- */
 
-static void note_written(struct speaker *speaker, size_t frames)
+/* As pcm_write(). */
+static ssize_t write_frames(struct speaker *speaker, const void *data,
+			    size_t count)
 {
-	speaker->written += frames;
-	speaker->delay_frames += frames;
+	const ssize_t n = pcm_write(speaker->pcm, data, count);
+
+	if (n > 0) {
+		speaker->ring.written += (uint64_t)n;
+		speaker->ring.delay_frames += (uint64_t)n;
+	}
+	return n;
 }
 
 /* How many frames the ring may take now. A live page is in the ring as it
@@ -251,87 +227,59 @@ static void note_written(struct speaker *speaker, size_t frames)
 static size_t ring_allowance(const struct speaker *speaker)
 {
 	const uint64_t target = speaker->target_frames;
-	const uint64_t most = speaker->excess_frames ? target : 2 * target;
 	uint64_t limit = pcm_buffer_frames(speaker->pcm);
 
-	if (speaker->latency.kind != LATENCY_STORED && limit > most)
-		limit = most;
-	return limit > speaker->delay_frames
-		   ? (size_t)(limit - speaker->delay_frames)
+	if (speaker->latency.kind != LATENCY_STORED)
+		limit =
+		    MIN(limit, speaker->excess_frames ? target : 2 * target);
+	return limit > speaker->ring.delay_frames
+		   ? (size_t)(limit - speaker->ring.delay_frames)
 		   : 0;
 }
 
-/* Returns frames written, or a negative errno of pcm_write. */
-static ssize_t write_silence(struct speaker *speaker, size_t frames)
+/* As pcm_write(), of silence. */
+static ssize_t write_silence(struct speaker *speaker, size_t count)
 {
 	uint8_t silence[8192];
-	const size_t frame_size = wav_frame_size(&speaker->format);
+	const size_t most = sizeof(silence) / wav_frame_size(&speaker->format);
 	size_t done = 0;
+	ssize_t n;
 
 	memset(silence, wav_silence(&speaker->format), sizeof(silence));
-	while (done < frames) {
-		size_t count = sizeof(silence) / frame_size;
-		ssize_t n;
-
-		if (count > frames - done)
-			count = frames - done;
-		n = pcm_write(speaker->pcm, silence, count);
+	do {
+		n = write_frames(speaker, silence, MIN(most, count - done));
 		if (n < 0)
 			return n;
-		note_written(speaker, (size_t)n);
 		done += (size_t)n;
-		if ((size_t)n < count)
-			break;
-	}
+	} while ((size_t)n == most && done < count); /* else the ring is full */
 	return (ssize_t)done;
 }
 
-static ssize_t write_lead_in(struct speaker *speaker)
+/* Writes what is due: the silence before the page, then the page. 0, or a
+ * negative errno of pcm_write(). */
+static int write_fifo(struct speaker *speaker)
 {
-	size_t count = ring_allowance(speaker);
-	ssize_t n;
+	const void *data = fifo_data(&speaker->fifo);
+	size_t count = MIN(ring_allowance(speaker), speaker->silence_frames);
+	ssize_t n = 0;
 
-	if (count > speaker->silence_frames)
-		count = speaker->silence_frames;
-	n = write_silence(speaker, count);
+	if (count > 0)
+		n = write_silence(speaker, count);
 	if (n > 0)
 		speaker->silence_frames -= (uint32_t)n;
-	return n;
-}
-
-static void note_peak(struct speaker *speaker, size_t count)
-{
-	speaker->peak =
-	    fmax(speaker->peak, samples_peak(&speaker->format,
-					     fifo_data(&speaker->fifo), count));
-}
-
-/* Returns 0, or a negative errno of pcm_write. */
-static int write_hand(struct speaker *speaker)
-{
-	size_t count;
-	ssize_t n;
-
-	if (speaker->silence_frames > 0) {
-		n = write_lead_in(speaker);
-		if (n < 0 || speaker->silence_frames > 0)
-			return n < 0 ? (int)n : 0;
-	}
-	count = ring_allowance(speaker);
-	if (count > fifo_frames(&speaker->fifo))
-		count = fifo_frames(&speaker->fifo);
-	if (count == 0)
-		return 0;
-	n = pcm_write(speaker->pcm, fifo_data(&speaker->fifo), count);
+	count = MIN(ring_allowance(speaker), fifo_frames(&speaker->fifo));
+	if (n < 0 || speaker->silence_frames > 0 || count == 0)
+		return n < 0 ? (int)n : 0;
+	n = write_frames(speaker, data, count);
 	if (n <= 0)
 		return (int)n;
 	if (speaker->config.meter)
-		note_peak(speaker, (size_t)n);
+		speaker->peak =
+		    fmax(speaker->peak,
+			 samples_peak(&speaker->format, data, (size_t)n));
 	fifo_take(&speaker->fifo, (size_t)n);
-	note_written(speaker, (size_t)n);
-	speaker->last_written = speaker->written;
+	speaker->ring.page_end = speaker->ring.written;
 	speaker->stats.written_frames += (uint64_t)n;
-	speaker->stats.heard = true;
 	return 0;
 }
 
@@ -345,8 +293,7 @@ static void drop_unheard(struct speaker *speaker)
 	if (speaker->latency.kind != LATENCY_LIVE ||
 	    frames <= speaker->target_frames)
 		return;
-	note_drop(speaker, frames - speaker->target_frames);
-	fifo_drop(&speaker->fifo, frames - speaker->target_frames);
+	drop_oldest(speaker, frames - speaker->target_frames);
 	speaker->collecting_usec = 0;
 	speaker->fade_in = true;
 }
@@ -366,19 +313,16 @@ static void drop_excess(struct speaker *speaker, uint64_t now_usec)
 		return;
 	}
 	if (speaker->cut_limit_usec == 0)
-		speaker->cut_limit_usec =
-		    now_usec + ms_to_usec(CUT_PATIENCE_MS);
+		speaker->cut_limit_usec = now_usec + CUT_PATIENCE_USEC;
 	if (count == 0 ||
 	    (count < excess && now_usec < speaker->cut_limit_usec))
 		return;
-	if (count > excess)
-		count = (size_t)excess;
+	count = MIN(count, excess);
 	at = fifo_quietest(&speaker->fifo, count, &power);
 	if (power > QUIET_POWER && now_usec < speaker->cut_limit_usec)
 		return;
 	fifo_cut(&speaker->fifo, at, count, fade_frames(speaker));
-	note_drop(speaker, count);
-	speaker->stats.drops++;
+	speaker->stats.dropped_frames += count;
 	speaker->excess_frames = 0;
 	speaker->cut_limit_usec = 0;
 	latency_restart(&speaker->latency);
@@ -386,20 +330,16 @@ static void drop_excess(struct speaker *speaker, uint64_t now_usec)
 
 /* --- the states --- */
 
-static void drain_done(struct speaker *speaker)
-{
-	speaker->state = SPEAKER_DONE;
-}
-
 /* Silence up to a period boundary and a period more, since hardware may stop at
  * once when the ring is empty. Returns how much is still to be written. */
 static uint64_t padding_frames(const struct speaker *speaker)
 {
 	const uint64_t period = pcm_period_frames(speaker->pcm);
-	const uint64_t end = speaker->last_written;
+	const uint64_t end = speaker->ring.page_end;
 	const uint64_t padded = (end + period - 1) / period * period + period;
 
-	return padded > speaker->written ? padded - speaker->written : 0;
+	return padded > speaker->ring.written ? padded - speaker->ring.written
+					      : 0;
 }
 
 static void step_draining(struct speaker *speaker, uint64_t now_usec)
@@ -410,7 +350,7 @@ static void step_draining(struct speaker *speaker, uint64_t now_usec)
 	if (padding > 0) {
 		n = write_silence(speaker, (size_t)padding);
 		if (n == -EPIPE) { /* empty: everything has sounded */
-			drain_done(speaker);
+			speaker->state = SPEAKER_DONE;
 			return;
 		}
 		if (n < 0) {
@@ -418,8 +358,8 @@ static void step_draining(struct speaker *speaker, uint64_t now_usec)
 			return;
 		}
 	}
-	if (speaker->played >= speaker->last_written)
-		drain_done(speaker);
+	if (speaker->ring.played >= speaker->ring.page_end)
+		speaker->state = SPEAKER_DONE;
 }
 
 /* When what has come first will have waited long enough; the silence before a
@@ -461,8 +401,7 @@ static bool rejoin(struct speaker *speaker)
 	if (speaker->latency.kind != LATENCY_LIVE || !speaker->fade_in ||
 	    !speaker->arriving || speaker->spare_frames < target)
 		return false;
-	note_drop(speaker, speaker->spare_frames - target);
-	fifo_drop(&speaker->fifo, (size_t)(speaker->spare_frames - target));
+	drop_oldest(speaker, (size_t)(speaker->spare_frames - target));
 	return true;
 }
 
@@ -472,7 +411,7 @@ static int ready_ring(struct speaker *speaker, uint64_t now_usec)
 	const ssize_t delay = pcm_delay(speaker->pcm);
 
 	if (delay >= 0) {
-		speaker->delay_frames = (uint64_t)delay;
+		speaker->ring.delay_frames = (uint64_t)delay;
 		return 0;
 	}
 	if (delay != -EPIPE && delay != -ESTRPIPE) {
@@ -493,8 +432,8 @@ static void step_filling(struct speaker *speaker, uint64_t now_usec)
 		speaker->silence_frames = 0;
 		stop_starving(speaker, now_usec);
 		speaker->state = SPEAKER_DRAINING;
-		if (speaker->written == 0)
-			drain_done(speaker);
+		if (speaker->ring.written == 0)
+			speaker->state = SPEAKER_DONE;
 		return;
 	}
 	if (ready_ring(speaker, now_usec) < 0)
@@ -502,15 +441,15 @@ static void step_filling(struct speaker *speaker, uint64_t now_usec)
 	if (speaker->fade_in)
 		fifo_fade_in(&speaker->fifo, fade_frames(speaker));
 	speaker->fade_in = false;
-	r = write_hand(speaker);
+	r = write_fifo(speaker);
 	if (r == 0)
-		r = pcm_start_now(speaker->pcm);
+		r = pcm_start(speaker->pcm);
 	if (r < 0) {
 		handle_stop(speaker, r, now_usec);
 		return;
 	}
 	stop_starving(speaker, now_usec);
-	speaker->progress_usec = now_usec;
+	speaker->ring.progress_usec = now_usec;
 	speaker->state = SPEAKER_PLAYING;
 }
 
@@ -519,7 +458,7 @@ static void step_playing(struct speaker *speaker, uint64_t now_usec)
 	int r;
 
 	drop_excess(speaker, now_usec);
-	r = write_hand(speaker);
+	r = write_fifo(speaker);
 	if (r < 0) {
 		handle_stop(speaker, r, now_usec);
 		return;
@@ -538,13 +477,13 @@ static bool too_late(const struct speaker *speaker, uint64_t now_usec)
 		return false;
 	return fifo_frames(&speaker->fifo) == 0 ||
 	       speaker->latency.kind == LATENCY_LIVE ||
-	       now_usec >= speaker->ended_usec + ms_to_usec(OPEN_LIMIT_MS);
+	       now_usec >= speaker->ended_usec + OPEN_LIMIT_USEC;
 }
 
 static void give_up(struct speaker *speaker)
 {
-	note_drop(speaker, fifo_frames(&speaker->fifo));
-	drain_done(speaker);
+	drop_oldest(speaker, fifo_frames(&speaker->fifo));
+	speaker->state = SPEAKER_DONE;
 }
 
 void speaker_give_way(struct speaker *speaker)
@@ -604,10 +543,8 @@ void speaker_step(struct speaker *speaker, uint64_t now_usec)
 /* How little may be left in the ring before the end of the sound is faded. */
 static uint64_t guard_frames(const struct speaker *speaker)
 {
-	const uint64_t guard = speaker->target_frames / 16;
-	const uint64_t most = ms_to_frames(speaker, GUARD_MS_MAX);
-
-	return guard < most ? guard : most;
+	return MIN(speaker->target_frames / 16,
+		   ms_to_frames(speaker, GUARD_MS_MAX));
 }
 
 /* Nothing came in time: fades what is left, and collects anew. */
@@ -617,20 +554,16 @@ static void begin_starving(struct speaker *speaker, uint64_t now_usec)
 	speaker->starving = true;
 	speaker->starved_since_usec =
 	    now_usec +
-	    frames_to_usec(speaker->delay_frames, speaker->format.rate);
+	    frames_to_usec(speaker->ring.delay_frames, speaker->format.rate);
 	speaker->fade_in = true;
 	fill_anew(speaker);
 }
 
 static void fade_the_end(struct speaker *speaker)
 {
-	ssize_t n;
-
 	fifo_fade_out(&speaker->fifo, fade_frames(speaker));
-	n = pcm_write(speaker->pcm, fifo_data(&speaker->fifo),
-		      fifo_frames(&speaker->fifo));
-	if (n > 0)
-		note_written(speaker, (size_t)n);
+	(void)write_frames(speaker, fifo_data(&speaker->fifo),
+			   fifo_frames(&speaker->fifo));
 	/* Decoration: when it does not fit or the ring has just run empty,
 	 * the sound ends without. */
 	fifo_drop(&speaker->fifo, fifo_frames(&speaker->fifo));
@@ -640,28 +573,34 @@ static void note_progress(struct speaker *speaker, uint64_t delay,
 			  uint64_t now_usec)
 {
 	const uint64_t played =
-	    speaker->written > delay ? speaker->written - delay : 0;
+	    speaker->ring.written > delay ? speaker->ring.written - delay : 0;
 
-	speaker->delay_frames = delay;
-	if (played > speaker->played) {
-		speaker->played = played;
-		speaker->progress_usec = now_usec;
+	speaker->ring.delay_frames = delay;
+	if (played > speaker->ring.played) {
+		speaker->ring.played = played;
+		speaker->ring.progress_usec = now_usec;
 		backoff_reset(&speaker->backoff);
-	} else if (now_usec >= speaker->progress_usec + ms_to_usec(STALL_MS)) {
+	} else if (now_usec >= speaker->ring.progress_usec + STALL_USEC) {
 		lose_card(speaker, -ETIMEDOUT, now_usec);
 	}
 }
 
+static bool has_data(const struct speaker *speaker)
+{
+	return speaker->arriving || fifo_frames(&speaker->fifo) > 0 ||
+	       speaker->silence_frames > 0;
+}
+
 static void ring_ran_empty(struct speaker *speaker, int error,
-			   uint64_t now_usec, bool data_there)
+			   uint64_t now_usec)
 {
 	const bool over = speaker->state == SPEAKER_DRAINING ||
-			  (speaker->ended && !data_there);
+			  (speaker->ended && !has_data(speaker));
 
 	if (over && error == -EPIPE) {
-		drain_done(speaker);
-	} else if (error == -EPIPE && !data_there) {
-		speaker->delay_frames = 0;
+		speaker->state = SPEAKER_DONE;
+	} else if (error == -EPIPE && !has_data(speaker)) {
+		speaker->ring.delay_frames = 0;
 		begin_starving(speaker, now_usec);
 	} else {
 		handle_stop(speaker, error, now_usec);
@@ -671,9 +610,6 @@ static void ring_ran_empty(struct speaker *speaker, int error,
 void speaker_look(struct speaker *speaker, uint64_t now_usec,
 		  size_t queued_bytes)
 {
-	const bool data_there = queued_bytes > 0 ||
-				fifo_frames(&speaker->fifo) > 0 ||
-				speaker->silence_frames > 0;
 	ssize_t delay;
 
 	speaker->arriving = queued_bytes > 0;
@@ -683,7 +619,7 @@ void speaker_look(struct speaker *speaker, uint64_t now_usec,
 		return;
 	delay = pcm_delay(speaker->pcm);
 	if (delay < 0) {
-		ring_ran_empty(speaker, (int)delay, now_usec, data_there);
+		ring_ran_empty(speaker, (int)delay, now_usec);
 		return;
 	}
 	note_progress(speaker, (uint64_t)delay, now_usec);
@@ -691,13 +627,13 @@ void speaker_look(struct speaker *speaker, uint64_t now_usec,
 		return;
 	/* Nothing is late of a stored page: then how full the ring is. */
 	speaker->stats.behind_sum += speaker->latency.kind == LATENCY_STORED
-					 ? speaker->delay_frames
+					 ? speaker->ring.delay_frames
 					 : behind_frames(speaker);
 	speaker->stats.behind_count++;
 	if (speaker->arriving)
 		speaker->excess_frames = latency_excess(
 		    &speaker->latency, now_usec, behind_frames(speaker));
-	if (!data_there && !speaker->ended &&
+	if (!has_data(speaker) && !speaker->ended &&
 	    (uint64_t)delay <= guard_frames(speaker)) {
 		fade_the_end(speaker);
 		begin_starving(speaker, now_usec);
@@ -718,17 +654,16 @@ void speaker_close(struct speaker *speaker)
 	speaker->state = SPEAKER_IDLE;
 }
 
-static size_t hand_capacity(const struct speaker *speaker)
+static size_t fifo_capacity(const struct speaker *speaker)
 {
 	const size_t frame_size = wav_frame_size(&speaker->format);
 	/* Twice: a FIFO that was read from gives half its room at once. */
 	const size_t least = 2 * ((size_t)speaker->target_frames +
-				  ms_to_frames(speaker, HAND_EXTRA_MS));
-	size_t capacity = ms_to_frames(speaker, HAND_MS);
+				  ms_to_frames(speaker, FIFO_EXTRA_MS));
+	const size_t wished =
+	    MIN(ms_to_frames(speaker, FIFO_MS), FIFO_SIZE_MAX / frame_size);
 
-	if (capacity > HAND_SIZE_MAX / frame_size)
-		capacity = HAND_SIZE_MAX / frame_size;
-	return capacity > least ? capacity : least;
+	return MAX(wished, least);
 }
 
 int speaker_begin(struct speaker *speaker, const struct wav_format *format,
@@ -740,10 +675,8 @@ int speaker_begin(struct speaker *speaker, const struct wav_format *format,
 
 	assert(speaker->state == SPEAKER_IDLE);
 	speaker->format = *format;
-	speaker->target_frames = ms_to_frames(speaker, target_ms);
-	if (speaker->target_frames == 0)
-		speaker->target_frames = 1;
-	r = fifo_init(&speaker->fifo, format, hand_capacity(speaker));
+	speaker->target_frames = MAX(ms_to_frames(speaker, target_ms), 1u);
+	r = fifo_init(&speaker->fifo, format, fifo_capacity(speaker));
 	if (r < 0)
 		return r;
 	latency_init(&speaker->latency, format->rate, speaker->target_frames,
@@ -755,7 +688,7 @@ int speaker_begin(struct speaker *speaker, const struct wav_format *format,
 	speaker->silence_frames = 0;
 	speaker->collecting_usec = 0;
 	speaker->peak = 0;
-	forget_ring(speaker);
+	speaker->ring = (struct speaker_ring){0};
 	speaker->state = SPEAKER_WAITING;
 	return 0;
 }
@@ -764,14 +697,8 @@ void speaker_allow(struct speaker *speaker, uint64_t now_usec)
 {
 	if (speaker->state != SPEAKER_WAITING)
 		return;
-	if (speaker->pcm &&
-	    wav_format_equal(&speaker->pcm_format, &speaker->format)) {
-		speaker->silence_frames =
-		    ms_to_frames(speaker, speaker->config.lead_in_ms);
-		begin_filling(speaker);
-		return;
-	}
-	speaker->pcm = pcm_close(speaker->pcm);
+	if (!wav_format_equal(&speaker->pcm_format, &speaker->format))
+		speaker->pcm = pcm_close(speaker->pcm);
 	try_card(speaker, now_usec);
 }
 
@@ -810,7 +737,7 @@ void speaker_end(struct speaker *speaker, enum speaker_end end,
 	/* A starvation has faded what came before it already. */
 	if (end != SPEAKER_COMPLETE &&
 	    (fifo_frames(&speaker->fifo) > 0 ||
-	     (speaker->stats.heard && !speaker->starving)))
+	     (speaker->stats.written_frames > 0 && !speaker->starving)))
 		fifo_fade_out(&speaker->fifo, fade_frames(speaker));
 }
 
@@ -827,50 +754,43 @@ void speaker_finish(struct speaker *speaker)
 static uint64_t playing_wait_usec(const struct speaker *speaker)
 {
 	const uint64_t guard = guard_frames(speaker);
-	uint64_t frames =
-	    speaker->delay_frames > guard ? speaker->delay_frames - guard : 1;
+	uint64_t frames = speaker->ring.delay_frames > guard
+			      ? speaker->ring.delay_frames - guard
+			      : 1;
 
 	/* More to write: come back when a period of it has room. */
 	if (fifo_frames(&speaker->fifo) > 0 || speaker->silence_frames > 0 ||
 	    speaker->state == SPEAKER_DRAINING) {
-		if (frames > pcm_period_frames(speaker->pcm))
-			frames = pcm_period_frames(speaker->pcm);
-		if (frames > speaker->target_frames / 2 + 1)
-			frames = speaker->target_frames / 2 + 1;
+		frames = MIN(frames, pcm_period_frames(speaker->pcm));
+		frames = MIN(frames, speaker->target_frames / 2 + 1);
 	}
 	return frames_to_usec(frames, speaker->format.rate) + 100;
 }
 
 uint64_t speaker_deadline(const struct speaker *speaker, uint64_t now_usec)
 {
-	uint64_t wait_usec = ms_to_usec(TICK_MS);
+	const uint64_t tick_usec = now_usec + TICK_USEC;
 
 	switch (speaker->state) {
 	case SPEAKER_IDLE:
 	case SPEAKER_WAITING:
 		return UINT64_MAX;
 	case SPEAKER_OPENING:
-		wait_usec = ms_to_usec(CARDLESS_TICK_MS);
-		if (speaker->retry_usec < now_usec + wait_usec)
-			return speaker->retry_usec;
-		break;
+		return MIN(speaker->retry_usec, now_usec + CARDLESS_TICK_USEC);
 	case SPEAKER_RECOVERING:
 		return speaker->retry_usec;
 	case SPEAKER_FILLING:
 		if (speaker->collecting_usec > 0 &&
-		    start_usec(speaker) > now_usec &&
-		    start_usec(speaker) < now_usec + wait_usec)
-			return start_usec(speaker);
-		break;
+		    start_usec(speaker) > now_usec)
+			return MIN(start_usec(speaker), tick_usec);
+		return tick_usec;
 	case SPEAKER_PLAYING:
 	case SPEAKER_DRAINING:
-		if (playing_wait_usec(speaker) < wait_usec)
-			wait_usec = playing_wait_usec(speaker);
-		break;
+		return MIN(now_usec + playing_wait_usec(speaker), tick_usec);
 	case SPEAKER_DONE:
 		return now_usec;
 	}
-	return now_usec + wait_usec;
+	return tick_usec;
 }
 
 static double frames_to_ms(const struct speaker *speaker, double frames)

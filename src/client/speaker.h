@@ -34,14 +34,22 @@ enum speaker_state {
 struct speaker_stats {
 	uint64_t written_frames; /* of the page, to the card */
 	uint64_t dropped_frames; /* too late, or lost with the card */
-	uint64_t drops;		 /* in how many pieces */
 	uint64_t xruns;	      /* the ring ran empty although data was there */
 	uint64_t starvations; /* the ring ran empty since none was there */
 	uint64_t starved_usec;
 	uint64_t suspends;
 	uint64_t card_losses;
 	uint64_t behind_sum, behind_count; /* for speaker_behind_ms() */
-	bool heard; /* something of the page went to a card */
+};
+
+/* Frames since the ring was last empty. How late a frame is that is written now
+ * and what has sounded are two numbers: a card may stand still. */
+struct speaker_ring {
+	uint64_t written;
+	uint64_t page_end;	/* of those written, where the page ends */
+	uint64_t delay_frames;	/* when last asked */
+	uint64_t played;	/* how far they had sounded .. */
+	uint64_t progress_usec; /* .. then */
 };
 
 struct speaker {
@@ -69,11 +77,7 @@ struct speaker {
 	uint64_t spare_frames;	  /* .. and what was in the FIFO then */
 	uint64_t excess_frames;	  /* of a live page, that should go */
 	uint64_t cut_limit_usec;  /* until when to wait for a quiet place */
-	uint64_t written;	  /* frames since the ring was last empty */
-	uint64_t last_written;	  /* where in them the page ends */
-	uint64_t played; /* how far they had sounded at progress_usec */
-	uint64_t progress_usec;
-	uint64_t delay_frames; /* of the ring, when last asked */
+	struct speaker_ring ring;
 	double peak; /* of what was written since speaker_take_peak() */
 };
 

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -16,14 +17,14 @@ enum {
 	/* So that a server is found within 5 s of the network's return: the
 	 * longest pause and what is left of an attempt with SYNs lost. */
 	PAUSE_MAX_MS = 3000,
-	CONNECT_MS = 2500, /* for each address */
-	HANDSHAKE_MS = 5000,
-	HEADER_MS = 10000,  /* from the header's first byte to its last */
-	SILENCE_MS = 30000, /* a page in which nothing comes is broken */
-	LINGER_MS = 1000,
-	SETTLE_MS = 1000,  /* when a connection that was closed before stands */
-	FORGIVE_MS = 5000, /* when it has worked for so long, begin anew */
-	SHORT_PAUSE_MS = 100, /* after a page without a sample */
+	CONNECT_USEC = 2500 * 1000, /* for each address */
+	HANDSHAKE_USEC = 5000 * 1000,
+	HEADER_USEC = 10000 * 1000,  /* from its first byte to its last */
+	SILENCE_USEC = 30000 * 1000, /* a page that is silent is broken */
+	LINGER_USEC = 1000 * 1000,
+	SETTLE_USEC = 1000 * 1000,     /* then one that closed before stands */
+	FORGIVE_USEC = 5000 * 1000,    /* after so long, pauses begin anew */
+	SHORT_PAUSE_USEC = 100 * 1000, /* after a page without a sample */
 	RECEIVE_BUFFER_SIZE = 128 * 1024,
 	LEFT_SIZE = 4096,
 	STEP_READS = 16, /* at most so many reads of a header in one step */
@@ -92,21 +93,27 @@ static void judge_connection(struct session *session, uint64_t now_usec)
 
 	if (session->fd < 0 || session->state == SESSION_CONNECTING)
 		return;
-	session->dubious = lived_usec < SETTLE_MS * UINT64_C(1000);
-	if (lived_usec >= FORGIVE_MS * UINT64_C(1000))
+	session->dubious = lived_usec < SETTLE_USEC;
+	if (lived_usec >= FORGIVE_USEC)
 		backoff_reset(&session->backoff);
 }
 
-/* Logs WHAT once, and pauses longer than the last time. */
-static void fail(struct session *session, uint64_t now_usec, const char *what)
+/* Logs the problem once, and pauses longer than the last time. */
+__attribute__((format(printf, 3, 4))) static void
+fail(struct session *session, uint64_t now_usec, const char *format, ...)
 {
+	char problem[PROBLEM_SIZE];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(problem, sizeof(problem), format, ap);
+	va_end(ap);
 	judge_connection(session, now_usec);
 	session->failed_count++;
 	session->was_connected = false;
-	if (strcmp(session->problem, what) != 0) {
-		snprintf(session->problem, sizeof(session->problem), "%s",
-			 what);
-		log_warning("%s: %s; trying again", session->name, what);
+	if (strcmp(session->problem, problem) != 0) {
+		strcpy(session->problem, problem);
+		log_warning("%s: %s; trying again", session->name, problem);
 	}
 	pause_for(session, now_usec, backoff_next(&session->backoff));
 }
@@ -128,7 +135,7 @@ static void connected(struct session *session, uint64_t now_usec)
 	session->connected_count++;
 	session->connected_usec = now_usec;
 	session->state = SESSION_WAITING;
-	session->deadline_usec = now_usec + SETTLE_MS * UINT64_C(1000);
+	session->deadline_usec = now_usec + SETTLE_USEC;
 	wav_parser_init(&session->parser);
 	/* A server that closes every connection at once is not news. */
 	if (!session->dubious)
@@ -137,7 +144,6 @@ static void connected(struct session *session, uint64_t now_usec)
 
 static void step_handshake(struct session *session, uint64_t now_usec)
 {
-	char what[PROBLEM_SIZE];
 	const char *problem;
 	const int r = transport_handshake(session->transport);
 
@@ -152,8 +158,7 @@ static void step_handshake(struct session *session, uint64_t now_usec)
 		problem = "the server does not answer (has it a --psk-file?)";
 	else if (!*problem)
 		problem = strerror(-r);
-	snprintf(what, sizeof(what), "No handshake: %s", problem);
-	fail(session, now_usec, what);
+	fail(session, now_usec, "No handshake: %s", problem);
 }
 
 static int make_transport(struct session *session)
@@ -177,27 +182,24 @@ static void socket_connected(struct session *session, uint64_t now_usec)
 	r = make_transport(session);
 	if (r < 0) {
 		session->fd = -1;
-		fail(session, now_usec,
+		fail(session, now_usec, "%s",
 		     r == -ENOKEY ? "There is no key for it in the --psk-file"
 				  : strerror(-r));
 		return;
 	}
 	session->connected_usec = now_usec;
 	session->state = SESSION_HANDSHAKE;
-	session->deadline_usec = now_usec + HANDSHAKE_MS * UINT64_C(1000);
+	session->deadline_usec = now_usec + HANDSHAKE_USEC;
 	step_handshake(session, now_usec);
 }
 
 static void all_addresses_failed(struct session *session, uint64_t now_usec)
 {
-	char what[PROBLEM_SIZE];
-
 	/* The addresses may have changed: ask again, while trying on. */
 	if (session->resolver_fd < 0 && !session->literal)
 		session->resolver_fd = resolver_start(&session->endpoint);
-	snprintf(what, sizeof(what), "Cannot connect: %s",
-		 net_strerror(session->connect_error));
-	fail(session, now_usec, what);
+	fail(session, now_usec, "Cannot connect: %s",
+	     net_strerror(session->connect_error));
 }
 
 static void connect_next(struct session *session, uint64_t now_usec)
@@ -219,8 +221,7 @@ static void connect_next(struct session *session, uint64_t now_usec)
 		if (fd >= 0) {
 			session->fd = fd;
 			session->state = SESSION_CONNECTING;
-			session->deadline_usec =
-			    now_usec + CONNECT_MS * UINT64_C(1000);
+			session->deadline_usec = now_usec + CONNECT_USEC;
 			return;
 		}
 		session->connect_error = fd;
@@ -230,40 +231,30 @@ static void connect_next(struct session *session, uint64_t now_usec)
 
 static void lookup_failed(struct session *session, uint64_t now_usec, int error)
 {
-	char what[PROBLEM_SIZE];
-
-	snprintf(what, sizeof(what), "Cannot find its address: %s",
-		 net_strerror(error));
-	fail(session, now_usec, what);
+	fail(session, now_usec, "Cannot find its address: %s",
+	     net_strerror(error));
 }
 
 static void attempt(struct session *session, uint64_t now_usec)
 {
-	struct resolver_result result;
-
 	if (session->fresh.count > 0) {
 		session->known = session->fresh;
 		session->fresh.count = 0;
 		session->first = 0;
 	}
+	if (session->known.count == 0)
+		session->literal =
+		    resolver_literal(&session->endpoint, &session->known) == 0;
 	if (session->known.count > 0) {
 		connect_next(session, now_usec);
 		return;
 	}
-	if (resolver_literal(&session->endpoint, &result) == 0) {
-		if (result.error < 0) {
-			lookup_failed(session, now_usec, result.error);
-			return;
-		}
-		session->literal = true;
-		session->known = result;
-		connect_next(session, now_usec);
-		return;
-	}
-	if (session->resolver_fd < 0)
+	if (session->resolver_fd < 0 && !session->literal)
 		session->resolver_fd = resolver_start(&session->endpoint);
 	if (session->resolver_fd < 0) {
-		lookup_failed(session, now_usec, session->resolver_fd);
+		lookup_failed(session, now_usec,
+			      session->literal ? session->known.error
+					       : session->resolver_fd);
 		return;
 	}
 	session->state = SESSION_RESOLVING;
@@ -299,16 +290,15 @@ static void step_connecting(struct session *session, uint64_t now_usec)
 {
 	struct pollfd fd = {.fd = session->fd, .events = POLLOUT};
 
-	if (poll(&fd, 1, 0) > 0) {
+	if (poll(&fd, 1, 0) > 0)
 		session->connect_error = net_connect_result(session->fd);
-		if (session->connect_error == 0) {
-			socket_connected(session, now_usec);
-			return;
-		}
-	} else if (now_usec < session->deadline_usec) {
+	else if (now_usec < session->deadline_usec)
 		return;
-	} else {
+	else
 		session->connect_error = -ETIMEDOUT;
+	if (session->connect_error == 0) {
+		socket_connected(session, now_usec);
+		return;
 	}
 	disconnect(session);
 	connect_next(session, now_usec);
@@ -336,18 +326,16 @@ static void begin_page(struct session *session, uint64_t now_usec)
 /* SIZE bytes of a header are in session->left. */
 static void feed_header(struct session *session, size_t size, uint64_t now_usec)
 {
-	char what[PROBLEM_SIZE];
 	ssize_t n;
 
 	if (session->state == SESSION_WAITING) {
 		session->state = SESSION_HEADER;
-		session->deadline_usec = now_usec + HEADER_MS * UINT64_C(1000);
+		session->deadline_usec = now_usec + HEADER_USEC;
 	}
 	n = wav_parser_feed(&session->parser, session->left, size);
 	if (n < 0) {
-		snprintf(what, sizeof(what), "This is no page: %s",
-			 session->parser.error);
-		fail(session, now_usec, what);
+		fail(session, now_usec, "This is no page: %s",
+		     session->parser.error);
 		return;
 	}
 	session->left_begin = (size_t)n;
@@ -359,13 +347,9 @@ static void feed_header(struct session *session, size_t size, uint64_t now_usec)
 static void closed_without_page(struct session *session, ssize_t error,
 				uint64_t now_usec)
 {
-	char what[PROBLEM_SIZE];
-
-	snprintf(what, sizeof(what), "The connection ended %s: %s",
-		 session->state == SESSION_HEADER ? "in a header"
-						  : "before a page",
-		 error < 0 ? strerror((int)-error) : "the server closed it");
-	fail(session, now_usec, what);
+	fail(session, now_usec, "The connection ended %s: %s",
+	     session->state == SESSION_HEADER ? "in a header" : "before a page",
+	     error < 0 ? strerror((int)-error) : "the server closed it");
 }
 
 static void step_header(struct session *session, uint64_t now_usec)
@@ -401,7 +385,7 @@ static void reconnect(struct session *session, uint64_t now_usec)
 		pause_for(session, now_usec, 0);
 		attempt(session, now_usec);
 	} else {
-		pause_for(session, now_usec, SHORT_PAUSE_MS * UINT64_C(1000));
+		pause_for(session, now_usec, SHORT_PAUSE_USEC);
 	}
 }
 
@@ -427,7 +411,7 @@ static void page_complete(struct session *session, uint64_t now_usec)
 	session->page.result = SESSION_COMPLETE;
 	session->left_size = 0;
 	session->state = SESSION_LINGERING;
-	session->deadline_usec = now_usec + LINGER_MS * UINT64_C(1000);
+	session->deadline_usec = now_usec + LINGER_USEC;
 }
 
 /* ERROR is 0 when the server closed. */
@@ -451,8 +435,7 @@ static void page_closed(struct session *session, ssize_t error,
 
 static size_t take_left(struct session *session, void *buffer, size_t size)
 {
-	if (size > session->left_size)
-		size = session->left_size;
+	size = MIN(size, session->left_size);
 	memcpy(buffer, session->left + session->left_begin, size);
 	session->left_begin += size;
 	session->left_size -= size;
@@ -477,16 +460,14 @@ ssize_t session_read(struct session *session, void *buffer, size_t size,
 		page_complete(session, now_usec);
 		return 0;
 	}
-	if (size > remaining(page))
-		size = (size_t)remaining(page);
+	size = MIN(size, remaining(page));
 	if (size == 0)
 		return -EAGAIN;
 	if (session->left_size > 0)
 		n = (ssize_t)take_left(session, buffer, size);
 	else
 		n = transport_recv(session->transport, buffer, size);
-	if (n == -EAGAIN &&
-	    now_usec >= session->last_data_usec + SILENCE_MS * UINT64_C(1000))
+	if (n == -EAGAIN && now_usec >= session->last_data_usec + SILENCE_USEC)
 		n = -ETIMEDOUT;
 	if (n == -EAGAIN)
 		return n;
@@ -501,14 +482,10 @@ ssize_t session_read(struct session *session, void *buffer, size_t size,
 
 size_t session_queued(const struct session *session)
 {
-	size_t queued;
-
 	if (session->state != SESSION_PAGE)
 		return 0;
-	queued = session->left_size + transport_queued(session->transport);
-	if (queued > remaining(&session->page))
-		queued = (size_t)remaining(&session->page);
-	return queued;
+	return MIN(remaining(&session->page),
+		   session->left_size + transport_queued(session->transport));
 }
 
 void session_hold_off(struct session *session, uint64_t now_usec)
@@ -579,7 +556,7 @@ void session_step(struct session *session, uint64_t now_usec)
 uint64_t session_deadline(const struct session *session)
 {
 	if (session->state == SESSION_PAGE)
-		return session->last_data_usec + SILENCE_MS * UINT64_C(1000);
+		return session->last_data_usec + SILENCE_USEC;
 	return session->deadline_usec;
 }
 

@@ -205,21 +205,11 @@ static int load_chime(struct program *p)
 static int load_keys(struct program *p)
 {
 	const char *path = p->options.psk_path;
-	char problem[KEYFILE_PROBLEM_SIZE];
-	const char *tls_problem;
-	struct keyfile *file;
 	int r;
 
 	if (!path)
 		return 0;
-	r = keyfile_open(&file, path, KEYFILE_SERVER, problem);
-	if (r < 0) {
-		log_error("--psk-file '%s': %s", path, problem);
-		return r;
-	}
-	r = transport_keys_new(&p->keys, file, &tls_problem);
-	if (r < 0)
-		log_error("Cannot use TLS for --psk-file: %s", tls_problem);
+	r = transport_keys_load(&p->keys, path, KEYFILE_SERVER);
 	p->options.config.keys = p->keys;
 	return r;
 }

@@ -5,15 +5,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stddef.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-journal.h>
 
 #include "base/log.h"
+#include "base/notify.h"
 #include "base/util.h"
 #include "server/summary.h"
 #include "server/timer.h"
@@ -41,7 +38,7 @@ static void log_begin(const struct page_info *page)
 		 wav_format_name(&page->format), page->format.rate,
 		 page->format.channels, plural_s(page->format.channels),
 		 page->priority);
-	if (!log_is_journal()) {
+	if (!log_takes_fields(LOG_INFO)) {
 		log_info("%s", text);
 		return;
 	}
@@ -58,7 +55,7 @@ static void log_end(const struct page_info *page)
 	summary_print(summary, page);
 	snprintf(text, sizeof(text), "Page %u ended (%s): %s", page->id, reason,
 		 summary);
-	if (!log_is_journal()) {
+	if (!log_takes_fields(LOG_INFO)) {
 		log_info("%s", text);
 		return;
 	}
@@ -118,32 +115,6 @@ static const struct server_observer observer = {
     .on_page = on_page,
     .on_clients = on_clients,
 };
-
-/* sd_notify() for what is no loss. That one waits while systemd is too busy to
- * read (a daemon-reload may take seconds), and the sound would wait with it.
- * -EAGAIN when it is. */
-static int notify_if_read(const char *message)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	const char *path = getenv("NOTIFY_SOCKET");
-	size_t length = path ? strlen(path) : 0;
-	_cleanup_close_ int fd = -1;
-
-	if (length < 2 || length >= sizeof(address.sun_path))
-		return 0;
-	memcpy(address.sun_path, path, length);
-	if (*path == '@') /* an abstract socket, see unix(7) */
-		address.sun_path[0] = '\0';
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	if (sendto(fd, message, strlen(message), MSG_DONTWAIT | MSG_NOSIGNAL,
-		   (const struct sockaddr *)&address,
-		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
-			       length)) < 0)
-		return -errno;
-	return 0;
-}
 
 static int on_status(sd_event_source *source, uint64_t usec, void *userdata)
 {

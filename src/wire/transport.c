@@ -150,6 +150,24 @@ int transport_keys_new(struct transport_keys **ret, struct keyfile *file,
 	return 0;
 }
 
+int transport_keys_load(struct transport_keys **ret, const char *path,
+			enum keyfile_role role)
+{
+	char problem[KEYFILE_PROBLEM_SIZE];
+	const char *tls_problem;
+	struct keyfile *file;
+	int r = keyfile_open(&file, path, role, problem);
+
+	if (r < 0) {
+		log_error("--psk-file '%s': %s", path, problem);
+		return r;
+	}
+	r = transport_keys_new(ret, file, &tls_problem);
+	if (r < 0)
+		log_error("Cannot use TLS for --psk-file: %s", tls_problem);
+	return r;
+}
+
 struct transport_keys *transport_keys_free(struct transport_keys *keys)
 {
 	if (!keys)

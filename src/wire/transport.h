@@ -22,6 +22,10 @@ struct transport_keys;
  * error. 0 or negative errno, and *ret_problem says why (not to be freed). */
 int transport_keys_new(struct transport_keys **ret, struct keyfile *file,
 		       const char **ret_problem);
+/* The same of the file at PATH, which a --psk-file names; logs what is wrong.
+ */
+int transport_keys_load(struct transport_keys **ret, const char *path,
+			enum keyfile_role role);
 /* After the last transport. Takes NULL; returns NULL. */
 struct transport_keys *transport_keys_free(struct transport_keys *keys);
 /* Reads the file again if it has changed, and logs that. Call it before a new

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: MIT
+ * Owns the speaker, the mixer and the hook. A page is read until it ends; the
+ * speaker says when it has sounded. */
+#include "client/turn.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "client/journal.h"
+#include "client/meter.h"
+
+enum {
+	FEED_READS = 64, /* in one pass */
+	METER_TICK_USEC = 100 * 1000,
+	LIMIT_GRACE_MS = 5000,
+};
+
+static const char *result_name(enum turn_result result)
+{
+	static const char *const names[] = {
+	    [TURN_COMPLETE] = "complete",     [TURN_CUT_SHORT] = "cut-short",
+	    [TURN_TAKEN_OVER] = "taken-over", [TURN_LIMIT] = "limit",
+	    [TURN_UNHEARD] = "unheard",	      [TURN_STOPPED] = "stopped",
+	};
+
+	return names[result];
+}
+
+/* --- telling --- */
+
+static struct journal_page describe(const struct turn *turn)
+{
+	const struct speaker_stats *stats = &turn->speaker.stats;
+	const struct wav_format *format = &turn->page.format;
+
+	return (struct journal_page){
+	    .server = session_name(turn->station->session),
+	    .format = *format,
+	    .data_size = turn->page.data_size,
+	    .result = result_name(turn->result),
+	    .received_frames = turn->page.received / wav_frame_size(format),
+	    .xruns = stats->xruns,
+	    .starvations = stats->starvations,
+	    .starved_ms = stats->starved_usec / 1000,
+	    .dropped_ms =
+		frames_to_usec(stats->dropped_frames, format->rate) / 1000,
+	    .card_losses = stats->card_losses,
+	    .latency_ms = speaker_behind_ms(&turn->speaker),
+	};
+}
+
+static void run_hook(struct turn *turn, const char *name, const char *command,
+		     const char *result, uint64_t now_usec)
+{
+	const struct wav_format *format = &turn->page.format;
+	const uint64_t size =
+	    turn->before ? turn->page.data_size : turn->page.received;
+	char format_text[JOURNAL_FORMAT_SIZE], seconds[32] = "";
+	const struct hook_facts facts = {
+	    .server = session_name(turn->station->session),
+	    .format = format_text,
+	    .seconds = seconds,
+	    .result = result,
+	};
+
+	journal_format(format, format_text);
+	/* Empty: nobody knows. */
+	if (size != WAV_ENDLESS)
+		snprintf(seconds, sizeof(seconds), "%.3f",
+			 wav_seconds(format, size / wav_frame_size(format)));
+	hook_start(&turn->hook, name, command, &facts, now_usec);
+}
+
+static void draw_meter(struct turn *turn, uint64_t now_usec)
+{
+	const struct meter_reading reading = {
+	    .what = speaker_state_name(&turn->speaker),
+	    .peak = speaker_take_peak(&turn->speaker),
+	    .fill_ms = speaker_fill_ms(&turn->speaker),
+	    .latency_ms = speaker_behind_ms(&turn->speaker),
+	    .seconds =
+		(double)(now_usec - turn->begun_usec) / (double)USEC_PER_SEC,
+	};
+
+	turn->meter_usec = now_usec + METER_TICK_USEC;
+	meter_draw(&reading);
+}
+
+/* --- its beginning --- */
+
+int turn_init(struct turn *turn, const struct client_config *config)
+{
+	struct speaker_config speaker = config->speaker;
+
+	*turn = (struct turn){.config = config};
+	speaker.meter = config->meter;
+	speaker_init(&turn->speaker, &speaker);
+	return config->volume < 0
+		   ? 0
+		   : mixer_new(&turn->mixer, speaker.device, config->mixer);
+}
+
+void turn_begin(struct turn *turn, struct station *station, uint64_t now_usec)
+{
+	const struct session_page *page = session_page(station->session);
+	const bool resumed = station->turned_to || page->received > 0;
+	struct journal_page told;
+	int r;
+
+	/* What waited meanwhile is old: join at the newest frame. */
+	if (resumed)
+		station_discard(station, now_usec);
+	if (!station_has_page(station))
+		return;
+	r = speaker_begin(&turn->speaker, &page->format,
+			  resumed ? SPEAKER_RESUMED : SPEAKER_FRESH,
+			  resumed ? now_usec : page->begun_usec);
+	if (r < 0) {
+		log_error("Cannot play the page from %s: %s",
+			  session_name(station->session), strerror(-r));
+		station->muted = true;
+		return;
+	}
+	if (!resumed && station->probe.kind == LATENCY_STORED)
+		turn->speaker.latency.kind = LATENCY_STORED;
+	station->turned_to = true;
+	turn->station = station;
+	turn->open = turn->before = true;
+	turn->result = TURN_COMPLETE;
+	turn->page = *page;
+	turn->first = page->received;
+	turn->begun_usec = now_usec;
+	if (turn->config->meter)
+		meter_clear();
+	told = describe(turn);
+	journal_begin(&told);
+	if (turn->config->before)
+		run_hook(turn, "--before", turn->config->before, "begins",
+			 now_usec);
+}
+
+static void let_sound(struct turn *turn, uint64_t now_usec)
+{
+	turn->before = false;
+	if (turn->mixer)
+		mixer_set(turn->mixer, (unsigned)turn->config->volume);
+	speaker_allow(&turn->speaker, now_usec);
+}
+
+/* --- its end --- */
+
+/* No more of it is read; what was read may still sound. */
+static void close_page(struct turn *turn, enum turn_result result,
+		       enum speaker_end end, uint64_t now_usec)
+{
+	turn->open = false;
+	turn->result = result;
+	turn->page = *session_page(turn->station->session);
+	speaker_end(&turn->speaker, end, now_usec);
+}
+
+void turn_give_way(struct turn *turn, uint64_t now_usec)
+{
+	if (turn->open)
+		close_page(turn, TURN_TAKEN_OVER, SPEAKER_TAKEN_OVER, now_usec);
+}
+
+static void count_page(struct turn *turn, const struct journal_page *page)
+{
+	const struct speaker_stats *stats = &turn->speaker.stats;
+	struct turn_totals *totals = &turn->totals;
+
+	totals->pages++;
+	totals->complete += turn->result == TURN_COMPLETE;
+	totals->written_frames += stats->written_frames;
+	totals->suspends += stats->suspends;
+	totals->xruns += stats->xruns;
+	totals->starvations += stats->starvations;
+	totals->starved_ms += page->starved_ms;
+	totals->dropped_ms += page->dropped_ms;
+	totals->card_losses += stats->card_losses;
+}
+
+static void end_page(struct turn *turn, uint64_t now_usec)
+{
+	struct journal_page told;
+
+	if (turn->result == TURN_COMPLETE &&
+	    turn->speaker.stats.written_frames == 0 &&
+	    turn->page.received > turn->first)
+		turn->result = TURN_UNHEARD;
+	if (turn->config->meter)
+		meter_clear();
+	told = describe(turn);
+	journal_end(&told);
+	count_page(turn, &told);
+	speaker_finish(&turn->speaker);
+	if (turn->mixer)
+		mixer_restore(turn->mixer);
+	turn->before = false;
+	hook_kill(&turn->hook);
+	if (turn->config->after)
+		run_hook(turn, "--after", turn->config->after, told.result,
+			 now_usec);
+	turn->station = NULL;
+}
+
+void turn_close(struct turn *turn)
+{
+	if (turn->station) {
+		hook_kill(&turn->hook);
+		turn->result = TURN_STOPPED;
+		if (turn->open)
+			turn->page = *session_page(turn->station->session);
+		end_page(turn, now_usec());
+	}
+	speaker_close(&turn->speaker);
+	turn->mixer = mixer_free(turn->mixer);
+}
+
+/* --- its samples --- */
+
+static uint64_t limit_bytes(const struct turn *turn)
+{
+	const double seconds = turn->config->max_seconds;
+	const struct wav_format *format = &turn->page.format;
+
+	if (seconds <= 0)
+		return UINT64_MAX;
+	return turn->first +
+	       (uint64_t)(seconds * format->rate) * wav_frame_size(format);
+}
+
+/* Whether --max-duration ends the page, by its samples or by the time. */
+static bool limit_reached(const struct turn *turn, uint64_t now_usec)
+{
+	const struct client_config *config = turn->config;
+	const struct session_page *page = session_page(turn->station->session);
+	const uint64_t grace_ms = LIMIT_GRACE_MS + config->speaker.latency_ms +
+				  config->speaker.delay_ms;
+
+	if (config->max_seconds <= 0)
+		return false;
+	if (page->received < page->data_size &&
+	    page->received >= limit_bytes(turn))
+		return true;
+	return now_usec - turn->begun_usec >
+	       (uint64_t)(config->max_seconds * USEC_PER_SEC) + grace_ms * 1000;
+}
+
+static void end_by_limit(struct turn *turn, uint64_t now_usec)
+{
+	struct station *station = turn->station;
+
+	log_notice("Page from %s: ended by --max-duration; silent until the "
+		   "server ends it",
+		   session_name(station->session));
+	station->muted = true;
+	station_finish_file(station);
+	close_page(turn, TURN_LIMIT, SPEAKER_BROKEN_OFF, now_usec);
+}
+
+static void end_of_samples(struct turn *turn, uint64_t now_usec)
+{
+	if (session_page(turn->station->session)->result == SESSION_COMPLETE)
+		close_page(turn, TURN_COMPLETE, SPEAKER_COMPLETE, now_usec);
+	else
+		close_page(turn, TURN_CUT_SHORT, SPEAKER_BROKEN_OFF, now_usec);
+}
+
+/* Bytes to read into SPACE next, 0 for none now. */
+static size_t feed_size(struct turn *turn, size_t space)
+{
+	struct station *station = turn->station;
+	const uint64_t received = session_page(station->session)->received;
+	const uint64_t limit = limit_bytes(turn);
+	size_t size;
+
+	if (limit > received && space > limit - received)
+		space = (size_t)(limit - received);
+	size = station_room(station, space);
+	/* A file never loses any unless the sound needs it. */
+	if (size == 0 && space > 0 &&
+	    fifo_frames(&turn->speaker.fifo) < turn->speaker.target_frames) {
+		station_lose_file(station, -EAGAIN);
+		size = space;
+	}
+	return size;
+}
+
+static void feed(struct turn *turn, uint64_t now_usec)
+{
+	struct station *station = turn->station;
+	struct session *session = station->session;
+
+	for (int i = 0; i < FEED_READS; i++) {
+		void *space;
+		size_t size;
+		ssize_t n;
+
+		if (limit_reached(turn, now_usec)) {
+			end_by_limit(turn, now_usec);
+			return;
+		}
+		space = speaker_space(&turn->speaker, &size);
+		size = feed_size(turn, size);
+		if (size == 0) {
+			session_hold_off(session, now_usec);
+			break;
+		}
+		n = station_read(station, space, size, now_usec);
+		if (n < 0)
+			break;
+		if (n == 0) {
+			end_of_samples(turn, now_usec);
+			return;
+		}
+		speaker_put(&turn->speaker, (size_t)n);
+	}
+	speaker_arrived(&turn->speaker, now_usec,
+			session_page(session)->received - turn->first +
+			    session_queued(session));
+}
+
+bool turn_run(struct turn *turn, uint64_t now_usec)
+{
+	if (!turn->station)
+		return false;
+	speaker_look(&turn->speaker, now_usec,
+		     turn->open ? session_queued(turn->station->session) : 0);
+	if (turn->open)
+		feed(turn, now_usec);
+	if (turn->before && !hook_running(&turn->hook, now_usec))
+		let_sound(turn, now_usec);
+	speaker_step(&turn->speaker, now_usec);
+	if (turn->speaker.state == SPEAKER_DONE) {
+		end_page(turn, now_usec);
+		return true;
+	}
+	if (turn->config->meter && now_usec >= turn->meter_usec)
+		draw_meter(turn, now_usec);
+	return false;
+}
+
+uint64_t turn_deadline(const struct turn *turn, uint64_t now_usec)
+{
+	uint64_t next = hook_deadline(&turn->hook);
+
+	if (!turn->station)
+		return next;
+	next = MIN(next, speaker_deadline(&turn->speaker, now_usec));
+	return turn->config->meter ? MIN(next, turn->meter_usec) : next;
+}
+
+enum session_wanted turn_wants(struct turn *turn, const struct station *station)
+{
+	size_t space;
+
+	if (turn->station != station || !turn->open ||
+	    turn->speaker.state == SPEAKER_OPENING)
+		return SESSION_SAMPLES_UNWANTED;
+	speaker_space(&turn->speaker, &space);
+	return station_room(station, space) > 0 ? SESSION_SAMPLES_WANTED
+						: SESSION_SAMPLES_UNWANTED;
+}

@@ -397,8 +397,8 @@ def helped_options(name):
 
 def manual_options(page):
     """Those that a man page describes, in its order."""
-    with open(os.path.join(SRCDIR, "man", page)) as f:
-        return re.findall(r"^\.It (?:Fl \w , )?Fl -([\w-]+)", f.read(), re.M)
+    text = contents(os.path.join(SRCDIR, "man", page)).decode()
+    return re.findall(r"^\.It (?:Fl \w , )?Fl -([\w-]+)", text, re.M)
 
 
 class Case(unittest.TestCase):
@@ -408,8 +408,8 @@ class Case(unittest.TestCase):
         """What --help writes is tests/help/NAME.txt, to the byte."""
         run = subprocess.run([program(name), "--help"], check=True,
                              capture_output=True, text=True)
-        with open(os.path.join(SRCDIR, "tests/help", name + ".txt")) as f:
-            self.assertEqual(run.stdout, f.read())
+        self.assertEqual(run.stdout.encode(), contents(
+            os.path.join(SRCDIR, "tests/help", name + ".txt")))
         self.assertEqual(run.stderr, "")
 
     def setUp(self):

@@ -22,9 +22,8 @@ void card_add(const char *name, const char *options);
 __attribute__((format(printf, 1, 2))) void card_configure(const char *format,
 							  ...);
 
-/* The path of a file in the folder (good until the next call but
- * one), and what is in
- * it: up to SIZE bytes. */
+/* The path of a file in the folder (good until the next call but one), and up
+ * to SIZE bytes of what is in it. */
 const char *card_path(const char *name);
 size_t card_read(const char *name, void *buffer, size_t size);
 /* Reads what the loudspeaker has played so far, up to SIZE bytes. */

@@ -12,8 +12,9 @@ import xml.etree.ElementTree as ET
 
 from dbus_client import Client, DBusError, NO_REPLY_EXPECTED, Variant
 from e2e_lib import (CHUNK, Card, Case, FRAME, PATIENCE, SRCDIR, contents,
-                     free_port, main, noise, page_frames, page_size, program,
-                     receive, receive_all, wait_until, wav_bytes, write_file)
+                     free_port, helped_options, main, manual_options, noise,
+                     page_frames, page_size, program, receive, receive_all,
+                     wait_until, wav_bytes, write_file)
 
 ERROR = "org.alsaintercom1.Error."
 MATCH = "type='signal',path='/org/alsaintercom1'"
@@ -43,10 +44,8 @@ class BusCase(Case):
         return daemon
 
     def env(self, **more):
-        env = dict(os.environ)
-        env.update(DBUS_SESSION_BUS_ADDRESS=self.address,
-                   DBUS_SYSTEM_BUS_ADDRESS=self.address, **more)
-        return env
+        return {**os.environ, "DBUS_SESSION_BUS_ADDRESS": self.address,
+                "DBUS_SYSTEM_BUS_ADDRESS": self.address, **more}
 
     def client(self):
         client = Client(self.address)
@@ -78,13 +77,11 @@ class BusCase(Case):
         self.card = Card(self.folder, card, capture=self.sound,
                          options=card_options)
         self.ports = {zone: free_port() for zone in zones}
-        env = self.card.env()
-        env.update(DBUS_SESSION_BUS_ADDRESS=self.address,
-                   DBUS_SYSTEM_BUS_ADDRESS=self.address)
         argv = [program("intercom-server"), "-D", "card", "--bus", bus]
         for zone, port in self.ports.items():
             argv += ["-l", "%s=127.0.0.1:%d" % (zone, port)]
-        process = self.start(argv + list(args), env=env, **kwargs)
+        process = self.start(argv + list(args),
+                             env=self.env(**self.card.environment), **kwargs)
         if wait:
             process.wait_line("To be commanded on the %s bus" % bus)
         return process
@@ -1104,18 +1101,17 @@ class Documents(BusCase):
 
     def test_help_manual_and_parser_agree(self):
         text = self.ctl("--help")
-        shown = re.findall(r"^ {2}(?:-\w, | {4})(--[a-z-]+)", text, re.M)
-        manual = self.manual("intercomctl.1")
-        listed = re.findall(r"^\.It (?:Fl \w , )?Fl -([a-z-]+)", manual, re.M)
-        self.assertEqual(shown, ["--" + name for name in listed])
+        shown = helped_options("intercomctl")
+        self.assertEqual(shown, manual_options("intercomctl.1"))
         self.assertGreater(len(shown), 5)
         verbs = re.findall(r"^ {2}([a-z]+)\b", text, re.M)
-        described = re.findall(r"^\.It Cm ([a-z]+)", manual, re.M)
+        described = re.findall(r"^\.It Cm ([a-z]+)",
+                               self.manual("intercomctl.1"), re.M)
         self.assertEqual(verbs, described)
         for name in shown:
-            run = self.start(self.argv(name + "=x" if "=" in re.search(
-                name + "(=?)", text).group(0) else name, "--help"),
-                env=self.env())
+            option = re.search("--%s(=?)" % name, text)
+            run = self.ctl_begin("--" + name + ("=x" if option[1] else ""),
+                                 "--help")
             run.wait()
             self.assertNotIn("unrecognized", run.output())
 
@@ -1268,11 +1264,8 @@ class Completion(BusCase):
     def test_the_other_programs(self):
         for name in ("intercom-server", "intercom-client"):
             offered = self.complete(name, "--")
-            text = subprocess.run([program(name), "--help"], check=True,
-                                  capture_output=True, text=True).stdout
-            for option in re.findall(r"^ {2}(?:-\w, | {4})(--[a-z-]+)", text,
-                                     re.M):
-                self.assertIn(option, offered)
+            for option in helped_options(name):
+                self.assertIn("--" + option, offered)
             self.assertEqual(self.complete(name, "-D", "nul"), ["null"])
         self.assertEqual(self.complete("intercom-server", "--mode", ""),
                          ["live", "store"])

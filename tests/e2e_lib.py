@@ -92,6 +92,8 @@ class Card:
             parts.append('playback { file "%s" log "%s" }'
                          % (self.played, self.log))
         self.conf = os.path.join(self.folder, "asound.conf")
+        self.environment = {
+            "ALSA_CONFIG_PATH": "/usr/share/alsa/alsa.conf:" + self.conf}
         with open(self.conf, "w") as f:
             f.write('pcm_type.vcard { lib "%s" }\n'
                     "pcm.card { type vcard control \"%s\" patient %d %s\n"
@@ -102,9 +104,7 @@ class Card:
                        self.control, patient, options, "\n".join(parts)))
 
     def env(self):
-        env = dict(os.environ)
-        env["ALSA_CONFIG_PATH"] = "/usr/share/alsa/alsa.conf:" + self.conf
-        return env
+        return {**os.environ, **self.environment}
 
     def set(self, fault):
         write_file(os.path.join(self.control, fault), b"")

@@ -2,11 +2,7 @@
  * A command line as a test writes it: parsed, taken or refused. */
 #pragma once
 
-#include <check.h>
-#include <errno.h>
 #include <getopt.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "base/log.h"
 #include "capture.h"
@@ -62,6 +58,21 @@ static inline void check_refused(const char *option, const char *value,
 
 	snprintf(quoted, sizeof(quoted), "%s '%s': ", option, value);
 	ck_assert_int_eq(PARSE(option, value), -EINVAL);
-	check_line(err, (const char *const[]){quoted, accepted, NULL});
+	CHECK_LINE(err, quoted, accepted);
 	ck_assert_str_eq(out, "");
+}
+
+/* An option that takes a number, and values at its limits. */
+struct edges {
+	const char *option, *below, *least, *most, *beyond, *accepted;
+};
+
+static inline void check_edges(const struct edges *edges, size_t count)
+{
+	for (const struct edges *e = edges; e < edges + count; e++) {
+		check_taken(e->option, e->least);
+		check_taken(e->option, e->most);
+		check_refused(e->option, e->below, e->accepted);
+		check_refused(e->option, e->beyond, e->accepted);
+	}
 }

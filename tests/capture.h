@@ -2,13 +2,9 @@
  * What a test writes to stdout or stderr, as text. */
 #pragma once
 
-#include <check.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
-#include "base/util.h"
+#include "test.h"
 
 struct capture {
 	int fd, memory, saved;
@@ -45,6 +41,8 @@ static inline void capture_end(struct capture capture, char *text, size_t size)
 }
 
 /* TEXT is one line with all of WORDS (NULL at the end). */
+#define CHECK_LINE(text, ...)                                                  \
+	check_line(text, (const char *const[]){__VA_ARGS__, NULL})
 static inline void check_line(const char *text, const char *const *words)
 {
 	const char *newline = strchr(text, '\n');

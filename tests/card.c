@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "card.h"
 
-#include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <stdarg.h>
 
 #include "test.h"
 
@@ -16,9 +11,11 @@ static char folder[PATH_MAX - 64];
 
 static const char *path_of(const char *directory, const char *name)
 {
-	static char path[PATH_MAX];
+	static char paths[2][PATH_MAX];
+	static unsigned next;
+	char *path = paths[next++ % 2];
 
-	snprintf(path, sizeof(path), "%s/%s%s", folder, directory, name);
+	snprintf(path, sizeof(paths[0]), "%s/%s%s", folder, directory, name);
 	return path;
 }
 
@@ -34,21 +31,24 @@ static void write_input(uint32_t frames)
 	ck_assert_int_eq(fclose(f), 0);
 }
 
-static void write_conf(void)
+void card_configure(const char *format, ...)
 {
-	FILE *f = fopen(path_of("", "asound.conf"), "we");
+	FILE *f = fopen(path_of("", "asound.conf"), "ae");
+	va_list ap;
 
 	ck_assert_ptr_nonnull(f);
-	fprintf(f, "pcm_type.vcard { lib \"%s\" }\n",
-		test_environment("VCARD_SO"));
-	for (int i = 0; i < 2; i++)
-		fprintf(f,
-			"pcm.%s { type vcard patient %d control "
-			"\"%s/control\"\n"
-			"capture { file \"%s/in.raw\" }\n"
-			"playback { file \"%s/out.raw\" } }\n",
-			i ? "patient" : "card", i, folder, folder, folder);
+	va_start(ap, format);
+	ck_assert_int_ge(vfprintf(f, format, ap), 0);
+	va_end(ap);
 	ck_assert_int_eq(fclose(f), 0);
+}
+
+void card_add(const char *name, const char *options)
+{
+	card_configure("pcm.%s { type vcard %s control \"%s/control\"\n"
+		       "capture { file \"%s/in.raw\" }\n"
+		       "playback { file \"%s/out.raw\" } }\n",
+		       name, options, folder, folder, folder);
 }
 
 void card_setup(uint32_t frames)
@@ -61,7 +61,10 @@ void card_setup(uint32_t frames)
 	ck_assert_ptr_nonnull(mkdtemp(folder));
 	ck_assert_int_eq(mkdir(path_of("", "control"), 0777), 0);
 	write_input(frames);
-	write_conf();
+	card_configure("pcm_type.vcard { lib \"%s\" }\n",
+		       test_environment("VCARD_SO"));
+	card_add("card", "");
+	card_add("patient", "patient 1");
 	snprintf(value, sizeof(value), "/usr/share/alsa/alsa.conf:%s",
 		 path_of("", "asound.conf"));
 	setenv("ALSA_CONFIG_PATH", value, 1);
@@ -70,9 +73,6 @@ void card_setup(uint32_t frames)
 static int remove_entry(const char *path, const struct stat *st, int type,
 			struct FTW *ftw)
 {
-	(void)st;
-	(void)type;
-	(void)ftw;
 	return remove(path);
 }
 
@@ -95,12 +95,22 @@ void card_revoke(const char *name)
 	ck_assert_int_eq(unlink(path_of("control/", name)), 0);
 }
 
+const char *card_path(const char *name)
+{
+	return path_of("", name);
+}
+
 size_t card_played(void *buffer, size_t size)
 {
-	FILE *f = fopen(path_of("", "out.raw"), "re");
+	return card_read("out.raw", buffer, size);
+}
+
+size_t card_read(const char *name, void *buffer, size_t size)
+{
+	FILE *f = fopen(path_of("", name), "re");
 	size_t count;
 
-	/* Nothing was played yet. */
+	/* Nothing was written yet. */
 	if (!f)
 		return 0;
 	count = fread(buffer, 1, size, f);

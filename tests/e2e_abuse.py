@@ -9,15 +9,15 @@ import re
 import resource
 import socket
 import stat
-import struct
 import subprocess
 import threading
 import time
 
 from e2e_bus import BusCase
-from e2e_lib import (Card, PATIENCE, connect, free_port, main, noise, program,
-                     receive, receive_all, wait_until)
-from e2e_server import FRAME, ServerCase, page_size
+from e2e_lib import (Card, FRAME, PATIENCE, contents, free_port, is_closed,
+                     main, noise, page_size, program, receive, receive_all,
+                     reset, wait_until, write_file)
+from e2e_server import ServerCase
 from e2e_tls import TlsCase
 
 RATE = 44100
@@ -31,13 +31,6 @@ STRANGERS = (r"refused|Refused|not let in|Not let in|dropped|Dropped|"
              r"Accepting|Pauses|Turned away")
 
 
-def reset(sock):
-    """Closes without a good-bye."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
-                    struct.pack("ii", 1, 0))
-    sock.close()
-
-
 def connect_from(source, port, rcvbuf=None):
     s = socket.socket()
     s.settimeout(PATIENCE)
@@ -48,18 +41,10 @@ def connect_from(source, port, rcvbuf=None):
     return s
 
 
-def is_closed(sock):
-    """Whether the server closes it, which it does at once or never."""
-    try:
-        return sock.recv(1) == b""
-    except ConnectionResetError:
-        return True
-
-
 def has_own_memory(process):
     """Not under a sanitizer or valgrind, whose memory is not the program's."""
-    with open("/proc/%d/maps" % process.pid) as f:
-        return not re.search(r"lib[at]san|valgrind|vgpreload", f.read())
+    return not re.search(rb"lib[at]san|valgrind|vgpreload",
+                         contents("/proc/%d/maps" % process.pid))
 
 
 class Attack:
@@ -110,12 +95,6 @@ class AbuseCase(ServerCase):
         return super().server("--buffer-size", "524288", "--max-lag", "60",
                               *args, **kwargs)
 
-    def tearDown(self):
-        super().tearDown()
-        for process in self.processes:
-            self.assertNotRegex(process.output(),
-                                "Sanitizer|runtime error:", process.argv)
-
     def from_(self, source, count=1, **kwargs):
         sockets = [connect_from(source, self.port, **kwargs)
                    for _ in range(count)]
@@ -155,7 +134,7 @@ class AbuseCase(ServerCase):
         done = self.collect([s or self.honest(server)])
         server.write("\n")
         (data,) = done()
-        size = page_size(RATE, 1024, seconds)
+        size = page_size(seconds)
         self.assertEqual(len(data), 44 + size)
         self.assertEqual(data[44:], self.sound[:size])
         then()
@@ -231,8 +210,7 @@ class Limits(AbuseCase):
         server = self.server("-d", "0.1")
         for page in range(1, 4):
             sockets = self.from_("127.0.0.2", 40)
-            self.wait_clients(server, 40)
-            server.write("\n")
+            self.press_enter(server, 40)
             for s in sockets:
                 receive_all(s)
             server.wait_line("Page %d: .*40 clients reached, 0 lost" % page)
@@ -409,8 +387,7 @@ class OneByOne(AbuseCase):
 
     def test_a_little_may_be_a_mistake_and_much_is_not(self):
         server = self.server("-d", "0.5")
-        silent, small, large = self.clients(3)
-        self.wait_clients(server, 3)
+        silent, small, large = self.accepted(server, 3)
         small.sendall(b"x" * 4096)
         large.sendall(b"x" * 4097)
         self.assertTrue(is_closed(large))
@@ -421,8 +398,7 @@ class OneByOne(AbuseCase):
 
     def test_many_small_pieces_are_much(self):
         server = self.server()
-        (s,) = self.clients(1)
-        self.wait_clients(server, 1)
+        (s,) = self.accepted(server)
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self.assertRaises(ConnectionError):
             while True:
@@ -501,47 +477,32 @@ class OneByOne(AbuseCase):
 
 class Files(AbuseCase):
     def test_an_archive_is_not_for_everybody_whatever_the_umask(self):
-        folder = self.path("archive")
-        os.mkdir(folder)
-        server = self.server("-d", "0.2", "--archive", folder,
-                             preexec_fn=lambda: os.umask(0))
+        server = self.archiving("-d", "0.2", preexec_fn=lambda: os.umask(0))
         self.page(server, 1, 0.2)
         server.wait_line("Archived ")
-        (name,) = os.listdir(folder)
-        self.assertEqual(stat.S_IMODE(os.stat(
-            os.path.join(folder, name)).st_mode), 0o640)
+        (file,) = os.scandir(self.archive)
+        self.assertEqual(stat.S_IMODE(file.stat().st_mode), 0o640)
 
     def test_saving_follows_no_link(self):
         """Somebody may have put one there, in a directory that is shared."""
         server = self.server("-d", "0.2")
         victim, path = self.path("victim"), self.path("page.wav")
-        with open(victim, "w") as f:
-            f.write("precious")
+        write_file(victim, "precious")
         os.symlink(victim, path)
         client = self.start([program("intercom-client"), "-D", "null",
                              "--once", "--save", path,
                              "127.0.0.1:%d" % self.port])
-        self.wait_clients(server, 1)
-        server.write("\n")
+        self.press_enter(server)
         self.assertEqual(client.wait(), 0, client.output())
         self.assertFalse(os.path.islink(path))
-        with open(victim) as f:
-            self.assertEqual(f.read(), "precious")
+        self.assertEqual(contents(victim), b"precious")
         with open(path, "rb") as f:
             self.assertEqual(f.read()[44:],
-                             self.sound[:page_size(RATE, 1024, 0.2)])
+                             self.sound[:page_size(0.2)])
 
 
 class Tls(TlsCase, AbuseCase):
-    def tls_page(self, server, identity):
-        client, path = self.saving(identity)
-        self.wait_clients(server, 1)
-        server.write("\n")
-        self.assertEqual(client.wait(), 0, client.output())
-        return self.frames_of(path)
-
     def test_one_address_does_not_drive_out_the_handshakes_of_others(self):
-        self.keygen("yard")
         server = self.tls_server("-d", "0.5")
         (slow,) = self.clients(1)
         slow.settimeout(0)
@@ -558,8 +519,8 @@ class Tls(TlsCase, AbuseCase):
                 break  # five seconds are over on a slow machine
             except BlockingIOError:
                 pass
-        self.assertEqual(self.tls_page(server, "yard"),
-                         self.sound[:page_size(RATE, 1024, 0.5)])
+        self.assertEqual(self.heard(server, "yard"),
+                         self.sound[:page_size(0.5)])
         self.check_log(server, 12)
 
     def wait_unproven(self, server, count):
@@ -567,9 +528,8 @@ class Tls(TlsCase, AbuseCase):
                    "%d strangers" % count)
 
     def test_garbage_and_resets_in_the_handshake(self):
-        self.keygen("yard")
         server = self.tls_server("-d", "1")
-        self.tls_page(server, "yard")
+        self.heard(server, "yard")
         before = self.usage(server)
 
         def babble(source):
@@ -584,15 +544,14 @@ class Tls(TlsCase, AbuseCase):
                 s.close()
 
         with Attack(babble, "127.0.0.2", "127.0.0.3") as attack:
-            frames = self.tls_page(server, "yard")
+            frames = self.heard(server, "yard")
             attack.wait(200)
-        self.assertEqual(frames, self.sound[:page_size(RATE, 1024, 1)])
+        self.assertEqual(frames, self.sound[:page_size(1)])
         self.check_usage(server, before)
         self.assertGreater(self.counters(server)["unproven"], 100)
         self.check_log(server, 15)
 
     def test_a_name_that_a_terminal_would_obey_is_not_logged(self):
-        self.keygen("yard")
         server = self.tls_server()
         names = ("\x1b[2Jevil", "\x9b31m", "a b", "a\nserver: all is well")
         for n, name in enumerate(names, 1):

@@ -1,21 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""The archive of a real server on small disks, full ones, and after a crash.
-
-Runs itself again in a new mount namespace; where the kernel does not allow
-that, it says so and exits with 77 (automake's "skipped").
-"""
+"""The archive of a real server on small disks, full ones, and after a crash."""
 import os
 import re
 import shutil
 import signal
 import subprocess
-import sys
 
-from e2e_lib import (Card, connect, free_port, main, noise, program, receive,
-                     receive_all, wait_until)
-from e2e_server import FRAME, ServerCase
+from e2e_lib import (Card, FRAME, contents, free_port, main_inside, noise,
+                     page_frames, program, receive, wait_until, write_file)
+from e2e_server import ServerCase
 
-INSIDE = "INTERCOM_TEST_MOUNTS"
 NAME = r"^\d{8}-\d{6}-all(-\d+)?\.wav$"
 LOST = "could not be archived"
 
@@ -57,25 +51,18 @@ class ArchiveCase(ServerCase):
         return [n for n in self.names() if re.match(NAME, n)]
 
     def read(self, name):
-        with open(os.path.join(self.archive, name), "rb") as f:
-            return f.read()
-
-    def archiving(self, *args, **kwargs):
-        return self.server("--archive", self.archive, *args, **kwargs)
+        return contents(os.path.join(self.archive, name))
 
     def page(self, server):
         """A page: what a client has received of it, to the end."""
-        with connect(self.port) as s:
-            self.wait_clients(server, 1)
-            server.write("\n")
-            data = receive_all(s)
+        data = self.hear(server)
         wait_until(lambda: self._count(server) == 0, "the client to be gone")
         return data
 
     def check_page(self, data, seconds):
         """The client got a page of this length, with what was recorded."""
         params, frames = self.parse(data)
-        self.assertEqual(params.nframes, int(44100 / 1024 * seconds) * 1024)
+        self.assertEqual(params.nframes, page_frames(seconds))
         self.assertEqual(len(frames), params.nframes * 4)
         self.assertEqual(frames, self.sound[:len(frames)])
 
@@ -92,10 +79,7 @@ class FullDisk(ArchiveCase):
         self.assertEqual(self.names(), ["filling"])
         # It goes on: as soon as there is room, pages are kept again.
         os.unlink(os.path.join(self.archive, "filling"))
-        with connect(self.port) as s:
-            self.wait_clients(server, 1)
-            server.write("\n")
-            data = receive_all(s)
+        data = self.hear(server)
         server.wait_line("Archived ")
         (name,) = self.names()
         self.assertRegex(name, NAME)
@@ -136,13 +120,11 @@ class Crash(ArchiveCase):
         """kill -9 when SIZE bytes of it are on the disk."""
         before = self.pages()
         server = self.start_again("-d", "0")
-        with connect(self.port) as s:
-            self.wait_clients(server, 1)
-            server.write("\n")
-            receive(s, size)
-            wait_until(lambda: self.part_size() > size, "the archive")
-            server.signal(signal.SIGKILL)
-            server.wait()
+        (s,) = self.on_air(server)
+        receive(s, size)
+        wait_until(lambda: self.part_size() > size, "the archive")
+        server.signal(signal.SIGKILL)
+        server.wait()
         self.assertEqual(self.pages(), before)
         self.assertEqual(len(self.names()), len(before) + 1)
 
@@ -201,11 +183,11 @@ class Crash(ArchiveCase):
 class Limit(ArchiveCase):
     def test_the_oldest_go_and_others_files_stay(self):
         self.mount("size=16m")
-        with open(os.path.join(self.archive, "chime.wav"), "wb") as f:
-            f.write(bytes(500000))
+        write_file(os.path.join(self.archive, "chime.wav"), bytes(500000))
         os.utime(os.path.join(self.archive, "chime.wav"), (1, 1))
-        # A page of 0.3 s has 12 chunks and 49196 bytes: two of them fit.
-        server = self.archiving("-d", "0.3", "--archive-limit", "100K")
+        # A page of 0.5 s has 21 chunks and 86060 bytes: two of them fit. The
+        # fourth does not begin in the second of the first, whose name is free.
+        server = self.archiving("-d", "0.5", "--archive-limit", "200K")
         made = []
         for n in range(4):
             self.page(server)
@@ -219,12 +201,4 @@ class Limit(ArchiveCase):
 
 
 if __name__ == "__main__":
-    if os.environ.get(INSIDE):
-        main()
-    os.environ[INSIDE] = "1"
-    unshare = ["unshare", *([] if os.getuid() == 0 else ["-r"]), "-m"]
-    if subprocess.run([*unshare, "mount", "-t", "tmpfs", "none",
-                       "/mnt"]).returncode != 0:
-        print("no mount namespaces here: not run")
-        sys.exit(77)
-    os.execvp("unshare", [*unshare, sys.executable, *sys.argv])
+    main_inside("-m", "mount", "mount", "-t", "tmpfs", "none", "/mnt")

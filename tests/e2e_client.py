@@ -1,24 +1,18 @@
 # SPDX-License-Identifier: MIT
 """intercom-client end to end: real servers of ten lines, the virtual card."""
 import os
-import pty
 import random
 import re
-import select
 import signal
 import socket
 import struct
-import subprocess
 import threading
 import time
 
-from e2e_lib import (BUILDDIR, PATIENCE, SLOWNESS, SRCDIR, Card, Case,
-                     free_port, main, noise, program, wait_until, wav_bytes,
-                     helped_options, in_time, manual_options)
-
-RATE = 44100
-FRAME = 4
-
+from e2e_lib import (Card, Case, FRAME, Notify, PATIENCE, RATE, SLOWNESS,
+                     contents, free_port, helped_options, in_time, main,
+                     manual_options, noise, program, reset, wait_until,
+                     wav_bytes, write_file)
 
 def tone(seconds, rate=RATE, channels=2, amplitude=12000):
     """A loud triangle, so that silence and breaks are easy to find."""
@@ -47,8 +41,8 @@ ENDLESS = 0xFFFFFFFF
 class Server:
     """A server as anybody could write it."""
 
-    def __init__(self, port=0):
-        self.socket = socket.create_server(("127.0.0.1", port))
+    def __init__(self, port=0, host="127.0.0.1"):
+        self.socket = socket.create_server((host, port))
         self.socket.settimeout(PATIENCE)
         self.port = self.socket.getsockname()[1]
         self.name = "127.0.0.1:%d" % self.port
@@ -153,6 +147,20 @@ class ClientCase(Case):
         return self.start([*prefix, program("intercom-client"), "-v", "-D",
                            device, *args], env=full, **kwargs)
 
+    def with_server(self, *args, card=None, **kwargs):
+        """A card, a server, and the client of both."""
+        card = card or Card(self.folder)
+        server = self.server()
+        return card, server, self.client(card, *args, server.name, **kwargs)
+
+    def assert_heard(self, client, card, data):
+        self.assert_clean(client.wait_line("ended"))
+        self.assertTrue(card.sound().startswith(data))
+
+    def page_heard(self, server, client, card, data):
+        server.page(wav_bytes(data))
+        self.assert_heard(client, card, data)
+
     def counters(self, line):
         """The numbers of a line that tells of the end of a page."""
         found = re.search(
@@ -187,23 +195,16 @@ def biggest_step(sound):
 
 class Pages(ClientCase):
     def test_a_page_sounds_bit_exactly_and_is_saved(self):
-        card = Card(self.folder)
-        server = self.server()
         saved = self.path("saved.wav")
-        client = self.client(card, "--save", saved, server.name)
+        card, server, client = self.with_server("--save", saved)
         data = noise(RATE * FRAME)
-        server.page(wav_bytes(data))
-        self.assert_clean(client.wait_line("ended"))
+        self.page_heard(server, client, card, data)
         client.wait_line("Saved the page")
-        self.assertTrue(card.sound().startswith(data))
         self.assertFalse(any(card.sound()[len(data):]), "only silence follows")
-        with open(saved, "rb") as f:
-            self.assertEqual(f.read(), wav_bytes(data))
+        self.assertEqual(contents(saved), wav_bytes(data))
 
     def test_page_after_page_with_another_format_each(self):
-        card = Card(self.folder)
-        server = self.server()
-        client = self.client(card, server.name)
+        card, server, client = self.with_server()
         formats = ((8000, 1, 1), (48000, 2, 2), (44100, 1, 3), (96000, 2, 4),
                    (22050, 6, 2), (8000, 32, 2), (192000, 2, 3), (4000, 1, 2))
         expected = b""
@@ -217,9 +218,7 @@ class Pages(ClientCase):
             expected = played
 
     def test_float_a_law_and_mu_law(self):
-        card = Card(self.folder)
-        server = self.server()
-        client = self.client(card, server.name)
+        card, server, client = self.with_server()
         for number, (tag, bits) in enumerate(((3, 32), (6, 8), (7, 8)), 1):
             before = len(card.sound())
             data = b"".join(struct.pack("<f", (n % 200 - 100) / 100)
@@ -230,19 +229,15 @@ class Pages(ClientCase):
             self.assertEqual(card.sound()[before:before + len(data)], data)
 
     def test_a_card_of_another_format_is_bridged_by_alsa(self):
-        card = Card(self.folder,
-                    options='format "S16_LE" rate 48000 channels 2')
-        server = self.server()
-        client = self.client(card, server.name, device="plugcard")
+        card, server, client = self.with_server(device="plugcard", card=Card(
+            self.folder, options='format "S16_LE" rate 48000 channels 2'))
         server.page(wav_bytes(noise(8000), 8000, 1, 2))
         line = client.wait_line("ended")
         self.assertEqual(self.counters(line)["result"], "complete")
         self.assertGreaterEqual(len(card.sound()), 24000 * 4)
 
     def test_a_header_that_comes_byte_by_byte(self):
-        card = Card(self.folder)
-        server = self.server()
-        client = self.client(card, server.name)
+        card, server, client = self.with_server()
         data = noise(40000)
         page = wav_bytes(data)
         connection = server.accept()
@@ -250,26 +245,20 @@ class Pages(ClientCase):
             connection.sendall(bytes((byte,)))
         connection.sendall(page[60:])
         connection.close()
-        self.assert_clean(client.wait_line("ended"))
-        self.assertTrue(card.sound().startswith(data))
+        self.assert_heard(client, card, data)
 
     def test_chunks_that_nobody_knows_are_skipped(self):
-        card = Card(self.folder)
-        server = self.server()
-        client = self.client(card, server.name)
+        card, server, client = self.with_server()
         data = noise(40000)
         page = wav_bytes(data)
         odd = b"junk" + struct.pack("<I", 7) + b"1234567\0"
         server.page(page[:12] + odd + page[12:36] + odd + page[36:] + odd)
-        self.assert_clean(client.wait_line("ended"))
-        self.assertTrue(card.sound().startswith(data))
+        self.assert_heard(client, card, data)
         self.assertFalse(any(card.sound()[len(data):]),
                          "what follows the data is no sound")
 
     def test_what_is_no_page_is_named_once_and_the_next_one_sounds(self):
-        card = Card(self.folder)
-        server = self.server()
-        client = self.client(card, server.name)
+        card, server, client = self.with_server()
         bad = (b"GET / HTTP/1.0\r\n\r\n" + bytes(100),
                header(400, rate=1) + bytes(400),
                header(400, channels=0, bits=16) + bytes(400),
@@ -280,41 +269,28 @@ class Pages(ClientCase):
             client.wait_line("This is no page: .", number)
             connection.close()
         data = noise(40000)
-        server.page(wav_bytes(data))
-        self.assert_clean(client.wait_line("ended"))
-        self.assertTrue(card.sound().startswith(data))
+        self.page_heard(server, client, card, data)
 
     def test_a_page_without_samples_is_no_error(self):
-        card = Card(self.folder)
-        server = self.server()
-        client = self.client(card, server.name)
+        card, server, client = self.with_server()
         server.page(wav_bytes(b""))
         client.wait_line("has no samples")
         server.page(wav_bytes(noise(4000)))
         self.assert_clean(client.wait_line("ended"))
 
     def test_an_endless_page_ends_with_the_connection(self):
-        card = Card(self.folder)
-        server = self.server()
-        client = self.client(card, server.name)
+        card, server, client = self.with_server()
         data = noise(60000)
         server.page(header(ENDLESS) + data)
-        self.assert_clean(client.wait_line("ended"))
-        self.assertTrue(card.sound().startswith(data))
+        self.assert_heard(client, card, data)
 
     def test_a_page_shorter_than_the_latency(self):
-        card = Card(self.folder)
-        server = self.server()
-        client = self.client(card, "--latency", "1000", server.name)
+        card, server, client = self.with_server("--latency", "1000")
         data = noise(FRAME * 3)
-        server.page(wav_bytes(data))
-        self.assert_clean(client.wait_line("ended"))
-        self.assertTrue(card.sound().startswith(data))
+        self.page_heard(server, client, card, data)
 
     def test_a_page_of_one_byte_too_few_is_cut_short_and_faded(self):
-        card = Card(self.folder)
-        server = self.server()
-        client = self.client(card, server.name)
+        card, server, client = self.with_server()
         data = tone(0.5025)
         server.page(wav_bytes(data + bytes(4))[:-5])
         line = client.wait_line("ended")
@@ -326,10 +302,9 @@ class Pages(ClientCase):
 
     def test_the_card_is_closed_between_pages_and_kept_with_hold(self):
         for hold in (False, True):
-            card = Card(self.folder, "hold%d" % hold)
-            server = self.server()
-            args = ("--hold",) if hold else ()
-            client = self.client(card, *args, server.name)
+            card, server, client = self.with_server(
+                *(["--hold"] if hold else []),
+                card=Card(self.folder, "hold%d" % hold))
             for number in range(1, 4):
                 server.page(wav_bytes(noise(40000, number)))
                 self.assert_clean(client.wait_line("ended", number))
@@ -342,57 +317,49 @@ class Pages(ClientCase):
 
     def test_lead_in_is_silence_before_the_page(self):
         for lead_in in (30, 700):
-            card = Card(self.folder, "lead%d" % lead_in)
-            server = self.server()
-            client = self.client(card, "--lead-in", str(lead_in), server.name)
+            card, server, client = self.with_server(
+                "--lead-in", str(lead_in),
+                card=Card(self.folder, "lead%d" % lead_in))
             data = noise(RATE * FRAME)
             server.page(wav_bytes(data))
-            self.assert_clean(client.wait_line("ended"))
             silence = bytes(RATE * lead_in // 1000 * FRAME)
-            self.assertTrue(card.sound().startswith(silence + data))
+            self.assert_heard(client, card, silence + data)
 
     @in_time
     def test_delay_sounds_later_and_loses_nothing(self):
-        card = Card(self.folder)
-        server = self.server()
-        client = self.client(card, "--delay", "600", "--latency", "50",
-                             server.name)
+        card, server, client = self.with_server("--delay", "600",
+                                                "--latency", "50")
         data = noise(RATE * FRAME * 2)
         live = Live(server.accept(), data)
         wait_until(lambda: card.events("start"), "the start")
         self.assertGreaterEqual(live.sent // FRAME, RATE * 65 // 100 - 1024)
-        line = client.wait_line("ended")
-        self.assert_clean(line)
-        self.assertGreaterEqual(self.counters(line)["latency"], 500)
-        self.assertTrue(card.sound().startswith(data))
+        self.assert_heard(client, card, data)
+        self.assertGreaterEqual(
+            self.counters(client.wait_line("ended"))["latency"], 500)
 
     @in_time
     def test_nothing_is_clipped_by_a_card_that_opens_slowly(self):
-        card = Card(self.folder, options="open_delay 600")
-        server = self.server()
-        client = self.client(card, server.name)
+        card, server, client = self.with_server(
+            card=Card(self.folder, options="open_delay 600"))
         data = noise(RATE * FRAME * 3 // 2)
         Live(server.accept(), data)
-        self.assert_clean(client.wait_line("ended"))
-        self.assertTrue(card.sound().startswith(data))
+        self.assert_heard(client, card, data)
 
 
 class Once(ClientCase):
     def test_once_tells_whether_the_page_was_complete(self):
         page = wav_bytes(noise(40000))
         for data, status in ((page, 0), (page[:-8], 1), (wav_bytes(b""), 0)):
-            card = Card(self.folder, "once%d" % len(data))
-            server = self.server()
             saved = self.path("%d.wav" % len(data))
-            client = self.client(card, "--once", "--save", saved, server.name)
+            _, server, client = self.with_server(
+                "--once", "--save", saved,
+                card=Card(self.folder, "once%d" % len(data)))
             server.page(data)
             self.assertEqual(client.wait(), status, client.output())
-            with open(saved, "rb") as f:
-                self.assertEqual(f.read(), wav_bytes(data[44:]))
+            self.assertEqual(contents(saved), wav_bytes(data[44:]))
 
     def test_once_with_a_signal_instead_of_a_page(self):
-        server = self.server()
-        client = self.client(Card(self.folder), "--once", server.name)
+        _, server, client = self.with_server("--once")
         client.wait_line("connected")
         client.signal(signal.SIGTERM)
         self.assertEqual(client.wait(), 1)
@@ -400,32 +367,24 @@ class Once(ClientCase):
 
 class Saving(ClientCase):
     def test_a_directory_gets_a_file_for_each_page(self):
-        card = Card(self.folder)
-        server = self.server()
         folder = self.path("pages")
         os.mkdir(folder)
-        client = self.client(card, "--save", folder, server.name)
+        _, server, client = self.with_server("--save", folder)
         for number in range(1, 4):
             server.page(wav_bytes(noise(4000, number)))
             client.wait_line("Saved the page", number)
         names = sorted(os.listdir(folder))
         self.assertEqual(len(names), 3, names)
-        contents = set()
         for name in names:
             self.assertRegex(name, r"^\d{8}-\d{6}(-\d+)?\.wav$")
-            with open(os.path.join(folder, name), "rb") as f:
-                contents.add(f.read())
-        self.assertEqual(contents,
+        self.assertEqual({contents(os.path.join(folder, n)) for n in names},
                          {wav_bytes(noise(4000, n)) for n in range(1, 4)})
 
     def test_a_full_disk_costs_the_file_and_not_the_sound(self):
-        card = Card(self.folder)
-        server = self.server()
-        saved = self.path("saved.wav")
         # The limit of a file's size is 64 blocks of 512 or 1024 bytes; the
         # card's own file must stay below it.
-        client = self.client(
-            card, "--save", saved, server.name,
+        _, server, client = self.with_server(
+            "--save", self.path("saved.wav"),
             prefix=("sh", "-c", 'ulimit -f 600; exec "$@"', "sh"))
         data = noise(8000 * 2 * 2) * 10
         server.page(wav_bytes(data, 96000, 2, 2))
@@ -435,29 +394,23 @@ class Saving(ClientCase):
         client.wait_line("Saved the page")
 
     def test_a_file_that_cannot_be_written_is_named(self):
-        card = Card(self.folder)
-        server = self.server()
-        client = self.client(card, "--save", "/nonexistent/page.wav",
-                             server.name)
+        card, server, client = self.with_server("--save",
+                                                "/nonexistent/page.wav")
         data = noise(40000)
         server.page(wav_bytes(data))
         client.wait_line("Cannot save the page as '/nonexistent/page.wav'")
-        self.assert_clean(client.wait_line("ended"))
-        self.assertTrue(card.sound().startswith(data))
+        self.assert_heard(client, card, data)
 
     @in_time
     def test_a_stopped_client_leaves_a_correct_file(self):
-        card = Card(self.folder)
-        server = self.server()
         saved = self.path("saved.wav")
-        client = self.client(card, "--save", saved, server.name)
+        card, server, client = self.with_server("--save", saved)
         live = Live(server.accept(), tone(20))
         wait_until(lambda: len(card.sound()) > 20000, "sound")
         client.signal(signal.SIGTERM)
         self.assertEqual(client.wait(), 0)
         live.stop()
-        with open(saved, "rb") as f:
-            data = f.read()
+        data = contents(saved)
         self.assertEqual(data, wav_bytes(data[44:]))
         self.assertTrue(tone(20).startswith(data[44:]))
         self.assertGreater(len(data), 20000)
@@ -483,8 +436,7 @@ class Network(ClientCase):
         self.assertEqual(client.count("Cannot connect"), 2)
 
     def test_a_server_that_closes_at_once_is_told_once(self):
-        server = self.server()
-        client = self.client(Card(self.folder), server.name)
+        _, server, client = self.with_server()
         for _ in range(4):
             server.accept().close()
         self.assertEqual(client.count("connected, waiting"), 1)
@@ -492,9 +444,7 @@ class Network(ClientCase):
 
     @in_time
     def test_a_gap_shorter_than_the_latency_is_inaudible(self):
-        card = Card(self.folder)
-        server = self.server()
-        client = self.client(card, "--latency", "400", server.name)
+        card, server, client = self.with_server("--latency", "400")
         data = noise(RATE * FRAME * 2)
         live = Live(server.accept(), data)
         wait_until(lambda: len(card.sound()) > 40000, "sound")
@@ -502,34 +452,25 @@ class Network(ClientCase):
         # The gap is the stimulus: half of what is buffered.
         time.sleep(0.2)
         live.resume()
-        self.assert_clean(client.wait_line("ended"))
-        self.assertTrue(card.sound().startswith(data))
+        self.assert_heard(client, card, data)
 
     @in_time
     def test_jitter_below_the_latency_is_inaudible(self):
-        card = Card(self.folder)
-        server = self.server()
-        client = self.client(card, "--latency", "300", server.name)
+        card, server, client = self.with_server("--latency", "300")
         data = noise(RATE * FRAME * 5)
         Live(server.accept(), data, jitter=0.15)
-        self.assert_clean(client.wait_line("ended"))
-        self.assertTrue(card.sound().startswith(data))
+        self.assert_heard(client, card, data)
 
     @in_time
     def test_chunks_longer_than_the_latency_are_no_starvation(self):
-        card = Card(self.folder)
-        server = self.server()
-        client = self.client(card, "--latency", "400", server.name)
+        card, server, client = self.with_server("--latency", "400")
         data = noise(RATE * FRAME * 5)
         Live(server.accept(), data, chunk=RATE)
-        self.assert_clean(client.wait_line("ended"))
-        self.assertTrue(card.sound().startswith(data))
+        self.assert_heard(client, card, data)
 
     @in_time
     def test_a_longer_gap_is_faded_counted_and_made_up_for(self):
-        card = Card(self.folder)
-        server = self.server()
-        client = self.client(card, server.name)
+        card, server, client = self.with_server()
         data = tone(7.0025)
         live = Live(server.accept(), data)
         wait_until(lambda: live.sent > 3 * RATE * FRAME, "a live page")
@@ -548,9 +489,7 @@ class Network(ClientCase):
         self.assertLess(biggest_step(card.sound()), 1500, "seams are faded")
 
     def test_a_stored_page_never_loses_a_frame(self):
-        card = Card(self.folder)
-        server = self.server()
-        client = self.client(card, server.name)
+        card, server, client = self.with_server()
         data = noise(RATE * FRAME * 4)
         connection = server.accept()
         page = wav_bytes(data)
@@ -570,16 +509,12 @@ class Network(ClientCase):
 
     @in_time
     def test_a_connection_that_breaks_is_faded_and_taken_up_again(self):
-        card = Card(self.folder)
-        server = self.server()
-        client = self.client(card, server.name)
+        card, server, client = self.with_server()
         connection = server.accept()
         live = Live(connection, tone(20), close=False)
         wait_until(lambda: len(card.sound()) > 80000, "sound")
         live.stop()
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
-                              struct.pack("ii", 1, 0))
-        connection.close()
+        reset(connection)
         line = client.wait_line("ended \\(")
         self.assertEqual(self.counters(line)["result"], "cut-short")
         self.assertLess(biggest_step(card.sound()), 700)
@@ -588,9 +523,7 @@ class Network(ClientCase):
 
     @in_time
     def test_max_duration_ends_a_page_and_the_next_one_sounds(self):
-        card = Card(self.folder)
-        server = self.server()
-        client = self.client(card, "--max-duration", "0.5", server.name)
+        card, server, client = self.with_server("--max-duration", "0.5")
         connection = server.accept()
         live = Live(connection, tone(30))
         line = client.wait_line("ended \\(")
@@ -639,25 +572,26 @@ class Several(ClientCase):
         two.sendall(wav_bytes(noise(40000)))
         two.close()
         client.wait_line("Page from %s was not heard" % second.name)
-        self.assert_clean(client.wait_line("ended"))
-        self.assertTrue(card.sound().startswith(data))
+        self.assert_heard(client, card, data)
 
     def test_one_that_cannot_be_found_does_not_disturb(self):
-        card = Card(self.folder)
-        server = self.server()
-        client = self.client(card, "no-such-host.invalid", server.name)
+        card, server, client = self.with_server("no-such-host.invalid")
         data = noise(RATE * FRAME)
-        server.page(wav_bytes(data))
-        self.assert_clean(client.wait_line("ended"))
-        self.assertTrue(card.sound().startswith(data))
+        self.page_heard(server, client, card, data)
 
 
 class Faults(ClientCase):
     def live_client(self, card, *args, seconds=60):
-        server = self.server()
-        client = self.client(card, *args, server.name)
+        _, server, client = self.with_server(*args, card=card)
         live = Live(server.accept(), tone(seconds))
         return client, live
+
+    def sounding_client(self, *args):
+        """A card on which a client plays a live page."""
+        card = Card(self.folder)
+        client, live = self.live_client(card, *args)
+        self.sounding(card)
+        return card, client, live
 
     def sounding(self, card, size=40000):
         before = len(card.sound())
@@ -666,6 +600,11 @@ class Faults(ClientCase):
     def ended(self, client, live):
         live.stop()
         return self.counters(client.wait_line("ended \\("))
+
+    def completed(self, client, live):
+        counters = self.ended(client, live)
+        self.assertEqual(counters["result"], "complete")
+        return counters
 
     @in_time
     def test_a_card_that_is_missing_at_start_is_found_later(self):
@@ -678,8 +617,7 @@ class Faults(ClientCase):
             card.clear(fault)
             client.wait_line("The playback device 'card' is back")
             self.sounding(card)
-            counters = self.ended(client, live)
-            self.assertEqual(counters["result"], "complete")
+            counters = self.completed(client, live)
             # It joined at the newest frame.
             self.assertGreater(counters["dropped_ms"], 1000)
             self.assertLess(counters["latency"], 200)
@@ -704,24 +642,19 @@ class Faults(ClientCase):
 
     @in_time
     def test_a_card_that_is_unplugged_and_returns(self):
-        card = Card(self.folder)
-        client, live = self.live_client(card)
-        self.sounding(card)
+        card, client, live = self.sounding_client()
         wait_until(lambda: live.sent > 3 * RATE * FRAME, "a live page")
         card.set("unplugged")
         client.wait_line("The playback device 'card' is lost")
         card.clear("unplugged")
         client.wait_line("is back")
         self.sounding(card)
-        counters = self.ended(client, live)
-        self.assertEqual(counters["result"], "complete")
+        counters = self.completed(client, live)
         self.assertEqual(counters["losses"], 1)
 
     @in_time
     def test_a_card_that_stalls_is_lost_after_two_seconds(self):
-        card = Card(self.folder)
-        client, live = self.live_client(card)
-        self.sounding(card)
+        card, client, live = self.sounding_client()
         card.set("stalled")
         client.wait_line("is lost")
         card.clear("stalled")
@@ -730,14 +663,11 @@ class Faults(ClientCase):
 
     @in_time
     def test_an_xrun_is_recovered_and_counted(self):
-        card = Card(self.folder)
-        client, live = self.live_client(card)
-        self.sounding(card)
+        card, client, live = self.sounding_client()
         card.set("xrun")
         wait_until(lambda: card.events("xrun"), "the xrun")
         self.sounding(card)
-        counters = self.ended(client, live)
-        self.assertEqual(counters["result"], "complete")
+        counters = self.completed(client, live)
         self.assertEqual(counters["xruns"] + counters["starvations"], 1)
         self.assertEqual(counters["losses"], 0)
 
@@ -753,16 +683,13 @@ class Faults(ClientCase):
             wait_until(lambda: card.events("suspend"), "the suspend")
             card.clear("asleep")
             self.sounding(card)
-            counters = self.ended(client, live)
-            self.assertEqual(counters["result"], "complete")
+            self.completed(client, live)
             client.signal(signal.SIGUSR1)
             self.assertIn(", 1 suspends", client.wait_line("Counters"))
 
     @in_time
     def test_a_card_that_is_gone_costs_no_time(self):
-        card = Card(self.folder)
-        client, live = self.live_client(card)
-        self.sounding(card)
+        card, client, live = self.sounding_client()
         card.set("unplugged")
         client.wait_line("is lost")
         before, sent = client.cpu_seconds(), live.sent
@@ -781,43 +708,31 @@ class Faults(ClientCase):
                 "Cannot connect"
 
         def waiting(card):
-            server = self.server()
-            client = self.client(card, server.name)
+            _, server, client = self.with_server(card=card)
             server.accept()
             return client, "connected"
 
         def in_header(card):
-            server = self.server()
-            client = self.client(card, server.name)
-            server.accept().sendall(b"RIFF")
-            return client, "connected"
+            client, line = waiting(card)
+            self.servers[-1].connections[-1].sendall(b"RIFF")
+            return client, line
 
-        def playing(card):
-            server = self.server()
-            client = self.client(card, server.name)
-            server.page(wav_bytes(tone(30)))
-            return client, "Opened"
+        def playing(card, *args, seconds=30, line="Opened"):
+            _, server, client = self.with_server(*args, card=card)
+            server.page(wav_bytes(tone(seconds)))
+            return client, line
 
         def without_card(card):
             card.set("busy")
-            server = self.server()
-            client = self.client(card, server.name)
-            server.page(wav_bytes(tone(2)))
-            return client, "Cannot open"
+            return playing(card, seconds=2, line="Cannot open")
 
         def stalled(card):
             card.set("stalled")
-            server = self.server()
-            client = self.client(card, server.name)
-            server.page(wav_bytes(tone(0.3)))
-            return client, "Opened"
+            return playing(card, seconds=0.3)
 
         def hanging_hook(card):
-            server = self.server()
-            client = self.client(card, "--before", "echo hook; sleep 1000",
-                                 server.name)
-            server.page(wav_bytes(tone(2)))
-            return client, "^hook"
+            return playing(card, "--before", "echo hook; sleep 1000",
+                           seconds=2, line="^hook")
 
         for state in (refused, waiting, in_header, playing, without_card,
                       stalled, hanging_hook):
@@ -848,15 +763,12 @@ class Hooks(ClientCase):
         client.wait_line("after done")
         self.assertTrue(card.sound().startswith(data))
         facts = "%s|S16_LE 44100 Hz 2 channels|0.500|" % server.name
-        with open(log) as f:
-            self.assertEqual(f.read().splitlines(),
-                             [facts + "begins", facts + "complete"])
+        self.assertEqual(contents(log).decode().splitlines(),
+                         [facts + "begins", facts + "complete"])
 
     def test_hooks_that_fail_or_hang_never_block_a_page(self):
-        card = Card(self.folder)
-        server = self.server()
-        client = self.client(card, "--before", "sleep 1000 & sleep 1000",
-                             "--after", "exit 3", server.name)
+        card, server, client = self.with_server(
+            "--before", "sleep 1000 & sleep 1000", "--after", "exit 3")
         data = noise(RATE * FRAME // 2)
         server.page(wav_bytes(data))
         client.wait_line("--before took longer than 5 s")
@@ -865,10 +777,8 @@ class Hooks(ClientCase):
         self.assertTrue(card.sound().startswith(data))
 
     def test_after_is_run_when_the_client_is_stopped(self):
-        card = Card(self.folder)
-        server = self.server()
-        client = self.client(card, "--after", "echo $INTERCOM_RESULT is it",
-                             server.name)
+        _, server, client = self.with_server("--after",
+                                             "echo $INTERCOM_RESULT is it")
         server.page(wav_bytes(tone(30)))
         client.wait_line("Opened")
         client.signal(signal.SIGINT)
@@ -889,12 +799,10 @@ class Volume(ClientCase):
                     % (library, self.volume))
 
     def set_volume(self, text):
-        with open(self.volume, "w") as f:
-            f.write(text + "\n")
+        write_file(self.volume, text + "\n")
 
     def get_volume(self):
-        with open(self.volume) as f:
-            return f.read().strip()
+        return contents(self.volume).decode().strip()
 
     def notes(self):
         folder = os.path.join(self.path("state"), "alsa-intercom")
@@ -903,11 +811,18 @@ class Volume(ClientCase):
     def wait_volume(self, text):
         wait_until(lambda: self.get_volume() == text, "volume " + text)
 
+    def in_a_page(self, volume, text):
+        """A client that has set that volume."""
+        _, server, client = self.with_server("--volume", volume,
+                                             card=self.card)
+        server.page(wav_bytes(tone(30)))
+        self.wait_volume(text)
+        return server, client
+
     def test_it_is_set_for_a_page_and_put_back(self):
         for args in ((), ("--mixer", "Master")):
-            server = self.server()
-            client = self.client(self.card, "--volume", "80", *args,
-                                 server.name)
+            _, server, client = self.with_server("--volume", "80", *args,
+                                                 card=self.card)
             client.wait_line("connected")
             self.assertEqual(self.get_volume(), "50 60")
             server.page(wav_bytes(tone(1)))
@@ -918,19 +833,13 @@ class Volume(ClientCase):
             client.stop()
 
     def test_a_signal_puts_it_back(self):
-        server = self.server()
-        client = self.client(self.card, "--volume", "0", server.name)
-        server.page(wav_bytes(tone(30)))
-        self.wait_volume("0 0")
+        server, client = self.in_a_page("0", "0 0")
         client.signal(signal.SIGTERM)
         self.assertEqual(client.wait(), 0)
         self.assertEqual(self.get_volume(), "50 60")
 
     def test_the_next_start_puts_back_what_a_crash_left(self):
-        server = self.server()
-        client = self.client(self.card, "--volume", "80", server.name)
-        server.page(wav_bytes(tone(30)))
-        self.wait_volume("160 160")
+        server, client = self.in_a_page("80", "160 160")
         client.signal(signal.SIGKILL)
         client.wait()
         self.assertEqual(self.get_volume(), "160 160")
@@ -940,10 +849,7 @@ class Volume(ClientCase):
         wait_until(lambda: not self.notes(), "no note")
 
     def test_a_volume_that_another_client_has_set_is_left_alone(self):
-        server = self.server()
-        client = self.client(self.card, "--volume", "80", server.name)
-        server.page(wav_bytes(tone(30)))
-        self.wait_volume("160 160")
+        server, client = self.in_a_page("80", "160 160")
         other = self.client(self.card, "--once", "--volume", "10",
                             server.name, device="null")
         server.page(wav_bytes(tone(0.1)))
@@ -954,9 +860,8 @@ class Volume(ClientCase):
         self.assertEqual(self.get_volume(), "50 60")
 
     def test_a_mixer_that_is_missing_costs_no_page(self):
-        server = self.server()
-        client = self.client(self.card, "--volume", "80", "--mixer", "Tuba",
-                             server.name)
+        _, server, client = self.with_server("--volume", "80", "--mixer",
+                                             "Tuba", card=self.card)
         for number in (1, 2):
             server.page(wav_bytes(noise(40000)))
             self.assert_clean(client.wait_line("ended", number))
@@ -968,36 +873,20 @@ class Volume(ClientCase):
 
 
 class Telling(ClientCase):
-    def notify_socket(self):
-        s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        s.bind(self.path("notify"))
-        s.settimeout(PATIENCE)
-        self.addCleanup(s.close)
-        return s
-
-    def until(self, notify, what):
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            text = notify.recv(4096).decode()
-            if re.search(what, text):
-                return text
-        raise AssertionError("no " + what)
-
     def test_systemd_is_told(self):
-        notify = self.notify_socket()
-        server = self.server()
-        client = self.client(Card(self.folder), server.name,
-                             env={"NOTIFY_SOCKET": self.path("notify"),
-                                  "WATCHDOG_USEC": "200000"})
-        self.until(notify, "READY=1")
-        self.until(notify, "STATUS=Connected to 1 of 1 servers")
-        self.until(notify, "WATCHDOG=1")
+        notify = Notify(self.path("notify"))
+        self.addCleanup(notify.close)
+        _, server, client = self.with_server(env={
+            "NOTIFY_SOCKET": notify.path, "WATCHDOG_USEC": "200000"})
+        notify.wait(b"READY=1")
+        notify.wait(b"STATUS=Connected to 1 of 1 servers")
+        notify.wait(b"WATCHDOG=1")
         server.page(wav_bytes(noise(RATE * FRAME)))
-        self.until(notify, "STATUS=Page from %s: playing" % server.name)
-        self.until(notify, "STATUS=Connected to 1 of 1 servers")
-        self.until(notify, "WATCHDOG=1")
+        notify.wait(b"STATUS=Page from %s: playing" % server.name.encode())
+        notify.wait(b"STATUS=Connected to 1 of 1 servers")
+        notify.wait(b"WATCHDOG=1")
         client.signal(signal.SIGTERM)
-        self.until(notify, "STOPPING=1")
+        notify.wait(b"STOPPING=1")
         self.assertEqual(client.wait(), 0)
 
     def test_sigusr1_prints_state_and_counters(self):
@@ -1015,24 +904,11 @@ class Telling(ClientCase):
     def test_the_meter_is_drawn_on_a_terminal(self):
         card = Card(self.folder)
         server = self.server()
-        master, slave = pty.openpty()
-        self.addCleanup(os.close, master)
-        child = subprocess.Popen(
-            [program("intercom-client"), "-V", "-D", "card", server.name],
-            env=card.env(), stdin=subprocess.DEVNULL, stdout=slave,
-            stderr=subprocess.DEVNULL)
-        os.close(slave)
-        try:
-            server.page(wav_bytes(tone(3)))
-            text = b""
-            while not re.search(rb"\[#+-*\] +-\d+\.\d dBFS +buffer +\d+ ms +"
-                                rb"latency +\d+ ms +playing", text):
-                ready, _, _ = select.select([master], [], [], PATIENCE)
-                self.assertTrue(ready, text)
-                text += os.read(master, 4096)
-        finally:
-            child.terminate()
-            child.wait()
+        _, screen = self.on_terminal([program("intercom-client"), "-V", "-D",
+                                      "card", server.name], card.env())
+        server.page(wav_bytes(tone(3)))
+        screen.wait(r"\[#+-*\] +-\d+\.\d dBFS +buffer +\d+ ms +"
+                    r"latency +\d+ ms +playing")
 
     def test_options_that_are_wrong_are_explained(self):
         cases = ((("--latency", "0"), "--latency '0'"),

@@ -5,7 +5,7 @@ import struct
 import threading
 
 from e2e_client import ClientCase
-from e2e_lib import PATIENCE, Card, main, noise, wav_bytes
+from e2e_lib import Card, PATIENCE, is_closed, main, noise, wav_bytes
 
 MIB = 1 << 20
 HEADER_MAX = 16 * MIB  # of what a client accepts
@@ -73,14 +73,6 @@ LIES = (
 NO_PAGE = "This is no page: "
 
 
-def is_closed(connection):
-    """Waits for the other side; it may have left something unread."""
-    try:
-        return connection.recv(1) == b""
-    except ConnectionResetError:
-        return True
-
-
 class Flood(threading.Thread):
     """Sends the same again and again until that fails, or all is sent."""
 
@@ -145,7 +137,8 @@ class Hostile(ClientCase):
         half = Flood(connection, block, HEADER_MAX // 2 // len(block))
         half.join(PATIENCE)
         self.assertFalse(half.refused, "the first half is accepted")
-        self.assertLess(self.client_process.rss_kib() - before, 4 * MIB // 1024)
+        self.assertLess(self.client_process.rss_kib() - before,
+                        4 * MIB // 1024)
         rest = Flood(connection, block, 1 << 30)
         self.assert_one_line("samples do not begin within|did not end within")
         rest.join(PATIENCE)

@@ -1,50 +1,25 @@
 # SPDX-License-Identifier: MIT
 """Other people's programs at either end: what is promised to the peers of the
 first scripts, and to everybody who reads or writes WAV over TCP."""
-import io
 import os
-import re
 import socket
 import struct
 import subprocess
 import threading
 import wave
 
-from e2e_lib import (Card, Case, Notify, PATIENCE, connect, free_port, main, noise,
-                     program, receive, receive_all, wait_until, wav_bytes)
+from e2e_lib import (Card, Case, FRAME, RATE, connect, contents, free_port,
+                     main, noise, page_size, program, receive_all, wait_until,
+                     wav_bytes, write_file)
+from e2e_server import ServerCase
 
-CHUNK, FRAME, RATE = 1024, 4, 44100
 
-
-class ServerSide(Case):
+class ServerSide(ServerCase):
     """intercom-server with foreign clients."""
-
-    def start_server(self, *args):
-        self.sound = noise(400000 * FRAME)
-        self.card = Card(self.folder, "mic", capture=self.sound)
-        self.port = free_port()
-        notify = Notify(self.path("notify%d" % self.port))
-        self.addCleanup(notify.close)
-        server = self.start([program("intercom-server"), "-D", "card", "-i",
-                             "-l", "127.0.0.1:%d" % self.port, *args],
-                            env={**self.card.env(),
-                                 "NOTIFY_SOCKET": notify.path},
-                            stdin=subprocess.PIPE)
-        notify.wait(b"READY=1")
-        return server
-
-    def page(self, server, clients=1):
-        """Presses Enter when so many are connected."""
-        wait_until(lambda: server.write("status\n") or
-                   server.count("Zone all: %d clients" % clients), "clients")
-        server.write("\n")
 
     def shell(self, command):
         """A client that is a shell pipeline."""
         return self.start(["sh", "-c", command], env=self.card.env())
-
-    def fixed(self, seconds):
-        return int(RATE / CHUNK * seconds) * CHUNK * FRAME
 
     def stop_when_sounding(self, server, out, size):
         wait_until(lambda: os.path.exists(out) and
@@ -52,97 +27,83 @@ class ServerSide(Case):
         server.write("\n")
 
     def test_nc_and_aplay_play_a_fixed_page(self):
-        server = self.start_server("-d", "1")
+        server = self.server("-d", "1")
         client = self.shell("nc -d 127.0.0.1 %d | aplay -q -D plugcard -"
                             % self.port)
-        self.page(server)
+        self.press_enter(server)
         self.assertEqual(client.wait(), 0, client.output())
-        size = self.fixed(1)
+        size = page_size(1)
         played = self.card.sound()
         self.assertEqual(played[:size], self.sound[:size])
 
     def test_nc_and_aplay_play_an_open_ended_page(self):
-        server = self.start_server("-d", "0")
+        server = self.server("-d", "0")
         client = self.shell("nc -d 127.0.0.1 %d | aplay -q -D plugcard -"
                             % self.port)
-        self.page(server)
+        self.press_enter(server)
         self.stop_when_sounding(server, self.card.played, 50000)
         client.wait()
         played = self.card.sound()
         self.assertGreater(len(played), 50000)
         self.assertEqual(played[:50000], self.sound[:50000])
 
-    def test_ffmpeg_reads_a_fixed_and_an_open_ended_page(self):
+    def check_reader(self, command, written, sound):
+        """A program reads a page of a second, and one without an end: it puts
+        what it reads into files that are named so."""
         for seconds in ("1", "0"):
             with self.subTest(seconds=seconds):
-                server = self.start_server("-d", seconds)
-                out = self.path("ffmpeg%s.raw" % seconds)
-                client = self.shell(
-                    "exec ffmpeg -nostdin -loglevel error -flush_packets 1 "
-                    "-f wav -i tcp://127.0.0.1:%d -f s16le -c:a pcm_s16le %s"
-                    % (self.port, out))
-                self.page(server)
+                server = self.server("-d", seconds)
+                client = self.shell("cd %s; %s" % (
+                    self.folder, command.replace("PORT", str(self.port))))
+                self.press_enter(server)
                 if seconds == "0":
-                    self.stop_when_sounding(server, out, 50000)
+                    self.stop_when_sounding(server, self.path(written), 50000)
                 self.assertEqual(client.wait(), 0, client.output())
-                with open(out, "rb") as f:
-                    data = f.read()
-                self.assertEqual(data, self.sound[:len(data)])
-                if seconds == "1":
-                    self.assertEqual(len(data), self.fixed(1))
-                server.stop()
-                self.folder_again()
-
-    def folder_again(self):
-        """A card of the same name may be made anew."""
-        os.rename(self.path("mic"), self.path("mic-%d" % self.port))
-
-    def test_sox_reads_a_fixed_and_an_open_ended_page(self):
-        for seconds in ("1", "0"):
-            with self.subTest(seconds=seconds):
-                server = self.start_server("-d", seconds)
-                raw = self.path("nc%s.wav" % seconds)
-                out = self.path("sox%s.raw" % seconds)
-                client = self.shell("nc -d 127.0.0.1 %d | tee %s | "
-                                    "sox -V1 -t wav - -t raw %s"
-                                    % (self.port, raw, out))
-                self.page(server)
-                if seconds == "0":
-                    self.stop_when_sounding(server, raw, 50000)
-                self.assertEqual(client.wait(), 0, client.output())
-                with open(out, "rb") as f:
-                    data = f.read()
+                data = contents(self.path(sound))
                 self.assertGreater(len(data), 40000)
                 self.assertEqual(data, self.sound[:len(data)])
                 if seconds == "1":
-                    self.assertEqual(len(data), self.fixed(1))
+                    self.assertEqual(len(data), page_size(1))
                 server.stop()
-                self.folder_again()
+                # A card of the same name may be made anew.
+                os.rename(self.path("mic"), self.path("mic-%d" % self.port))
+                os.unlink(self.path(written))
+
+    def test_ffmpeg_reads_a_fixed_and_an_open_ended_page(self):
+        self.check_reader(
+            "exec ffmpeg -nostdin -loglevel error -flush_packets 1 -f wav "
+            "-i tcp://127.0.0.1:PORT -f s16le -c:a pcm_s16le out.raw",
+            "out.raw", "out.raw")
+
+    def test_sox_reads_a_fixed_and_an_open_ended_page(self):
+        self.check_reader("nc -d 127.0.0.1 PORT | tee in.wav | "
+                          "sox -V1 -t wav - -t raw out.raw",
+                          "in.wav", "out.raw")
 
     def test_python_wave_reads_from_the_socket(self):
-        server = self.start_server("-d", "0.5")
+        server = self.server("-d", "0.5")
         with connect(self.port) as s:
-            self.page(server)
+            self.press_enter(server)
             with s.makefile("rb") as f, wave.open(f) as w:
-                self.assertEqual(w.getnframes(), self.fixed(0.5) // FRAME)
+                self.assertEqual(w.getnframes(), page_size(0.5) // FRAME)
                 data = w.readframes(w.getnframes())
-        self.assertEqual(data, self.sound[:self.fixed(0.5)])
+        self.assertEqual(data, self.sound[:page_size(0.5)])
 
     def test_python_wave_reads_an_open_ended_page(self):
-        server = self.start_server("-d", "0")
+        server = self.server("-d", "0")
         with connect(self.port) as s:
-            self.page(server)
+            self.press_enter(server)
             with s.makefile("rb") as f, wave.open(f) as w:
                 data = w.readframes(10000)
                 server.write("\n")
         self.assertEqual(data, self.sound[:10000 * FRAME])
 
     def test_the_first_client_that_reads_16_bytes_at_a_time(self):
-        server = self.start_server("-d", "1")
+        server = self.server("-d", "1")
         with connect(self.port) as s:
-            self.page(server)
+            self.press_enter(server)
             data = receive_all(s, 16)
-        self.assertEqual(data, wav_bytes(self.sound[:self.fixed(1)]))
+        self.assertEqual(data, wav_bytes(self.sound[:page_size(1)]))
 
 
 class FirstServer(threading.Thread):
@@ -157,13 +118,7 @@ class FirstServer(threading.Thread):
 
     def run(self):
         connection, _ = self.listener.accept()
-        out = io.BytesIO()
-        with wave.open(out, "wb") as w:
-            w.setnchannels(2)
-            w.setsampwidth(2)
-            w.setframerate(RATE)
-            w.writeframes(self.frames)
-        connection.sendall(out.getvalue())
+        connection.sendall(wav_bytes(self.frames))
         connection.close()
 
 
@@ -202,8 +157,7 @@ class ClientSide(Case):
     def make(self, name, sound, *ffmpeg):
         """A file that ffmpeg made of raw stereo samples."""
         raw, path = self.path("in.raw"), self.path(name)
-        with open(raw, "wb") as f:
-            f.write(sound)
+        write_file(raw, sound)
         subprocess.run(["ffmpeg", "-nostdin", "-loglevel", "error", "-f",
                         "s16le", "-ar", str(RATE), "-ac", "2", "-i", raw,
                         *ffmpeg, path], check=True)
@@ -213,23 +167,20 @@ class ClientSide(Case):
         sound = noise(20000 * FRAME)
         path = self.make("list.wav", sound, "-metadata", "title=odd",
                          "-metadata", "artist=An odd artist")
-        with open(path, "rb") as f:
-            self.assertIn(b"LIST", f.read(4096))
+        self.assertIn(b"LIST", contents(path)[:4096])
         self.check_file(path, sound)
 
     def test_ffmpegs_file_with_a_bext_chunk(self):
         sound = noise(20000 * FRAME)
         path = self.make("bext.wav", sound, "-write_bext", "1", "-metadata",
                          "description=broadcast")
-        with open(path, "rb") as f:
-            self.assertIn(b"bext", f.read(4096))
+        self.assertIn(b"bext", contents(path)[:4096])
         self.check_file(path, sound)
 
     def test_ffmpegs_extensible_file(self):
         sound = noise(20000 * FRAME)
         path = self.make("ext.wav", sound, "-c:a", "pcm_s24le")
-        with open(path, "rb") as f:
-            self.assertEqual(f.read(22)[20:22], b"\xfe\xff")
+        self.assertEqual(contents(path)[20:22], b"\xfe\xff")
         wide = b"".join(b"\0" + sound[n:n + 2]
                         for n in range(0, len(sound), 2))
         self.check_file(path, wide)
@@ -237,12 +188,10 @@ class ClientSide(Case):
     def test_soxs_file_with_a_fact_chunk(self):
         raw, path = self.path("in.raw"), self.path("law.wav")
         codes = noise(20000)
-        with open(raw, "wb") as f:
-            f.write(codes)
+        write_file(raw, codes)
         subprocess.run(["sox", "-t", "ul", "-r", "8000", "-c", "1", raw,
                         "-t", "wav", "-e", "mu-law", path], check=True)
-        with open(path, "rb") as f:
-            data = f.read()
+        data = contents(path)
         self.assertIn(b"fact", data[:100])
         at = data.index(b"data") + 8
         card, client = self.play(self.serve_file(path))
@@ -261,16 +210,14 @@ class ClientSide(Case):
                  + head[44:])):
             with self.subTest(name):
                 path = self.path(name + ".wav")
-                with open(path, "wb") as f:
-                    f.write(data)
+                write_file(path, data)
                 self.check_file(path, sound)
 
     def test_what_follows_the_samples_is_not_played(self):
         sound = noise(20000 * FRAME)
         path = self.path("tail.wav")
-        with open(path, "wb") as f:
-            f.write(wav_bytes(sound) + b"LIST" + struct.pack("<I", 400)
-                    + noise(400, 5))
+        write_file(path, wav_bytes(sound) + b"LIST" + struct.pack("<I", 400)
+                   + noise(400, 5))
         self.check_file(path, sound)
 
     def test_streams_of_arecord_sox_and_ffmpeg(self):
@@ -313,7 +260,7 @@ class Restart(Case):
         first.child.kill()
         first.wait()
         serve()
-        size = 2 * int(RATE / CHUNK * 0.3) * CHUNK * FRAME
+        size = 2 * page_size(0.3)
         wait_until(lambda: len(speaker.sound()) >= size, "both pages")
         self.assertIsNone(client.child.poll())
 

@@ -5,14 +5,14 @@ Environment: BUILDDIR (programs and vcard.so; default: the current folder) and
 SRCDIR. Nothing here sleeps to synchronise: everything waits for an event, with
 a bound that is generous because the machine may be slow.
 """
-import array
 import errno
+import fcntl
 import functools
 import io
 import os
+import pty
 import random
 import re
-import select
 import shutil
 import signal
 import socket
@@ -20,20 +20,43 @@ import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 import unittest
 import wave
 
 BUILDDIR = os.path.abspath(os.environ.get("BUILDDIR", "."))
-SRCDIR = os.path.abspath(os.environ.get("SRCDIR", os.path.dirname(__file__) + "/.."))
+SRCDIR = os.path.abspath(os.environ.get("SRCDIR",
+                                        os.path.dirname(__file__) + "/.."))
 # How many times slower the programs are than they should be: under valgrind.
 SLOWNESS = float(os.environ.get("INTERCOM_TEST_SLOWNESS", "1"))
 PATIENCE = 30.0 * SLOWNESS  # seconds that anything may take, else a test fails
+# What the programs have where no option says otherwise: S16_LE, stereo.
+RATE, FRAME, CHUNK = 44100, 4, 1024
 
 
 def program(name):
     return os.path.join(BUILDDIR, name)
+
+
+def contents(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def write_file(path, data):
+    with open(path, "wb") as f:
+        f.write(data if isinstance(data, bytes) else data.encode())
+
+
+def page_frames(seconds, rate=RATE):
+    """How many a page of that length has: whole chunks."""
+    return int(rate / CHUNK * seconds) * CHUNK
+
+
+def page_size(seconds, rate=RATE, frame=FRAME):
+    return page_frames(seconds, rate) * frame
 
 
 def wait_until(condition, what, patience=PATIENCE, step=0.01):
@@ -61,8 +84,7 @@ class Card:
         self.input = os.path.join(self.folder, "in.raw")
         parts = []
         if isinstance(capture, bytes):
-            with open(self.input, "wb") as f:
-                f.write(capture)
+            write_file(self.input, capture)
             parts.append('capture { file "%s" loop 1 }' % self.input)
         elif capture:
             parts.append("capture { %s }" % capture)
@@ -70,6 +92,8 @@ class Card:
             parts.append('playback { file "%s" log "%s" }'
                          % (self.played, self.log))
         self.conf = os.path.join(self.folder, "asound.conf")
+        self.environment = {
+            "ALSA_CONFIG_PATH": "/usr/share/alsa/alsa.conf:" + self.conf}
         with open(self.conf, "w") as f:
             f.write('pcm_type.vcard { lib "%s" }\n'
                     "pcm.card { type vcard control \"%s\" patient %d %s\n"
@@ -80,13 +104,10 @@ class Card:
                        self.control, patient, options, "\n".join(parts)))
 
     def env(self):
-        env = dict(os.environ)
-        env["ALSA_CONFIG_PATH"] = "/usr/share/alsa/alsa.conf:" + self.conf
-        return env
+        return {**os.environ, **self.environment}
 
     def set(self, fault):
-        with open(os.path.join(self.control, fault), "w"):
-            pass
+        write_file(os.path.join(self.control, fault), b"")
 
     def clear(self, fault):
         try:
@@ -104,8 +125,7 @@ class Card:
     def sound(self):
         """What was played so far, as bytes."""
         try:
-            with open(self.played, "rb") as f:
-                return f.read()
+            return contents(self.played)
         except FileNotFoundError:
             return b""
 
@@ -204,6 +224,51 @@ class Process:
             return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
 
 
+class Screen:
+    """The other end of a pseudo-terminal: what was written to it, as text."""
+
+    def __init__(self):
+        self.master, self.slave = pty.openpty()
+        self.condition = threading.Condition()
+        self.text = ""
+        self.over = False
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self):
+        while not self.over:
+            try:
+                data = os.read(self.master, 4096)
+            except OSError:  # EIO: the last one has closed the terminal
+                data = b""
+            with self.condition:
+                self.text += data.decode(errors="replace")
+                self.over = not data
+                self.condition.notify_all()
+
+    def type(self, text):
+        os.write(self.master, text.encode())
+
+    def wait(self, pattern, beyond=0):
+        """The match of what comes after so many characters; and their end."""
+        end = time.monotonic() + PATIENCE
+        with self.condition:
+            while True:
+                found = re.compile(pattern).search(self.text, beyond)
+                if found:
+                    return found
+                if self.over or time.monotonic() > end:
+                    raise AssertionError("%r does not appear in %r"
+                                         % (pattern, self.text))
+                self.condition.wait(0.2)
+
+    def close(self):
+        """After the programs have ended: else the reader would go on, with
+        whatever the descriptor's number then stands for."""
+        self.reader.join(PATIENCE)
+        os.close(self.master)
+
+
 class Notify:
     """A socket that stands in for systemd's; see sd_notify(3)."""
 
@@ -214,10 +279,13 @@ class Notify:
         self.socket.settimeout(PATIENCE)
 
     def wait(self, what):
-        while True:
+        """The next message with a line that begins so."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
             message = self.socket.recv(4096)
-            if what in message.split(b"\n"):
+            if any(l.startswith(what) for l in message.split(b"\n")):
                 return message
+        raise AssertionError("waited in vain for %r" % what)
 
     def close(self):
         self.socket.close()
@@ -264,6 +332,21 @@ def connect(port, host="127.0.0.1", rcvbuf=None):
             if time.monotonic() > end:
                 raise
             time.sleep(0.02)
+
+
+def reset(sock):
+    """Closes without a good-bye."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                    struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def is_closed(sock):
+    """Waits for the other side; it may have left something unread."""
+    try:
+        return sock.recv(1) == b""
+    except ConnectionResetError:
+        return True
 
 
 def receive(sock, size):
@@ -314,8 +397,8 @@ def helped_options(name):
 
 def manual_options(page):
     """Those that a man page describes, in its order."""
-    with open(os.path.join(SRCDIR, "man", page)) as f:
-        return re.findall(r"^\.It (?:Fl \w , )?Fl -([\w-]+)", f.read(), re.M)
+    text = contents(os.path.join(SRCDIR, "man", page)).decode()
+    return re.findall(r"^\.It (?:Fl \w , )?Fl -([\w-]+)", text, re.M)
 
 
 class Case(unittest.TestCase):
@@ -325,8 +408,8 @@ class Case(unittest.TestCase):
         """What --help writes is tests/help/NAME.txt, to the byte."""
         run = subprocess.run([program(name), "--help"], check=True,
                              capture_output=True, text=True)
-        with open(os.path.join(SRCDIR, "tests/help", name + ".txt")) as f:
-            self.assertEqual(run.stdout, f.read())
+        self.assertEqual(run.stdout.encode(), contents(
+            os.path.join(SRCDIR, "tests/help", name + ".txt")))
         self.assertEqual(run.stderr, "")
 
     def setUp(self):
@@ -343,14 +426,48 @@ class Case(unittest.TestCase):
                     process.child.kill()
                     process.child.wait()
             shutil.rmtree(self.folder, ignore_errors=True)
+        for process in self.processes:
+            self.assertNotRegex(process.output(),
+                                "Sanitizer|runtime error:", process.argv)
 
     def start(self, argv, **kwargs):
         process = Process(argv, **kwargs)
         self.processes.append(process)
         return process
 
+    def on_terminal(self, argv, env):
+        """A child with a terminal of its own, and the terminal's other end."""
+        screen = Screen()
+        self.addCleanup(screen.close)
+        child = subprocess.Popen(
+            argv, env=env, stdin=screen.slave, stdout=screen.slave,
+            stderr=screen.slave, start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+        os.close(screen.slave)
+        self.addCleanup(child.wait, PATIENCE)
+        self.addCleanup(lambda: child.poll() is None and child.terminate())
+        return child, screen
+
     def path(self, name):
         return os.path.join(self.folder, name)
+
+    def wav_file(self, name, *args, **kwargs):
+        """The path of a new file: see wav_bytes()."""
+        write_file(self.path(name), wav_bytes(*args, **kwargs))
+        return self.path(name)
+
+    def connect(self, *ports, **kwargs):
+        """Sockets, until the test ends."""
+        sockets = [connect(port, **kwargs) for port in ports]
+        for s in sockets:
+            self.addCleanup(s.close)
+        return sockets
+
+    def assert_silent(self, sock):
+        """Nothing has come, not even the end."""
+        sock.settimeout(0)
+        with self.assertRaises(BlockingIOError):
+            sock.recv(1)
 
 
 class Witness:
@@ -366,9 +483,9 @@ class Witness:
         print(worst)"""
 
     def __enter__(self):
-        self.child = subprocess.Popen([sys.executable, "-S", "-c", self.SCRIPT],
-                                      stdin=subprocess.PIPE,
-                                      stdout=subprocess.PIPE, text=True)
+        self.child = subprocess.Popen(
+            [sys.executable, "-S", "-c", self.SCRIPT], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True)
         return self
 
     def __exit__(self, *exception):
@@ -403,3 +520,16 @@ def main():
     failed = len(result.failures) + len(result.errors)
     print("%d passed, %d failed" % (result.testsRun - failed, failed))
     sys.exit(1 if failed or result.testsRun == 0 else 0)
+
+
+def main_inside(option, what, *probe):
+    """main() as root in a new namespace. Where the kernel does not allow that,
+    it says so and exits with 77 (automake's "skipped")."""
+    if os.environ.get("INTERCOM_TEST_INSIDE"):
+        main()
+    os.environ["INTERCOM_TEST_INSIDE"] = "1"
+    unshare = ["unshare", *([] if os.getuid() == 0 else ["-r"]), option]
+    if subprocess.run([*unshare, *probe]).returncode != 0:
+        print("no %s namespaces here: not run" % what)
+        sys.exit(77)
+    os.execvp("unshare", [*unshare, sys.executable, *sys.argv])

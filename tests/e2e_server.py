@@ -9,32 +9,29 @@ import socket
 import struct
 import subprocess
 import threading
-import unittest
 import wave
 
-from e2e_lib import (BUILDDIR, Card, Case, Notify, PATIENCE, connect,
+from e2e_lib import (BUILDDIR, Card, Case, FRAME, Notify, PATIENCE, contents,
                      free_port, helped_options, main, manual_options, noise,
-                     program, receive, receive_all, wait_until, wav_bytes)
-
-CHUNK = 1024
-FRAME = 4  # bytes: S16_LE, stereo
-
-
-def page_size(rate, chunk, seconds, frame=FRAME):
-    return int(rate / chunk * seconds) * chunk * frame
+                     page_size, program, receive, receive_all, reset,
+                     wait_until, wav_bytes, write_file)
 
 
 class ServerCase(Case):
-    def server(self, *args, sound=None, card=None, stdin=subprocess.PIPE,
-               listen=True, interactive=True, **kwargs):
-        """Starts a server and waits until it says that it is ready."""
+    def prepare(self, sound=None, card=None):
+        """A microphone, a port and a socket for the server's state; the
+        environment that has them."""
         self.sound = noise(400000 * FRAME) if sound is None else sound
         self.card = card or Card(self.folder, "mic", capture=self.sound)
         self.port = free_port()
         self.notify = Notify(self.path("notify%d" % self.port))
         self.addCleanup(self.notify.close)
-        env = self.card.env()
-        env["NOTIFY_SOCKET"] = self.notify.path
+        return {**self.card.env(), "NOTIFY_SOCKET": self.notify.path}
+
+    def server(self, *args, sound=None, card=None, stdin=subprocess.PIPE,
+               listen=True, interactive=True, **kwargs):
+        """Starts a server and waits until it says that it is ready."""
+        env = self.prepare(sound, card)
         argv = [program("intercom-server"), "-D", "card"]
         if listen:
             argv += ["-l", "127.0.0.1:%d" % self.port]
@@ -46,9 +43,14 @@ class ServerCase(Case):
 
     def clients(self, count, **kwargs):
         """Connected sockets; the kernel has queued them in this order."""
-        sockets = [connect(self.port, **kwargs) for _ in range(count)]
-        for s in sockets:
-            self.addCleanup(s.close)
+        return self.connect(*[self.port] * count, **kwargs)
+
+    def both(self, server, *ports):
+        """A client in each of the zones lobby and yard."""
+        sockets = self.connect(*ports)
+        wait_until(lambda: server.write("status\n") or
+                   (server.count("Zone lobby: 1 clients") and
+                    server.count("Zone yard: 1 clients")), "both zones")
         return sockets
 
     def collect(self, sockets):
@@ -68,6 +70,35 @@ class ServerCase(Case):
         server.write("status\n")
         wait_until(lambda: self._count(server) >= count, "%d clients" % count)
 
+    def accepted(self, server, count=1, **kwargs):
+        """As many clients, which the server has accepted."""
+        sockets = self.clients(count, **kwargs)
+        self.wait_clients(server, count)
+        return sockets
+
+    def press_enter(self, server, count=1):
+        """A page begins, when so many clients are there."""
+        self.wait_clients(server, count)
+        server.write("\n")
+
+    def on_air(self, server, count=1, **kwargs):
+        """As many clients, and a page that begins."""
+        sockets = self.accepted(server, count, **kwargs)
+        server.write("\n")
+        return sockets
+
+    def hear(self, server):
+        """What a client gets of a page, to its end."""
+        (s,) = self.on_air(server)
+        with s:
+            return receive_all(s)
+
+    def archiving(self, *args, **kwargs):
+        """A server that keeps its pages."""
+        self.archive = self.path("archive")
+        os.makedirs(self.archive, exist_ok=True)
+        return self.server("--archive", self.archive, *args, **kwargs)
+
     def _count(self, server):
         found = [re.search(r"Zone \S+: (\d+) clients", l)
                  for l in list(server.lines)]
@@ -83,11 +114,7 @@ class ServerCase(Case):
 class FixedPages(ServerCase):
     def test_a_five_second_page_is_the_file_that_the_scripts_sent(self):
         server = self.server("-r", "44100", "-d", "5")
-        a, b = self.clients(2)
-        self.wait_clients(server, 2)
-        done = self.collect([a, b])
-        server.write("\n")
-        first, second = done()
+        first, second = self.collect(self.on_air(server, 2))()
         self.assertEqual(len(first), 880684)
         self.assertEqual(first, second)
         params, frames = self.parse(first)
@@ -106,13 +133,10 @@ class FixedPages(ServerCase):
             server = self.server("-d", "0.5", "--mode", mode,
                                  card=Card(self.folder, mode,
                                            capture=noise(40000 * FRAME)))
-            (s,) = self.clients(1)
-            self.wait_clients(server, 1)
-            server.write("\n")
-            results.append(receive_all(s))
+            results.append(self.hear(server))
             server.stop()
         self.assertEqual(results[0], results[1])
-        self.assertEqual(len(results[0]), 44 + page_size(44100, CHUNK, 0.5))
+        self.assertEqual(len(results[0]), 44 + page_size(0.5))
 
     def test_every_format_arrives_bit_exactly(self):
         for fmt, width, channels in (("U8", 1, 1), ("S24_3LE", 3, 2),
@@ -123,35 +147,23 @@ class FixedPages(ServerCase):
                 server = self.server(
                     "-f", fmt, "-c", str(channels), "-r", "48000",
                     "-d", "0.2", card=Card(self.folder, fmt, capture=sound))
-                (s,) = self.clients(1)
-                self.wait_clients(server, 1)
-                server.write("\n")
-                data = receive_all(s)
-                size = page_size(48000, CHUNK, 0.2, width * channels)
+                data = self.hear(server)
+                size = page_size(0.2, 48000, width * channels)
                 self.assertEqual(data[-size:], sound[:size])
                 self.assertEqual(data[:4], b"RIFF")
                 server.stop()
 
     def test_two_hundred_clients_receive_identical_bytes(self):
         server = self.server("-d", "1")
-        sockets = self.clients(200)
-        self.wait_clients(server, 200)
-        done = self.collect(sockets)
-        server.write("\n")
-        results = done()
+        results = self.collect(self.on_air(server, 200))()
         self.assertEqual(len(set(results)), 1)
-        self.assertEqual(len(results[0]), 44 + page_size(44100, CHUNK, 1))
-        self.assertIn("200 clients reached, 0 lost",
-                      server.wait_line("Page 1: .*reached"))
+        self.assertEqual(len(results[0]), 44 + page_size(1))
+        server.wait_line("Page 1: .* 200 clients reached, 0 lost")
 
     def test_a_page_after_a_page(self):
         server = self.server("-d", "0.1")
         for n in range(1, 6):
-            (s,) = self.clients(1)
-            self.wait_clients(server, 1)
-            server.write("\n")
-            self.assertEqual(len(receive_all(s)),
-                             44 + page_size(44100, CHUNK, 0.1))
+            self.assertEqual(len(self.hear(server)), 44 + page_size(0.1))
             server.wait_line("Page %d: .*reached" % n)
         self.assertEqual(len(self.card.events("open")), 5)
         wait_until(lambda: len(self.card.events("close")) == 5, "closing")
@@ -160,9 +172,7 @@ class FixedPages(ServerCase):
 class OpenEndedPages(ServerCase):
     def test_enter_ends_a_page_without_an_end(self):
         server = self.server("-d", "0")
-        (s,) = self.clients(1)
-        self.wait_clients(server, 1)
-        server.write("\n")
+        (s,) = self.on_air(server)
         head = receive(s, 44)
         self.assertEqual(struct.unpack("<I", head[4:8])[0], 0xFFFFFFFF)
         self.assertEqual(struct.unpack("<I", head[40:44])[0], 0xFFFFFFFF)
@@ -172,16 +182,13 @@ class OpenEndedPages(ServerCase):
         samples = begin + rest
         self.assertEqual(samples, self.sound[:len(samples)])
         self.assertEqual(len(samples) % FRAME, 0)
-        self.assertIn("1 client reached, 0 lost",
-                      server.wait_line("Page 1: .*reached"))
+        server.wait_line("Page 1: .* 1 client reached, 0 lost")
 
     def test_sigterm_ends_a_page_cleanly(self):
         for number in (signal.SIGTERM, signal.SIGINT):
             server = self.server("-d", "0", card=Card(
                 self.folder, str(int(number)), capture=noise(400000)))
-            (s,) = self.clients(1)
-            self.wait_clients(server, 1)
-            server.write("\n")
+            (s,) = self.on_air(server)
             receive(s, 5000)
             server.signal(number)
             rest = receive_all(s)
@@ -191,12 +198,10 @@ class OpenEndedPages(ServerCase):
 
     def test_end_of_input_ends_the_server_after_the_page_in_progress(self):
         server = self.server("-d", "0.5")
-        (s,) = self.clients(1)
-        self.wait_clients(server, 1)
-        server.write("\n")
+        (s,) = self.on_air(server)
         receive(s, 44)
         server.child.stdin.close()
-        self.assertEqual(len(receive_all(s)), page_size(44100, CHUNK, 0.5))
+        self.assertEqual(len(receive_all(s)), page_size(0.5))
         self.assertEqual(server.wait(), 0)
 
     def test_quit_ends_a_server_that_is_idle(self):
@@ -206,38 +211,29 @@ class OpenEndedPages(ServerCase):
 
     def test_a_fixed_page_that_is_ended_early_is_cut_on_a_frame(self):
         server = self.server("-d", "60")
-        (s,) = self.clients(1)
-        self.wait_clients(server, 1)
-        server.write("\n")
+        (s,) = self.on_air(server)
         receive(s, 20044)
         server.write("\n")
         self.assertEqual(len(receive_all(s)) % FRAME, 0)
-        self.assertIn("1 client reached",
-                      server.wait_line("Page 1: .*reached"))
+        server.wait_line("Page 1: .* 1 client reached")
 
 
 class JoiningAndLagging(ServerCase):
     def test_a_late_joiner_gets_what_remains_on_a_frame_boundary(self):
         server = self.server("-d", "3")
-        (first,) = self.clients(1)
-        self.wait_clients(server, 1)
-        server.write("\n")
+        (first,) = self.on_air(server)
         receive(first, 44 + 88200)
-        (late,) = self.clients(1)
-        done = self.collect([first, late])
-        _, data = done()
+        _, data = self.collect([first, *self.clients(1)])()
         params, frames = self.parse(data)
         self.assertEqual(len(data), 44 + len(frames))
         self.assertEqual(params.nframes * FRAME, len(frames))
-        total = page_size(44100, CHUNK, 3)
+        total = page_size(3)
         self.assertEqual(frames, self.sound[total - len(frames):total])
         self.assertGreaterEqual(total - len(frames), 88200)
 
     def test_a_late_joiner_of_an_endless_page(self):
         server = self.server("-d", "0")
-        (first,) = self.clients(1)
-        self.wait_clients(server, 1)
-        server.write("\n")
+        (first,) = self.on_air(server)
         receive(first, 44 + 88200)
         (late,) = self.clients(1)
         head = receive(late, 44)
@@ -257,7 +253,7 @@ class JoiningAndLagging(ServerCase):
         self.wait_clients(server, 2)
         done = self.collect([honest])
         server.write("\n")
-        total = page_size(192000, CHUNK, 3)
+        total = page_size(3, 192000)
         (data,) = done()
         self.assertEqual(data[44:], self.sound[:total])
         late = receive_all(slow)
@@ -272,54 +268,40 @@ class JoiningAndLagging(ServerCase):
     def test_a_client_that_takes_nothing_for_ten_seconds_is_dropped(self):
         server = self.server("-r", "48000", "-d", "0", "--max-lag", "3600",
                              sound=noise(100000))
-        (stuck,) = self.clients(1, rcvbuf=4096)
-        self.wait_clients(server, 1)
-        server.write("\n")
+        (stuck,) = self.on_air(server, rcvbuf=4096)
         server.wait_line("took nothing for 10 s", patience=60)
         server.write("\n")
-        self.assertIn("0 clients reached, 1 lost",
-                      server.wait_line("Page 1: .*reached"))
+        server.wait_line("Page 1: .* 0 clients reached, 1 lost")
 
     def test_a_vanished_client_is_counted_as_lost(self):
         server = self.server("-d", "0")
-        gone, stays = self.clients(2)
-        self.wait_clients(server, 2)
-        server.write("\n")
+        gone, stays = self.on_air(server, 2)
         receive(gone, 1000)
-        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
-                        struct.pack("ii", 1, 0))
-        gone.close()
+        reset(gone)
         receive(stays, 100000)
         server.write("\n")
         receive_all(stays)
-        self.assertIn("1 client reached, 1 lost",
-                      server.wait_line("Page 1: .*reached"))
+        server.wait_line("Page 1: .* 1 client reached, 1 lost")
 
     def test_a_half_closed_client_still_gets_its_page(self):
         server = self.server("-d", "0.3")
-        (s,) = self.clients(1)
-        self.wait_clients(server, 1)
-        server.write("\n")
+        (s,) = self.on_air(server)
         head = receive(s, 44)
         s.shutdown(socket.SHUT_WR)
-        self.assertEqual(len(head + receive_all(s)),
-                         44 + page_size(44100, CHUNK, 0.3))
+        self.assertEqual(len(head + receive_all(s)), 44 + page_size(0.3))
 
     def test_a_client_that_left_while_waiting_is_not_counted(self):
         server = self.server("-d", "0.1")
-        left, stays = self.clients(2)
-        self.wait_clients(server, 2)
+        left, stays = self.accepted(server, 2)
         left.close()
         wait_until(lambda: self._count(server) == 1, "one client")
         server.write("\n")
         receive_all(stays)
-        self.assertIn("1 client reached, 0 lost",
-                      server.wait_line("Page 1: .*reached"))
+        server.wait_line("Page 1: .* 1 client reached, 0 lost")
 
     def test_a_client_that_talks_is_dropped(self):
         server = self.server()
-        (s,) = self.clients(1)
-        self.wait_clients(server, 1)
+        (s,) = self.accepted(server)
         s.sendall(b"GET / HTTP/1.0\r\n\r\n" * 1000)
         wait_until(lambda: self._count(server) == 0, "the drop")
 
@@ -327,8 +309,7 @@ class JoiningAndLagging(ServerCase):
 class Faults(ServerCase):
     def test_a_missing_card_is_named_and_clients_stay(self):
         server = self.server("-d", "0.1")
-        (s,) = self.clients(1)
-        self.wait_clients(server, 1)
+        (s,) = self.accepted(server)
         for fault, words in (("unplugged", "No such device"),
                              ("busy", "Device or resource busy")):
             self.card.set(fault)
@@ -340,8 +321,7 @@ class Faults(ServerCase):
             self.wait_page_gone(server)
         self.assertEqual(self._count(server), 1)
         server.write("\n")
-        self.assertEqual(len(receive_all(s)),
-                         44 + page_size(44100, CHUNK, 0.1))
+        self.assertEqual(len(receive_all(s)), 44 + page_size(0.1))
 
     def wait_page_gone(self, server):
         def idle():
@@ -353,9 +333,7 @@ class Faults(ServerCase):
 
     def test_a_card_that_is_unplugged_ends_the_page_after_what_it_gave(self):
         server = self.server("-d", "0")
-        (s,) = self.clients(1)
-        self.wait_clients(server, 1)
-        server.write("\n")
+        (s,) = self.on_air(server)
         receive(s, 44)
         begin = receive(s, 40000)
         self.card.set("unplugged")
@@ -364,17 +342,13 @@ class Faults(ServerCase):
         server.wait_line("The capture device 'card' failed: No such device")
         self.card.clear("unplugged")
         server.wait_line("Page 1: .*reached")
-        (s,) = self.clients(1)
-        self.wait_clients(server, 1)
-        server.write("\n")
+        (s,) = self.on_air(server)
         receive(s, 1000)
         server.write("\n")
 
     def test_a_card_that_freezes_is_lost_after_two_seconds(self):
         server = self.server("-d", "0")
-        (s,) = self.clients(1)
-        self.wait_clients(server, 1)
-        server.write("\n")
+        (s,) = self.on_air(server)
         receive(s, 5000)
         self.card.set("stalled")
         receive_all(s)
@@ -382,9 +356,7 @@ class Faults(ServerCase):
 
     def test_an_overrun_becomes_silence_of_the_same_length(self):
         server = self.server("-r", "48000", "-d", "0")
-        (s,) = self.clients(1)
-        self.wait_clients(server, 1)
-        server.write("\n")
+        (s,) = self.on_air(server)
         receive(s, 44)
         data = bytearray(receive(s, 40000))
         self.card.set("xrun")
@@ -392,8 +364,7 @@ class Faults(ServerCase):
         data += receive(s, 200000)
         server.write("\n")
         data += receive_all(s)
-        line = server.wait_line("Page 1: .*reached")
-        self.assertIn("1 overrun", line)
+        server.wait_line("Page 1: .*reached.*1 overrun")
         # The microphone's file shows by position how much time was lost: what
         # follows the silence must be as far into the file as into the page
         # (the gap is measured on a clock, so to within some frames).
@@ -410,7 +381,8 @@ class Faults(ServerCase):
 
     def test_enter_during_opening_gives_the_page_up(self):
         server = self.server("-d", "0", card=Card(
-            self.folder, "slow", capture=noise(4000), options="open_delay 300"))
+            self.folder, "slow", capture=noise(4000),
+            options="open_delay 300"))
         server.write("\n\n")
         wait_until(lambda: self.card.events("open")
                    or server.count("on the air") == 0, "the end")
@@ -475,12 +447,9 @@ class Listening(ServerCase):
                              "-d", "0.1", "-l", "127.0.0.1:%d" % port,
                              "-l", "[::1]:%d" % port], env=card.env(),
                             stdin=subprocess.PIPE)
-        four = connect(port)
-        six = connect(port, host="::1")
-        self.addCleanup(four.close)
-        self.addCleanup(six.close)
-        self.wait_clients(server, 2)
-        server.write("\n")
+        (four,) = self.connect(port)
+        (six,) = self.connect(port, host="::1")
+        self.press_enter(server, 2)
         self.assertEqual(receive_all(four), receive_all(six))
 
     def test_socket_activation_names_zones(self):
@@ -492,23 +461,15 @@ class Listening(ServerCase):
              "--setenv=ALSA_CONFIG_PATH=" + card.env()["ALSA_CONFIG_PATH"],
              program("intercom-server"), "-D", "card", "-i", "-d", "0.1"],
             stdin=subprocess.PIPE)
-        lobby, yard = connect(a), connect(b)
-        self.addCleanup(lobby.close)
-        self.addCleanup(yard.close)
-        wait_until(lambda: server.write("status\n") or
-                   (server.count("Zone lobby: 1 clients") and
-                    server.count("Zone yard: 1 clients")), "both zones")
+        lobby, yard = self.both(server, a, b)
         server.write("lobby\n")
         self.assertGreater(len(receive_all(lobby)), 44)
-        server.wait_line("Page 1: .*1 client reached")
-        yard.settimeout(0)
-        with self.assertRaises(BlockingIOError):
-            yard.recv(1)
+        server.wait_line("Page 1: .* 1 client reached")
+        self.assert_silent(yard)
 
     def test_max_clients_refuses_and_frees_a_place(self):
         server = self.server("--max-clients", "2")
-        one, two = self.clients(2)
-        self.wait_clients(server, 2)
+        one, two = self.accepted(server, 2)
         (three,) = self.clients(1)
         self.assertEqual(receive_all(three), b"")
         server.wait_line("refused.*--max-clients")
@@ -534,15 +495,11 @@ class Listening(ServerCase):
         self.assertLess(server.cpu_seconds() - before, 1.0)
 
     def test_watchdog_is_fed(self):
-        card = Card(self.folder, "wd", capture=noise(4000))
-        env = card.env()
-        notify = Notify(self.path("wd-notify"))
-        self.addCleanup(notify.close)
-        env.update(NOTIFY_SOCKET=notify.path, WATCHDOG_USEC="400000")
-        self.start([program("intercom-server"), "-l",
-                    "127.0.0.1:%d" % free_port()], env=env)
-        notify.wait(b"READY=1")
-        notify.wait(b"WATCHDOG=1")
+        env = self.prepare()
+        self.start([program("intercom-server"), "-l", "127.0.0.1:%d"
+                    % self.port], env={**env, "WATCHDOG_USEC": "400000"})
+        self.notify.wait(b"READY=1")
+        self.notify.wait(b"WATCHDOG=1")
 
 
 class Zones(ServerCase):
@@ -554,22 +511,15 @@ class Zones(ServerCase):
              "-l", "lobby=127.0.0.1:%d" % self.ports[0],
              "-l", "yard=127.0.0.1:%d" % self.ports[1], *args],
             env=self.card.env(), stdin=subprocess.PIPE)
-        self.lobby, self.yard = (connect(p) for p in self.ports)
-        self.addCleanup(self.lobby.close)
-        self.addCleanup(self.yard.close)
-        wait_until(lambda: server.write("status\n") or
-                   (server.count("Zone lobby: 1 clients") and
-                    server.count("Zone yard: 1 clients")), "both zones")
+        self.lobby, self.yard = self.both(server, *self.ports)
         return server
 
     def test_a_page_for_one_zone_reaches_only_that(self):
         server = self.two_zones("-d", "0.1")
         server.write("yard\n")
         self.assertGreater(len(receive_all(self.yard)), 44)
-        server.wait_line("Page 1: .*1 client reached")
-        self.lobby.settimeout(0)
-        with self.assertRaises(BlockingIOError):
-            self.lobby.recv(1)
+        server.wait_line("Page 1: .* 1 client reached")
+        self.assert_silent(self.lobby)
 
     def test_unknown_words_are_explained(self):
         server = self.two_zones()
@@ -583,40 +533,28 @@ class Files(ServerCase):
     def test_a_file_is_paged_at_its_own_format(self):
         server = self.server()
         sound = noise(8000 * 2)
-        path = self.path("bell.wav")
-        with open(path, "wb") as f:
-            f.write(wav_bytes(sound, rate=16000, channels=1))
-        (s,) = self.clients(1)
-        self.wait_clients(server, 1)
+        path = self.wav_file("bell.wav", sound, rate=16000, channels=1)
+        (s,) = self.accepted(server)
         server.write("play %s\n" % path)
         self.assertEqual(receive_all(s), wav_bytes(sound, 16000, 1))
 
     def test_what_is_no_wav_file_is_refused_before_anybody_hears(self):
         server = self.server()
         path = self.path("song.mp3")
-        with open(path, "wb") as f:
-            f.write(noise(5000))
-        (s,) = self.clients(1)
-        self.wait_clients(server, 1)
+        write_file(path, noise(5000))
+        (s,) = self.accepted(server)
         server.write("play %s\n" % path)
         server.wait_line("This is no WAV file to play")
         server.write("play %s\n" % self.path("nothing.wav"))
         server.wait_line("Cannot open .*nothing.wav")
-        s.settimeout(0)
-        with self.assertRaises(BlockingIOError):
-            s.recv(1)
+        self.assert_silent(s)
 
     def test_a_chime_goes_before_speech_without_a_gap(self):
         chime = noise(1000 * FRAME, seed=7)
-        path = self.path("chime.wav")
-        with open(path, "wb") as f:
-            f.write(wav_bytes(chime))
-        server = self.server("-d", "0.2", "--chime", path)
-        (s,) = self.clients(1)
-        self.wait_clients(server, 1)
-        server.write("\n")
-        data = receive_all(s)
-        speech = page_size(44100, CHUNK, 0.2)
+        server = self.server("-d", "0.2", "--chime",
+                             self.wav_file("chime.wav", chime))
+        data = self.hear(server)
+        speech = page_size(0.2)
         self.assertEqual(len(data), 44 + len(chime) + speech)
         self.assertEqual(data[44:44 + len(chime)], chime)
         self.assertEqual(data[44 + len(chime):],
@@ -627,11 +565,8 @@ class Files(ServerCase):
     def test_the_chime_that_comes_with_it_is_converted_to_the_page(self):
         server = self.server("-d", "0.2", "--chime",
                              os.path.join(BUILDDIR, "data", "chime.wav"))
-        (s,) = self.clients(1)
-        self.wait_clients(server, 1)
-        server.write("\n")
-        data = receive_all(s)
-        speech = page_size(44100, CHUNK, 0.2)
+        data = self.hear(server)
+        speech = page_size(0.2)
         chime = data[44:-speech]
         self.assertEqual(len(chime), 97020 * FRAME)
         self.assertEqual(data[-speech:],
@@ -644,68 +579,54 @@ class Files(ServerCase):
 
 class Archive(ServerCase):
     def test_every_page_is_kept(self):
-        folder = self.path("archive")
-        os.mkdir(folder)
-        server = self.server("-d", "0.3", "--archive", folder)
-        (s,) = self.clients(1)
-        self.wait_clients(server, 1)
-        server.write("\n")
-        data = receive_all(s)
+        server = self.archiving("-d", "0.3")
+        data = self.hear(server)
         server.wait_line("Archived ")
-        (name,) = os.listdir(folder)
+        (name,) = os.listdir(self.archive)
         self.assertRegex(name, r"^\d{8}-\d{6}-all\.wav$")
-        with open(os.path.join(folder, name), "rb") as f:
-            self.assertEqual(f.read(), data)
+        self.assertEqual(contents(os.path.join(self.archive, name)), data)
 
     def test_the_name_of_the_file_has_the_zones(self):
-        folder = self.path("archive")
-        os.mkdir(folder)
         ports = {zone: free_port() for zone in ("lobby", "yard", "gym")}
-        server = self.server("-d", "0.1", "--archive", folder, *[
+        server = self.archiving("-d", "0.1", *[
             "--listen=%s=127.0.0.1:%d" % item for item in ports.items()],
             listen=False)
         server.write("lobby gym\n")
         server.wait_line("Archived ")
         server.write("\n")
         server.wait_line("Archived ", 2)
-        labels = sorted(n.split("-", 2)[2] for n in os.listdir(folder))
+        labels = sorted(n.split("-", 2)[2] for n in os.listdir(self.archive))
         self.assertEqual(labels, ["all.wav", "lobby+gym.wav"])
 
     def test_the_oldest_go_beyond_the_limit(self):
-        folder = self.path("archive")
-        os.mkdir(folder)
+        os.mkdir(self.path("archive"))
         for n in range(4):
-            old = os.path.join(folder, "2000010%d-000000-all.wav" % (n + 1))
-            with open(old, "wb") as f:
-                f.write(bytes(400 * 1024))
+            old = self.path("archive/2000010%d-000000-all.wav" % (n + 1))
+            write_file(old, bytes(400 * 1024))
             os.utime(old, (1e9 + n, 1e9 + n))
-        self.server("--archive", folder, "--archive-limit", "1M")
-        self.assertEqual(sorted(os.listdir(folder)),
-                         ["20000103-000000-all.wav", "20000104-000000-all.wav"])
+        self.archiving("--archive-limit", "1M")
+        self.assertEqual(sorted(os.listdir(self.archive)),
+                         ["20000103-000000-all.wav",
+                          "20000104-000000-all.wav"])
 
     def test_kill_9_leaves_a_file_that_the_next_start_repairs(self):
-        folder = self.path("archive")
-        os.mkdir(folder)
-        server = self.server("-d", "0", "--archive", folder)
-        (s,) = self.clients(1)
-        self.wait_clients(server, 1)
-        server.write("\n")
+        server = self.archiving("-d", "0")
+        (s,) = self.on_air(server)
         receive(s, 300000)
-        wait_until(lambda: any(os.path.getsize(os.path.join(folder, n)) > 99999
-                               for n in os.listdir(folder)), "the archive")
+        wait_until(lambda: any(e.stat().st_size > 99999 for e in
+                               os.scandir(self.archive)), "the archive")
         server.signal(signal.SIGKILL)
         server.wait()
-        self.assertEqual([n for n in os.listdir(folder)
+        self.assertEqual([n for n in os.listdir(self.archive)
                           if n.endswith(".wav")], [])
-        again = self.server("--archive", folder, card=Card(
-            self.folder, "mic2", capture=b"\0" * 4000))
-        again.wait_line("Repaired 1 file")
-        (name,) = os.listdir(folder)
+        sound = self.sound
+        self.archiving(card=Card(self.folder, "mic2", capture=b"\0" * 4000)) \
+            .wait_line("Repaired 1 file")
+        (name,) = os.listdir(self.archive)
         self.assertTrue(name.endswith("-all.wav"))
-        with open(os.path.join(folder, name), "rb") as f:
-            params, frames = self.parse(f.read())
+        _, frames = self.parse(contents(os.path.join(self.archive, name)))
         self.assertGreater(len(frames), 90000)
-        self.assertEqual(frames, self.sound[:len(frames)])
+        self.assertEqual(frames, sound[:len(frames)])
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ import threading
 import wave
 
 from e2e_bus import BusCase
-from e2e_lib import (Card, PATIENCE, free_port, in_time, main, noise, program,
-                     receive_all, wait_until, wav_bytes)
-from e2e_server import FRAME, ServerCase
+from e2e_lib import (Card, PATIENCE, contents, free_port, in_time, main, noise,
+                     page_size, program, receive_all, wait_until)
+from e2e_server import ServerCase
 
 GNUTLS = "NORMAL:-VERS-ALL:+VERS-TLS1.3:-KX-ALL:+ECDHE-PSK"
 
@@ -31,12 +31,6 @@ def receive_rest(sock):
 
 
 class TlsCase(ServerCase):
-    def tearDown(self):
-        super().tearDown()
-        for process in self.processes:
-            self.assertNotRegex(process.output(),
-                                "Sanitizer|runtime error:", process.argv)
-
     def keygen(self, *identities, file="server.psk"):
         result = run(program("intercomctl"), "keygen", "--psk-file",
                      self.path(file), *identities)
@@ -45,9 +39,11 @@ class TlsCase(ServerCase):
 
     def key(self, identity):
         """The key in a loudspeaker's file, as hexadecimal digits."""
-        with open(self.path(identity + ".psk")) as f:
-            return re.search(r"^client %s ([0-9a-f]{64})$" % identity,
-                             f.read(), re.M).group(1)
+        return re.search(r"^client %s ([0-9a-f]{64})$" % identity,
+                         self.text(identity + ".psk"), re.M).group(1)
+
+    def text(self, name):
+        return contents(self.path(name)).decode()
 
     def write_keys(self, file, text):
         """Replaces a key file at once, as an editor does."""
@@ -57,6 +53,9 @@ class TlsCase(ServerCase):
         os.rename(path, self.path(file))
 
     def tls_server(self, *args, **kwargs):
+        """One with keys: those of yard and lobby, if there are no others."""
+        if not os.path.exists(self.path("server.psk")):
+            self.keygen("yard", "lobby")
         return self.server("--psk-file", self.path("server.psk"), *args,
                            **kwargs)
 
@@ -80,9 +79,14 @@ class TlsCase(ServerCase):
 
     def page_file(self, size=400000):
         frames = noise(size, seed=7)
-        with open(self.path("page.wav"), "wb") as f:
-            f.write(wav_bytes(frames))
-        return frames, wav_bytes(frames)
+        return frames, contents(self.wav_file("page.wav", frames))
+
+    def heard(self, server, identity, count=1):
+        """What a loudspeaker gets of a page, to its end."""
+        client, path = self.saving(identity)
+        self.press_enter(server, count)
+        self.assertEqual(client.wait(), 0, client.output())
+        return self.frames_of(path)
 
     def play(self, server):
         server.write("play %s\n" % self.path("page.wav"))
@@ -93,9 +97,8 @@ class Keygen(TlsCase):
         return stat.S_IMODE(os.stat(self.path(name)).st_mode)
 
     def lines(self, name):
-        with open(self.path(name)) as f:
-            return [l for l in f.read().splitlines()
-                    if l and not l.startswith("#")]
+        return [l for l in self.text(name).splitlines()
+                if l and not l.startswith("#")]
 
     def test_files_are_for_their_owner_alone(self):
         old = os.umask(0)
@@ -122,21 +125,17 @@ class Keygen(TlsCase):
                           for i in ("yard", "lobby", "hall")])
         self.assertEqual(self.mode("server.psk"), 0o600)
 
-    def contents(self):
-        result = {}
-        for name in os.listdir(self.folder):
-            with open(self.path(name)) as f:
-                result[name] = f.read()
-        return result
+    def files(self):
+        return {name: self.text(name) for name in os.listdir(self.folder)}
 
     def refused(self, status, words, *args):
-        before = self.contents()
+        before = self.files()
         result = run(program("intercomctl"), "keygen", *args,
                      cwd=self.folder)
         self.assertEqual(result.returncode, status, result.stderr)
         self.assertRegex(result.stderr, words)
         self.assertEqual(result.stderr.count("\n"), 1)
-        self.assertEqual(before, self.contents())
+        self.assertEqual(before, self.files())
 
     def test_nothing_is_overwritten_and_a_failure_leaves_nothing(self):
         self.keygen("yard")
@@ -169,15 +168,12 @@ class Keygen(TlsCase):
 class Start(TlsCase):
     def test_without_a_key_the_log_says_so_once(self):
         server = self.server()
-        (s,) = self.clients(1)
-        self.wait_clients(server, 1)
-        server.write("\n")
+        (s,) = self.on_air(server)
         receive_all(s)
         server.stop()
         self.assertEqual(server.count("neither secret nor authentic"), 1)
 
     def test_with_a_key_it_says_nothing(self):
-        self.keygen("yard")
         server = self.tls_server()
         server.stop()
         self.assertEqual(server.count("psk|secret"), 0)
@@ -228,56 +224,45 @@ class Start(TlsCase):
             server = self.tls_server()
         finally:
             del os.environ["CREDENTIALS_DIRECTORY"]
-        client, path = self.saving("yard")
-        self.wait_clients(server, 1)
-        server.write("\n")
-        self.assertEqual(client.wait(), 0)
+        self.heard(server, "yard")
 
 
 class Pages(TlsCase):
     def test_a_page_arrives_exactly(self):
-        self.keygen("yard", "lobby")
         server = self.tls_server("-d", "1")
         clients = [self.saving(i) for i in ("yard", "lobby")]
-        self.wait_clients(server, 2)
-        server.write("\n")
+        self.press_enter(server, 2)
         for client, path in clients:
             self.assertEqual(client.wait(), 0, client.output())
             self.assertEqual(self.frames_of(path),
-                             self.sound[:43 * 1024 * FRAME])
-        self.assertIn("2 clients reached, 0 lost, 0 skips",
-                      server.wait_line("Page 1: .*reached"))
+                             self.sound[:page_size(1)])
+        server.wait_line("Page 1: .* 2 clients reached, 0 lost, 0 skips")
 
     @in_time
     def test_a_loudspeaker_plays_every_frame(self):
-        self.keygen("yard")
         server = self.tls_server("-d", "1")
         card = Card(self.folder, "speaker")
         client = self.client("yard", card=card)
         for page in (1, 2):
             client.wait_line("connected, waiting for a page")
-            self.wait_clients(server, 1)
-            server.write("\n")
+            self.press_enter(server)
             server.wait_line("Page %d: .*1 client reached" % page)
             wait_until(lambda: len(card.events("close")) == page,
                        "the card to be closed")
         self.assertEqual(card.sound().count(
-            self.sound[:43 * 1024 * FRAME]), 2)
+            self.sound[:page_size(1)]), 2)
 
     def test_a_page_that_is_cut_off_is_not_complete(self):
         """Who cuts the connection cannot end a page without an end."""
-        self.keygen("yard")
         server = self.tls_server("-d", "0")
         client, path = self.saving("yard")
-        self.wait_clients(server, 1)
-        server.write("\n")
+        self.press_enter(server)
         server.wait_line("on the air")
         client.wait_line("age")
         server.child.kill()
         self.assertEqual(client.wait(), 1, client.output())
 
     def test_a_large_file_arrives_exactly(self):
-        self.keygen("yard")
         server = self.tls_server("--mode", "store")
         frames, _ = self.page_file(8000000)
         client, path = self.saving("yard")
@@ -297,7 +282,6 @@ class Pages(TlsCase):
                    self.key("yard"), "-p", str(self.port), "127.0.0.1"]
 
     def test_openssl_and_gnutls_cli_receive_a_page(self):
-        self.keygen("yard")
         server = self.tls_server()
         _, expected = self.page_file()
         children, threads, results = [], [], {}
@@ -326,33 +310,27 @@ class Pages(TlsCase):
 
 class Strangers(TlsCase):
     def test_without_a_key_one_hears_nothing(self):
-        self.keygen("yard")
         server = self.tls_server("-d", "1")
         honest, path = self.saving("yard")
-        (plain,) = self.clients(1)
-        self.wait_clients(server, 1)
-        server.write("\n")
+        (plain,) = self.on_air(server)
         self.assertEqual(honest.wait(), 0)
-        server.wait_line("Page 1: .*1 client reached, 0 lost")
+        server.wait_line("Page 1: .* 1 client reached, 0 lost")
         # Nothing but the end: it has not proven itself in time.
         self.assertEqual(receive_all(plain), b"")
         server.wait_line("127.0.0.1:%d was not let in: no handshake in time"
                          % plain.getsockname()[1])
 
     def test_a_plain_client_hears_nothing(self):
-        self.keygen("yard")
         server = self.tls_server("-d", "1")
         card = Card(self.folder, "speaker")
         plain = self.client(None, card=card)
         honest, path = self.saving("yard")
-        self.wait_clients(server, 1)
-        server.write("\n")
+        self.press_enter(server)
         self.assertEqual(honest.wait(), 0)
         plain.wait_line("connection ended before a page")
         self.assertEqual(card.events("open"), [])
 
     def test_wrong_and_unknown_keys_look_the_same_to_the_peer(self):
-        self.keygen("yard", "lobby")
         server = self.tls_server()
         self.write_keys("wrong.psk", "client yard %s\n" % self.key("lobby"))
         self.write_keys("unknown.psk", "client hall %s\n" % self.key("lobby"))
@@ -419,7 +397,6 @@ class Strangers(TlsCase):
 
 class Abuse(TlsCase):
     def test_handshakes_that_never_end_disturb_no_page(self):
-        self.keygen("yard")
         server = self.tls_server("-d", "2")
         client, path = self.saving("yard")
         self.wait_clients(server, 1)
@@ -432,9 +409,9 @@ class Abuse(TlsCase):
             s.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
         server.write("\n")
         self.assertEqual(client.wait(), 0, client.output())
-        self.assertEqual(self.frames_of(path), self.sound[:86 * 1024 * FRAME])
-        self.assertIn("1 client reached, 0 lost, 0 skips, 0 overruns",
-                      server.wait_line("Page 1: .*reached"))
+        self.assertEqual(self.frames_of(path), self.sound[:page_size(2)])
+        server.wait_line("Page 1: .* 1 client reached, 0 lost, 0 skips, "
+                         "0 overruns")
         for s in garbage + silent + partial:
             self.assertNotIn(b"RIFF", receive_rest(s))
         wait_until(lambda: server.fd_count() < 40, "descriptors to be closed")
@@ -442,7 +419,6 @@ class Abuse(TlsCase):
         self.assertLess(server.count("was not let in"), 10)
 
     def test_the_oldest_handshake_makes_room(self):
-        self.keygen("yard")
         server = self.tls_server("-d", "0.5")
         before = server.fd_count()
         silent = self.clients(400)
@@ -455,7 +431,6 @@ class Abuse(TlsCase):
         self.assertEqual(client.wait(), 0, client.output())
 
     def test_a_client_that_takes_nothing_does_not_stop_the_others(self):
-        self.keygen("yard", "lobby")
         server = self.tls_server("--mode", "store")
         stuck, late = self.saving("lobby")
         client, path = self.saving("yard")
@@ -506,13 +481,11 @@ class Names(BusCase):
 
 class LockingOut(TlsCase):
     def lock_out(self, identity):
-        with open(self.path("server.psk")) as f:
-            lines = f.read().splitlines(True)
+        lines = self.text("server.psk").splitlines(True)
         self.write_keys("server.psk", "".join(
             l for l in lines if not l.startswith("server %s " % identity)))
 
     def test_a_loudspeaker_that_waits_hears_no_more(self):
-        self.keygen("yard", "lobby")
         server = self.tls_server("-d", "0.5")
         card = Card(self.folder, "speaker")
         out = self.client("lobby", card=card)
@@ -522,17 +495,15 @@ class LockingOut(TlsCase):
         server.write("\n")
         self.assertEqual(client.wait(), 0, client.output())
         server.wait_line(r"127.0.0.1:\d+ \('lobby'\) was locked out")
-        server.wait_line("Page 1: .*1 client reached, 0 lost")
+        server.wait_line("Page 1: .* 1 client reached, 0 lost")
         out.wait_line("does not accept the key of 'lobby'")
         self.assertEqual(card.events("open"), [])
 
     def test_during_a_page_it_is_cut_off(self):
-        self.keygen("yard", "lobby")
         server = self.tls_server("-d", "0")
         out, _ = self.saving("lobby")
         client, path = self.saving("yard")
-        self.wait_clients(server, 2)
-        server.write("\n")
+        self.press_enter(server, 2)
         server.wait_line("on the air")
         self.lock_out("lobby")
         self.assertEqual(out.wait(), 1)
@@ -554,7 +525,6 @@ class LockingOut(TlsCase):
         self.assertEqual(client.wait(), 0, client.output())
 
     def test_a_file_that_became_wrong_changes_nothing(self):
-        self.keygen("yard")
         server = self.tls_server("-d", "0.5")
         self.write_keys("server.psk", "server\n")
         client, path = self.saving("yard")

@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: MIT
  * The tests of a program, in the order in which they stand in its source. */
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "base/util.h"
 #include "test.h"
 
 static struct {

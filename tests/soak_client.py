@@ -9,13 +9,11 @@ import collections
 import os
 import random
 import signal
-import socket
-import struct
 import sys
 import time
 
-from e2e_client import ENDLESS, FRAME, RATE, ClientCase, Live, header, tone
-from e2e_lib import Card, noise, wait_until, wav_bytes
+from e2e_client import ClientCase, ENDLESS, Live, header, tone
+from e2e_lib import Card, FRAME, RATE, noise, reset, wait_until, wav_bytes
 
 WARM_UP = 100  # pages
 LEAK_KIB = 1024
@@ -64,9 +62,7 @@ class Soak(ClientCase):
         connection = self.remote.accept()
         connection.sendall(header(ENDLESS) + tone(0.2))
         self.soaked.wait_line("begins", self.ended + 1)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
-                              struct.pack("ii", 1, 0))
-        connection.close()
+        reset(connection)
         return ("cut-short",)
 
     def fault_rubbish(self):

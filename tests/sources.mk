@@ -73,7 +73,7 @@ EXTRA_DIST += tests/dbus_client.py tests/e2e_lib.py tests/help \
 # What they share, main() included.
 tests_libtest_a_SOURCES = tests/main.c tests/test.h tests/arguments.h \
 	tests/capture.h tests/card.c tests/card.h tests/folder.c \
-	tests/folder.h tests/tape-reader.h
+	tests/folder.h tests/source-reader.h tests/tape-reader.h
 tests_test_ctl_value_SOURCES = tests/test-ctl-value.c src/ctl/value.c
 # The test stands in its way.
 tests_test_page_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=zone_push
@@ -82,7 +82,8 @@ tests_test_transport_LDADD = $(LDADD) $(GNUTLS_LIBS)
 
 # The virtual sound card. Without sanitizers: plain aplay loads it too.
 EXTRA_PROGRAMS = vcard.so vctl.so
-vcard_so_SOURCES = tests/vcard.c tests/vcard.h
+vcard_so_SOURCES = tests/vcard.c tests/vcard.h \
+	src/audio/samples.c src/audio/wav.c
 vcard_so_CFLAGS = -std=gnu11 $(WARN_CFLAGS) $(ALSA_CFLAGS) -fPIC -DPIC
 vcard_so_LDFLAGS = -shared
 vcard_so_LDADD = $(ALSA_LIBS) -lm
@@ -98,7 +99,7 @@ fuzzers: $(FUZZ_TARGETS)
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/make-seeds
 EXTRA_LIBRARIES = tests/fuzz/libreplay.a
 tests_fuzz_libreplay_a_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz.h \
-	tests/fuzz/fuzz-clock.h
+	tests/fuzz/fuzz-clock.h tests/fuzz/fuzz-keys.h
 FUZZ_LIBS = $(FUZZER_LDFLAGS) tests/fuzz/libreplay.a $(INTERCOM_LIBS)
 tests_fuzz_fuzz_accept_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_bus_LDADD = $(FUZZ_LIBS)

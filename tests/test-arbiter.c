@@ -2,7 +2,6 @@
  * Who gets which zone and the microphone, case by case. */
 #include "server/arbiter.h"
 
-#include "base/util.h"
 #include "test.h"
 
 enum { LOBBY = 1 << 0, YARD = 1 << 1, GYM = 1 << 2, PAGES_MAX = 8 };

@@ -3,19 +3,10 @@
 #include "server/archive.h"
 #include "tape-reader.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 
 #include "base/log.h"
-#include "base/util.h"
 #include "folder.h"
 #include "test.h"
 
@@ -52,13 +43,6 @@ static void teardown(void)
 
 FIXTURE(setup, teardown);
 
-static bool exists(const char *name)
-{
-	struct stat st;
-
-	return lstat(path_of(name), &st) == 0;
-}
-
 /* What was logged since the last time. */
 static const char *logged(void)
 {
@@ -78,19 +62,14 @@ static int count_of(const char *text, const char *part)
 	return count;
 }
 
-/* The file NAME is a header with these sizes and DATA. */
-static void check_file(const char *name, const void *data, size_t size)
+/* One file is there, of DATA; its name. */
+static const char *check_only_file(const void *data, size_t size)
 {
-	_cleanup_free_ uint8_t *back = malloc(size + WAV_HEADER_SIZE_MAX);
-	_cleanup_close_ int fd = open(path_of(name), O_RDONLY | O_CLOEXEC);
-	uint8_t header[WAV_HEADER_SIZE_MAX];
-	const size_t header_size = wav_encode(header, &cd, size);
+	static char name[NAME_MAX + 1];
 
-	ck_assert_ptr_nonnull(back);
-	ck_assert_int_eq(read(fd, back, size + WAV_HEADER_SIZE_MAX),
-			 (ssize_t)(header_size + size));
-	ck_assert_mem_eq(back, header, header_size);
-	ck_assert_mem_eq(back + header_size, data, size);
+	ck_assert_int_eq(count_files(name), 1);
+	check_wav(name, &cd, data, size);
+	return name;
 }
 
 /* "20300102-030405-LABEL.wav" */
@@ -158,31 +137,23 @@ TEST(page_becomes_a_file_while_it_grows)
 	grow("efghijkl", 8);
 	wait_until(is_written);
 	end_and_wait();
-	ck_assert_int_eq(count_files(name), 1);
-	check_name(name, "-lobby+yard.wav");
-	check_file(name, "abcdefghijkl", 12);
+	check_name(check_only_file("abcdefghijkl", 12), "-lobby+yard.wav");
 	ck_assert_int_eq(count_of(logged(), "Archived "), 1);
 }
 
 TEST(page_that_was_there_before_is_written_whole)
 {
-	char name[NAME_MAX + 1];
-
 	grow("abcdefgh", 8);
 	begin("all");
 	end_and_wait();
-	ck_assert_int_eq(count_files(name), 1);
-	check_file(name, "abcdefgh", 8);
+	check_only_file("abcdefgh", 8);
 }
 
 TEST(page_without_samples_is_a_file)
 {
-	char name[NAME_MAX + 1];
-
 	begin("all");
 	end_and_wait();
-	ck_assert_int_eq(count_files(name), 1);
-	check_file(name, "", 0);
+	check_only_file("", 0);
 }
 
 /* Far more orders than the socket holds, and no answer is read. */
@@ -190,7 +161,6 @@ TEST(nothing_is_lost_when_the_queue_is_full)
 {
 	enum { PIECES = 20000, PIECE = 404 };
 	static uint8_t data[PIECES * PIECE];
-	char name[NAME_MAX + 1];
 
 	for (size_t i = 0; i < PIECES * PIECE; i++)
 		data[i] = (uint8_t)(i * 31 + i / 251);
@@ -200,19 +170,15 @@ TEST(nothing_is_lost_when_the_queue_is_full)
 	tape_end(page);
 	archive_push(writer);
 	writer = archive_free(writer);
-	ck_assert_int_eq(count_files(name), 1);
-	check_file(name, data, PIECES * PIECE);
+	check_only_file(data, PIECES * PIECE);
 }
 
 TEST(page_that_is_freed_early_is_kept_so_far)
 {
-	char name[NAME_MAX + 1];
-
 	begin("all");
 	ck_assert_int_eq(tape_append(page, "abcdefgh", 8), 0);
 	writer = archive_free(writer);
-	ck_assert_int_eq(count_files(name), 1);
-	check_file(name, "abcdefgh", 8);
+	check_only_file("abcdefgh", 8);
 }
 
 TEST(no_writer_needs_nothing)
@@ -257,7 +223,6 @@ TEST(what_is_given_up_leaves_nothing)
 TEST(giving_up_after_the_end_keeps_the_file)
 {
 	static uint8_t data[16 << 20];
-	char name[NAME_MAX + 1];
 	uint64_t offset;
 
 	memset(data, 'x', sizeof(data));
@@ -270,37 +235,26 @@ TEST(giving_up_after_the_end_keeps_the_file)
 	ck_assert(offset != UINT64_MAX || archive_done(writer));
 	wait_until(is_done);
 	writer = archive_free(writer);
-	ck_assert_int_eq(count_files(name), 1);
-	check_file(name, data, sizeof(data));
+	check_only_file(data, sizeof(data));
 }
 
 /* --- disks that do not do it --- */
 
-static void limit_file_size(rlim_t size)
-{
-	struct rlimit limit;
-
-	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
-	limit.rlim_cur = size;
-	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
-}
-
 TEST(full_disk_costs_the_file_and_is_logged_once)
 {
 	static uint8_t samples[200000];
-	struct rlimit before;
 	const char *text;
 	uint8_t back[4];
+	rlim_t before;
 
-	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
 	begin("all");
 	ck_assert_int_eq(tape_append(page, samples, sizeof(samples)), 0);
 	/* It counts for the page's memory, too. */
-	limit_file_size(100000);
+	before = limit_file_size(100000);
 	archive_push(writer);
 	wait_until(is_done);
 	ck_assert_uint_eq(archive_offset(writer), UINT64_MAX);
-	limit_file_size(before.rlim_cur);
+	limit_file_size(before);
 	for (int i = 0; i < 10; i++)
 		grow("abcd", 4);
 	end_and_wait();
@@ -368,7 +322,7 @@ TEST(without_limits_all_stay)
 {
 	put(FIRST, 1 << 30, 1000000000);
 	check();
-	ck_assert(exists(FIRST));
+	ck_assert(file_exists(FIRST));
 	ck_assert_str_eq(logged(), "");
 }
 
@@ -383,7 +337,7 @@ TEST(oldest_go_above_a_size)
 	ck_assert_int_eq(count_files(NULL), 3);
 	config.limit_size = 2999;
 	check();
-	ck_assert(!exists(THIRD));
+	ck_assert(!file_exists(THIRD));
 	ck_assert_int_eq(count_files(NULL), 2);
 	config.limit_size = 999;
 	check();
@@ -398,7 +352,7 @@ TEST(files_go_above_an_age)
 	put(THIRD, 10, 3000);
 	config.limit_seconds = 3600;
 	check();
-	ck_assert(exists(THIRD));
+	ck_assert(file_exists(THIRD));
 	ck_assert_int_eq(count_files(NULL), 1);
 	ck_assert_int_eq(count_of(logged(), "Removed "), 2);
 }
@@ -408,7 +362,7 @@ TEST(file_from_the_future_is_not_old)
 	put(FIRST, 10, -86400);
 	config.limit_seconds = 1;
 	check();
-	ck_assert(exists(FIRST));
+	ck_assert(file_exists(FIRST));
 }
 
 TEST(both_limits_hold)
@@ -419,7 +373,7 @@ TEST(both_limits_hold)
 	config.limit_seconds = 3600;
 	config.limit_size = 4000;
 	check();
-	ck_assert(exists(THIRD));
+	ck_assert(file_exists(THIRD));
 	ck_assert_int_eq(count_files(NULL), 1);
 }
 
@@ -450,7 +404,7 @@ TEST(files_of_others_are_neither_counted_nor_removed)
 	ck_assert_int_eq(count_files(NULL), (int)ARRAY_SIZE(others) + 3);
 	config.limit_size = 999;
 	check();
-	ck_assert(!exists(THIRD));
+	ck_assert(!file_exists(THIRD));
 	ck_assert_int_eq(count_files(NULL), (int)ARRAY_SIZE(others) + 2);
 }
 
@@ -465,24 +419,21 @@ TEST(limits_hold_for_a_thousand_files)
 	config.limit_size = 30000;
 	check();
 	ck_assert_int_eq(count_files(NULL), 300);
-	ck_assert(exists("20010101-000999-all.wav"));
-	ck_assert(exists("20010101-000700-all.wav"));
-	ck_assert(!exists("20010101-000699-all.wav"));
+	ck_assert(file_exists("20010101-000999-all.wav"));
+	ck_assert(file_exists("20010101-000700-all.wav"));
+	ck_assert(!file_exists("20010101-000699-all.wav"));
 }
 
 TEST(page_that_was_kept_makes_older_ones_go)
 {
-	char name[NAME_MAX + 1];
-
 	put(FIRST, 5000, 1000);
 	config.limit_size = 2000;
 	begin("all");
 	grow("abcd", 4);
-	ck_assert(exists(FIRST));
+	ck_assert(file_exists(FIRST));
 	end_and_wait();
-	ck_assert(!exists(FIRST));
-	ck_assert_int_eq(count_files(name), 1);
-	check_file(name, "abcd", 4);
+	ck_assert(!file_exists(FIRST));
+	check_only_file("abcd", 4);
 }
 
 /* --- at the start --- */
@@ -495,15 +446,11 @@ TEST(partial_files_are_repaired_and_that_is_said)
 			       ".20010101-000000-all.wav.ghijkl.part"};
 
 	memcpy(whole + size, "abcdefg", 7);
-	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
-		_cleanup_close_ int fd = open(
-		    path_of(parts[i]), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-
-		ck_assert_int_eq(write(fd, whole, size + 7), (ssize_t)size + 7);
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+		put_file(parts[i], whole, size + 7);
 	check();
-	check_file("20010101-000000-all.wav", "abcd", 4);
-	check_file("20010101-000000-all-2.wav", "abcd", 4);
+	check_wav("20010101-000000-all.wav", &cd, "abcd", 4);
+	check_wav("20010101-000000-all-2.wav", &cd, "abcd", 4);
 	ck_assert_ptr_nonnull(strstr(logged(), "Repaired 2 files that"));
 	ck_assert_int_eq(count_files(NULL), 2);
 	check();

@@ -2,8 +2,6 @@
  * The pauses between attempts. */
 #include "base/backoff.h"
 
-#include <stdlib.h>
-
 #include "test.h"
 
 #define MS UINT64_C(1000)

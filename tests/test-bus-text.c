@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include <stdlib.h>
 #include <systemd/sd-bus.h>
 
 #include "server/bus/text.h"
 #include "test.h"
-
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 TIME_LIMIT(60);
 
@@ -24,7 +21,7 @@ TEST(text_of_every_length_is_valid)
 	    "\xf4\x8f\xbf\xbd",
 	};
 
-	for (size_t i = 0; i < COUNT(texts); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		ck_assert_msg(bus_text(texts[i], NULL), "text %zu", i);
 }
 
@@ -45,7 +42,7 @@ TEST(what_is_no_utf_8_is_refused)
 	    "\xef\xbf\xbf",	/* noncharacter */
 	};
 
-	for (size_t i = 0; i < COUNT(texts); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		ck_assert_str_eq(bus_text(texts[i], "?"), "?");
 }
 

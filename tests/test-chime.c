@@ -2,18 +2,12 @@
  * Chimes of every kind become samples in the page's format. */
 #include "audio/chime.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
 #include "audio/samples.h"
-#include "base/util.h"
+#include "folder.h"
 #include "test.h"
 
 static const struct wav_format cd = {WAV_PCM, 16, 2, 44100};
@@ -28,26 +22,6 @@ static void teardown(void)
 }
 
 FIXTURE(NULL, teardown);
-
-static int memory_file(const void *data, size_t size)
-{
-	int fd = memfd_create("chime", MFD_CLOEXEC);
-
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(write(fd, data, size), (ssize_t)size);
-	return fd;
-}
-
-/* A file with a header that states STATED bytes, and SIZE bytes of DATA. */
-static int chime_file(const struct wav_format *format, uint64_t stated,
-		      const void *data, size_t size)
-{
-	uint8_t header[WAV_HEADER_SIZE_MAX];
-	int fd = memory_file(header, wav_encode(header, format, stated));
-
-	ck_assert_int_eq(write(fd, data, size), (ssize_t)size);
-	return fd;
-}
 
 /* What FD holds in the format WANTED. */
 static void load(int fd, const struct wav_format *wanted)
@@ -81,21 +55,21 @@ static void check_samples(const void *expected, size_t size)
 
 TEST(chime_in_the_pages_format_is_taken_as_it_is)
 {
-	load(chime_file(&cd, 12, "abcdefghijkl", 12), &cd);
+	load(memory_wav(&cd, 12, "abcdefghijkl", 12), &cd);
 	check_samples("abcdefghijkl", 12);
 }
 
 TEST(what_follows_the_samples_is_not_heard)
 {
-	load(chime_file(&cd, 8, "abcdefghLIST\4\0\0\0INFO", 20), &cd);
+	load(memory_wav(&cd, 8, "abcdefghLIST\4\0\0\0INFO", 20), &cd);
 	check_samples("abcdefgh", 8);
 }
 
 TEST(endless_or_broken_off_file_is_heard_to_its_end)
 {
-	load(chime_file(&cd, WAV_ENDLESS, "abcdefghi", 9), &cd);
+	load(memory_wav(&cd, WAV_ENDLESS, "abcdefghi", 9), &cd);
 	check_samples("abcdefgh", 8);
-	load(chime_file(&cd, 4000, "abcdefghi", 9), &cd);
+	load(memory_wav(&cd, 4000, "abcdefghi", 9), &cd);
 	check_samples("abcdefgh", 8);
 }
 
@@ -118,15 +92,15 @@ TEST(chime_without_samples_is_silent)
 {
 	static const struct wav_format other = {WAV_ALAW, 8, 1, 8000};
 
-	load(chime_file(&cd, 0, "", 0), &cd);
+	load(memory_wav(&cd, 0, "", 0), &cd);
 	ck_assert_uint_eq(chime.size, 0);
-	load(chime_file(&other, 0, "", 0), &cd);
+	load(memory_wav(&other, 0, "", 0), &cd);
 	ck_assert_uint_eq(chime.size, 0);
 }
 
 TEST(descriptor_stays_the_callers)
 {
-	int fd = chime_file(&cd, 4, "abcd", 4);
+	int fd = memory_wav(&cd, 4, "abcd", 4);
 
 	ck_assert_int_eq(lseek(fd, 7, SEEK_SET), 7);
 	for (int i = 0; i < 2; i++) {
@@ -143,7 +117,7 @@ TEST(chime_of_a_path_is_kept_in_the_pages_format)
 	const struct wav_format half = {WAV_PCM, 16, 1, 22050};
 	const int16_t sound[2205] = {0};
 	char path[64];
-	int file = chime_file(&half, sizeof(sound), sound, sizeof(sound)), fd;
+	int file = memory_wav(&half, sizeof(sound), sound, sizeof(sound)), fd;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
 	fd = chime_open(path, &cd, problem);
@@ -206,8 +180,8 @@ TEST(paths_are_refused_in_words)
 static int silent_file(const struct wav_format *format, uint64_t stated,
 		       uint64_t size)
 {
-	int fd = chime_file(format, stated, "", 0);
-	const off_t header_size = lseek(fd, 0, SEEK_CUR);
+	int fd = memory_wav(format, stated, "", 0);
+	const off_t header_size = lseek(fd, 0, SEEK_END);
 
 	ck_assert_int_eq(ftruncate(fd, header_size + (off_t)size), 0);
 	return fd;
@@ -243,9 +217,9 @@ TEST(one_channel_goes_to_all)
 {
 	static const struct wav_format six = {WAV_PCM, 16, 6, 44100};
 
-	load(chime_file(&mono, 4, "abcd", 4), &cd);
+	load(memory_wav(&mono, 4, "abcd", 4), &cd);
 	check_samples("ababcdcd", 8);
-	load(chime_file(&mono, 4, "abcd", 4), &six);
+	load(memory_wav(&mono, 4, "abcd", 4), &six);
 	check_samples("ababababababcdcdcdcdcdcd", 24);
 }
 
@@ -255,7 +229,7 @@ TEST(many_channels_become_their_mean)
 					32767, -32767, 8,      8};
 	static const int16_t means[] = {2000, -32768, 0, 8};
 
-	load(chime_file(&cd, sizeof(pairs), pairs, sizeof(pairs)), &mono);
+	load(memory_wav(&cd, sizeof(pairs), pairs, sizeof(pairs)), &mono);
 	check_samples(means, sizeof(means));
 }
 
@@ -263,9 +237,9 @@ TEST(channels_beyond_are_dropped_or_silent)
 {
 	static const struct wav_format three = {WAV_PCM, 16, 3, 44100};
 
-	load(chime_file(&three, 12, "aabbccddeeff", 12), &cd);
+	load(memory_wav(&three, 12, "aabbccddeeff", 12), &cd);
 	check_samples("aabbddee", 8);
-	load(chime_file(&cd, 8, "aabbccdd", 8), &three);
+	load(memory_wav(&cd, 8, "aabbccdd", 8), &three);
 	check_samples("aabb\0\0ccdd\0\0", 12);
 }
 
@@ -277,12 +251,12 @@ TEST(encodings_are_converted_by_value)
 	static const float values[] = {0, 0.5F, -1, 2, NAN};
 	static const int16_t expected[] = {0, 16384, -32768, 32767, 0};
 
-	load(chime_file(&u8, 4, "\x80\xff\0\xc0", 4), &mono);
+	load(memory_wav(&u8, 4, "\x80\xff\0\xc0", 4), &mono);
 	check_samples("\0\0\0\x7f\0\x80\0\x40", 8);
-	load(chime_file(&floats, sizeof(values), values, sizeof(values)),
+	load(memory_wav(&floats, sizeof(values), values, sizeof(values)),
 	     &mono);
 	check_samples(expected, sizeof(expected));
-	load(chime_file(&mono, 4, "\0\0\0\x80", 4), &law);
+	load(memory_wav(&mono, 4, "\0\0\0\x80", 4), &law);
 	check_samples("\xff\0", 2);
 }
 
@@ -296,7 +270,7 @@ static int tone_file(const struct wav_format *format)
 	for (uint32_t i = 0; i < format->rate; i++)
 		samples_put(format, data + i * wav_frame_size(format),
 			    0.5 * sin(2 * M_PI * 441 * i / format->rate));
-	fd = chime_file(format, format->rate * wav_frame_size(format), data,
+	fd = memory_wav(format, format->rate * wav_frame_size(format), data,
 			format->rate * wav_frame_size(format));
 	free(data);
 	return fd;

@@ -4,7 +4,6 @@
 #include "client/options.h"
 
 #include "arguments.h"
-#include "base/util.h"
 #include "test.h"
 
 static struct client_config config;
@@ -100,9 +99,7 @@ TEST(how_much_is_told_can_be_chosen)
 	log_set_level(LOG_INFO);
 }
 
-static const struct {
-	const char *option, *below, *least, *most, *beyond, *accepted;
-} numbers[] = {
+static const struct edges numbers[] = {
     {"--latency", "0", "1", "5000", "5001",
      "a whole number from 1 to 5000 is needed"},
     {"--period-size", "7", "8", "65536", "65537",
@@ -119,31 +116,7 @@ static const struct {
 
 TEST(numbers_end_at_their_edges)
 {
-	static const char *const never[] = {"",
-					    "x",
-					    "5x",
-					    " 5",
-					    "-5",
-					    "0x10",
-					    "nan",
-					    "inf",
-					    "5,0",
-					    "50%",
-					    "99999999999999999999999",
-					    "4294967346",
-					    "1e999"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
-		check_taken(numbers[i].option, numbers[i].least);
-		check_taken(numbers[i].option, numbers[i].most);
-		check_refused(numbers[i].option, numbers[i].below,
-			      numbers[i].accepted);
-		check_refused(numbers[i].option, numbers[i].beyond,
-			      numbers[i].accepted);
-		for (size_t n = 0; n < ARRAY_SIZE(never); n++)
-			check_refused(numbers[i].option, never[n],
-				      numbers[i].accepted);
-	}
+	check_edges(numbers, ARRAY_SIZE(numbers));
 }
 
 TEST(servers_that_are_none_are_refused)
@@ -167,8 +140,7 @@ TEST(servers_that_are_none_are_refused)
 		ck_assert_msg(PARSE("good", cases[i].name) == -EINVAL,
 			      "'%s' was taken", cases[i].name);
 		snprintf(quoted, sizeof(quoted), "'%s': ", cases[i].name);
-		check_line(err, (const char *const[]){quoted, cases[i].problem,
-						      "is needed", NULL});
+		CHECK_LINE(err, quoted, cases[i].problem, "is needed");
 	}
 }
 
@@ -183,8 +155,7 @@ TEST(host_name_that_is_too_long_is_refused)
 	name[NET_HOST_SIZE - 1] = 'h';
 	name[NET_HOST_SIZE] = '\0';
 	ck_assert_int_eq(PARSE(name), -EINVAL);
-	check_line(err,
-		   (const char *const[]){"the host name is too long", NULL});
+	CHECK_LINE(err, "the host name is too long");
 }
 
 TEST(as_many_servers_as_there_is_room_for)
@@ -197,16 +168,13 @@ TEST(as_many_servers_as_there_is_room_for)
 	ck_assert_uint_eq(config.server_count, CLIENT_SERVERS_MAX);
 	arguments[CLIENT_SERVERS_MAX] = "one-more";
 	ck_assert_int_eq(parse(arguments), -EINVAL);
-	check_line(err,
-		   (const char *const[]){
-		       "'one-more': at most 64 servers are possible", NULL});
+	CHECK_LINE(err, "'one-more': at most 64 servers are possible");
 }
 
 TEST(mixer_goes_with_a_volume)
 {
 	ck_assert_int_eq(PARSE("--mixer=PCM"), -EINVAL);
-	check_line(err, (const char *const[]){
-			    "--mixer goes with --volume PERCENT", NULL});
+	CHECK_LINE(err, "--mixer goes with --volume PERCENT");
 	ck_assert_int_eq(PARSE("--mixer=PCM", "--volume=0"), 1);
 	ck_assert_int_eq(config.volume, 0);
 }
@@ -214,15 +182,15 @@ TEST(mixer_goes_with_a_volume)
 TEST(what_is_no_option_is_named)
 {
 	ck_assert_int_eq(PARSE("--nothing"), -EINVAL);
-	check_line(err, (const char *const[]){"--nothing", NULL});
+	CHECK_LINE(err, "--nothing");
 	ck_assert_int_eq(PARSE("-x"), -EINVAL);
-	check_line(err, (const char *const[]){"'x'", NULL});
+	CHECK_LINE(err, "'x'");
 	ck_assert_int_eq(PARSE("--ve"), -EINVAL);
 	ck_assert_ptr_nonnull(strstr(err, "'--ve' is ambiguous"));
 	ck_assert_int_eq(PARSE("--volume"), -EINVAL);
-	check_line(err, (const char *const[]){"--volume", "argument", NULL});
+	CHECK_LINE(err, "--volume", "argument");
 	ck_assert_int_eq(PARSE("--once=twice"), -EINVAL);
-	check_line(err, (const char *const[]){"--once", "argument", NULL});
+	CHECK_LINE(err, "--once", "argument");
 }
 
 TEST(help_and_version_are_all_that_is_done)

@@ -3,19 +3,13 @@
  * virtual card; what it says on stderr tells the test when to go on. */
 #include "client/client.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
-#include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 
 #include "base/log.h"
-#include "base/util.h"
 #include "card.h"
 #include "folder.h"
 #include "test.h"
@@ -134,7 +128,6 @@ FIXTURE(setup, teardown);
 
 static void *run(void *userdata)
 {
-	(void)userdata;
 	result = client_run(client);
 	return NULL;
 }

@@ -3,12 +3,9 @@
  * does not run unless a test says so. */
 #include "server/connection.h"
 
-#include <string.h>
 #include <sys/socket.h>
 #include <systemd/sd-event.h>
-#include <unistd.h>
 
-#include "base/util.h"
 #include "server/poller.h"
 #include "test.h"
 
@@ -31,16 +28,12 @@ static size_t heard_size;
 
 static void on_ready(struct connection *c, void *userdata)
 {
-	(void)c;
-	(void)userdata;
 	ck_abort_msg("it was ready from the beginning");
 }
 
 static void on_end(struct connection *c, enum connection_end how,
 		   void *userdata)
 {
-	(void)c;
-	(void)userdata;
 	end = how;
 	ends++;
 }
@@ -83,6 +76,12 @@ static void append_piece(void)
 	ck_assert_int_eq(tape_append(page, piece, sizeof(piece)), 0);
 }
 
+static void end_page(void)
+{
+	tape_end(page);
+	connection_push(connection);
+}
+
 /* What has been sent so far. */
 static void hear(void)
 {
@@ -104,13 +103,27 @@ static bool caught_up(void)
 	return connection_offset(connection) == tape_size(page);
 }
 
+/* The page has grown, which the connection is told. */
+static void grow(void)
+{
+	append_piece();
+	connection_push(connection);
+}
+
 /* Until its socket takes no more. */
 static void fill_socket(void)
 {
-	while (caught_up()) {
-		append_piece();
-		connection_push(connection);
+	while (caught_up())
+		grow();
+}
+
+static void hear_to_the_end(void)
+{
+	while (connection_state(connection) == CONNECTION_ON_AIR) {
+		hear();
+		ck_assert_int_ge(sd_event_run(event, UINT64_MAX), 0);
 	}
+	hear();
 }
 
 static void expect_all_heard(void)
@@ -127,10 +140,8 @@ TEST(a_page_is_a_header_and_its_samples)
 {
 	append_piece();
 	connection_attach(connection, page, 0, MAX_LAG);
-	append_piece();
-	connection_push(connection);
-	tape_end(page);
-	connection_push(connection);
+	grow();
+	end_page();
 	ck_assert_int_eq(connection_state(connection), CONNECTION_CLOSING);
 	hear();
 	expect_all_heard();
@@ -163,8 +174,7 @@ TEST(a_client_that_lags_skips_whole_frames)
 	while (stats->skips == 0) {
 		ck_assert_uint_le(
 		    tape_size(page) - connection_offset(connection), MAX_LAG);
-		append_piece();
-		connection_push(connection);
+		grow();
 	}
 	ck_assert_uint_gt(stats->skipped, MAX_LAG);
 	ck_assert_uint_eq(stats->skipped % 4, 0);
@@ -191,11 +201,7 @@ TEST(finishing_ends_at_a_whole_frame)
 	connection_attach(connection, page, 0, MAX_LAG);
 	fill_socket();
 	connection_finish(connection);
-	while (connection_state(connection) == CONNECTION_ON_AIR) {
-		hear();
-		ck_assert_int_ge(sd_event_run(event, UINT64_MAX), 0);
-	}
-	hear();
+	hear_to_the_end();
 	ck_assert_uint_eq((heard_size - HEADER_SIZE) % 4, 0);
 	ck_assert_uint_lt(heard_size - HEADER_SIZE, tape_size(page));
 }
@@ -206,8 +212,7 @@ TEST(a_peer_that_leaves_during_a_page_is_lost)
 	peer = fd_close(peer);
 	run_until_ended();
 	ck_assert_int_eq(end, CONNECTION_LOST);
-	append_piece();
-	connection_push(connection);
+	grow();
 	ck_assert_int_eq(ends, 1);
 }
 
@@ -223,8 +228,7 @@ TEST(a_late_joiner_hears_the_rest)
 	append_piece();
 	append_piece();
 	connection_attach(connection, page, PIECE, MAX_LAG);
-	tape_end(page);
-	connection_push(connection);
+	end_page();
 	hear();
 	ck_assert_uint_eq(heard_size, HEADER_SIZE + PIECE);
 	ck_assert_mem_eq(heard + HEADER_SIZE, piece, PIECE);
@@ -255,11 +259,7 @@ TEST(a_client_of_a_stored_page_never_skips)
 	connection_attach(connection, page, 0, 0);
 	for (int i = 0; i < 10; i++)
 		connection_push(connection);
-	while (connection_state(connection) == CONNECTION_ON_AIR) {
-		hear();
-		ck_assert_int_ge(sd_event_run(event, UINT64_MAX), 0);
-	}
-	hear();
+	hear_to_the_end();
 	expect_all_heard();
 	ck_assert_uint_eq(stats->skips, 0);
 }
@@ -279,8 +279,7 @@ TEST(a_client_that_waits_is_never_stuck)
 {
 	connection_check_progress(connection, UINT64_MAX);
 	connection_attach(connection, page, 0, MAX_LAG);
-	append_piece();
-	connection_push(connection);
+	grow();
 	connection_check_progress(connection, UINT64_MAX);
 	ck_assert_int_eq(ends, 0);
 }
@@ -298,10 +297,8 @@ TEST(a_peer_that_says_no_more_still_listens)
 	ck_assert_int_eq(shutdown(peer, SHUT_WR), 0);
 	while (sd_event_run(event, 0) > 0)
 		continue;
-	append_piece();
-	connection_push(connection);
-	tape_end(page);
-	connection_push(connection);
+	grow();
+	end_page();
 	hear();
 	expect_all_heard();
 	ck_assert_int_eq(ends, 1);

@@ -3,12 +3,8 @@
  * if they had come over a bus. */
 #include "ctl/value.h"
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 
-#include "base/util.h"
 #include "test.h"
 
 static sd_bus *bus;
@@ -78,61 +74,50 @@ static void expect_json(const struct value *v, const char *json)
 	free(text);
 }
 
+/* And its first value is that JSON. */
+#define CHECK(json, ...)                                                       \
+	do {                                                                   \
+		READ(__VA_ARGS__);                                             \
+		expect_json(&value, json);                                     \
+	} while (0)
+
 TEST(numbers_keep_their_edges)
 {
-	READ("y", 255);
-	expect_json(&value, "255");
-	READ("q", 65535);
-	expect_json(&value, "65535");
-	READ("n", -32768);
-	expect_json(&value, "-32768");
-	READ("u", UINT32_MAX);
-	expect_json(&value, "4294967295");
-	READ("i", INT32_MIN);
-	expect_json(&value, "-2147483648");
-	READ("t", UINT64_MAX);
-	expect_json(&value, "18446744073709551615");
-	READ("x", INT64_MIN);
-	expect_json(&value, "-9223372036854775808");
+	CHECK("255", "y", 255);
+	CHECK("65535", "q", 65535);
+	CHECK("-32768", "n", -32768);
+	CHECK("4294967295", "u", UINT32_MAX);
+	CHECK("-2147483648", "i", INT32_MIN);
+	CHECK("18446744073709551615", "t", UINT64_MAX);
+	CHECK("-9223372036854775808", "x", INT64_MIN);
 }
 
 TEST(reals_are_json)
 {
-	READ("d", 0.1);
-	expect_json(&value, "0.1");
-	READ("d", -12.5);
-	expect_json(&value, "-12.5");
+	CHECK("0.1", "d", 0.1);
+	CHECK("-12.5", "d", -12.5);
 	/* JSON has no word for these. */
-	READ("d", 1.0 / 0.0);
-	expect_json(&value, "null");
-	READ("d", __builtin_nan(""));
-	expect_json(&value, "null");
+	CHECK("null", "d", 1.0 / 0.0);
+	CHECK("null", "d", __builtin_nan(""));
 }
 
 TEST(text_is_quoted)
 {
-	READ("s", "b\xc3\xbcro \"a\\b\"\n\t\x7f\x01");
-	expect_json(
-	    &value,
-	    "\"b\xc3\xbcro \\\"a\\\\b\\\"\\u000a\\u0009\\u007f\\u0001\"");
-	READ("o", "/org/alsaintercom1");
-	expect_json(&value, "\"/org/alsaintercom1\"");
-	READ("b", 1);
-	expect_json(&value, "true");
+	CHECK("\"b\xc3\xbcro \\\"a\\\\b\\\"\\u000a\\u0009\\u007f\\u0001\"", "s",
+	      "b\xc3\xbcro \"a\\b\"\n\t\x7f\x01");
+	CHECK("\"/org/alsaintercom1\"", "o", "/org/alsaintercom1");
+	CHECK("true", "b", 1);
 }
 
 TEST(containers_nest_and_variants_are_unwrapped)
 {
-	READ("a(su)", 2, "lobby", 3, "yard", 0);
-	expect_json(&value, "[[\"lobby\",3],[\"yard\",0]]");
-	READ("a{sv}", 2, "zones", "as", 1, "lobby", "left", "d", 2.5);
-	expect_json(&value, "{\"zones\":[\"lobby\"],\"left\":2.5}");
-	READ("as", 0);
-	expect_json(&value, "[]");
-	READ("a{sv}", 0);
-	expect_json(&value, "{}");
-	READ("aa{sv}", 1, 1, "id", "u", 7);
-	expect_json(&value, "[{\"id\":7}]");
+	CHECK("[[\"lobby\",3],[\"yard\",0]]", "a(su)", 2, "lobby", 3, "yard",
+	      0);
+	CHECK("{\"zones\":[\"lobby\"],\"left\":2.5}", "a{sv}", 2, "zones", "as",
+	      1, "lobby", "left", "d", 2.5);
+	CHECK("[]", "as", 0);
+	CHECK("{}", "a{sv}", 0);
+	CHECK("[{\"id\":7}]", "aa{sv}", 1, 1, "id", "u", 7);
 }
 
 TEST(what_is_asked_for_is_found)

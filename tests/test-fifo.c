@@ -2,11 +2,6 @@
  * The frames of a FIFO: order, torn frames, fades, and the quietest place. */
 #include "client/fifo.h"
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "base/util.h"
 #include "test.h"
 
 static const struct wav_format stereo = {WAV_PCM, 16, 2, 10000};

@@ -2,18 +2,13 @@
  * WAV files in memory and in pipes, as sources. */
 #include "audio/filesource.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
-#include "base/util.h"
+#include "folder.h"
+#include "source-reader.h"
 #include "test.h"
 
-enum { PATIENCE_MS = 30000, SOUND_SIZE = 1 << 20 };
+enum { SOUND_SIZE = 1 << 20 };
 
 static const struct wav_format cd = {WAV_PCM, 16, 2, 44100};
 static uint8_t sound[SOUND_SIZE], heard[SOUND_SIZE];
@@ -44,50 +39,18 @@ static void put(int fd, const void *data, size_t size)
 /* A file whose header says STATED bytes and that has SIZE. */
 static int file_of(uint64_t stated, size_t size)
 {
-	uint8_t header[WAV_HEADER_SIZE_MAX];
-	int fd = memfd_create("test", MFD_CLOEXEC);
-
-	ck_assert_int_ge(fd, 0);
-	put(fd, header, wav_encode(header, &cd, stated));
-	put(fd, sound, size);
-	ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
-	return fd;
-}
-
-static void wait_readable(void)
-{
-	struct pollfd fd = {.fd = source_fd(source), .events = POLLIN};
-
-	ck_assert_int_eq(poll(&fd, 1, PATIENCE_MS), 1);
-}
-
-/* What is prepared goes on at once. */
-static int next_message(struct source_message *message)
-{
-	int r;
-
-	do {
-		while ((r = source_next(source, message)) == -EAGAIN)
-			wait_readable();
-		if (r == 1 && message->type == SOURCE_PREPARED)
-			source_go(source);
-	} while (r == 1 && message->type == SOURCE_PREPARED);
-	return r;
+	return memory_wav(&cd, stated, sound, size);
 }
 
 static void hear(size_t size)
 {
 	while (size > 0) {
-		ssize_t n = source_read_samples(source, heard + heard_size,
-						sizeof(heard) - heard_size);
+		const size_t n = next_samples(source, heard + heard_size,
+					      sizeof(heard) - heard_size);
 
-		if (n == -EAGAIN) {
-			wait_readable();
-			continue;
-		}
-		ck_assert_int_gt(n, 0);
-		heard_size += (size_t)n;
-		size -= (size_t)n;
+		ck_assert_uint_gt(n, 0);
+		heard_size += n;
+		size -= n;
 	}
 }
 
@@ -97,7 +60,7 @@ static void play(int fd, enum filesource_pace pace)
 	struct source_message message;
 
 	ck_assert_int_eq(filesource_start(&source, fd, pace), 0);
-	while (next_message(&message) == 1) {
+	while (next_message(source, &message) == 1) {
 		if (message.type == SOURCE_OPENED)
 			opened = message;
 		else if (message.type == SOURCE_SAMPLES)
@@ -176,11 +139,12 @@ TEST(a_pipe_is_played_as_it_comes)
 	open_pipe(fds);
 	ck_assert_int_eq(filesource_start(&source, fds[0], FILESOURCE_PACED),
 			 0);
-	ck_assert_int_eq(next_message(&opened), 1);
+	ck_assert_int_eq(next_message(source, &opened), 1);
 	ck_assert_uint_eq(opened.u.opened.size, WAV_ENDLESS);
 	put(fds[1], sound, 3001);
 	close(fds[1]);
-	while (next_message(&message) == 1 && message.type == SOURCE_SAMPLES)
+	while (next_message(source, &message) == 1 &&
+	       message.type == SOURCE_SAMPLES)
 		hear(message.u.samples.size);
 	ck_assert_int_eq(message.type, SOURCE_ENDED);
 	ck_assert_uint_eq(heard_size, 3000); /* whole frames */
@@ -198,18 +162,18 @@ TEST(a_pipe_that_paused_is_not_caught_up_with)
 	open_pipe(fds);
 	ck_assert_int_eq(filesource_start(&source, fds[0], FILESOURCE_PACED),
 			 0);
-	ck_assert_int_eq(next_message(&opened), 1);
+	ck_assert_int_eq(next_message(source, &opened), 1);
 	ck_assert_uint_eq(opened.u.opened.period_frames * 4, chunk);
 	put(fds[1], sound, 2 * chunk);
 	while (heard_size < 2 * chunk) {
-		ck_assert_int_eq(next_message(&message), 1);
+		ck_assert_int_eq(next_message(source, &message), 1);
 		hear(message.u.samples.size);
 	}
 	ck_assert_int_eq(poll(NULL, 0, 400), 0); /* the pause that is tested */
 	resumed = now_usec();
 	put(fds[1], sound + 2 * chunk, 10 * chunk);
 	while (heard_size < 12 * chunk) {
-		ck_assert_int_eq(next_message(&message), 1);
+		ck_assert_int_eq(next_message(source, &message), 1);
 		hear(message.u.samples.size);
 	}
 	ck_assert_uint_ge(now_usec() - resumed, 160000);
@@ -250,7 +214,7 @@ TEST(a_silent_pipe_is_stopped)
 	open_pipe(fds);
 	ck_assert_int_eq(filesource_start(&source, fds[0], FILESOURCE_PACED),
 			 0);
-	ck_assert_int_eq(next_message(&opened), 1);
+	ck_assert_int_eq(next_message(source, &opened), 1);
 	source_stop(source);
 	hung_up = (struct pollfd){.fd = source_fd(source)};
 	ck_assert_int_eq(poll(&hung_up, 1, PATIENCE_MS), 1);

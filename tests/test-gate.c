@@ -3,9 +3,7 @@
 #include "server/gate.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <netinet/in.h>
-#include <stdlib.h>
 #include <sys/resource.h>
 #include <systemd/sd-event.h>
 

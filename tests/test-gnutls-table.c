@@ -5,10 +5,8 @@
 
 #include <dlfcn.h>
 #include <stdbool.h>
-#include <string.h>
 #include <sys/wait.h>
 
-#include "base/util.h"
 #include "folder.h"
 #include "test.h"
 
@@ -131,28 +129,6 @@ TEST(table_is_the_same_each_time)
 	for (int i = 0; i < 3; i++)
 		ck_assert_ptr_eq(gnutls_table_load(&problem), table);
 	ck_assert_ptr_null(problem);
-}
-
-TEST(functions_can_be_called)
-{
-	const char *problem = NULL;
-	const struct gnutls_table *gnutls = gnutls_table_load(&problem);
-	unsigned char bytes[2][32] = {{0}};
-	gnutls_session_t session = NULL;
-
-	ck_assert_ptr_nonnull(gnutls);
-	ck_assert_ptr_nonnull(gnutls->strerror(GNUTLS_E_AGAIN));
-	ck_assert_int_eq(gnutls->error_is_fatal(GNUTLS_E_AGAIN), 0);
-	ck_assert_int_ne(gnutls->error_is_fatal(GNUTLS_E_PUSH_ERROR), 0);
-	for (int i = 0; i < 2; i++)
-		ck_assert_int_eq(
-		    gnutls->rnd(GNUTLS_RND_NONCE, bytes[i], sizeof(bytes[i])),
-		    0);
-	ck_assert_int_ne(memcmp(bytes[0], bytes[1], sizeof(bytes[0])), 0);
-	ck_assert_int_eq(gnutls->init(&session, GNUTLS_CLIENT), 0);
-	gnutls->session_set_ptr(session, bytes);
-	ck_assert_ptr_eq(gnutls->session_get_ptr(session), bytes);
-	gnutls->deinit(session);
 }
 
 TEST(library_is_loaded_when_it_is_asked_for)

@@ -3,16 +3,9 @@
  * without waiting. */
 #include "client/hook.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "base/log.h"
-#include "base/util.h"
 #include "test.h"
 
 #define SECOND UINT64_C(1000000)
@@ -52,16 +45,18 @@ FIXTURE(setup, teardown);
 TIME_LIMIT(60);
 
 /* Everything that the hook and its children printed until all had ended. */
-static void read_all(char *text, size_t size)
+static const char *printed(void)
 {
+	static char text[512];
 	size_t used = 0;
 	ssize_t n;
 
 	close(9);
-	while ((n = read(out, text + used, size - 1 - used)) > 0)
+	while ((n = read(out, text + used, sizeof(text) - 1 - used)) > 0)
 		used += (size_t)n;
 	ck_assert_int_eq(n, 0);
 	text[used] = '\0';
+	return text;
 }
 
 static void start(const char *command)
@@ -71,35 +66,28 @@ static void start(const char *command)
 
 TEST(facts_are_in_the_environment)
 {
-	char text[512];
-
 	setenv("INTERCOM_RESULT", "old", 1);
 	setenv("OTHER", "kept", 1);
 	start("echo \"$INTERCOM_SERVER|$INTERCOM_FORMAT|$INTERCOM_SECONDS|"
 	      "$INTERCOM_RESULT|$OTHER\" >&9");
-	read_all(text, sizeof(text));
 	ck_assert_str_eq(
-	    text,
+	    printed(),
 	    "attic:2348|S16_LE 44100 Hz 2 channels|5.000|complete|kept\n");
 }
 
 TEST(text_of_a_fact_is_no_command)
 {
 	static const struct hook_facts evil = {"$(echo evil)", "`id`", ";", ""};
-	char text[512];
 
 	hook_start(&hook, "--before", "echo \"$INTERCOM_SERVER\" >&9", &evil,
 		   SECOND);
-	read_all(text, sizeof(text));
-	ck_assert_str_eq(text, "$(echo evil)\n");
+	ck_assert_str_eq(printed(), "$(echo evil)\n");
 }
 
 TEST(end_is_seen)
 {
-	char text[16];
-
 	start("exit 0");
-	read_all(text, sizeof(text));
+	printed();
 	/* Its descriptor is closed a moment before it can be waited for. */
 	while (hook_running(&hook, SECOND))
 		;
@@ -108,22 +96,19 @@ TEST(end_is_seen)
 
 TEST(one_that_hangs_is_killed_with_its_children)
 {
-	char text[16];
-
 	start("sleep 1000 & sleep 1000");
 	ck_assert(hook_running(&hook, SECOND));
 	ck_assert_uint_eq(hook_deadline(&hook), 6 * SECOND);
 	ck_assert(hook_running(&hook, 6 * SECOND - 1));
 	ck_assert(!hook_running(&hook, 6 * SECOND));
 	/* Both held the pipe. */
-	read_all(text, sizeof(text));
+	printed();
 	ck_assert(!hook_running(&hook, 7 * SECOND));
 }
 
 TEST(signals_that_the_client_does_not_want_work_in_a_hook)
 {
 	sigset_t mask;
-	char text[64];
 
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGTERM);
@@ -134,8 +119,7 @@ TEST(signals_that_the_client_does_not_want_work_in_a_hook)
 	    "sh -c 'kill -TERM $$; echo lives >&9'; echo $? >&9; "
 	    "sh -c 'kill -PIPE $$; echo lives >&9'; echo $? >&9; "
 	    "ulimit -c 0; sh -c 'kill -XFSZ $$; echo lives >&9'; echo $? >&9");
-	read_all(text, sizeof(text));
-	ck_assert_str_eq(text, "143\n141\n153\n");
+	ck_assert_str_eq(printed(), "143\n141\n153\n");
 }
 
 TEST(killing_nothing_is_fine)

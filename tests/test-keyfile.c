@@ -3,29 +3,21 @@
  * which words, and what a change does. */
 #include "wire/keyfile.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
-
-#include "base/util.h"
+#include "folder.h"
 #include "test.h"
 
 #define KEY_A "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF"
 #define KEY_B "10112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 #define KEY_C "20112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 
-static char folder[] = "/tmp/test-keyfile.XXXXXX";
-static char path[64];
+static char path[PATH_MAX];
 static char problem[KEYFILE_PROBLEM_SIZE];
 static struct keyfile *file;
 
 static void setup(void)
 {
-	strcpy(folder + strlen(folder) - 6, "XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(folder));
-	snprintf(path, sizeof(path), "%s/keys", folder);
+	folder_setup("keyfile");
+	strcpy(path, path_of("keys"));
 	unsetenv("CREDENTIALS_DIRECTORY");
 	*problem = '\0';
 }
@@ -33,8 +25,7 @@ static void setup(void)
 static void teardown(void)
 {
 	file = keyfile_free(file);
-	unlink(path);
-	ck_assert_int_eq(rmdir(folder), 0);
+	folder_teardown();
 }
 
 FIXTURE(setup, teardown);
@@ -42,16 +33,9 @@ FIXTURE(setup, teardown);
 /* Replaces the file, as an editor or keygen does. */
 static void write_bytes(const void *data, size_t size, mode_t mode)
 {
-	char other[80];
-	int fd;
-
-	snprintf(other, sizeof(other), "%s.new", path);
-	fd = open(other, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(write(fd, data, size), (ssize_t)size);
-	ck_assert_int_eq(fchmod(fd, mode), 0);
-	close(fd);
-	ck_assert_int_eq(rename(other, path), 0);
+	put_file("new", data, size);
+	ck_assert_int_eq(chmod(path_of("new"), mode), 0);
+	ck_assert_int_eq(rename(path_of("new"), path), 0);
 }
 
 static void write_text(const char *text)
@@ -241,7 +225,7 @@ TEST(a_fifo_does_not_hold_up)
 TEST_LOOP(what_others_can_read_is_refused_with_the_remedy, 0, 6)
 {
 	static const mode_t modes[] = {0640, 0604, 0620, 0602, 0610, 0644};
-	char remedy[80];
+	char remedy[PATH_MAX + 16];
 
 	snprintf(remedy, sizeof(remedy), "chmod 600 %s", path);
 	write_bytes("server a " KEY_A, 9 + 64, modes[_i]);

@@ -2,9 +2,6 @@
  * How late a page is, in simulated time: no test waits for anything. */
 #include "client/latency.h"
 
-#include <stdlib.h>
-
-#include "base/util.h"
 #include "test.h"
 
 enum { RATE = 48000, TARGET = 4800, PERIOD = 1200, CHUNK = 1024 };
@@ -14,10 +11,13 @@ enum { RATE = 48000, TARGET = 4800, PERIOD = 1200, CHUNK = 1024 };
 
 static struct latency latency;
 
-static void begin(void)
+static void setup(void)
 {
 	latency_init(&latency, RATE, TARGET, PERIOD, START);
 }
+
+FIXTURE(setup, NULL);
+TIME_LIMIT(60);
 
 /* A live page of SECONDS whose sender's clock is fast by PPM; returns what
  * latency_excess said last, with SPARE frames there at each arrival. */
@@ -42,11 +42,8 @@ static uint64_t live(uint64_t from_usec, double seconds, double ppm,
 
 /* --- live or stored --- */
 
-TIME_LIMIT(60);
-
 TEST(nothing_is_known_at_first)
 {
-	begin();
 	ck_assert_int_eq(latency.kind, LATENCY_UNKNOWN);
 	live(START, 1.9, 0, TARGET);
 	ck_assert_int_eq(latency.kind, LATENCY_UNKNOWN);
@@ -54,14 +51,12 @@ TEST(nothing_is_known_at_first)
 
 TEST(page_at_the_pace_of_speech_is_live_after_two_seconds)
 {
-	begin();
 	live(START, 2.1, 0, TARGET);
 	ck_assert_int_eq(latency.kind, LATENCY_LIVE);
 }
 
 TEST(page_that_comes_at_once_is_stored)
 {
-	begin();
 	latency_arrived(&latency, START + 1 * MS, TARGET + RATE / 10 - 1);
 	ck_assert_int_eq(latency.kind, LATENCY_UNKNOWN);
 	latency_arrived(&latency, START + 1 * MS, TARGET + RATE / 10 + 100);
@@ -70,7 +65,6 @@ TEST(page_that_comes_at_once_is_stored)
 
 TEST(stored_stays_stored)
 {
-	begin();
 	latency_arrived(&latency, START, RATE);
 	latency_arrived(&latency, START + 100000 * MS, RATE + 1);
 	ck_assert_int_eq(latency.kind, LATENCY_STORED);
@@ -78,7 +72,6 @@ TEST(stored_stays_stored)
 
 TEST(page_that_stalled_and_caught_up_is_live)
 {
-	begin();
 	latency_arrived(&latency, START + 100 * MS, RATE / 10);
 	/* a stall of 1.8 s, then everything that was spoken meanwhile */
 	latency_arrived(&latency, START + 1900 * MS, RATE * 19 / 10);
@@ -88,7 +81,6 @@ TEST(page_that_stalled_and_caught_up_is_live)
 
 TEST(file_over_a_slow_link_is_known_when_the_link_recovers)
 {
-	begin();
 	latency_arrived(&latency, START + 2500 * MS, RATE);
 	ck_assert_int_eq(latency.kind, LATENCY_LIVE);
 	latency_arrived(&latency, START + 2600 * MS, RATE * 4);
@@ -99,7 +91,6 @@ TEST(clock_that_is_fast_is_not_taken_for_a_file_in_thirty_days)
 {
 	const uint64_t day_usec = UINT64_C(86400) * 1000 * MS;
 
-	begin();
 	for (uint64_t day = 1; day <= 30; day++) {
 		const uint64_t frames =
 		    usec_to_frames(day * day_usec, RATE) / 10000 * 10002;
@@ -115,20 +106,17 @@ TEST(clock_that_is_fast_is_not_taken_for_a_file_in_thirty_days)
 
 TEST(page_in_time_drops_nothing)
 {
-	begin();
 	ck_assert_uint_eq(live(START, 60, 0, TARGET), 0);
 	ck_assert_uint_eq(live(START + 60000 * MS, 60, 0, TARGET + PERIOD), 0);
 }
 
 TEST(nothing_is_dropped_before_it_is_known_to_be_live)
 {
-	begin();
 	ck_assert_uint_eq(live(START, 1.9, 0, 10 * TARGET), 0);
 }
 
 TEST(late_live_page_drops_the_whole_excess)
 {
-	begin();
 	live(START, 3, 0, TARGET);
 	ck_assert_uint_eq(live(START + 3000 * MS, 1, 0, TARGET + 20000), 20000);
 	latency_restart(&latency);
@@ -137,14 +125,12 @@ TEST(late_live_page_drops_the_whole_excess)
 
 TEST(stored_page_drops_nothing)
 {
-	begin();
 	latency_arrived(&latency, START, RATE);
 	ck_assert_uint_eq(live(START, 10, 0, 100 * TARGET), 0);
 }
 
 TEST(passing_jam_drops_nothing)
 {
-	begin();
 	live(START, 3, 0, TARGET);
 	/* 200 ms in which twice as much is there, and then no more */
 	ck_assert_uint_eq(live(START + 3000 * MS, 0.2, 0, 2 * TARGET), 0);
@@ -153,11 +139,9 @@ TEST(passing_jam_drops_nothing)
 
 TEST(smallest_of_a_while_counts)
 {
-	uint64_t now = START;
+	const uint64_t now = START + 3000 * MS;
 
-	begin();
-	latency_arrived(&latency, START + 3000 * MS, 3 * RATE);
-	now = START + 3000 * MS;
+	latency_arrived(&latency, now, 3 * RATE);
 	latency_excess(&latency, now, TARGET + 9000);
 	latency_excess(&latency, now + 100 * MS, TARGET + 5000);
 	latency_excess(&latency, now + 200 * MS, TARGET + 7000);
@@ -168,7 +152,6 @@ TEST(smallest_of_a_while_counts)
 
 TEST(process_that_was_stopped_begins_anew)
 {
-	begin();
 	live(START, 3, 0, TARGET);
 	latency_excess(&latency, START + 3000 * MS, 9 * TARGET);
 	ck_assert_uint_eq(
@@ -179,7 +162,6 @@ TEST(process_that_was_stopped_begins_anew)
 
 TEST(chunks_of_a_second_are_no_reason_to_drop)
 {
-	begin();
 	for (uint64_t second = 1; second <= 60; second++) {
 		const uint64_t now = START + second * 1000 * MS;
 
@@ -193,7 +175,6 @@ TEST(late_page_in_chunks_of_a_second_drops_the_excess)
 {
 	uint64_t excess = 0;
 
-	begin();
 	for (uint64_t second = 1; second <= 6; second++) {
 		const uint64_t now = START + second * 1000 * MS;
 
@@ -213,7 +194,6 @@ TEST(drift_is_dropped_piece_by_piece_for_thirty_days)
 	double behind = TARGET;
 	uint64_t dropped = 0, total = 0, drops = 0;
 
-	begin();
 	for (uint64_t i = 1; i <= steps; i++) {
 		const uint64_t now = START + i * step_usec;
 		uint64_t excess;

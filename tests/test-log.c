@@ -2,35 +2,19 @@
  * What reaches stderr: one line, and nothing that a terminal would obey. */
 #include "base/log.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "base/util.h"
+#include "capture.h"
 #include "test.h"
 
 #define PREFIX "test-log: "
 
-/* Logs TEXT with stderr in memory; OUT (4096 bytes) gets what was written. */
+/* OUT (4096 bytes) gets what TEXT becomes on stderr. */
 static size_t log_into(char *out, int level, const char *text)
 {
-	_cleanup_close_ int memory = memfd_create("stderr", MFD_CLOEXEC);
-	_cleanup_close_ int saved = dup(STDERR_FILENO);
-	ssize_t n;
+	struct capture capture = capture_begin(STDERR_FILENO);
 
-	ck_assert_int_ge(memory, 0);
-	ck_assert_int_ge(saved, 0);
-	ck_assert_int_eq(dup2(memory, STDERR_FILENO), STDERR_FILENO);
 	log_msg(level, "%s", text);
-	ck_assert_int_eq(dup2(saved, STDERR_FILENO), STDERR_FILENO);
-	n = pread(memory, out, 4095, 0);
-	ck_assert_int_ge(n, 0);
-	out[n] = '\0';
-	return (size_t)n;
+	capture_end(capture, out, 4096);
+	return strlen(out);
 }
 
 static void check_text(const char *text, const char *expected)
@@ -166,22 +150,16 @@ TEST(level_decides_and_errno_stays)
 
 TEST(journal_gets_the_level)
 {
+	struct capture capture = capture_begin(STDERR_FILENO);
 	char out[4096], stream[64];
-	_cleanup_close_ int memory = memfd_create("journal", MFD_CLOEXEC);
-	_cleanup_close_ int saved = dup(STDERR_FILENO);
 	struct stat st;
-	ssize_t n;
 
-	ck_assert_int_eq(fstat(memory, &st), 0);
+	ck_assert_int_eq(fstat(STDERR_FILENO, &st), 0);
 	snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)st.st_dev,
 		 (uintmax_t)st.st_ino);
 	ck_assert_int_eq(setenv("JOURNAL_STREAM", stream, 1), 0);
-	ck_assert_int_eq(dup2(memory, STDERR_FILENO), STDERR_FILENO);
 	log_warning("two\nlines");
-	ck_assert_int_eq(dup2(saved, STDERR_FILENO), STDERR_FILENO);
-	n = pread(memory, out, sizeof(out) - 1, 0);
-	ck_assert_int_gt(n, 0);
-	out[n] = '\0';
+	capture_end(capture, out, sizeof(out));
 	ck_assert_str_eq(out, "<4>two?lines\n");
 	check_text("no journal", "no journal");
 	unsetenv("JOURNAL_STREAM");

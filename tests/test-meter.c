@@ -2,10 +2,6 @@
  * The client's line on a terminal, byte for byte. */
 #include "client/meter.h"
 
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-
 #include "capture.h"
 #include "test.h"
 
@@ -17,20 +13,21 @@ enum { TEXT_SIZE = 4096 };
 
 static const struct meter_reading quiet = {.what = "buffering"};
 
-static void draw(const struct meter_reading *reading, char text[TEXT_SIZE])
+static char text[TEXT_SIZE];
+
+/* TEXT gets the line. */
+static const char *draw(const struct meter_reading *reading)
 {
 	struct capture capture = capture_begin(STDOUT_FILENO);
 
 	meter_draw(reading);
-	capture_end(capture, text, TEXT_SIZE);
+	capture_end(capture, text, sizeof(text));
+	return text;
 }
 
 TEST(silence_is_an_empty_bar)
 {
-	char text[TEXT_SIZE];
-
-	draw(&quiet, text);
-	ck_assert_str_eq(text,
+	ck_assert_str_eq(draw(&quiet),
 			 BEGIN "   0.0 s [------------------------------] "
 			       "-99.0 dBFS  buffer    0 ms  latency    0 ms  "
 			       "buffering" END);
@@ -45,10 +42,8 @@ TEST(full_scale_is_a_full_bar)
 	    .latency_ms = 99.6,
 	    .seconds = 3599.96,
 	};
-	char text[TEXT_SIZE];
 
-	draw(&reading, text);
-	ck_assert_str_eq(text,
+	ck_assert_str_eq(draw(&reading),
 			 BEGIN "3600.0 s [##############################]   "
 			       "0.0 dBFS  buffer  123 ms  latency  100 ms  "
 			       "playing" END);
@@ -57,15 +52,12 @@ TEST(full_scale_is_a_full_bar)
 TEST(level_never_moves_what_comes_after_it)
 {
 	struct meter_reading reading = quiet;
-	char text[TEXT_SIZE];
 	size_t length;
 
-	draw(&reading, text);
-	length = strlen(text);
+	length = strlen(draw(&reading));
 	for (int i = 0; i <= 32; i++) {
 		reading.peak = i / 32.0;
-		draw(&reading, text);
-		ck_assert_uint_eq(strlen(text), length);
+		ck_assert_uint_eq(strlen(draw(&reading)), length);
 	}
 }
 
@@ -73,11 +65,9 @@ TEST(half_of_the_scale_is_half_of_the_bar)
 {
 	const struct meter_reading reading = {
 	    .what = "playing", .peak = 0.0316228 /* -30 of -60 dBFS */};
-	char text[TEXT_SIZE];
 
-	draw(&reading, text);
-	ck_assert_ptr_nonnull(
-	    strstr(text, "[###############---------------] -30.0 dBFS"));
+	ck_assert_ptr_nonnull(strstr(
+	    draw(&reading), "[###############---------------] -30.0 dBFS"));
 }
 
 TEST(long_pages_and_big_buffers_stay_one_line)
@@ -89,9 +79,7 @@ TEST(long_pages_and_big_buffers_stay_one_line)
 	    .latency_ms = 1e6,
 	    .seconds = 1e7,
 	};
-	char text[TEXT_SIZE];
-
-	draw(&reading, text);
+	draw(&reading);
 	ck_assert_ptr_null(strchr(text, '\n'));
 	ck_assert_ptr_nonnull(strstr(text, "10000000.0 s ["));
 	ck_assert_ptr_nonnull(strstr(text, "buffer 1000000 ms"));
@@ -101,8 +89,6 @@ TEST(long_pages_and_big_buffers_stay_one_line)
 TEST(clearing_empties_the_line)
 {
 	struct capture capture = capture_begin(STDOUT_FILENO);
-	char text[TEXT_SIZE];
-
 	meter_clear();
 	capture_end(capture, text, sizeof(text));
 	ck_assert_str_eq(text, "\r\033[K");
@@ -112,7 +98,6 @@ TEST(clearing_empties_the_line)
 TEST(lines_are_there_at_once)
 {
 	struct capture capture = capture_begin(STDOUT_FILENO);
-	char text[TEXT_SIZE];
 	struct stat drawn, cleared;
 
 	meter_draw(&quiet);

@@ -2,16 +2,11 @@
  * The microphone of the virtual card as a source. */
 #include "audio/microphone.h"
 
-#include <errno.h>
-#include <poll.h>
-#include <signal.h>
-#include <string.h>
-
-#include "base/util.h"
 #include "card.h"
+#include "source-reader.h"
 #include "test.h"
 
-enum { PATIENCE_MS = 30000, CHUNK = 256, FRAMES = 1 << 20 };
+enum { CHUNK = 256, FRAMES = 1 << 20 };
 
 static const struct microphone_config config = {
     .device = "card",
@@ -35,36 +30,17 @@ static void teardown(void)
 
 FIXTURE(setup, teardown);
 
-static void wait_readable(void)
-{
-	struct pollfd fd = {.fd = source_fd(source), .events = POLLIN};
-
-	ck_assert_int_eq(poll(&fd, 1, PATIENCE_MS), 1);
-}
-
 /* The next message (what is prepared goes on at once), and its samples in
  * heard. 0 at the end. */
-static int next_message(struct source_message *message)
+static int next_chunk(struct source_message *message)
 {
 	size_t have = 0;
-	int r;
+	int r = next_message(source, message);
 
-	do {
-		while ((r = source_next(source, message)) == -EAGAIN)
-			wait_readable();
-		if (r == 1 && message->type == SOURCE_PREPARED)
-			source_go(source);
-	} while (r == 1 && message->type == SOURCE_PREPARED);
 	while (r == 1 && message->type == SOURCE_SAMPLES &&
-	       have < message->u.samples.size) {
-		ssize_t n = source_read_samples(source, heard + have,
-						sizeof(heard) - have);
-
-		if (n == -EAGAIN)
-			wait_readable();
-		else
-			have += (size_t)n;
-	}
+	       have < message->u.samples.size)
+		have +=
+		    next_samples(source, heard + have, sizeof(heard) - have);
 	return r;
 }
 
@@ -72,7 +48,7 @@ static void start(const struct microphone_config *wish,
 		  struct source_message *first)
 {
 	ck_assert_int_eq(microphone_start(&source, wish, -1), 0);
-	ck_assert_int_eq(next_message(first), 1);
+	ck_assert_int_eq(next_chunk(first), 1);
 }
 
 TEST(every_chunk_comes_once_and_in_order)
@@ -88,7 +64,7 @@ TEST(every_chunk_comes_once_and_in_order)
 	for (int i = 0; i < 20; i++) {
 		const uint32_t *frames = (const uint32_t *)(void *)heard;
 
-		ck_assert_int_eq(next_message(&message), 1);
+		ck_assert_int_eq(next_chunk(&message), 1);
 		if (message.type == SOURCE_GAP) { /* the machine was busy */
 			expected += (uint32_t)message.u.gap.frames;
 			continue;
@@ -111,17 +87,17 @@ TEST(an_overrun_is_a_gap_of_its_length)
 	int gaps = 0;
 
 	start(&config, &message);
-	ck_assert_int_eq(next_message(&message), 1);
+	ck_assert_int_eq(next_chunk(&message), 1);
 	card_command("xrun");
 	while (gaps == 0) {
 		next = frames[0] + message.u.samples.size / 4;
-		ck_assert_int_eq(next_message(&message), 1);
+		ck_assert_int_eq(next_chunk(&message), 1);
 		if (message.type == SOURCE_GAP) {
 			gaps++;
 			next += message.u.gap.frames;
 		}
 	}
-	ck_assert_int_eq(next_message(&message), 1);
+	ck_assert_int_eq(next_chunk(&message), 1);
 	ck_assert_int_eq(message.type, SOURCE_SAMPLES);
 	/* The gap is what the card's clock did meanwhile, to a period. */
 	ck_assert_uint_le(frames[0], next + CHUNK);
@@ -138,7 +114,7 @@ TEST(a_missing_card_is_named_with_a_reason)
 	ck_assert_int_eq(message.u.ended.error, -ENODEV);
 	ck_assert_ptr_nonnull(strstr(message.u.ended.reason, "'card'"));
 	ck_assert_ptr_nonnull(strstr(message.u.ended.reason, strerror(ENODEV)));
-	ck_assert_int_eq(next_message(&message), 0);
+	ck_assert_int_eq(next_chunk(&message), 0);
 }
 
 TEST(a_busy_card_is_named_with_a_reason)
@@ -156,10 +132,10 @@ TEST(a_card_that_is_unplugged_ends_it)
 	struct source_message message;
 
 	start(&config, &message);
-	ck_assert_int_eq(next_message(&message), 1);
+	ck_assert_int_eq(next_chunk(&message), 1);
 	card_command("unplugged");
 	do
-		ck_assert_int_eq(next_message(&message), 1);
+		ck_assert_int_eq(next_chunk(&message), 1);
 	while (message.type != SOURCE_ENDED);
 	ck_assert_int_lt(message.u.ended.error, 0);
 	ck_assert_ptr_nonnull(strstr(message.u.ended.reason, "'card'"));
@@ -170,10 +146,10 @@ TEST(a_card_that_stands_still_is_left)
 	struct source_message message;
 
 	start(&config, &message);
-	ck_assert_int_eq(next_message(&message), 1);
+	ck_assert_int_eq(next_chunk(&message), 1);
 	card_command("stalled");
 	do
-		ck_assert_int_eq(next_message(&message), 1);
+		ck_assert_int_eq(next_chunk(&message), 1);
 	while (message.type != SOURCE_ENDED);
 	ck_assert_int_lt(message.u.ended.error, 0);
 }
@@ -198,6 +174,6 @@ TEST(the_name_of_the_device_may_go_meanwhile)
 	wish.device = name;
 	ck_assert_int_eq(microphone_start(&source, &wish, -1), 0);
 	memset(name, 'x', sizeof(name) - 1);
-	ck_assert_int_eq(next_message(&message), 1);
+	ck_assert_int_eq(next_chunk(&message), 1);
 	ck_assert_int_eq(message.type, SOURCE_OPENED);
 }

@@ -3,16 +3,11 @@
  * are looked at as the next client finds them. */
 #include "client/mixer.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
-#include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "base/log.h"
-#include "base/util.h"
 #include "capture.h"
 #include "folder.h"
 #include "test.h"
@@ -26,31 +21,42 @@ static struct mixer *mixer;
 
 /* --- files --- */
 
-static void write_file(const char *name, const char *text)
+static void write_note(const char *name, const char *note, size_t size)
 {
 	FILE *f = fopen(path_of(name), "we");
 
 	ck_assert_ptr_nonnull(f);
-	ck_assert_int_ge(fputs(text, f), 0);
+	ck_assert_uint_eq(fwrite(note, 1, size, f), size);
 	ck_assert_int_eq(fclose(f), 0);
 }
 
-static const char *read_file(const char *name)
+static void write_file(const char *name, const char *text)
 {
-	static char text[TEXT_SIZE];
+	write_note(name, text, strlen(text));
+}
+
+static size_t read_into(char *text, const char *name)
+{
 	FILE *f = fopen(path_of(name), "re");
 	size_t size;
 
 	ck_assert_msg(f != NULL, "%s is missing", name);
-	size = fread(text, 1, sizeof(text) - 1, f);
-	text[size] = '\0';
+	size = fread(text, 1, TEXT_SIZE, f);
 	fclose(f);
-	return text;
+	return size;
 }
 
-static bool exists(const char *name)
+static size_t read_note(char note[TEXT_SIZE])
 {
-	return access(path_of(name), F_OK) == 0;
+	return read_into(note, NOTE);
+}
+
+static const char *read_file(const char *name)
+{
+	static char text[TEXT_SIZE + 1];
+
+	text[read_into(text, name)] = '\0';
+	return text;
 }
 
 static void check_volume(const char *volume)
@@ -61,17 +67,16 @@ static void check_volume(const char *volume)
 /* A card is a file: "hw:X" is card-X. */
 static void write_conf(void)
 {
-	FILE *f = fopen(path_of("asound.conf"), "we");
+	char conf[4 * PATH_MAX];
 
-	ck_assert_ptr_nonnull(f);
-	fprintf(f,
-		"ctl_type.vctl { lib \"%s/vctl.so\" }\n"
-		"ctl.!default { type vctl file \"%s/card-default\" }\n"
-		"ctl.!hw { @args [ CARD ] @args.CARD { type string }\n"
-		"type vctl file { @func concat strings [ \"%s/card-\" $CARD ] "
-		"} }\n",
-		test_environment("BUILDDIR"), folder, folder);
-	ck_assert_int_eq(fclose(f), 0);
+	snprintf(conf, sizeof(conf),
+		 "ctl_type.vctl { lib \"%s/vctl.so\" }\n"
+		 "ctl.!default { type vctl file \"%s/card-default\" }\n"
+		 "ctl.!hw { @args [ CARD ] @args.CARD { type string }\n"
+		 "type vctl file { @func concat strings [ \"%s/card-\" $CARD ] "
+		 "} }\n",
+		 test_environment("BUILDDIR"), folder, folder);
+	write_file("asound.conf", conf);
 }
 
 static void setup(void)
@@ -93,7 +98,7 @@ static void remove_folder(const char *name)
 {
 	char outer[PATH_MAX];
 
-	if (!exists(name))
+	if (!file_exists(name))
 		return;
 	memcpy(outer, folder, sizeof(outer));
 	snprintf(folder, sizeof(folder), "%s", path_of(name));
@@ -115,26 +120,6 @@ static void new_mixer(const char *device, const char *element)
 {
 	mixer = mixer_free(mixer);
 	ck_assert_int_eq(mixer_new(&mixer, device, element), 0);
-}
-
-static size_t read_note(char note[TEXT_SIZE])
-{
-	FILE *f = fopen(path_of(NOTE), "re");
-	size_t size;
-
-	ck_assert_ptr_nonnull(f);
-	size = fread(note, 1, TEXT_SIZE, f);
-	fclose(f);
-	return size;
-}
-
-static void write_note(const char *name, const char *note, size_t size)
-{
-	FILE *f = fopen(path_of(name), "we");
-
-	ck_assert_ptr_nonnull(f);
-	ck_assert_uint_eq(fwrite(note, 1, size, f), size);
-	ck_assert_int_eq(fclose(f), 0);
 }
 
 /* A client that dies while its page sounds. */
@@ -165,7 +150,7 @@ TEST(volume_is_set_and_put_back)
 	check_volume("50 50\n");
 	mixer_restore(mixer);
 	check_volume(OLD);
-	ck_assert(!exists(NOTE));
+	ck_assert(!file_exists(NOTE));
 }
 
 TEST_LOOP(percent_is_of_the_whole_range, 0, 5)
@@ -233,7 +218,7 @@ TEST(free_puts_the_volume_back)
 	mixer = mixer_free(mixer);
 	ck_assert_ptr_null(mixer);
 	check_volume(OLD);
-	ck_assert(!exists(NOTE));
+	ck_assert(!file_exists(NOTE));
 	ck_assert_ptr_null(mixer_free(NULL));
 }
 
@@ -296,7 +281,7 @@ TEST(control_that_is_missing_is_told_of_once)
 			     "find a playback volume", "amixer", "'default'",
 			     "No such file or directory", NULL});
 	check_volume(OLD);
-	ck_assert(!exists("state"));
+	ck_assert(!file_exists("state"));
 }
 
 /* --- what can go wrong --- */
@@ -361,11 +346,11 @@ TEST(card_that_went_gets_its_volume_when_it_is_back)
 	ck_assert_int_eq(unlink(path_of("card-default")), 0);
 	mixer_restore(mixer);
 	mixer_restore_left_over();
-	ck_assert(exists(NOTE));
+	ck_assert(file_exists(NOTE));
 	write_file("card-default", "100 100\n");
 	mixer_restore_left_over();
 	check_volume(OLD);
-	ck_assert(!exists(NOTE));
+	ck_assert(!file_exists(NOTE));
 }
 
 /* --- after a crash --- */
@@ -384,7 +369,7 @@ TEST(next_client_puts_back_what_a_crash_left)
 	capture_end(capture, text, sizeof(text));
 	check_line(text, (const char *const[]){"'Master'", "'default'", NULL});
 	check_volume(OLD);
-	ck_assert(!exists(NOTE));
+	ck_assert(!file_exists(NOTE));
 }
 
 TEST(page_after_a_crash_goes_back_to_the_first_volume)
@@ -413,7 +398,7 @@ static void check_no_note(const char *note, size_t size)
 	write_note("state/volume-x", note, size);
 	mixer_restore_left_over();
 	check_volume("1 2\n");
-	ck_assert(!exists("state/volume-x"));
+	ck_assert(!file_exists("state/volume-x"));
 }
 
 TEST(shorter_note_is_no_note)
@@ -450,8 +435,8 @@ TEST(only_notes_are_looked_at)
 	ck_assert_int_eq(symlink("notes", path_of("state/volume-link")), 0);
 	mixer_restore_left_over();
 	check_volume("1 2\n");
-	ck_assert(exists("state/notes"));
-	ck_assert(exists("state/volume-link"));
+	ck_assert(file_exists("state/notes"));
+	ck_assert(file_exists("state/volume-link"));
 	/* Without a folder there is nothing to do. */
 	setenv("STATE_DIRECTORY", path_of("nowhere"), 1);
 	mixer_restore_left_over();
@@ -468,9 +453,9 @@ static void check_note_in(const char *directory)
 
 	mixer_set(mixer, 50);
 	snprintf(name, sizeof(name), "%s/volume-default-Master-0", directory);
-	ck_assert(exists(name));
+	ck_assert(file_exists(name));
 	mixer_restore(mixer);
-	ck_assert(!exists(name));
+	ck_assert(!file_exists(name));
 	while ((slash = strrchr(name, '/'))) {
 		*slash = '\0';
 		ck_assert_int_eq(rmdir(path_of(name)), 0);

@@ -3,16 +3,11 @@
 #include "wire/net.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
-#include "base/util.h"
 #include "test.h"
 
 enum { PATIENCE_MS = 30000 };

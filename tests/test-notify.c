@@ -2,13 +2,10 @@
  * Sockets in a folder of the test stand for systemd's. */
 #include "base/notify.h"
 
-#include <errno.h>
 #include <stddef.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "base/util.h"
 #include "folder.h"
 #include "test.h"
 

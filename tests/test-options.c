@@ -2,13 +2,9 @@
  * Values of options, at their edges and beyond them. */
 #include "base/options.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <stdbool.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "base/util.h"
 #include "capture.h"
 #include "test.h"
 
@@ -38,7 +34,7 @@ static void check_quoted(const char *option, const char *value,
 	char quoted[256];
 
 	snprintf(quoted, sizeof(quoted), "%s '%s': ", option, value);
-	check_line(text, (const char *const[]){quoted, accepted, NULL});
+	CHECK_LINE(text, quoted, accepted);
 }
 
 TEST(whole_numbers_within_the_limits_are_taken)
@@ -329,7 +325,7 @@ TEST(refusals_call_an_option_by_its_letter_if_it_has_one)
 
 		capture_end(capture, err, sizeof(err));
 		ck_assert_int_eq(r, -EINVAL);
-		check_line(err, (const char *const[]){cases[i].words, NULL});
+		CHECK_LINE(err, cases[i].words);
 		ck_assert_str_eq(text, "");
 	}
 }
@@ -350,8 +346,7 @@ TEST(list_is_full_at_its_end)
 	r = parse(arguments);
 	capture_end(capture, err, sizeof(err));
 	ck_assert_int_eq(r, -EINVAL);
-	check_line(err, (const char *const[]){
-			    "-b 'one more': at most 64 are possible", NULL});
+	CHECK_LINE(err, "-b 'one more': at most 64 are possible");
 }
 
 TEST(help_and_version_end_every_table)

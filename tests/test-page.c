@@ -3,17 +3,12 @@
  * clients. The test stands in the way of zone_push(). */
 #include "server/page.h"
 
-#include <errno.h>
 #include <math.h>
 #include <poll.h>
-#include <signal.h>
-#include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include "base/util.h"
 #include "card.h"
+#include "folder.h"
 #include "server/server.h"
 #include "tape-reader.h"
 #include "test.h"
@@ -63,17 +58,12 @@ void __wrap_zone_push(struct zone *zone, const struct page *p)
 static int on_other(sd_event_source *source, int fd, uint32_t revents,
 		    void *userdata)
 {
-	(void)source;
-	(void)fd;
-	(void)revents;
-	(void)userdata;
 	others++;
 	return 0;
 }
 
 static void on_state(void *userdata, struct page *p)
 {
-	(void)userdata;
 	switch (p->info.state) {
 	case PAGE_CHIME:
 		ck_assert_uint_eq(opened++, 0);
@@ -101,14 +91,12 @@ static void on_state(void *userdata, struct page *p)
 /* Nobody else wants the zone, so whoever is prepared begins. */
 static void on_settle(void *userdata)
 {
-	(void)userdata;
 	if (page->prepared && page->info.state < PAGE_SENDING)
 		page_begin(page);
 }
 
 static void on_busy(void *userdata, struct page *p)
 {
-	(void)userdata;
 	page_refuse(p);
 }
 
@@ -194,20 +182,6 @@ static void read_page(void)
 			 (ssize_t)tape_size(tape));
 }
 
-static int wav_of(const struct wav_format *format, const void *data,
-		  size_t size)
-{
-	uint8_t header[WAV_HEADER_SIZE_MAX];
-	size_t header_size = wav_encode(header, format, size);
-	int fd = memfd_create("test", MFD_CLOEXEC);
-
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(write(fd, header, header_size), (ssize_t)header_size);
-	ck_assert_int_eq(write(fd, data, size), (ssize_t)size);
-	ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
-	return fd;
-}
-
 /* Frame n is the number -n - 1. */
 static int make_chime(void)
 {
@@ -215,7 +189,8 @@ static int make_chime(void)
 
 	for (uint32_t i = 0; i < CHIME_FRAMES; i++)
 		sound[i] = ~i;
-	return wav_of(&config.microphone.format, sound, sizeof(sound));
+	return memory_wav(&config.microphone.format, sizeof(sound), sound,
+			  sizeof(sound));
 }
 
 /* From frame FROM on the page is the microphone from its frame FIRST on; where
@@ -372,7 +347,7 @@ TEST(a_file_becomes_a_page_in_its_own_format)
 
 	for (unsigned i = 0; i < ARRAY_SIZE(sound); i++)
 		sound[i] = (uint16_t)i;
-	begin(0, -1, wav_of(&mono, sound, sizeof(sound)));
+	begin(0, -1, memory_wav(&mono, sizeof(sound), sound, sizeof(sound)));
 	run_until_released();
 	ck_assert_uint_eq(info.end, PAGE_COMPLETE);
 	ck_assert(wav_format_equal(&info.format, &mono));
@@ -383,7 +358,7 @@ TEST(a_file_becomes_a_page_in_its_own_format)
 
 TEST(a_file_without_samples_is_complete_at_once)
 {
-	begin(0, -1, wav_of(&config.microphone.format, "", 0));
+	begin(0, -1, memory_wav(&config.microphone.format, 0, "", 0));
 	run_until(&ended);
 	ck_assert_uint_eq(info.end, PAGE_COMPLETE);
 	ck_assert_uint_eq(info.frames, 0);
@@ -392,11 +367,7 @@ TEST(a_file_without_samples_is_complete_at_once)
 
 TEST(what_is_no_wav_file_never_opens)
 {
-	int fd = memfd_create("test", MFD_CLOEXEC);
-
-	ck_assert_int_eq(write(fd, "hello", 5), 5);
-	ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
-	begin(0, -1, fd);
+	begin(0, -1, memory_file("hello", 5));
 	run_until(&ended);
 	ck_assert_uint_eq(opened, 0);
 	ck_assert_uint_eq(info.end, PAGE_NOT_AUDIO);
@@ -406,7 +377,9 @@ TEST(the_peak_is_the_highest_sample)
 {
 	const int16_t sound[] = {0, 0, 16384, -8192};
 
-	begin(0, -1, wav_of(&config.microphone.format, sound, sizeof(sound)));
+	begin(0, -1,
+	      memory_wav(&config.microphone.format, sizeof(sound), sound,
+			 sizeof(sound)));
 	run_until(&ended);
 	ck_assert(fabs(page->peak - 0.5) < 0.001);
 }
@@ -435,7 +408,7 @@ TEST(a_busy_microphone_is_told_when_nobody_waits_for_it)
 
 TEST(a_chime_that_is_none_opens_no_microphone)
 {
-	begin(1, memfd_create("chime", MFD_CLOEXEC), -1);
+	begin(1, memory_file("", 0), -1);
 	run_until(&ended);
 	ck_assert_uint_eq(info.end, PAGE_NOT_AUDIO);
 	ck_assert_ptr_nonnull(strstr(info.reason, "The chime cannot be used"));

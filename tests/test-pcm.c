@@ -4,18 +4,13 @@
 #include "audio/pcm.h"
 
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
 #include "base/log.h"
-#include "base/util.h"
+#include "card.h"
 #include "test.h"
 
 enum {
@@ -28,113 +23,23 @@ enum {
 
 static const struct wav_format cd48 = {WAV_PCM, 16, 2, 48000};
 static const struct wav_format slow = {WAV_PCM, 16, 2, 8000};
-static char folder[PATH_MAX];
-
-/* --- the card --- */
-
-static const char *path_of(const char *name)
-{
-	static char paths[4][PATH_MAX + 64];
-	static unsigned int next;
-	char *path = paths[next++ % ARRAY_SIZE(paths)];
-
-	snprintf(path, sizeof(paths[0]), "%s/%s", folder, name);
-	return path;
-}
-
-static void fault(const char *name)
-{
-	char path[64];
-	int fd;
-
-	snprintf(path, sizeof(path), "control/%s", name);
-	fd = open(path_of(path), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-	ck_assert_int_ge(fd, 0);
-	close(fd);
-}
-
-static void no_fault(const char *name)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "control/%s", name);
-	ck_assert_int_eq(unlink(path_of(path)), 0);
-}
-
-static void write_conf(FILE *f)
-{
-	fprintf(f, "pcm_type.vcard { lib \"%s\" }\n",
-		test_environment("VCARD_SO"));
-	for (int i = 0; i < 3; i++) {
-		static const char *const names[] = {"card", "resumable",
-						    "narrow"};
-		static const char *const options[] = {
-		    "hint { show on description \"A card\nfor tests\" }",
-		    "resume 1 "
-		    "hint { show on description \"A mouth|IOIDInput\" }",
-		    "format S16_LE rate 48000 channels 2 "
-		    "hint { show on description \"An ear|IOIDOutput\" }",
-		};
-
-		fprintf(f,
-			"pcm.%s { type vcard control \"%s/control\" %s\n"
-			"capture { file \"%s/in.raw\" }\n"
-			"playback { file \"%s/out.raw\" } }\n",
-			names[i], folder, options[i], folder, folder);
-	}
-	fprintf(f,
-		"pcm.disk { type file slave.pcm null file \"%s/disk.raw\" "
-		"format raw }\n",
-		folder);
-}
-
-/* Frame n of the microphone is the number n. */
-static void write_input(FILE *f)
-{
-	for (uint32_t i = 0; i < INPUT_FRAMES; i++)
-		fwrite(&i, sizeof(i), 1, f);
-}
-
-static void write_file(const char *name, void (*writer)(FILE *f))
-{
-	FILE *f = fopen(path_of(name), "we");
-
-	ck_assert_ptr_nonnull(f);
-	writer(f);
-	ck_assert_int_eq(fclose(f), 0);
-}
 
 static void setup(void)
 {
-	const char *tmp = getenv("TMPDIR");
-	char value[PATH_MAX + 64];
-
-	snprintf(folder, sizeof(folder), "%s/test-pcm-XXXXXX",
-		 tmp ? tmp : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(folder));
-	ck_assert_int_eq(mkdir(path_of("control"), 0777), 0);
-	write_file("asound.conf", write_conf);
-	write_file("in.raw", write_input);
-	snprintf(value, sizeof(value), "/usr/share/alsa/alsa.conf:%s",
-		 path_of("asound.conf"));
-	setenv("ALSA_CONFIG_PATH", value, 1);
+	card_setup(INPUT_FRAMES);
+	card_configure("pcm.card.hint { show on "
+		       "description \"A card\nfor tests\" }\n");
+	card_add("resumable", "resume 1 hint { show on "
+			      "description \"A mouth|IOIDInput\" }");
+	card_add("narrow",
+		 "format S16_LE rate 48000 channels 2 "
+		 "hint { show on description \"An ear|IOIDOutput\" }");
+	card_configure("pcm.disk { type file slave.pcm null file \"%s\" "
+		       "format raw }\n",
+		       card_path("disk.raw"));
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type,
-			struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
-static void teardown(void)
-{
-	nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-FIXTURE(setup, teardown);
+FIXTURE(setup, card_teardown);
 TIME_LIMIT(60);
 
 /* --- helpers --- */
@@ -257,13 +162,7 @@ static void play_frames(struct pcm *pcm, const uint32_t *frames, size_t count)
 /* What reached the loudspeaker, or the file NAME. */
 static size_t load(const char *name, uint32_t *frames, size_t max)
 {
-	FILE *f = fopen(path_of(name), "re");
-	size_t n;
-
-	ck_assert_ptr_nonnull(f);
-	n = fread(frames, sizeof(*frames), max, f);
-	fclose(f);
-	return n;
+	return card_read(name, frames, max * sizeof(*frames)) / sizeof(*frames);
 }
 
 /* --- opening --- */
@@ -324,11 +223,11 @@ TEST(unplugged_card_cannot_be_opened_until_it_returns)
 	const char *step = NULL;
 	int r;
 
-	fault("unplugged");
+	card_command("unplugged");
 	r = open_error("card", &cd48, &step);
 	ck_assert_int_eq(r, -ENODEV);
 	ck_assert_str_eq(step, "open");
-	no_fault("unplugged");
+	card_revoke("unplugged");
 	pcm_close(open_capture("card"));
 }
 
@@ -340,7 +239,7 @@ TEST(device_in_use_is_busy)
 	pcm = pcm_close(pcm);
 	ck_assert_ptr_null(pcm);
 	pcm_close(open_capture("card"));
-	fault("busy");
+	card_command("busy");
 	ck_assert_int_eq(open_error("card", &cd48, NULL), -EBUSY);
 }
 
@@ -381,7 +280,7 @@ TEST(failed_open_leaves_no_descriptor)
 	before = count_fds();
 	ck_assert_int_eq(open_error("narrow", &other, NULL), -EINVAL);
 	ck_assert_int_eq(open_error("no-such-card", &cd48, NULL), -ENOENT);
-	fault("busy");
+	card_command("busy");
 	ck_assert_int_eq(open_error("card", &cd48, NULL), -EBUSY);
 	ck_assert_int_eq(count_fds(), before);
 }
@@ -460,13 +359,13 @@ TEST_LOOP(stalled_card_times_out_and_goes_on, 0, 2)
 	uint64_t gap;
 
 	read_frames(pcm, frames, 500);
-	fault("stalled");
+	card_command("stalled");
 	while (pcm_read(pcm, frames, 1000, 0, &gap) > 0)
 		;
 	ck_assert_int_eq(pcm_read(pcm, frames, 10, WAIT_MS, &gap), 0);
 	ck_assert_uint_eq(gap, 0);
 	ck_assert_int_eq(pcm_read(pcm, frames, 1000, WAIT_MS, &gap), 0);
-	no_fault("stalled");
+	card_revoke("stalled");
 	read_frames(pcm, frames, 1000);
 	assert_consecutive(frames, 1000);
 	pcm_close(pcm);
@@ -494,12 +393,12 @@ TEST(rest_of_a_period_is_read_when_the_time_is_over)
 	ssize_t n;
 
 	read_frames(pcm, frames, 1);
-	fault("stalled");
+	card_command("stalled");
 	/* Whatever is pending comes out, be it less than a period. */
 	while ((n = pcm_read(pcm, frames, 48000, 0, &gap)) > 0)
 		;
 	ck_assert_int_eq(n, 0);
-	no_fault("stalled");
+	card_revoke("stalled");
 	read_frames(pcm, frames, 1);
 	pcm_close(pcm);
 }
@@ -559,10 +458,10 @@ TEST_LOOP(second_overrun_without_a_frame_is_a_lost_card, 0, 2)
 	uint32_t frame;
 	uint64_t gap;
 
-	fault("stalled");
-	fault("xrun");
+	card_command("stalled");
+	card_command("xrun");
 	ck_assert_int_eq(pcm_read(pcm, &frame, 1, PATIENCE_MS, &gap), 0);
-	fault("xrun");
+	card_command("xrun");
 	ck_assert_int_eq(pcm_read(pcm, &frame, 1, PATIENCE_MS, &gap), -EIO);
 	ck_assert_uint_eq(gap, 0);
 	pcm_close(pcm);
@@ -575,7 +474,7 @@ TEST_LOOP(overruns_with_frames_between_go_on, 0, 2)
 	uint64_t gap;
 
 	for (int i = 0; i < 10; i++) {
-		fault("xrun");
+		card_command("xrun");
 		ck_assert_int_eq(pcm_read(pcm, &frame, 1, PATIENCE_MS, &gap),
 				 0);
 		read_frames(pcm, &frame, 1);
@@ -590,10 +489,10 @@ TEST_LOOP(unplugged_while_capturing_is_gone, 0, 2)
 	uint64_t gap;
 
 	read_frames(pcm, frames, 100);
-	fault("unplugged");
+	card_command("unplugged");
 	ck_assert_int_eq(pcm_read(pcm, frames, 100, PATIENCE_MS, &gap),
 			 -ENODEV);
-	no_fault("unplugged");
+	card_revoke("unplugged");
 	/* What is disconnected stays so. */
 	ck_assert_int_eq(pcm_read(pcm, frames, 100, PATIENCE_MS, &gap),
 			 -ENODEV);
@@ -612,7 +511,7 @@ TEST_LOOP(capture_recovers_from_a_suspend, 0, 2)
 	uint32_t last, first;
 
 	read_frames(pcm, &last, 1);
-	fault("suspend");
+	card_command("suspend");
 	let_pass(5000);
 	ck_assert_int_eq(pcm_read(pcm, &first, 1, PATIENCE_MS, &gap), 0);
 	ck_assert_uint_ge(gap, usec_to_frames(5000, 48000));
@@ -631,13 +530,13 @@ TEST(capture_waits_for_a_card_that_sleeps)
 	uint64_t gap;
 
 	read_frames(pcm, &frame, 1);
-	fault("asleep");
-	fault("suspend");
+	card_command("asleep");
+	card_command("suspend");
 	for (int i = 0; i < 3; i++) {
 		ck_assert_int_eq(pcm_read(pcm, &frame, 1, WAIT_MS, &gap), 0);
 		ck_assert_uint_eq(gap, 0);
 	}
-	no_fault("asleep");
+	card_revoke("asleep");
 	ck_assert_int_eq(pcm_read(pcm, &frame, 1, WAIT_MS, &gap), 0);
 	ck_assert_uint_ge(gap, usec_to_frames(3 * WAIT_MS * 1000, 48000));
 	read_frames(pcm, &frame, 1);
@@ -705,7 +604,7 @@ TEST_LOOP(full_ring_takes_nothing_and_does_not_block, 0, 2)
 	struct pcm *pcm = open_sized(devices[_i], PCM_PLAYBACK, &cd48, 960);
 	static const uint32_t silence[2000];
 
-	fault("stalled");
+	card_command("stalled");
 	ck_assert_int_eq(pcm_write(pcm, silence, 2000), 960);
 	ck_assert_int_eq(pcm_write(pcm, silence, 2000), 0);
 	ck_assert_int_eq(pcm_room(pcm), 0);
@@ -738,13 +637,13 @@ TEST_LOOP(second_underrun_without_a_frame_is_a_lost_card, 0, 2)
 	struct pcm *pcm = open_sized(devices[_i], PCM_PLAYBACK, &slow, 32000);
 	static const uint32_t silence[24000];
 
-	fault("stalled");
+	card_command("stalled");
 	play_frames(pcm, silence, 24000);
-	fault("xrun");
+	card_command("xrun");
 	ck_assert_int_eq(pcm_delay(pcm), -EPIPE);
 	ck_assert_int_eq(pcm_recover(pcm), 0);
 	play_frames(pcm, silence, 24000);
-	fault("xrun");
+	card_command("xrun");
 	ck_assert_int_eq(pcm_write(pcm, silence, 1), -EPIPE);
 	ck_assert_int_eq(pcm_recover(pcm), -EIO);
 	ck_assert_int_eq(pcm_recover(pcm), -EIO);
@@ -768,9 +667,9 @@ TEST_LOOP(unplugged_while_playing_is_gone, 0, 2)
 	struct pcm *pcm = open_sized(devices[_i], PCM_PLAYBACK, &slow, 8000);
 	static const uint32_t silence[8000];
 
-	fault("stalled");
+	card_command("stalled");
 	play_frames(pcm, silence, 4000);
-	fault("unplugged");
+	card_command("unplugged");
 	ck_assert_int_eq(pcm_delay(pcm), -ENODEV);
 	ck_assert_int_eq(pcm_write(pcm, silence, 10), -ENODEV);
 	ck_assert_int_eq(pcm_room(pcm), -ENODEV);
@@ -785,11 +684,11 @@ TEST_LOOP(stalled_playback_stands_still_and_goes_on, 0, 2)
 	static uint32_t frames[960], played[961];
 
 	number(frames, 960);
-	fault("stalled");
+	card_command("stalled");
 	play_frames(pcm, frames, 960);
 	let_pass(frames_to_usec(2 * 960, 48000));
 	ck_assert_int_eq(pcm_delay(pcm), 960);
-	no_fault("stalled");
+	card_revoke("stalled");
 	wait_for_underrun(pcm);
 	ck_assert_uint_eq(load("out.raw", played, 961), 960);
 	ck_assert_mem_eq(played, frames, sizeof(frames));
@@ -801,9 +700,9 @@ TEST(playback_is_prepared_anew_after_a_suspend)
 	struct pcm *pcm = open_sized("card", PCM_PLAYBACK, &slow, 8000);
 	static const uint32_t silence[4000];
 
-	fault("stalled");
+	card_command("stalled");
 	play_frames(pcm, silence, 4000);
-	fault("suspend");
+	card_command("suspend");
 	ck_assert_int_eq(pcm_write(pcm, silence, 1), -ESTRPIPE);
 	ck_assert_int_eq(pcm_delay(pcm), -ESTRPIPE);
 	ck_assert_int_eq(pcm_recover(pcm), 0);
@@ -818,12 +717,12 @@ TEST(playback_that_can_resume_goes_on_where_it_was)
 	static uint32_t frames[960], played[961];
 
 	number(frames, 960);
-	fault("stalled");
+	card_command("stalled");
 	play_frames(pcm, frames, 960);
-	fault("suspend");
+	card_command("suspend");
 	ck_assert_int_eq(pcm_room(pcm), -ESTRPIPE);
 	ck_assert_int_eq(pcm_recover(pcm), 0);
-	no_fault("stalled");
+	card_revoke("stalled");
 	wait_for_underrun(pcm);
 	ck_assert_uint_eq(load("out.raw", played, 961), 960);
 	ck_assert_mem_eq(played, frames, sizeof(frames));
@@ -836,14 +735,14 @@ TEST(card_that_sleeps_is_tried_again_later)
 	struct pcm *pcm = open_sized("card", PCM_PLAYBACK, &slow, 8000);
 	static const uint32_t silence[4000];
 
-	fault("stalled");
+	card_command("stalled");
 	play_frames(pcm, silence, 4000);
-	fault("asleep");
-	fault("suspend");
+	card_command("asleep");
+	card_command("suspend");
 	ck_assert_int_eq(pcm_delay(pcm), -ESTRPIPE);
 	for (int i = 0; i < 10; i++)
 		ck_assert_int_eq(pcm_recover(pcm), -EAGAIN);
-	no_fault("asleep");
+	card_revoke("asleep");
 	ck_assert_int_eq(pcm_recover(pcm), 0);
 	pcm_close(pcm);
 }

@@ -4,9 +4,7 @@
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include "base/util.h"
 #include "test.h"
 
 enum { MANY = 200 };

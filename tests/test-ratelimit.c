@@ -2,9 +2,6 @@
  * What is told, held back and counted, on a clock that the test moves. */
 #include "base/ratelimit.h"
 
-#include <stdlib.h>
-
-#include "base/util.h"
 #include "test.h"
 
 #define MINUTE (60 * USEC_PER_SEC)

@@ -3,16 +3,9 @@
 #include "wire/resolver.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "base/util.h"
 #include "test.h"
 
 static struct resolver_result result;

@@ -4,10 +4,7 @@
 #include "audio/samples.h"
 
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "base/util.h"
 #include "test.h"
 
 #define TINY 1e-12

@@ -3,19 +3,11 @@
 #include "client/saver.h"
 
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
-#include <sys/stat.h>
 
 #include "base/log.h"
-#include "base/util.h"
 #include "folder.h"
 #include "test.h"
 
@@ -63,73 +55,41 @@ static void finish(void)
 	ck_assert_uint_eq(count, 1);
 }
 
-/* The file NAME is a header and then DATA. */
-static void check_file(const char *name, const void *data, size_t size)
+static void start(const char *path)
 {
-	uint8_t header[WAV_HEADER_SIZE_MAX], read_back[4096];
-	const size_t header_size = wav_encode(header, &format, size);
-	int fd = open(path_of(name), O_RDONLY | O_CLOEXEC);
+	ck_assert_int_eq(saver_start(&saver, path, &format, done_fd), 0);
+}
 
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(read(fd, read_back, sizeof(read_back)),
-			 (int)(header_size + size));
-	ck_assert_mem_eq(read_back, header, header_size);
-	ck_assert_mem_eq(read_back + header_size, data, size);
-	close(fd);
+static void put(const void *data, size_t size)
+{
+	ck_assert_int_eq(saver_write(saver, data, size), 0);
 }
 
 TEST(page_becomes_a_file)
 {
-	ck_assert_int_eq(
-	    saver_start(&saver, path_of("page.wav"), &format, done_fd), 0);
-	ck_assert_int_eq(saver_write(saver, "abcd", 4), 0);
-	ck_assert_int_eq(saver_write(saver, "efgh", 4), 0);
+	start(path_of("page.wav"));
+	put("abcd", 4);
+	put("efgh", 4);
 	finish();
-	check_file("page.wav", "abcdefgh", 8);
+	check_wav("page.wav", &format, "abcdefgh", 8);
 	ck_assert_int_eq(count_files(NULL), 1);
 }
 
 TEST(next_page_replaces_the_file)
 {
 	for (int i = 0; i < 3; i++) {
-		ck_assert_int_eq(
-		    saver_start(&saver, path_of("page.wav"), &format, done_fd),
-		    0);
-		ck_assert_int_eq(saver_write(saver, &"1234abcd"[i], 4), 0);
+		start(path_of("page.wav"));
+		put(&"1234abcd"[i], 4);
 		finish();
 	}
-	check_file("page.wav", "34ab", 4);
+	check_wav("page.wav", &format, "34ab", 4);
 	ck_assert_int_eq(count_files(NULL), 1);
-}
-
-TEST(directory_gets_a_file_for_each_page)
-{
-	char name[NAME_MAX + 1];
-
-	ck_assert(saver_path_is_directory(folder));
-	for (int i = 1; i <= 3; i++) {
-		ck_assert_int_eq(saver_start(&saver, folder, &format, done_fd),
-				 0);
-		ck_assert_int_eq(saver_write(saver, "abcd", 4), 0);
-		finish();
-		ck_assert_int_eq(count_files(name), i);
-		check_file(name, "abcd", 4);
-	}
-}
-
-TEST(page_without_samples_is_a_file)
-{
-	ck_assert_int_eq(
-	    saver_start(&saver, path_of("page.wav"), &format, done_fd), 0);
-	finish();
-	check_file("page.wav", "", 0);
 }
 
 TEST(what_is_not_finished_leaves_nothing)
 {
-	ck_assert_int_eq(
-	    saver_start(&saver, path_of("page.wav"), &format, done_fd), 0);
-	ck_assert_int_eq(saver_write(saver, "abcd", 4), 0);
+	start(path_of("page.wav"));
+	put("abcd", 4);
 	while (count_files(NULL) == 0)
 		poll(NULL, 0, 1);
 	saver = saver_free(saver);
@@ -143,8 +103,7 @@ TEST(place_that_does_not_exist_loses_the_file_and_no_more)
 	static const uint8_t samples[4096];
 	int r = 0;
 
-	ck_assert_int_eq(
-	    saver_start(&saver, path_of("none/page.wav"), &format, done_fd), 0);
+	start(path_of("none/page.wav"));
 	/* Without room, until the thread has given up. */
 	while (r == 0 || r == -EAGAIN)
 		r = saver_write(saver, samples, sizeof(samples));
@@ -157,12 +116,11 @@ TEST(room_is_never_promised_in_vain)
 	static const uint8_t samples[1 << 20];
 	size_t room;
 
-	ck_assert_int_eq(
-	    saver_start(&saver, path_of("page.wav"), &format, done_fd), 0);
+	start(path_of("page.wav"));
 	for (int i = 0; i < 1000; i++) {
 		room = saver_room(saver);
 		ck_assert_uint_le(room, sizeof(samples));
-		ck_assert_int_eq(saver_write(saver, samples, room), 0);
+		put(samples, room);
 	}
 	finish();
 }

@@ -4,7 +4,6 @@
 #include "server/options.h"
 
 #include "arguments.h"
-#include "base/util.h"
 #include "test.h"
 
 static struct server_options o;
@@ -147,9 +146,7 @@ TEST(every_format_has_a_name)
 			      "MU_LAW, cd or dat is needed");
 }
 
-static const struct {
-	const char *option, *below, *least, *most, *beyond, *accepted;
-} numbers[] = {
+static const struct edges numbers[] = {
     {"-r", "3999", "4000", "384000", "384001",
      "a whole number from 4000 to 384000 is needed"},
     {"-c", "0", "1", "32", "33", "a whole number from 1 to 32 is needed"},
@@ -171,22 +168,7 @@ static const struct {
 
 TEST(numbers_end_at_their_edges)
 {
-	static const char *const never[] = {
-	    "",	     "x",   "5x",  " 5",  "-5",
-	    "0x100", "nan", "inf", "5,0", "99999999999999999999999",
-	    "1e999"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
-		check_taken(numbers[i].option, numbers[i].least);
-		check_taken(numbers[i].option, numbers[i].most);
-		check_refused(numbers[i].option, numbers[i].below,
-			      numbers[i].accepted);
-		check_refused(numbers[i].option, numbers[i].beyond,
-			      numbers[i].accepted);
-		for (size_t n = 0; n < ARRAY_SIZE(never); n++)
-			check_refused(numbers[i].option, never[n],
-				      numbers[i].accepted);
-	}
+	check_edges(numbers, ARRAY_SIZE(numbers));
 }
 
 TEST(choices_are_named_when_the_value_is_none)
@@ -242,8 +224,7 @@ TEST(other_archive_limits_are_refused)
 			      "or an age (30d; 1 to 1000000 m, h, d or w) is "
 			      "needed");
 	ck_assert_int_eq(PARSE("--archive-limit", "5M"), -EINVAL);
-	check_line(err, (const char *const[]){
-			    "--archive-limit goes with --archive DIR", NULL});
+	CHECK_LINE(err, "--archive-limit goes with --archive DIR");
 }
 
 TEST(page_has_one_chunk_at_least)
@@ -254,8 +235,7 @@ TEST(page_has_one_chunk_at_least)
 		      "shorter than one chunk of 1024 frames (--period-size)");
 	ck_assert_int_eq(PARSE("-d", "0.0232", "--period-size", "512"), 1);
 	ck_assert_int_eq(PARSE("-d", "1", "--period-size", "65536"), -EINVAL);
-	check_line(err, (const char *const[]){
-			    "-d '1': shorter than one chunk of 65536", NULL});
+	CHECK_LINE(err, "-d '1': shorter than one chunk of 65536");
 }
 
 TEST(buffer_has_two_chunks_at_least)
@@ -281,9 +261,7 @@ TEST(as_many_zones_as_there_is_room_for)
 	arguments[2 * OPTION_LIST_MAX] = "-l";
 	arguments[2 * OPTION_LIST_MAX + 1] = "one-more=2348";
 	ck_assert_int_eq(parse(arguments), -EINVAL);
-	check_line(err,
-		   (const char *const[]){
-		       "-l 'one-more=2348': at most 64 are possible", NULL});
+	CHECK_LINE(err, "-l 'one-more=2348': at most 64 are possible");
 }
 
 TEST(default_chime_is_the_one_that_was_installed)
@@ -296,18 +274,17 @@ TEST(default_chime_is_the_one_that_was_installed)
 TEST(what_is_no_option_is_named)
 {
 	ck_assert_int_eq(PARSE("hw:0"), -EINVAL);
-	check_line(
-	    err, (const char *const[]){"'hw:0' is no option", "--help", NULL});
+	CHECK_LINE(err, "'hw:0' is no option", "--help");
 	ck_assert_int_eq(PARSE("--nothing"), -EINVAL);
-	check_line(err, (const char *const[]){"--nothing", NULL});
+	CHECK_LINE(err, "--nothing");
 	ck_assert_int_eq(PARSE("-x"), -EINVAL);
-	check_line(err, (const char *const[]){"'x'", NULL});
+	CHECK_LINE(err, "'x'");
 	ck_assert_int_eq(PARSE("--max", "5"), -EINVAL);
 	ck_assert_ptr_nonnull(strstr(err, "'--max' is ambiguous"));
 	ck_assert_int_eq(PARSE("--rate"), -EINVAL);
-	check_line(err, (const char *const[]){"--rate", "argument", NULL});
+	CHECK_LINE(err, "--rate", "argument");
 	ck_assert_int_eq(PARSE("--quiet=yes"), -EINVAL);
-	check_line(err, (const char *const[]){"--quiet", "argument", NULL});
+	CHECK_LINE(err, "--quiet", "argument");
 }
 
 TEST(help_and_version_are_all_that_is_done)

@@ -3,17 +3,11 @@
  * microphone, files, and real sockets on loopback. */
 #include "server/server.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
-#include <signal.h>
-#include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include "base/util.h"
 #include "card.h"
+#include "folder.h"
 #include "test.h"
 #include "wire/net.h"
 
@@ -46,7 +40,6 @@ static unsigned states_seen[PAGES_MAX]; /* a bit for each state */
 
 static void on_page(void *userdata, const struct page_info *info)
 {
-	(void)userdata;
 	ck_assert_uint_lt(info->id, PAGES_MAX);
 	/* It only goes back to wait for a microphone that was busy. */
 	ck_assert(info->state >= seen[info->id].state ||
@@ -58,7 +51,6 @@ static void on_page(void *userdata, const struct page_info *info)
 
 static void on_clients(void *userdata)
 {
-	(void)userdata;
 }
 
 static const struct server_observer observer = {on_page, on_clients};
@@ -154,49 +146,56 @@ static int come(unsigned zone)
 	return fd;
 }
 
+static uint32_t ask(const struct page_request *request)
+{
+	uint32_t id = 0;
+
+	ck_assert_int_eq(server_page(server, request, &id), 0);
+	ck_assert_uint_gt(id, 0);
+	return id;
+}
+
 static uint32_t page(uint64_t zones, int priority, double seconds)
 {
 	struct page_request request = whole;
-	uint32_t id = 0;
 
 	request.zones = zones;
 	request.priority = priority;
 	request.seconds = seconds;
-	ck_assert_int_eq(server_page(server, &request, &id), 0);
-	ck_assert_uint_gt(id, 0);
-	return id;
+	return ask(&request);
+}
+
+/* The same, but it waits for its turn. */
+static uint32_t queue(uint64_t zones, int priority, double seconds)
+{
+	struct page_request request = whole;
+
+	request.zones = zones;
+	request.priority = priority;
+	request.seconds = seconds;
+	request.when_busy = PAGE_QUEUE;
+	return ask(&request);
 }
 
 /* A WAV file of this many frames, all of them VALUE. */
 static int make_file(uint32_t frames, uint8_t value)
 {
 	const struct wav_format format = {WAV_PCM, 16, 2, RATE};
-	uint8_t header[WAV_HEADER_SIZE_MAX], samples[4096];
-	size_t size = frames * 4, n;
-	int fd = memfd_create("file", MFD_CLOEXEC);
+	static uint8_t samples[4 * RATE];
 
-	ck_assert_int_ge(fd, 0);
-	n = wav_encode(header, &format, size);
-	ck_assert_int_eq(write(fd, header, n), (ssize_t)n);
-	memset(samples, value, sizeof(samples));
-	for (; size > 0; size -= n) {
-		n = size < sizeof(samples) ? size : sizeof(samples);
-		ck_assert_int_eq(write(fd, samples, n), (ssize_t)n);
-	}
-	ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
-	return fd;
+	ck_assert_uint_le(frames, RATE);
+	memset(samples, value, 4 * frames);
+	return memory_wav(&format, 4 * frames, samples, 4 * frames);
 }
 
 static uint32_t play(uint64_t zones, int priority, int fd)
 {
 	struct page_request request = whole;
-	uint32_t id = 0;
 
 	request.zones = zones;
 	request.priority = priority;
 	request.file_fd = fd;
-	ck_assert_int_eq(server_page(server, &request, &id), 0);
-	return id;
+	return ask(&request);
 }
 
 static int try_page(uint64_t zones, int priority)
@@ -343,18 +342,11 @@ static void run_until_refused(unsigned count)
 /* In zones of their own, with a microphone that only one page can have. */
 TEST(a_queue_waits_for_the_microphone_too)
 {
-	struct page_request request = whole;
 	uint32_t first = page(LOBBY, 5, 0), low, high;
 
 	run_until(first, PAGE_SPEECH);
-	request.when_busy = PAGE_QUEUE;
-	request.seconds = 0.05;
-	request.zones = YARD;
-	request.priority = 2;
-	ck_assert_int_eq(server_page(server, &request, &low), 0);
-	request.zones = GYM;
-	request.priority = 4;
-	ck_assert_int_eq(server_page(server, &request, &high), 0);
+	low = queue(YARD, 2, 0.05);
+	high = queue(GYM, 4, 0.05);
 	run_until_refused(2);
 	/* Files need no microphone. */
 	run_until(play(LOBBY, 6, make_file(100, 1)), PAGE_DONE);
@@ -369,13 +361,10 @@ TEST(a_queue_waits_for_the_microphone_too)
 
 TEST(closing_gives_up_what_waits_for_the_microphone)
 {
-	struct page_request request = whole;
 	uint32_t first = page(LOBBY, 5, 0), waiting;
 
 	run_until(first, PAGE_SPEECH);
-	request.when_busy = PAGE_QUEUE;
-	request.zones = YARD;
-	ck_assert_int_eq(server_page(server, &request, &waiting), 0);
+	waiting = queue(YARD, 5, 0);
 	run_until_refused(1);
 	ck_assert_uint_eq(seen[waiting].state, PAGE_QUEUED);
 	server_close(server);
@@ -387,17 +376,11 @@ TEST(closing_gives_up_what_waits_for_the_microphone)
 
 TEST(the_queue_goes_by_priority)
 {
-	struct page_request request = whole;
 	uint32_t first = page(LOBBY, 5, 0), low, high;
 
 	run_until(first, PAGE_SPEECH);
-	request.zones = LOBBY;
-	request.when_busy = PAGE_QUEUE;
-	request.seconds = 0.05;
-	request.priority = 2;
-	ck_assert_int_eq(server_page(server, &request, &low), 0);
-	request.priority = 5;
-	ck_assert_int_eq(server_page(server, &request, &high), 0);
+	low = queue(LOBBY, 2, 0.05);
+	high = queue(LOBBY, 5, 0.05);
 	ck_assert_uint_eq(server_page_count(server), 3);
 	run_until(low, PAGE_QUEUED);
 	run_until(high, PAGE_QUEUED);
@@ -411,11 +394,8 @@ TEST(the_queue_goes_by_priority)
 
 TEST(what_waits_can_be_stopped_too)
 {
-	struct page_request request = whole;
-	uint32_t first = page(0, 5, 0), waiting;
+	uint32_t first = page(0, 5, 0), waiting = queue(0, 5, 0);
 
-	request.when_busy = PAGE_QUEUE;
-	ck_assert_int_eq(server_page(server, &request, &waiting), 0);
 	ck_assert_int_eq(server_stop(server, waiting), 1);
 	ck_assert_int_eq(server_stop(server, waiting), -ENOENT);
 	ck_assert_int_eq(server_stop(server, 12345), -ENOENT);
@@ -429,11 +409,8 @@ TEST(what_waits_can_be_stopped_too)
 
 TEST(after_closing_no_page_begins)
 {
-	struct page_request request = whole;
-	uint32_t first = page(0, 5, 0), waiting;
+	uint32_t first = page(0, 5, 0), waiting = queue(0, 5, 0);
 
-	request.when_busy = PAGE_QUEUE;
-	ck_assert_int_eq(server_page(server, &request, &waiting), 0);
 	server_close(server);
 	ck_assert_int_eq(try_page(LOBBY, 9), -ESHUTDOWN);
 	run_until(waiting, PAGE_DONE);
@@ -458,14 +435,11 @@ TEST(a_zone_has_to_exist)
 
 TEST(a_file_that_is_no_audio_reaches_nobody)
 {
-	int fd = memfd_create("file", MFD_CLOEXEC), lobby = come(0);
+	int fd = memory_file("GIF89a, and so on: no sound at all", 34);
+	int lobby = come(0);
+	uint32_t id = play(0, 5, fd);
 	uint8_t byte;
-	uint32_t id;
 
-	ck_assert_int_eq(write(fd, "GIF89a, and so on: no sound at all", 34),
-			 34);
-	ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
-	id = play(0, 5, fd);
 	run_until(id, PAGE_DONE);
 	ck_assert_int_eq(end_of(id), PAGE_NOT_AUDIO);
 	ck_assert(!was(id, PAGE_SPEECH));
@@ -514,7 +488,7 @@ TEST(there_are_only_so_many_pages)
 TEST(a_page_that_is_not_prepared_ends_no_other)
 {
 	uint32_t routine = page(LOBBY, 0, 0), silent;
-	int fds[2], none = memfd_create("file", MFD_CLOEXEC);
+	int fds[2], none = memory_file("", 0);
 
 	run_until(routine, PAGE_SPEECH);
 	run_until(play(LOBBY, 9, none), PAGE_DONE);

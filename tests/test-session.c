@@ -3,15 +3,10 @@
  * test's: time-outs pass without waiting. */
 #include "feed/session.h"
 
-#include <errno.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 
 #include "base/log.h"
-#include "base/util.h"
 #include "test.h"
 
 enum { PATIENCE_MS = 20000 };
@@ -137,6 +132,22 @@ static void expect(const char *text)
 	}
 }
 
+/* The page has no more. */
+static void expect_end(void)
+{
+	char byte;
+
+	ck_assert_int_eq(read_some(&byte, 1), 0);
+}
+
+/* A page of DATA_SIZE bytes begins with TEXT. */
+static void begin_page(uint64_t data_size, const char *text)
+{
+	begin();
+	say_header(data_size);
+	say(text, strlen(text));
+}
+
 /* --- connecting --- */
 
 TEST(connects_and_waits)
@@ -253,8 +264,7 @@ TEST(wrong_header_is_left_for_a_pause)
 	ck_assert_uint_eq(session_counts(session).failed, 1);
 	hang_up();
 	now = session_deadline(session);
-	begin();
-	say_header(4);
+	begin_page(4, "");
 	step_until(SESSION_PAGE);
 }
 
@@ -286,24 +296,20 @@ TEST(samples_that_came_with_the_header_are_read_first)
 {
 	char byte;
 
-	begin();
-	say_header(8);
-	say("abcd", 4);
+	begin_page(8, "abcd");
 	step_until(SESSION_PAGE);
 	expect("abcd");
 	ck_assert_int_eq(session_read(session, &byte, 1, now), -EAGAIN);
 	say("efgh", 4);
 	expect("efgh");
-	ck_assert_int_eq(read_some(&byte, 1), 0);
+	expect_end();
 	ck_assert_int_eq(session_page(session)->result, SESSION_COMPLETE);
 	ck_assert_uint_eq(session_page(session)->received, 8);
 }
 
 TEST(queued_counts_what_waits_and_not_what_is_beyond_the_page)
 {
-	begin();
-	say_header(8);
-	say("abcdefghijkl", 12);
+	begin_page(8, "abcdefghijkl");
 	step_until(SESSION_PAGE);
 	while (session_queued(session) < 8)
 		session_step(session, now);
@@ -314,14 +320,10 @@ TEST(queued_counts_what_waits_and_not_what_is_beyond_the_page)
 
 TEST(what_follows_the_stated_size_is_ignored)
 {
-	char byte;
-
-	begin();
-	say_header(4);
-	say("abcdLIST", 8);
+	begin_page(4, "abcdLIST");
 	step_until(SESSION_PAGE);
 	expect("abcd");
-	ck_assert_int_eq(read_some(&byte, 1), 0);
+	expect_end();
 	ck_assert_int_eq(session_state(session), SESSION_LINGERING);
 	hang_up();
 	step_until(SESSION_WAITING); /* at once, without a pause */
@@ -330,14 +332,10 @@ TEST(what_follows_the_stated_size_is_ignored)
 
 TEST(server_that_does_not_close_is_left_after_a_second)
 {
-	char byte;
-
-	begin();
-	say_header(4);
-	say("abcd", 4);
+	begin_page(4, "abcd");
 	step_until(SESSION_PAGE);
 	expect("abcd");
-	ck_assert_int_eq(read_some(&byte, 1), 0);
+	expect_end();
 	session_step(session, now + 999999);
 	ck_assert_int_eq(session_state(session), SESSION_LINGERING);
 	now += 1000000;
@@ -347,44 +345,32 @@ TEST(server_that_does_not_close_is_left_after_a_second)
 
 TEST(endless_page_ends_with_the_connection)
 {
-	char byte;
-
-	begin();
-	say_header(WAV_ENDLESS);
-	say("abcd", 4);
+	begin_page(WAV_ENDLESS, "abcd");
 	hang_up();
 	step_until(SESSION_PAGE);
 	ck_assert_uint_eq(session_page(session)->data_size, WAV_ENDLESS);
 	expect("abcd");
-	ck_assert_int_eq(read_some(&byte, 1), 0);
+	expect_end();
 	ck_assert_int_eq(session_page(session)->result, SESSION_COMPLETE);
 }
 
 TEST(size_of_a_recorder_that_writes_a_pipe_is_no_promise)
 {
-	char byte;
-
-	begin();
-	say_header(0x7ffffffc);
-	say("abcd", 4);
+	begin_page(0x7ffffffc, "abcd");
 	hang_up();
 	step_until(SESSION_PAGE);
 	expect("abcd");
-	ck_assert_int_eq(read_some(&byte, 1), 0);
+	expect_end();
 	ck_assert_int_eq(session_page(session)->result, SESSION_COMPLETE);
 }
 
 TEST(page_that_ends_early_is_cut_short)
 {
-	char byte;
-
-	begin();
-	say_header(8);
-	say("abcd", 4);
+	begin_page(8, "abcd");
 	hang_up();
 	step_until(SESSION_PAGE);
 	expect("abcd");
-	ck_assert_int_eq(read_some(&byte, 1), 0);
+	expect_end();
 	ck_assert_int_eq(session_page(session)->result, SESSION_CUT_SHORT);
 	ck_assert_int_eq(session_page(session)->error, 0);
 	ck_assert_int_eq(session_state(session), SESSION_PAUSED);
@@ -392,8 +378,6 @@ TEST(page_that_ends_early_is_cut_short)
 
 TEST(page_cut_on_a_healthy_connection_is_soon_forgiven)
 {
-	char byte;
-
 	listener = fd_close(listener);
 	for (int i = 0; i < 8; i++) { /* an outage: the pauses grow */
 		step_until(SESSION_PAUSED);
@@ -408,7 +392,7 @@ TEST(page_cut_on_a_healthy_connection_is_soon_forgiven)
 	hang_up();
 	step_until(SESSION_PAGE);
 	expect("abcd");
-	ck_assert_int_eq(read_some(&byte, 1), 0);
+	expect_end();
 	ck_assert_int_eq(session_state(session), SESSION_PAUSED);
 	ck_assert_uint_le(session_deadline(session) - now, 200000);
 }
@@ -416,14 +400,11 @@ TEST(page_cut_on_a_healthy_connection_is_soon_forgiven)
 TEST(reset_is_cut_short_with_its_reason)
 {
 	const struct linger linger = {.l_onoff = 1};
-	char byte;
-
-	begin();
-	say_header(WAV_ENDLESS);
+	begin_page(WAV_ENDLESS, "");
 	step_until(SESSION_PAGE);
 	setsockopt(server, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 	hang_up();
-	ck_assert_int_eq(read_some(&byte, 1), 0);
+	expect_end();
 	ck_assert_int_eq(session_page(session)->result, SESSION_CUT_SHORT);
 	ck_assert_int_eq(session_page(session)->error, -ECONNRESET);
 }
@@ -432,8 +413,7 @@ TEST(page_in_which_nothing_comes_is_cut_short_after_thirty_seconds)
 {
 	char byte;
 
-	begin();
-	say_header(WAV_ENDLESS);
+	begin_page(WAV_ENDLESS, "");
 	step_until(SESSION_PAGE);
 	ck_assert_int_eq(session_read(session, &byte, 1, now + 29999999),
 			 -EAGAIN);
@@ -446,8 +426,7 @@ TEST(page_that_is_not_read_on_purpose_is_not_cut_short)
 {
 	char byte;
 
-	begin();
-	say_header(WAV_ENDLESS);
+	begin_page(WAV_ENDLESS, "");
 	step_until(SESSION_PAGE);
 	session_hold_off(session, now + 25000000);
 	ck_assert_int_eq(session_read(session, &byte, 1, now + 30000000),
@@ -456,12 +435,9 @@ TEST(page_that_is_not_read_on_purpose_is_not_cut_short)
 
 TEST(page_without_samples_is_complete)
 {
-	char byte;
-
-	begin();
-	say_header(0);
+	begin_page(0, "");
 	step_until(SESSION_PAGE);
-	ck_assert_int_eq(read_some(&byte, 1), 0);
+	expect_end();
 	ck_assert_int_eq(session_page(session)->result, SESSION_COMPLETE);
 	hang_up();
 	step_until(SESSION_PAUSED); /* or it would spin with such a server */
@@ -470,8 +446,6 @@ TEST(page_without_samples_is_complete)
 
 TEST(page_after_page)
 {
-	char byte;
-
 	begin();
 	for (int i = 1; i <= 50; i++) {
 		say_header(4);
@@ -480,7 +454,7 @@ TEST(page_after_page)
 		step_until(SESSION_PAGE);
 		ck_assert_uint_eq(session_page(session)->number, (unsigned)i);
 		expect("abcd");
-		ck_assert_int_eq(read_some(&byte, 1), 0);
+		expect_end();
 		begin();
 	}
 	ck_assert_uint_eq(session_counts(session).failed, 0);

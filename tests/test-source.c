@@ -2,15 +2,10 @@
  * Threads that send, and the loop's side that reads and stops them. */
 #include "audio/source.h"
 
-#include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdatomic.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include "base/util.h"
 #include "test.h"
 
 enum {
@@ -39,7 +34,6 @@ FIXTURE(setup, teardown);
 
 static void note_freed(void *userdata)
 {
-	(void)userdata;
 	atomic_fetch_add(&freed, 1);
 }
 
@@ -113,22 +107,18 @@ static void wait_until_stopped(void *userdata, int fd)
 {
 	struct pollfd wait = {.fd = fd, .events = POLLRDHUP};
 
-	(void)userdata;
 	while (!source_stopped(fd))
 		(void)poll(&wait, 1, 10);
 }
 
 static void send_nothing(void *userdata, int fd)
 {
-	(void)userdata;
-	(void)fd;
 }
 
 static void tell_blocked_signals(void *userdata, int fd)
 {
 	sigset_t blocked;
 
-	(void)userdata;
 	pthread_sigmask(SIG_SETMASK, NULL, &blocked);
 	(void)source_send_reason(fd, SOURCE_ENDED,
 				 sigismember(&blocked, SIGTERM) ? -EINTR : 0,
@@ -137,7 +127,6 @@ static void tell_blocked_signals(void *userdata, int fd)
 
 static void wait_twice(void *userdata, int fd)
 {
-	(void)userdata;
 	if (source_prepared(fd, 441) == 0 &&
 	    source_send_reason(fd, SOURCE_BUSY, -EBUSY, "%s", "later") == 0 &&
 	    source_wait(fd) == 0)

@@ -3,12 +3,9 @@
  * what the test says, or it plays and the test waits as a client does. */
 #include "client/speaker.h"
 
-#include <errno.h>
 #include <poll.h>
-#include <string.h>
 
 #include "base/log.h"
-#include "base/util.h"
 #include "capture.h"
 #include "card.h"
 #include "test.h"

@@ -3,14 +3,8 @@
  * reached by writing and forgetting, in constant memory. */
 #include "server/tape.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
-#include "base/util.h"
 #include "tape-reader.h"
 #include "test.h"
 #include "wire/transport.h"
@@ -19,18 +13,28 @@ enum { PIECE = 4 << 20 };
 
 static const struct wav_format cd = {WAV_PCM, 16, 2, 44100};
 static struct tape *page;
+static struct transport *transport;
+static int peer; /* its other end */
 static uint8_t piece[PIECE], heard[PIECE];
 
 static void setup(void)
 {
+	int fds[2];
+
 	signal(SIGPIPE, SIG_IGN); /* sendfile has no MSG_NOSIGNAL */
 	for (size_t i = 0; i < sizeof(piece); i++)
 		piece[i] = (uint8_t)(i * 31 + i / 257);
 	ck_assert_int_eq(tape_new(&page, &cd, WAV_ENDLESS), 0);
+	ck_assert_int_eq(
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	ck_assert_int_eq(transport_new_plain(&transport, fds[0]), 0);
+	peer = fds[1];
 }
 
 static void teardown(void)
 {
+	transport = transport_free(transport);
+	fd_close(peer);
 	page = tape_unref(page);
 }
 
@@ -102,58 +106,32 @@ TEST(the_end_is_told)
 	ck_assert(tape_ended(page));
 }
 
-/* A pair of sockets, and a transport around the first. */
-struct line {
-	struct transport *transport;
-	int peer;
-};
-
-static struct line line_open(void)
-{
-	struct line line;
-	int fds[2];
-
-	ck_assert_int_eq(
-	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	ck_assert_int_eq(transport_new_plain(&line.transport, fds[0]), 0);
-	line.peer = fds[1];
-	return line;
-}
-
-static void line_close(struct line *line)
-{
-	transport_free(line->transport);
-	fd_close(line->peer);
-}
-
 TEST(sending_stops_at_the_edge_and_goes_on_behind_it)
 {
 	uint64_t offset = 0;
-	struct line line = line_open();
 
 	ck_assert_int_eq(tape_append(page, piece, 300), 0);
-	ck_assert_int_eq(tape_send(page, line.transport, &offset, SIZE_MAX / 4),
+	ck_assert_int_eq(tape_send(page, transport, &offset, SIZE_MAX / 4),
 			 300);
 	ck_assert_uint_eq(offset, 300);
-	ck_assert_int_eq(tape_send(page, line.transport, &offset, 100), 0);
+	ck_assert_int_eq(tape_send(page, transport, &offset, 100), 0);
 	ck_assert_int_eq(tape_append(page, piece + 300, 300), 0);
-	ck_assert_int_eq(tape_send(page, line.transport, &offset, 100), 100);
+	ck_assert_int_eq(tape_send(page, transport, &offset, 100), 100);
 	ck_assert_uint_eq(offset, 400);
-	ck_assert_int_eq(read(line.peer, heard, sizeof(heard)), 400);
+	ck_assert_int_eq(read(peer, heard, sizeof(heard)), 400);
 	ck_assert_mem_eq(heard, piece, 400);
-	line_close(&line);
 }
 
 /* Up to 1000 bytes from OFFSET on are what was appended there. */
-static void expect_sent(const struct line *line, uint64_t offset)
+static void expect_sent(uint64_t offset)
 {
 	uint64_t after = offset, left = tape_size(page) - offset;
 	size_t size = left < 1000 ? (size_t)left : 1000;
 
-	ck_assert_int_eq(tape_send(page, line->transport, &after, 1000),
+	ck_assert_int_eq(tape_send(page, transport, &after, 1000),
 			 (ssize_t)size);
 	ck_assert_uint_eq(after, offset + size);
-	ck_assert_int_eq(read(line->peer, heard, sizeof(heard)), (ssize_t)size);
+	ck_assert_int_eq(read(peer, heard, sizeof(heard)), (ssize_t)size);
 	ck_assert_mem_eq(heard, piece + offset, size);
 }
 
@@ -162,51 +140,45 @@ TEST(old_and_new_samples_are_sent_as_appended)
 	static const size_t sizes[] = {1, 3528, 16383, 16384, 16385, 70000, 7};
 	static const uint64_t behind[] = {1,	 2,	4,     3529,
 					  16383, 16384, 16385, 20000};
-	struct line line = line_open();
 
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 		ck_assert_int_eq(
 		    tape_append(page, piece + tape_size(page), sizes[i]), 0);
-		expect_sent(&line, 0);
+		expect_sent(0);
 		for (size_t b = 0; b < ARRAY_SIZE(behind); b++)
 			if (behind[b] <= tape_size(page))
-				expect_sent(&line, tape_size(page) - behind[b]);
+				expect_sent(tape_size(page) - behind[b]);
 	}
-	line_close(&line);
 }
 
 TEST(a_full_socket_loses_nothing)
 {
 	uint64_t offset = 0, taken = 0;
 	ssize_t n;
-	struct line line = line_open();
 
 	ck_assert_int_eq(tape_append(page, piece, PIECE), 0);
-	while ((n = tape_send(page, line.transport, &offset, PIECE)) > 0)
+	while ((n = tape_send(page, transport, &offset, PIECE)) > 0)
 		;
 	ck_assert_int_eq(n, -EAGAIN);
 	ck_assert_uint_lt(offset, PIECE);
 	while (taken < PIECE) {
-		n = read(line.peer, heard + taken, sizeof(heard) - taken);
+		n = read(peer, heard + taken, sizeof(heard) - taken);
 		ck_assert_int_gt(n, 0);
 		taken += (uint64_t)n;
-		(void)tape_send(page, line.transport, &offset, PIECE);
+		(void)tape_send(page, transport, &offset, PIECE);
 	}
 	ck_assert_uint_eq(offset, PIECE);
 	ck_assert_mem_eq(heard, piece, PIECE);
-	line_close(&line);
 }
 
 TEST(a_peer_that_is_gone_is_an_error)
 {
 	uint64_t offset = 0;
-	struct line line = line_open();
 
-	line.peer = fd_close(line.peer);
+	peer = fd_close(peer);
 	ck_assert_int_eq(tape_append(page, piece, 300), 0);
-	ck_assert_int_eq(tape_send(page, line.transport, &offset, 300), -EPIPE);
+	ck_assert_int_eq(tape_send(page, transport, &offset, 300), -EPIPE);
 	ck_assert_uint_eq(offset, 0);
-	line_close(&line);
 }
 
 TEST(a_second_descriptor_reads_without_the_page)

@@ -2,13 +2,9 @@
  * Threads are started with their name and without signals, or not at all. */
 #include "base/thread.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
-#include <string.h>
 
-#include "base/util.h"
 #include "test.h"
 
 static int go[2]; /* what a thread waits for */
@@ -51,7 +47,6 @@ static void *get_mask(void *userdata)
 
 static void on_signal(int signal)
 {
-	(void)signal;
 	handled_by = gettid();
 }
 

@@ -3,19 +3,13 @@
  * that is only bytes, or GnuTLS with other settings. */
 #include "wire/transport.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <gnutls/gnutls.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include "base/log.h"
-#include "base/util.h"
+#include "folder.h"
 #include "server/tape.h"
 #include "test.h"
 
@@ -28,8 +22,7 @@ enum {
 	RECORD_SIZE = 16384,
 };
 
-static char folder[] = "/tmp/test-transport.XXXXXX";
-static char server_path[64], client_path[64];
+static char server_path[PATH_MAX], client_path[PATH_MAX];
 static struct transport_keys *server_keys, *client_keys;
 static struct transport *server, *client;
 static int raw = -1; /* a peer that is only bytes */
@@ -38,17 +31,11 @@ static uint8_t sound[PAGE_SIZE], heard[PAGE_SIZE];
 
 /* --- fixture --- */
 
+/* Replaces a file, as an editor does. */
 static void write_file(const char *path, const char *text)
 {
-	char other[80];
-	int fd;
-
-	snprintf(other, sizeof(other), "%s.new", path);
-	fd = open(other, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600);
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-	close(fd);
-	ck_assert_int_eq(rename(other, path), 0);
+	put_file("new", text, strlen(text));
+	ck_assert_int_eq(rename(path_of("new"), path), 0);
 }
 
 static struct transport_keys *keys(const char *path, enum keyfile_role role,
@@ -88,10 +75,9 @@ static void setup(void)
 {
 	log_set_level(LOG_CRIT);
 	signal(SIGPIPE, SIG_IGN);
-	strcpy(folder + strlen(folder) - 6, "XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(folder));
-	snprintf(server_path, sizeof(server_path), "%s/server", folder);
-	snprintf(client_path, sizeof(client_path), "%s/client", folder);
+	folder_setup("transport");
+	strcpy(server_path, path_of("server"));
+	strcpy(client_path, path_of("client"));
 	make_page();
 }
 
@@ -103,9 +89,7 @@ static void teardown(void)
 	client_keys = transport_keys_free(client_keys);
 	page = tape_unref(page);
 	raw = fd_close(raw);
-	unlink(server_path);
-	unlink(client_path);
-	ck_assert_int_eq(rmdir(folder), 0);
+	folder_teardown();
 }
 
 FIXTURE(setup, teardown);
@@ -131,8 +115,8 @@ static void make_ends(void)
 	    transport_new_client(&client, fds[1], client_keys, "host"), 0);
 }
 
-/* Until both are done or have failed. */
-static void shake(int *ret_server, int *ret_client)
+/* Until both are done. */
+static void shake(void)
 {
 	int s = -EAGAIN, c = -EAGAIN;
 
@@ -153,19 +137,15 @@ static void shake(int *ret_server, int *ret_client)
 		if (s == -EAGAIN && c == -EAGAIN)
 			ck_assert_int_gt(poll(p, 2, PATIENCE_MS), 0);
 	}
-	*ret_server = s;
-	*ret_client = c;
+	ck_assert_int_eq(s, 0);
+	ck_assert_int_eq(c, 0);
 }
 
 static void connect_ends(void)
 {
-	int s, c;
-
 	make_keys("server yard " KEY_A "\n", "client yard " KEY_A "\n");
 	make_ends();
-	shake(&s, &c);
-	ck_assert_int_eq(s, 0);
-	ck_assert_int_eq(c, 0);
+	shake();
 }
 
 static void connect_plain(void)
@@ -246,15 +226,11 @@ static void put_raw(const void *data, size_t size)
 
 TEST(the_right_key_is_a_handshake)
 {
-	int s, c;
-
 	make_keys("server lobby " KEY_B "\nserver yard " KEY_A "\n",
 		  "client yard " KEY_A "\n");
 	make_ends();
 	ck_assert_ptr_null(transport_identity(server));
-	shake(&s, &c);
-	ck_assert_int_eq(s, 0);
-	ck_assert_int_eq(c, 0);
+	shake();
 	ck_assert_str_eq(transport_identity(server), "yard");
 	ck_assert_str_eq(transport_identity(client), "yard");
 	ck_assert_str_eq(transport_problem(server), "");
@@ -297,7 +273,7 @@ TEST(an_unknown_identity_fails_exactly_like_a_wrong_key)
 
 TEST(the_client_uses_the_key_of_the_host)
 {
-	int fds[2], s, c;
+	int fds[2];
 
 	make_keys("server yard " KEY_A "\n", "client yard " KEY_A " host\n");
 	make_pair(fds);
@@ -307,9 +283,7 @@ TEST(the_client_uses_the_key_of_the_host)
 	ck_assert_int_eq(fcntl(fds[0], F_GETFD), -1);
 	close(fds[1]);
 	make_ends();
-	shake(&s, &c);
-	ck_assert_int_eq(s, 0);
-	ck_assert_int_eq(c, 0);
+	shake();
 }
 
 static const struct {

@@ -2,11 +2,6 @@
  * Headers of ours, of other programs, and of those who lie. */
 #include "audio/wav.h"
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "base/util.h"
 #include "test.h"
 
 enum { MIB = 1 << 20 };
@@ -16,6 +11,7 @@ static const struct wav_format cd = {WAV_PCM, 16, 2, 44100};
 /* The stream that a test builds. */
 static uint8_t stream[8192];
 static size_t size;
+static struct wav_parser parser;
 
 static void add(const void *data, size_t count)
 {
@@ -89,14 +85,14 @@ static const uint8_t media_guid[14] = {0x00, 0x00, 0x00, 0x00, 0x10,
 				       0x00, 0x38, 0x9b, 0x71};
 
 /* Feeds the stream in pieces of PIECE bytes. What was consumed, or an error. */
-static ssize_t feed(struct wav_parser *parser, size_t piece)
+static ssize_t feed(size_t piece)
 {
 	size_t used = 0;
 
-	wav_parser_init(parser);
-	while (used < size && !parser->done) {
+	wav_parser_init(&parser);
+	while (used < size && !parser.done) {
 		size_t left = size - used;
-		ssize_t n = wav_parser_feed(parser, stream + used,
+		ssize_t n = wav_parser_feed(&parser, stream + used,
 					    left < piece ? left : piece);
 
 		if (n < 0)
@@ -111,10 +107,8 @@ static const size_t pieces[] = {1, 2, 3, 7, 64, sizeof(stream)};
 /* The stream is a header and nothing else, however it arrives. */
 static void check_header(const struct wav_format *format, uint64_t data_size)
 {
-	struct wav_parser parser;
-
 	for (size_t i = 0; i < ARRAY_SIZE(pieces); i++) {
-		ck_assert_int_eq(feed(&parser, pieces[i]), (ssize_t)size);
+		ck_assert_int_eq(feed(pieces[i]), (ssize_t)size);
 		ck_assert_str_eq(parser.error, "");
 		ck_assert(parser.done && parser.have_format);
 		ck_assert(wav_format_equal(&parser.format, format));
@@ -125,10 +119,8 @@ static void check_header(const struct wav_format *format, uint64_t data_size)
 /* It is refused with WORDS, and from then on. */
 static void check_refused(const char *words)
 {
-	struct wav_parser parser;
-
 	for (size_t i = 0; i < ARRAY_SIZE(pieces); i++) {
-		ck_assert_int_eq(feed(&parser, pieces[i]), -EBADMSG);
+		ck_assert_int_eq(feed(pieces[i]), -EBADMSG);
 		ck_assert_msg(strstr(parser.error, words) != NULL,
 			      "\"%s\" does not say \"%s\"", parser.error,
 			      words);
@@ -388,8 +380,6 @@ TEST(streams_of_other_programs_have_no_end)
 
 TEST(samples_are_not_consumed)
 {
-	struct wav_parser parser;
-
 	size = wav_encode(stream, &cd, 4000);
 	for (size_t cut = 0; cut <= size; cut++) {
 		wav_parser_init(&parser);
@@ -548,7 +538,6 @@ TEST(data_size_is_whole_frames_or_no_end)
 
 TEST(stream_that_breaks_off_is_neither_done_nor_bad)
 {
-	struct wav_parser parser;
 	size_t whole;
 
 	begin();
@@ -558,7 +547,7 @@ TEST(stream_that_breaks_off_is_neither_done_nor_bad)
 	add_chunk_header("data", 4);
 	whole = size;
 	for (size = 0; size < whole; size++) {
-		ck_assert_int_eq(feed(&parser, sizeof(stream)), (ssize_t)size);
+		ck_assert_int_eq(feed(sizeof(stream)), (ssize_t)size);
 		ck_assert(!parser.done);
 		ck_assert_str_eq(parser.error, "");
 	}
@@ -661,18 +650,17 @@ TEST(huge_chunk_before_the_samples_is_refused_at_once)
 }
 
 /* Feeds PIECE again and again until the parser has enough: what it took. */
-static uint64_t feed_for_ever(struct wav_parser *parser, const void *piece,
-			      size_t piece_size)
+static uint64_t feed_for_ever(const void *piece, size_t piece_size)
 {
 	uint64_t taken = 0;
 	ssize_t n;
 
-	while ((n = wav_parser_feed(parser, piece, piece_size)) > 0) {
+	while ((n = wav_parser_feed(&parser, piece, piece_size)) > 0) {
 		taken += (uint64_t)n;
 		ck_assert_uint_le(taken, 17 * MIB);
 	}
 	ck_assert_int_eq(n, -EBADMSG);
-	ck_assert_ptr_nonnull(strstr(parser->error, "do not begin within"));
+	ck_assert_ptr_nonnull(strstr(parser.error, "do not begin within"));
 	return taken;
 }
 
@@ -684,12 +672,10 @@ TEST(endless_run_of_empty_chunks_ends)
 	for (size_t i = 0; i < sizeof(run); i += 8)
 		memcpy(run + i, "LIST\0\0\0\0", 8);
 	for (size_t i = 1; i < ARRAY_SIZE(piece_sizes); i++) {
-		struct wav_parser parser;
-
 		begin();
 		add_format(&cd);
-		ck_assert_int_eq(feed(&parser, 1), (ssize_t)size);
-		ck_assert_uint_ge(feed_for_ever(&parser, run, piece_sizes[i]),
+		ck_assert_int_eq(feed(1), (ssize_t)size);
+		ck_assert_uint_ge(feed_for_ever(run, piece_sizes[i]),
 				  16 * MIB - size - sizeof(run));
 	}
 }
@@ -698,40 +684,35 @@ TEST(endless_run_of_empty_chunks_ends)
 TEST(endless_zeros_end)
 {
 	static const uint8_t zeros[4096];
-	struct wav_parser parser;
-
 	begin();
-	ck_assert_int_eq(feed(&parser, 1), (ssize_t)size);
-	feed_for_ever(&parser, zeros, sizeof(zeros));
+	ck_assert_int_eq(feed(1), (ssize_t)size);
+	feed_for_ever(zeros, sizeof(zeros));
 }
 
 /* An odd chunk whose pad byte is missing shifts all that follows. */
 TEST(missing_pad_byte_ends_within_bounds)
 {
 	static const uint8_t zeros[4096];
-	struct wav_parser parser;
-
 	begin();
 	add_format(&cd);
 	add_chunk_header("LIST", 3);
 	add("abc", 3);
 	add_chunk_header("data", 880640);
-	ck_assert_int_eq(feed(&parser, 5), (ssize_t)size);
+	ck_assert_int_eq(feed(5), (ssize_t)size);
 	ck_assert(!parser.done);
-	feed_for_ever(&parser, zeros, sizeof(zeros));
+	feed_for_ever(zeros, sizeof(zeros));
 }
 
 /* Feeds a chunk of CHUNK_SIZE bytes and then "data"; whether it is accepted. */
 static bool accepts_chunk_of(uint32_t chunk_size)
 {
 	static const uint8_t filling[65536];
-	struct wav_parser parser;
 	ssize_t n = 0;
 
 	begin();
 	add_format(&cd);
 	add_chunk_header("LIST", chunk_size);
-	ck_assert_int_eq(feed(&parser, sizeof(stream)), (ssize_t)size);
+	ck_assert_int_eq(feed(sizeof(stream)), (ssize_t)size);
 	while (chunk_size > 0 && n >= 0) {
 		n = wav_parser_feed(&parser, filling,
 				    chunk_size < sizeof(filling)

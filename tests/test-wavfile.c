@@ -2,20 +2,11 @@
  * Files that appear when they are complete, and what a crash leaves of them. */
 #include "audio/wavfile.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/file.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "base/util.h"
 #include "folder.h"
 #include "test.h"
 
@@ -43,46 +34,6 @@ static void teardown(void)
 
 FIXTURE(setup, teardown);
 
-static bool exists(const char *name)
-{
-	struct stat st;
-
-	return lstat(path_of(name), &st) == 0;
-}
-
-static void put(const char *name, const void *data, size_t size)
-{
-	_cleanup_close_ int fd =
-	    open(path_of(name), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(write(fd, data, size), (ssize_t)size);
-}
-
-/* The file NAME is exactly DATA. */
-static void check_bytes(const char *name, const void *data, size_t size)
-{
-	static uint8_t back[8192];
-	_cleanup_close_ int fd = open(path_of(name), O_RDONLY | O_CLOEXEC);
-
-	ck_assert_msg(fd >= 0, "there is no %s", name);
-	ck_assert_int_eq(read(fd, back, sizeof(back)), (ssize_t)size);
-	ck_assert_mem_eq(back, data, size);
-}
-
-/* The file NAME is a header with these sizes, samples and a pad byte. */
-static void check_file(const char *name, const struct wav_format *format,
-		       const void *data, size_t size)
-{
-	uint8_t whole[WAV_HEADER_SIZE_MAX + 4096 + 1];
-	size_t header_size = wav_encode(whole, format, size);
-
-	ck_assert_uint_le(size, 4096);
-	memcpy(whole + header_size, data, size);
-	whole[header_size + size] = 0;
-	check_bytes(name, whole, header_size + size + size % 2);
-}
-
 static void create(const char *name, const struct wav_format *format)
 {
 	ck_assert_int_eq(wavfile_create(&file, path_of(name), format), 0);
@@ -100,7 +51,7 @@ static void finish_as(const char *name, enum wavfile_replace replace)
 
 	ck_assert_int_eq(wavfile_finish(TAKE_PTR(file), replace, &path), 0);
 	ck_assert_str_eq(path, path_of(name));
-	ck_assert(exists(name));
+	ck_assert(file_exists(name));
 }
 
 /* --- writing --- */
@@ -117,7 +68,7 @@ TEST(file_is_complete_when_it_appears)
 	ck_assert_uint_eq(strlen(part), strlen(".page.wav.XXXXXX.part"));
 	ck_assert_ptr_nonnull(strstr(part, ".part"));
 	finish_as("page.wav", WAVFILE_KEEP);
-	check_file("page.wav", &cd, "abcdefghijkl", 12);
+	check_wav("page.wav", &cd, "abcdefghijkl", 12);
 	ck_assert_int_eq(count_files(NULL), 1);
 }
 
@@ -149,8 +100,8 @@ TEST(every_format_gets_its_header_and_pad_byte)
 			create("page.wav", formats[i]);
 			append(samples, frames * frame);
 			finish_as("page.wav", WAVFILE_REPLACE);
-			check_file("page.wav", formats[i], samples,
-				   frames * frame);
+			check_wav("page.wav", formats[i], samples,
+				  frames * frame);
 		}
 	}
 }
@@ -161,7 +112,7 @@ TEST(torn_last_frame_is_cut)
 		create("page.wav", &cd);
 		append("abcdefgh", 4 + torn);
 		finish_as("page.wav", WAVFILE_REPLACE);
-		check_file("page.wav", &cd, "abcd", 4);
+		check_wav("page.wav", &cd, "abcd", 4);
 	}
 }
 
@@ -217,12 +168,12 @@ TEST(dot_in_the_directory_is_no_extension)
 
 TEST(older_file_is_replaced_when_that_is_wanted)
 {
-	put("page.wav", "old", 3);
+	put_file("page.wav", "old", 3);
 	create("page.wav", &cd);
 	append("abcd", 4);
 	check_bytes("page.wav", "old", 3);
 	finish_as("page.wav", WAVFILE_REPLACE);
-	check_file("page.wav", &cd, "abcd", 4);
+	check_wav("page.wav", &cd, "abcd", 4);
 	ck_assert_int_eq(count_files(NULL), 1);
 }
 
@@ -239,7 +190,7 @@ TEST(name_without_a_directory_is_in_the_current_one)
 			 0);
 	ck_assert_str_eq(path, "page.wav");
 	ck_assert_int_eq(fchdir(before), 0);
-	check_file("page.wav", &cd, "", 0);
+	check_wav("page.wav", &cd, "", 0);
 }
 
 TEST(what_is_given_up_leaves_nothing)
@@ -276,27 +227,17 @@ TEST(name_that_cannot_be_had_costs_the_file)
 	ck_assert_int_eq(count_files(NULL), 1);
 }
 
-static void limit_file_size(rlim_t size)
-{
-	struct rlimit limit;
-
-	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
-	limit.rlim_cur = size;
-	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
-}
-
 TEST(first_error_stays_and_nothing_is_left)
 {
-	struct rlimit before;
 	int writes = 0, r = 0;
+	rlim_t before;
 
-	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
 	create("page.wav", &cd);
-	limit_file_size(1000);
+	before = limit_file_size(1000);
 	while (r == 0 && writes++ < 1000)
 		r = wavfile_write(file, "abcdefgh", 8);
 	ck_assert_int_eq(r, -EFBIG);
-	limit_file_size(before.rlim_cur);
+	limit_file_size(before);
 	ck_assert_int_eq(wavfile_write(file, "abcd", 4), -EFBIG);
 	ck_assert_int_eq(wavfile_finish(TAKE_PTR(file), WAVFILE_KEEP, NULL),
 			 -EFBIG);
@@ -305,13 +246,10 @@ TEST(first_error_stays_and_nothing_is_left)
 
 TEST(header_that_cannot_be_written_leaves_nothing)
 {
-	struct rlimit before;
-	int r;
+	const rlim_t before = limit_file_size(20);
+	int r = wavfile_create(&file, path_of("page.wav"), &cd);
 
-	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
-	limit_file_size(20);
-	r = wavfile_create(&file, path_of("page.wav"), &cd);
-	limit_file_size(before.rlim_cur);
+	limit_file_size(before);
 	ck_assert_int_eq(r, -EFBIG);
 	ck_assert_int_eq(count_files(NULL), 0);
 }
@@ -353,10 +291,10 @@ TEST(writers_of_the_same_name_get_a_file_each)
 		ck_assert_int_eq(status, 0);
 	}
 	ck_assert_int_eq(count_files(NULL), WRITERS);
-	check_file("page.wav", &cd, "abcd", 4);
+	check_wav("page.wav", &cd, "abcd", 4);
 	for (int i = 2; i <= WRITERS; i++) {
 		snprintf(name, sizeof(name), "page-%d.wav", i);
-		check_file(name, &cd, "abcd", 4);
+		check_wav(name, &cd, "abcd", 4);
 	}
 }
 
@@ -382,12 +320,12 @@ TEST(partial_file_is_repaired_wherever_it_was_cut)
 			size_t size = cut > header ? cut - header : 0;
 
 			size -= size % frame;
-			put(".page.wav.a1B2c3.part", whole, cut);
+			put_file(".page.wav.a1B2c3.part", whole, cut);
 			ck_assert_int_eq(repair(), size > 0);
 			ck_assert_int_eq(count_files(NULL), size > 0);
 			if (size > 0)
-				check_file("page.wav", formats[f], samples,
-					   size);
+				check_wav("page.wav", formats[f], samples,
+					  size);
 			folder_clear();
 		}
 	}
@@ -399,9 +337,9 @@ TEST(file_that_lacked_only_its_name_gets_it)
 	size_t header = wav_encode(whole, &mulaw, 3);
 
 	memcpy(whole + header, "abc", 4);
-	put(".page.wav.abcdef.part", whole, header + 4);
+	put_file(".page.wav.abcdef.part", whole, header + 4);
 	ck_assert_int_eq(repair(), 1);
-	check_file("page.wav", &mulaw, "abc", 3);
+	check_wav("page.wav", &mulaw, "abc", 3);
 	ck_assert_int_eq(count_files(NULL), 1);
 	ck_assert_int_eq(repair(), 0);
 }
@@ -412,20 +350,20 @@ static void put_partial(const char *name, const char *samples)
 	size_t header = wav_encode(whole, &cd, WAV_ENDLESS);
 
 	memcpy(whole + header, samples, strlen(samples));
-	put(name, whole, header + strlen(samples));
+	put_file(name, whole, header + strlen(samples));
 }
 
 TEST(all_partial_files_are_repaired_under_names_of_their_own)
 {
-	put("page.wav", "older", 5);
+	put_file("page.wav", "older", 5);
 	put_partial(".page.wav.aaaaaa.part", "abcd");
 	put_partial(".page.wav.bbbbbb.part", "abcd");
 	put_partial(".other.wav.cccccc.part", "ABCDEFGHx");
 	ck_assert_int_eq(repair(), 3);
 	check_bytes("page.wav", "older", 5);
-	check_file("page-2.wav", &cd, "abcd", 4);
-	check_file("page-3.wav", &cd, "abcd", 4);
-	check_file("other.wav", &cd, "ABCDEFGH", 8);
+	check_wav("page-2.wav", &cd, "abcd", 4);
+	check_wav("page-3.wav", &cd, "abcd", 4);
+	check_wav("other.wav", &cd, "ABCDEFGH", 8);
 	ck_assert_int_eq(count_files(NULL), 4);
 }
 
@@ -439,7 +377,7 @@ TEST(file_with_both_names_is_one_file)
 	ck_assert_int_eq(repair(), 1);
 	ck_assert_int_eq(link(name, path_of(".page.wav.abcdef.part")), 0);
 	ck_assert_int_eq(repair(), 1);
-	check_file("page.wav", &cd, "abcd", 4);
+	check_wav("page.wav", &cd, "abcd", 4);
 	ck_assert_int_eq(count_files(NULL), 1);
 }
 
@@ -451,7 +389,7 @@ TEST(file_that_is_being_written_is_left_alone)
 	ck_assert_int_eq(count_files(NULL), 1);
 	append("efgh", 4);
 	finish_as("page.wav", WAVFILE_KEEP);
-	check_file("page.wav", &cd, "abcdefgh", 8);
+	check_wav("page.wav", &cd, "abcdefgh", 8);
 }
 
 TEST(what_others_have_written_is_left_alone)
@@ -477,7 +415,7 @@ TEST(what_others_have_written_is_left_alone)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
-		put(".movie.abcdef.part", others[i].bytes, others[i].size);
+		put_file(".movie.abcdef.part", others[i].bytes, others[i].size);
 		ck_assert_int_eq(repair(), 0);
 		check_bytes(".movie.abcdef.part", others[i].bytes,
 			    others[i].size);
@@ -503,7 +441,7 @@ TEST(other_names_are_left_alone)
 	ck_assert_int_eq(repair(), 0);
 	ck_assert_int_eq(count_files(NULL), (int)ARRAY_SIZE(names));
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		ck_assert(exists(names[i]));
+		ck_assert(file_exists(names[i]));
 }
 
 TEST(what_is_no_regular_file_is_left_alone)
@@ -513,10 +451,10 @@ TEST(what_is_no_regular_file_is_left_alone)
 	ck_assert_int_eq(mkfifo(path_of(".b.abcdef.part"), 0600), 0);
 	ck_assert_int_eq(mkdir(path_of(".c.abcdef.part"), 0700), 0);
 	ck_assert_int_eq(repair(), 0);
-	ck_assert(exists("target"));
-	ck_assert(exists(".a.abcdef.part"));
-	ck_assert(exists(".b.abcdef.part"));
-	ck_assert(exists(".c.abcdef.part"));
+	ck_assert(file_exists("target"));
+	ck_assert(file_exists(".a.abcdef.part"));
+	ck_assert(file_exists(".b.abcdef.part"));
+	ck_assert(file_exists(".c.abcdef.part"));
 	ck_assert_int_eq(count_files(NULL), 4);
 }
 
@@ -542,7 +480,7 @@ TEST(more_than_a_header_can_say_stays_endless)
 
 TEST(place_that_cannot_be_read_is_an_error)
 {
-	put("file", "x", 1);
+	put_file("file", "x", 1);
 	ck_assert_int_eq(wavfile_repair(path_of("none")), -ENOENT);
 	ck_assert_int_eq(wavfile_repair(path_of("file")), -ENOTDIR);
 	ck_assert_int_eq(repair(), 0);

@@ -4,13 +4,8 @@
 #include "server/zone.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <netinet/in.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "base/util.h"
 #include "server/page.h"
 #include "test.h"
 #include "wire/net.h"
@@ -37,7 +32,6 @@ static struct page alice, bob; /* their addresses only */
 
 static void on_accepted(void *userdata, const struct zone *z)
 {
-	(void)userdata;
 	ck_assert_ptr_eq(z, zone);
 	accepted++;
 }
@@ -45,7 +39,6 @@ static void on_accepted(void *userdata, const struct zone *z)
 static void on_end(void *userdata, struct page *owner, enum connection_end end,
 		   const struct connection *connection)
 {
-	(void)userdata;
 	ck_assert_ptr_nonnull(connection);
 	last_page = owner;
 	last_end = end;

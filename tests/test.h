@@ -1,9 +1,20 @@
 /* SPDX-License-Identifier: MIT
  * A test program is a suite of libcheck's: each test adds itself where it
- * stands, and main() (main.c) is the same for all. */
+ * stands, and main() (main.c) is the same for all. With it comes what nearly
+ * every test needs. */
 #pragma once
 
 #include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/util.h"
 
 /* TEST(name) { .. } is a test, TEST_LOOP(name, begin, end) { .. } one for each
  * _i from BEGIN to END - 1. */

@@ -23,6 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "audio/samples.h"
 #include "base/util.h"
 
 enum {
@@ -57,6 +58,7 @@ struct vcard {
 	const uint8_t *input; /* mmap of the file to capture */
 	size_t input_size;
 	uint8_t *ring; /* playback: transferred and not yet played */
+	struct wav_format format;
 	size_t frame_size;
 	double true_rate; /* with the drift */
 	snd_pcm_uframes_t boundary, avail_min, stop_threshold;
@@ -162,71 +164,6 @@ static void unhalt(struct vcard *card)
 
 /* --- what is captured --- */
 
-static uint8_t encode_alaw(int sample)
-{
-	uint8_t sign = sample >= 0 ? 0x80 : 0;
-	int magnitude = sample >= 0 ? sample >> 4 : ~sample >> 4;
-	int exponent = 0;
-
-	while (magnitude >> exponent > 31)
-		exponent++;
-	if (magnitude > 15)
-		magnitude = (exponent + 1) << 4 | (magnitude >> exponent & 15);
-	return (uint8_t)(magnitude | sign) ^ 0x55;
-}
-
-static uint8_t encode_mulaw(int sample)
-{
-	uint8_t sign = sample < 0 ? 0x80 : 0;
-	int magnitude = abs(sample) >> 2, exponent = 0;
-
-	if (magnitude > 8158)
-		magnitude = 8158;
-	magnitude += 33;
-	while (magnitude >> exponent > 63)
-		exponent++;
-	return (uint8_t) ~(sign | exponent << 4 |
-			   (magnitude >> (exponent + 1) & 15));
-}
-
-static void put_le(uint8_t *to, uint32_t value, int bytes)
-{
-	for (int i = 0; i < bytes; i++)
-		to[i] = (uint8_t)(value >> 8 * i);
-}
-
-/* VALUE is from -1 to 1. */
-static void put_sample(snd_pcm_format_t format, uint8_t *to, double value)
-{
-	float real = (float)value;
-	uint32_t bits;
-
-	switch (format) {
-	case SND_PCM_FORMAT_U8:
-		*to = (uint8_t)(128 + lrint(value * 127));
-		break;
-	case SND_PCM_FORMAT_S16_LE:
-		put_le(to, (uint32_t)lrint(value * INT16_MAX), 2);
-		break;
-	case SND_PCM_FORMAT_S24_3LE:
-		put_le(to, (uint32_t)lrint(value * 0x7fffff), 3);
-		break;
-	case SND_PCM_FORMAT_S32_LE:
-		put_le(to, (uint32_t)lrint(value * INT32_MAX), 4);
-		break;
-	case SND_PCM_FORMAT_FLOAT_LE:
-		memcpy(&bits, &real, sizeof(bits));
-		put_le(to, bits, 4);
-		break;
-	case SND_PCM_FORMAT_A_LAW:
-		*to = encode_alaw((int)lrint(value * INT16_MAX));
-		break;
-	default:
-		*to = encode_mulaw((int)lrint(value * INT16_MAX));
-		break;
-	}
-}
-
 /* On each whole second, and MARK_NS after each tenth: so that a listener can
  * tell delays of more than a second too. */
 static bool is_click(const struct vcard *card, uint64_t frame)
@@ -257,7 +194,7 @@ static void generate_frame(const struct vcard *card, uint64_t frame,
 {
 	size_t sample_size = card->frame_size / card->io.channels;
 
-	put_sample(card->io.format, to, generate(card, frame));
+	samples_put(&card->format, to, generate(card, frame));
 	for (size_t i = 1; i < card->io.channels; i++)
 		memcpy(to + i * sample_size, to, sample_size);
 }
@@ -540,9 +477,11 @@ static int on_hw_params(snd_pcm_ioplug_t *io, snd_pcm_hw_params_t *params)
 {
 	struct vcard *card = io->private_data;
 
-	(void)params;
-	card->frame_size = (size_t)snd_pcm_format_physical_width(io->format) /
-			   8 * io->channels;
+	if (wav_format_parse_name(&card->format,
+				  snd_pcm_format_name(io->format)) < 0)
+		return -EINVAL;
+	card->format.channels = (uint16_t)io->channels;
+	card->frame_size = wav_frame_size(&card->format);
 	card->true_rate = io->rate * (1 + card->drift_ppm * 1e-6);
 	card->origin_ns = 0;
 	free(card->ring);
@@ -639,8 +578,6 @@ static int on_poll_revents(snd_pcm_ioplug_t *io, struct pollfd *pfd,
 	unsigned short ready =
 	    io->stream == SND_PCM_STREAM_PLAYBACK ? POLLOUT : POLLIN;
 
-	(void)pfd;
-	(void)nfds;
 	advance(card);
 	*revents = 0;
 	switch (io->state) {
@@ -995,7 +932,6 @@ SND_PCM_PLUGIN_DEFINE_FUNC(vcard)
 	};
 	int r;
 
-	(void)root;
 	r = read_config(&config, conf,
 			stream == SND_PCM_STREAM_PLAYBACK ? "playback"
 							  : "capture");

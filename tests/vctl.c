@@ -31,15 +31,12 @@ static void vctl_close(snd_ctl_ext_t *ext)
 
 static int vctl_elem_count(snd_ctl_ext_t *ext)
 {
-	(void)ext;
 	return 1;
 }
 
 static int vctl_elem_list(snd_ctl_ext_t *ext, unsigned int offset,
 			  snd_ctl_elem_id_t *id)
 {
-	(void)ext;
-	(void)offset;
 	snd_ctl_elem_id_set_interface(id, SND_CTL_ELEM_IFACE_MIXER);
 	snd_ctl_elem_id_set_name(id, ELEMENT);
 	return 0;
@@ -48,7 +45,6 @@ static int vctl_elem_list(snd_ctl_ext_t *ext, unsigned int offset,
 static snd_ctl_ext_key_t vctl_find_elem(snd_ctl_ext_t *ext,
 					const snd_ctl_elem_id_t *id)
 {
-	(void)ext;
 	return strcmp(snd_ctl_elem_id_get_name(id), ELEMENT) == 0
 		   ? KEY
 		   : SND_CTL_EXT_KEY_NOT_FOUND;
@@ -57,8 +53,6 @@ static snd_ctl_ext_key_t vctl_find_elem(snd_ctl_ext_t *ext,
 static int vctl_get_attribute(snd_ctl_ext_t *ext, snd_ctl_ext_key_t key,
 			      int *type, unsigned int *acc, unsigned int *count)
 {
-	(void)ext;
-	(void)key;
 	*type = SND_CTL_ELEM_TYPE_INTEGER;
 	*acc = SND_CTL_EXT_ACCESS_READWRITE;
 	*count = CHANNELS;
@@ -68,8 +62,6 @@ static int vctl_get_attribute(snd_ctl_ext_t *ext, snd_ctl_ext_key_t key,
 static int vctl_get_integer_info(snd_ctl_ext_t *ext, snd_ctl_ext_key_t key,
 				 long *min, long *max, long *step)
 {
-	(void)ext;
-	(void)key;
 	*min = 0;
 	*max = VOLUME_MAX;
 	*step = 1;
@@ -83,7 +75,6 @@ static int vctl_read_integer(snd_ctl_ext_t *ext, snd_ctl_ext_key_t key,
 	FILE *f = fopen(vctl->path, "re");
 	int count;
 
-	(void)key;
 	if (!f)
 		return -ENODEV;
 	count = fscanf(f, "%ld %ld", &value[0], &value[1]);
@@ -98,7 +89,6 @@ static int vctl_write_integer(snd_ctl_ext_t *ext, snd_ctl_ext_key_t key,
 	FILE *f;
 	int count;
 
-	(void)key;
 	if (access(vctl->path, F_OK) < 0)
 		return -ENODEV;
 	f = fopen(vctl->path, "we");
@@ -111,9 +101,6 @@ static int vctl_write_integer(snd_ctl_ext_t *ext, snd_ctl_ext_key_t key,
 static int vctl_read_event(snd_ctl_ext_t *ext, snd_ctl_elem_id_t *id,
 			   unsigned int *event_mask)
 {
-	(void)ext;
-	(void)id;
-	(void)event_mask;
 	return -EAGAIN;
 }
 
@@ -168,7 +155,6 @@ SND_CTL_PLUGIN_DEFINE_FUNC(vctl)
 	snd_config_iterator_t i, next;
 	const char *path = NULL;
 
-	(void)root;
 	snd_config_for_each(i, next, conf)
 	{
 		snd_config_t *n = snd_config_iterator_entry(i);

@@ -10,11 +10,11 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include "base/log.h"
 #include "base/util.h"
 #include "fuzz-clock.h"
+#include "fuzz-keys.h"
 #include "fuzz.h"
 #include "server/server.h"
 #include "wire/transport.h"
@@ -264,15 +264,6 @@ static void tear_down(void)
 	empty_backlog();
 }
 
-/* The lowest descriptor that is free. */
-static int free_fd(void)
-{
-	const int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-
-	close(fd);
-	return fd;
-}
-
 static void open_listener(unsigned n)
 {
 	socklen_t size = sizeof(addresses[n]);
@@ -289,32 +280,10 @@ static void open_listener(unsigned n)
 	assert(getsockname(listeners[n], (void *)&addresses[n], &size) == 0);
 }
 
-static struct transport_keys *make_keys(void)
-{
-	static const char text[] =
-	    "server lobby 000102030405060708090a0b0c0d0e0f"
-	    "101112131415161718191a1b1c1d1e1f\n";
-	const int fd = memfd_create("keys", MFD_CLOEXEC); /* stays open */
-	char path[64], problem[KEYFILE_PROBLEM_SIZE];
-	const char *tls_problem;
-	struct keyfile *file;
-	struct transport_keys *made = NULL;
-
-	assert(fd >= 0 && fchmod(fd, 0600) == 0);
-	assert(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	assert(keyfile_open(&file, path, KEYFILE_SERVER, problem) == 0);
-	if (transport_keys_new(&made, file, &tls_problem) < 0)
-		return NULL; /* a machine without GnuTLS */
-	return made;
-}
-
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	(void)argc;
-	(void)argv;
 	signal(SIGPIPE, SIG_IGN);
-	keys = make_keys();
+	keys = fuzz_keys("server", KEYFILE_SERVER);
 	for (unsigned i = 0; i < ZONES_MAX; i++)
 		open_listener(i);
 	return 0;

@@ -71,9 +71,6 @@ int __wrap_sd_bus_request_name_async(sd_bus *bus, sd_bus_slot **ret,
 {
 	sd_bus_message *reply;
 
-	(void)ret;
-	(void)name;
-	(void)flags;
 	assert(sd_bus_message_new_signal(bus, &reply, "/", "a.b", "C") >= 0);
 	assert(sd_bus_message_append(reply, "u", 1) >= 0);
 	assert(sd_bus_message_seal(reply, 1, 0) >= 0);
@@ -98,9 +95,6 @@ static void run_loop(void)
 
 static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-	(void)m;
-	(void)userdata;
-	(void)error;
 	answers++;
 	return 1;
 }
@@ -373,8 +367,6 @@ static int on_question(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	uint8_t type;
 
-	(void)userdata;
-	(void)error;
 	if (sd_bus_message_get_type(m, &type) < 0 ||
 	    type != SD_BUS_MESSAGE_METHOD_CALL)
 		return 0;
@@ -420,6 +412,7 @@ static void set_up(unsigned flags)
 	};
 	int fds[2];
 
+	signal(SIGPIPE, SIG_IGN);
 	assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
 			  0, fds) == 0);
 	server_end = fds[1];
@@ -445,23 +438,6 @@ static void tear_down(unsigned flags)
 	if (caller)
 		caller = sd_bus_close_unref(caller);
 	event = sd_event_unref(event);
-}
-
-/* The lowest descriptor that is free. */
-static int free_fd(void)
-{
-	const int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-
-	close(fd);
-	return fd;
-}
-
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc;
-	(void)argv;
-	signal(SIGPIPE, SIG_IGN);
-	return 0;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * A clock that a target of one thread can put forward: time passes without
- * waiting, for libsystemd's timers too. Include it once in a target. */
+ * For the targets with a server in them. A clock that a target of one thread
+ * can put forward: time passes without waiting, for libsystemd's timers too.
+ * Include it once in a target. */
 #pragma once
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -18,6 +20,15 @@
 #include "base/thread.h"
 
 static uint64_t fuzz_clock_ahead_seconds;
+
+/* The lowest descriptor that is free. */
+static inline int free_fd(void)
+{
+	const int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+
+	close(fd);
+	return fd;
+}
 
 /* In the place of the C library's. */
 int clock_gettime(clockid_t clock, struct timespec *ret)
@@ -93,7 +104,6 @@ int __wrap_thread_start(pthread_t *ret, const char *name,
 {
 	struct fuzz_thread *thread = calloc(1, sizeof(*thread));
 
-	(void)name;
 	*ret = pthread_self();
 	assert(thread && getcontext(&thread->context) == 0);
 	thread->body = body;
@@ -132,8 +142,6 @@ void __wrap_source_go(struct source *source)
 /* Whoever is to be joined has been told to end. */
 int __wrap_pthread_join(pthread_t thread, void **ret)
 {
-	(void)thread;
-	(void)ret;
 	fuzz_resume_all();
 	return 0;
 }
@@ -141,9 +149,5 @@ int __wrap_pthread_join(pthread_t thread, void **ret)
 int __wrap_clock_nanosleep(clockid_t clock, int flags,
 			   const struct timespec *time, struct timespec *left)
 {
-	(void)clock;
-	(void)flags;
-	(void)time;
-	(void)left;
 	return 0;
 }

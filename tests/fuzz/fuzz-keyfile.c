@@ -69,13 +69,6 @@ static void try_role(int fd, const char *path, enum keyfile_role role,
 	keyfile_free(file);
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc;
-	(void)argv;
-	return 0;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	_cleanup_close_ int fd = memfd_create("keys", MFD_CLOEXEC);

@@ -85,13 +85,6 @@ static int split(char *text, size_t size, char *argv[ARGUMENTS_MAX + 1])
 	return argc;
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc;
-	(void)argv;
-	return 0;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_input input = {data, size};

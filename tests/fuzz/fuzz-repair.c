@@ -153,8 +153,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
 
-	(void)argc;
-	(void)argv;
 	snprintf(folder, sizeof(folder), "%s/fuzz-repair.XXXXXX", base);
 	assert(mkdtemp(folder));
 	folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -10,13 +10,12 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include "base/log.h"
 #include "base/util.h"
+#include "fuzz-keys.h"
 #include "fuzz.h"
 #include "wire/resolver.h"
 #include "wire/transport.h"
@@ -75,7 +74,6 @@ int __wrap_resolver_literal(const struct net_endpoint *endpoint,
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
 {
-	(void)clock;
 	ret->tv_sec = (time_t)(world.now_usec / USEC_PER_SEC);
 	ret->tv_nsec = (long)(world.now_usec % USEC_PER_SEC * 1000);
 	return 0;
@@ -87,7 +85,6 @@ int __wrap_net_connect(const struct addrinfo *address, int rcvbuf_size)
 	const unsigned n = ntohs(to->sin_port) - PORT;
 	int fds[2];
 
-	(void)rcvbuf_size;
 	assert(n < PEERS_MAX);
 	if (world.refusing)
 		return -ECONNREFUSED;
@@ -239,7 +236,6 @@ int __wrap_ppoll(struct pollfd *fds, nfds_t count,
 {
 	int r = poll(fds, count, 0);
 
-	(void)mask;
 	check_busy();
 	if (r == 0)
 		go_on(timeout);
@@ -258,26 +254,6 @@ int __wrap___ppoll_chk(struct pollfd *fds, nfds_t count,
 }
 
 /* --- the target --- */
-
-static struct transport_keys *make_keys(void)
-{
-	static const char text[] =
-	    "client lobby 000102030405060708090a0b0c0d0e0f"
-	    "101112131415161718191a1b1c1d1e1f\n";
-	_cleanup_close_ int fd = memfd_create("keys", MFD_CLOEXEC);
-	char path[64], problem[KEYFILE_PROBLEM_SIZE];
-	const char *tls_problem;
-	struct keyfile *file;
-	struct transport_keys *made = NULL;
-
-	assert(fd >= 0 && fchmod(fd, 0600) == 0);
-	assert(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	assert(keyfile_open(&file, path, KEYFILE_CLIENT, problem) == 0);
-	if (transport_keys_new(&made, file, &tls_problem) < 0)
-		return NULL; /* a machine without GnuTLS */
-	return made;
-}
 
 static void configure(struct client_config *config, unsigned flags)
 {
@@ -306,9 +282,7 @@ static void configure(struct client_config *config, unsigned flags)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	(void)argc;
-	(void)argv;
-	keys = make_keys();
+	keys = fuzz_keys("client", KEYFILE_CLIENT);
 	return 0;
 }
 

@@ -66,13 +66,6 @@ static void check_encoding(const struct wav_parser *parser)
 		assert(again.data_size == parser->data_size);
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc;
-	(void)argv;
-	return 0;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct wav_parser whole, pieces;

@@ -7,8 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* libFuzzer's names. */
-int LLVMFuzzerInitialize(int *argc, char ***argv);
+/* libFuzzer's names. The first may be left out. */
+__attribute__((weak)) int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* What is left of the input. At its end there are only zeros. */

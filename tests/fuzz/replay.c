@@ -80,7 +80,8 @@ int main(int argc, char **argv)
 {
 	int r = 0, count = 0;
 
-	LLVMFuzzerInitialize(&argc, &argv);
+	if (LLVMFuzzerInitialize)
+		LLVMFuzzerInitialize(&argc, &argv);
 	for (int i = 1; i < argc && r == 0; i++, count++)
 		r = replay_file(argv[i]);
 	if (argc == 1)

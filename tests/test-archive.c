@@ -90,7 +90,7 @@ static void begin(const char *label)
 static void grow(const void *data, size_t size)
 {
 	ck_assert_int_eq(tape_append(page, data, size), 0);
-	archive_push(writer);
+	archive_push(writer, page->size);
 }
 
 static void wait_until(bool (*condition)(void))
@@ -110,13 +110,13 @@ static bool is_done(void)
 
 static bool is_written(void)
 {
-	return archive_offset(writer) == tape_size(page);
+	return archive_offset(writer) == page->size;
 }
 
 static void end_and_wait(void)
 {
 	tape_end(page);
-	archive_push(writer);
+	archive_push(writer, page->size);
 	wait_until(is_done);
 	ck_assert_uint_eq(archive_offset(writer), UINT64_MAX);
 	writer = archive_free(writer);
@@ -168,7 +168,7 @@ TEST(nothing_is_lost_when_the_queue_is_full)
 	for (size_t i = 0; i < PIECES; i++)
 		grow(data + i * PIECE, PIECE);
 	tape_end(page);
-	archive_push(writer);
+	archive_push(writer, page->size);
 	writer = archive_free(writer);
 	check_only_file(data, PIECES * PIECE);
 }
@@ -183,7 +183,7 @@ TEST(page_that_is_freed_early_is_kept_so_far)
 
 TEST(no_writer_needs_nothing)
 {
-	archive_push(NULL);
+	archive_push(NULL, page->size);
 	ck_assert(archive_done(NULL));
 	ck_assert_uint_eq(archive_offset(NULL), UINT64_MAX);
 	ck_assert_ptr_null(archive_free(NULL));
@@ -213,7 +213,7 @@ TEST(what_is_given_up_leaves_nothing)
 	archive_give_up(writer);
 	ck_assert_uint_eq(archive_offset(writer), UINT64_MAX);
 	wait_until(is_done);
-	archive_push(writer);
+	archive_push(writer, page->size);
 	writer = archive_free(writer);
 	ck_assert_int_eq(count_files(NULL), 0);
 	ck_assert_str_eq(logged(), ""); /* whoever gave up has said why */
@@ -229,7 +229,7 @@ TEST(giving_up_after_the_end_keeps_the_file)
 	ck_assert_int_eq(tape_append(page, data, sizeof(data)), 0);
 	tape_end(page);
 	begin("all");
-	archive_push(writer);
+	archive_push(writer, page->size);
 	archive_give_up(writer);
 	offset = archive_offset(writer);
 	ck_assert(offset != UINT64_MAX || archive_done(writer));
@@ -251,7 +251,7 @@ TEST(full_disk_costs_the_file_and_is_logged_once)
 	ck_assert_int_eq(tape_append(page, samples, sizeof(samples)), 0);
 	/* It counts for the page's memory, too. */
 	before = limit_file_size(100000);
-	archive_push(writer);
+	archive_push(writer, page->size);
 	wait_until(is_done);
 	ck_assert_uint_eq(archive_offset(writer), UINT64_MAX);
 	limit_file_size(before);

@@ -100,7 +100,7 @@ static void run_until_ended(void)
 
 static bool caught_up(void)
 {
-	return connection_offset(connection) == tape_size(page);
+	return connection_offset(connection) == page->size;
 }
 
 /* The page has grown, which the connection is told. */
@@ -131,7 +131,7 @@ static void expect_all_heard(void)
 	size_t samples = heard_size - HEADER_SIZE;
 
 	ck_assert_uint_gt(heard_size, HEADER_SIZE);
-	ck_assert_uint_eq(samples, tape_size(page));
+	ck_assert_uint_eq(samples, page->size);
 	for (size_t at = 0; at < samples; at += PIECE)
 		ck_assert_mem_eq(heard + HEADER_SIZE + at, piece, PIECE);
 }
@@ -172,13 +172,13 @@ TEST(a_client_that_lags_skips_whole_frames)
 	connection_attach(connection, page, 0, MAX_LAG);
 	fill_socket();
 	while (stats->skips == 0) {
-		ck_assert_uint_le(
-		    tape_size(page) - connection_offset(connection), MAX_LAG);
+		ck_assert_uint_le(page->size - connection_offset(connection),
+				  MAX_LAG);
 		grow();
 	}
 	ck_assert_uint_gt(stats->skipped, MAX_LAG);
 	ck_assert_uint_eq(stats->skipped % 4, 0);
-	ck_assert_uint_lt(tape_size(page) - connection_offset(connection), 4);
+	ck_assert_uint_lt(page->size - connection_offset(connection), 4);
 }
 
 /* With many clients the loop may be so late that it does not know yet. */
@@ -186,7 +186,7 @@ TEST(a_client_that_has_room_again_skips_nothing)
 {
 	connection_attach(connection, page, 0, MAX_LAG);
 	fill_socket();
-	while (tape_size(page) - connection_offset(connection) <= MAX_LAG)
+	while (page->size - connection_offset(connection) <= MAX_LAG)
 		append_piece();
 	hear();
 	connection_push(connection);
@@ -203,7 +203,7 @@ TEST(finishing_ends_at_a_whole_frame)
 	connection_finish(connection);
 	hear_to_the_end();
 	ck_assert_uint_eq((heard_size - HEADER_SIZE) % 4, 0);
-	ck_assert_uint_lt(heard_size - HEADER_SIZE, tape_size(page));
+	ck_assert_uint_lt(heard_size - HEADER_SIZE, page->size);
 }
 
 TEST(a_peer_that_leaves_during_a_page_is_lost)

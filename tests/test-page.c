@@ -67,7 +67,7 @@ static void on_state(void *userdata, struct page *p)
 	switch (p->info.state) {
 	case PAGE_CHIME:
 		ck_assert_uint_eq(opened++, 0);
-		ck_assert_uint_eq(tape_size(p->tape), 0);
+		ck_assert_uint_eq(p->tape->size, 0);
 		break;
 	case PAGE_SPEECH:
 		ck_assert_uint_eq(opened, 1);
@@ -177,9 +177,9 @@ static void read_page(void)
 {
 	const struct tape *tape = page->tape;
 
-	ck_assert_uint_le(tape_size(tape), sizeof(frames));
+	ck_assert_uint_le(tape->size, sizeof(frames));
 	ck_assert_int_eq(read_tape(tape, 0, frames, sizeof(frames)),
-			 (ssize_t)tape_size(tape));
+			 (ssize_t)tape->size);
 }
 
 /* Frame n is the number -n - 1. */
@@ -233,7 +233,7 @@ TEST(a_page_has_exactly_its_frames)
 	ck_assert_uint_eq(info.chime_frames, 0);
 	ck_assert_uint_eq(speech_began_at, 0);
 	ck_assert_uint_gt(grown, 0);
-	ck_assert(tape_ended(page->tape));
+	ck_assert(page->tape->ended);
 	read_page();
 	check_speech(0, info.frames, 0);
 }
@@ -263,7 +263,7 @@ TEST(a_page_without_an_end_is_stopped)
 	ck_assert_uint_eq(info.planned_frames, WAV_ENDLESS);
 	ck_assert_uint_gt(info.frames, 0);
 	/* Nothing comes after the end. */
-	ck_assert_uint_eq(tape_size(page->tape), info.frames * 4);
+	ck_assert_uint_eq(page->tape->size, info.frames * 4);
 	page_stop(page, PAGE_FAILED);
 	ck_assert_uint_eq(ended, 1);
 }

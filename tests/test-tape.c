@@ -59,11 +59,11 @@ static uint64_t memory(void)
 
 TEST(a_new_page_is_empty)
 {
-	ck_assert_uint_eq(tape_size(page), 0);
+	ck_assert_uint_eq(page->size, 0);
 	ck_assert_uint_eq(page->first, 0);
-	ck_assert_uint_eq(tape_planned_size(page), WAV_ENDLESS);
-	ck_assert(wav_format_equal(tape_format(page), &cd));
-	ck_assert(!tape_ended(page));
+	ck_assert_uint_eq(page->planned_size, WAV_ENDLESS);
+	ck_assert(wav_format_equal(&page->format, &cd));
+	ck_assert(!page->ended);
 	ck_assert_int_eq(read_tape(page, 0, heard, sizeof(heard)), 0);
 }
 
@@ -71,7 +71,7 @@ TEST(what_is_appended_is_read_at_any_offset)
 {
 	ck_assert_int_eq(tape_append(page, piece, 1000), 0);
 	ck_assert_int_eq(tape_append(page, piece + 1000, 3000), 0);
-	ck_assert_uint_eq(tape_size(page), 4000);
+	ck_assert_uint_eq(page->size, 4000);
 	ck_assert_int_eq(read_tape(page, 0, heard, sizeof(heard)), 4000);
 	ck_assert_mem_eq(heard, piece, 4000);
 	ck_assert_int_eq(read_tape(page, 999, heard, 2), 2);
@@ -82,16 +82,16 @@ TEST(what_is_appended_is_read_at_any_offset)
 TEST(nothing_is_no_growth)
 {
 	ck_assert_int_eq(tape_append(page, piece, 0), 0);
-	ck_assert_uint_eq(tape_size(page), 0);
+	ck_assert_uint_eq(page->size, 0);
 }
 
 TEST(a_planned_page_has_its_memory_from_the_start)
 {
 	make_planned(1 << 20);
 	ck_assert_uint_ge(memory(), 1 << 20);
-	ck_assert_uint_eq(tape_size(page), 0);
+	ck_assert_uint_eq(page->size, 0);
 	ck_assert_int_eq(tape_append(page, piece, 1 << 20), 0);
-	ck_assert_uint_eq(tape_planned_size(page), 1 << 20);
+	ck_assert_uint_eq(page->planned_size, 1 << 20);
 }
 
 TEST(a_long_plan_is_no_promise_of_memory)
@@ -103,7 +103,7 @@ TEST(a_long_plan_is_no_promise_of_memory)
 TEST(the_end_is_told)
 {
 	tape_end(page);
-	ck_assert(tape_ended(page));
+	ck_assert(page->ended);
 }
 
 TEST(sending_stops_at_the_edge_and_goes_on_behind_it)
@@ -125,7 +125,7 @@ TEST(sending_stops_at_the_edge_and_goes_on_behind_it)
 /* Up to 1000 bytes from OFFSET on are what was appended there. */
 static void expect_sent(uint64_t offset)
 {
-	uint64_t after = offset, left = tape_size(page) - offset;
+	uint64_t after = offset, left = page->size - offset;
 	size_t size = left < 1000 ? (size_t)left : 1000;
 
 	ck_assert_int_eq(tape_send(page, transport, &after, 1000),
@@ -143,11 +143,11 @@ TEST(old_and_new_samples_are_sent_as_appended)
 
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 		ck_assert_int_eq(
-		    tape_append(page, piece + tape_size(page), sizes[i]), 0);
+		    tape_append(page, piece + page->size, sizes[i]), 0);
 		expect_sent(0);
 		for (size_t b = 0; b < ARRAY_SIZE(behind); b++)
-			if (behind[b] <= tape_size(page))
-				expect_sent(tape_size(page) - behind[b]);
+			if (behind[b] <= page->size)
+				expect_sent(page->size - behind[b]);
 	}
 }
 
@@ -200,7 +200,7 @@ TEST(each_reference_keeps_it)
 	ck_assert_int_eq(tape_append(page, piece, 500), 0);
 	tape_unref(page);
 	page = other;
-	ck_assert_uint_eq(tape_size(page), 500);
+	ck_assert_uint_eq(page->size, 500);
 }
 
 TEST(a_short_page_forgets_nothing)
@@ -225,7 +225,7 @@ TEST(hours_take_constant_memory_beyond_4_gb)
 		if (memory() > most)
 			most = memory();
 	}
-	ck_assert_uint_eq(tape_size(page), end);
+	ck_assert_uint_eq(page->size, end);
 	ck_assert_uint_le(most, 2 * TAPE_KEEP_SIZE + 4 * PIECE);
 	ck_assert_uint_gt(page->first, UINT32_MAX);
 	for (uint64_t offset = end - TAPE_KEEP_SIZE; offset < end;

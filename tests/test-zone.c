@@ -170,7 +170,7 @@ TEST(who_comes_later_hears_the_rest)
 	append_piece();
 	zone_push(zone, &alice);
 	come(1, 1);
-	zone_attach(zone, &alice, tape, tape_size(tape), 0);
+	zone_attach(zone, &alice, tape, tape->size, 0);
 	append_piece();
 	tape_end(tape);
 	zone_push(zone, &alice);
@@ -255,8 +255,8 @@ TEST(the_stuck_are_ended_and_the_others_are_not)
 	come(0, 2);
 	zone_attach(zone, &alice, tape, 0, 0);
 	/* More than a socket and its peer hold. */
-	for (int i = 0;
-	     i < 16384 && zone_slowest(zone, &alice) == tape_size(tape); i++) {
+	for (int i = 0; i < 16384 && zone_slowest(zone, &alice) == tape->size;
+	     i++) {
 		uint8_t drain[65536];
 
 		append_piece();
@@ -264,7 +264,7 @@ TEST(the_stuck_are_ended_and_the_others_are_not)
 		while (recv(clients[0], drain, sizeof(drain), MSG_DONTWAIT) > 0)
 			continue;
 	}
-	ck_assert_uint_lt(zone_slowest(zone, &alice), tape_size(tape));
+	ck_assert_uint_lt(zone_slowest(zone, &alice), tape->size);
 	zone_check_progress(zone, UINT64_MAX);
 	ck_assert_uint_eq(ended, 1);
 	ck_assert_int_eq(last_end, CONNECTION_STUCK);

@@ -46,8 +46,6 @@ on_alsa_message(const char *file, int line, const char *function, int error,
 	char message[256];
 	va_list ap;
 
-	(void)file;
-	(void)line;
 	va_start(ap, format);
 	vsnprintf(message, sizeof(message), format, ap);
 	va_end(ap);

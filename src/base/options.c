@@ -115,7 +115,6 @@ static void *field_of(const struct option_row *row, void *config)
 int option_set_flag(const struct option_row *row, const char *text,
 		    void *config)
 {
-	(void)text;
 	assert(row->size == sizeof(bool));
 	*(bool *)field_of(row, config) = true;
 	return 0;
@@ -191,8 +190,6 @@ int option_add_string(const struct option_row *row, const char *text,
 int option_set_level(const struct option_row *row, const char *text,
 		     void *config)
 {
-	(void)text;
-	(void)config;
 	log_set_level(row->level);
 	return 0;
 }

@@ -29,9 +29,6 @@ static int show_meter(const struct option_row *row, const char *text,
 static int list_pcms(const struct option_row *row, const char *text,
 		     void *config)
 {
-	(void)row;
-	(void)text;
-	(void)config;
 	return pcm_list(stdout, PCM_PLAYBACK) < 0 ? -EINVAL : OPTION_DONE;
 }
 

@@ -324,14 +324,14 @@ int archive_begin(struct archive_writer **ret,
 	return 0;
 }
 
-void archive_push(struct archive_writer *writer)
+void archive_push(struct archive_writer *writer, uint64_t size)
 {
 	struct order order = {0};
 
 	if (!writer || writer->done || writer->sent.ended ||
 	    writer->sent.give_up)
 		return;
-	order.size = writer->tape->size;
+	order.size = size;
 	order.ended = writer->tape->ended;
 	order.give_up = writer->give_up;
 	/* A full queue loses nothing: the next order says all of it. */
@@ -366,7 +366,7 @@ void archive_give_up(struct archive_writer *writer)
 	if (writer->sent.ended) /* the thread will not ask again */
 		return;
 	writer->give_up = true;
-	archive_push(writer);
+	archive_push(writer, writer->sent.size);
 }
 
 bool archive_done(struct archive_writer *writer)

@@ -29,8 +29,9 @@ int archive_begin(struct archive_writer **ret,
 		  const struct archive_config *config, const char *label,
 		  struct tape *tape);
 
-/* Says that the tape has grown or ended. Takes NULL. Never blocks. */
-void archive_push(struct archive_writer *writer);
+/* Says that SIZE bytes of the page are due, or that it has ended. Takes NULL.
+ * Never blocks. */
+void archive_push(struct archive_writer *writer, uint64_t size);
 
 /* The first byte of the tape that is not yet written; UINT64_MAX when nothing
  * more is needed (NULL, done or given up). */

@@ -123,10 +123,10 @@ static void begin_closing(struct connection *c)
 /* More than max_lag behind: on to the newest frame, by whole frames. */
 static void skip_if_lagging(struct connection *c)
 {
-	uint64_t lag = tape_size(c->tape) - c->offset;
-	size_t frame_size = wav_frame_size(tape_format(c->tape));
+	uint64_t lag = c->tape->size - c->offset;
+	size_t frame_size = wav_frame_size(&c->tape->format);
 
-	if (c->max_lag == 0 || lag <= c->max_lag || tape_ended(c->tape))
+	if (c->max_lag == 0 || lag <= c->max_lag || c->tape->ended)
 		return;
 	if (c->stop_at != UINT64_MAX)
 		return;
@@ -183,7 +183,7 @@ static void push(struct connection *c)
 		end(c, CONNECTION_LOST);
 		return;
 	}
-	if (r > 0 && (tape_ended(c->tape) || c->offset == c->stop_at)) {
+	if (r > 0 && (c->tape->ended || c->offset == c->stop_at)) {
 		begin_closing(c);
 		return;
 	}
@@ -319,12 +319,11 @@ struct connection *connection_free(struct connection *c)
 void connection_attach(struct connection *c, struct tape *tape, uint64_t offset,
 		       uint64_t max_lag)
 {
-	uint64_t size =
-	    tape_ended(tape) ? tape_size(tape) : tape_planned_size(tape);
+	uint64_t size = tape->ended ? tape->size : tape->planned_size;
 
 	assert(c->state == CONNECTION_WAITING);
 	c->state = CONNECTION_ON_AIR;
-	if (tape_ended(tape))
+	if (tape->ended)
 		net_setup_bulk(transport_fd(c->transport));
 	c->tape = tape_ref(tape);
 	c->offset = offset;
@@ -332,7 +331,7 @@ void connection_attach(struct connection *c, struct tape *tape, uint64_t offset,
 	c->stop_at = UINT64_MAX;
 	c->progress_usec = now_usec();
 	c->header_size = (uint8_t)wav_encode(
-	    c->header, tape_format(tape),
+	    c->header, &tape->format,
 	    size == WAV_ENDLESS ? WAV_ENDLESS : size - offset);
 	push(c);
 }
@@ -354,7 +353,7 @@ void connection_finish(struct connection *c)
 
 	if (c->ended || c->state != CONNECTION_ON_AIR)
 		return;
-	frame_size = wav_frame_size(tape_format(c->tape));
+	frame_size = wav_frame_size(&c->tape->format);
 	torn = (size_t)(c->offset % frame_size);
 	c->stop_at = c->offset + (torn ? frame_size - torn : 0);
 	connection_push(c);

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "server/timer.h"
 #include "wire/net.h"
 
 #define INTERVAL_USEC (60 * USEC_PER_SEC)
@@ -65,10 +66,8 @@ static void set_timer(struct gate *gate)
 		if (limit->held_back > 0 && end < next)
 			next = end;
 	}
-	if (next == UINT64_MAX)
-		return;
-	(void)sd_event_source_set_time(gate->timer, next);
-	(void)sd_event_source_set_enabled(gate->timer, SD_EVENT_ONESHOT);
+	if (next != UINT64_MAX)
+		timer_set(gate->timer, next);
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
@@ -76,8 +75,6 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 	struct gate *gate = userdata;
 	uint64_t now = now_usec();
 
-	(void)source;
-	(void)usec;
 	for (int i = 0; i < GATE_EVENTS; i++)
 		tell_rest(gate, (enum gate_event)i, now);
 	set_timer(gate);
@@ -125,10 +122,7 @@ int gate_new(struct gate **ret, sd_event *event, unsigned max_clients,
 		    .burst = events[i].burst,
 		    .interval_usec = INTERVAL_USEC,
 		};
-	r = sd_event_add_time(event, &gate->timer, CLOCK_MONOTONIC, 0,
-			      USEC_PER_SEC, on_timer, gate);
-	if (r >= 0)
-		r = sd_event_source_set_enabled(gate->timer, SD_EVENT_OFF);
+	r = timer_new(&gate->timer, event, on_timer, gate);
 	if (r < 0) {
 		gate_free(gate);
 		return r;

@@ -39,8 +39,6 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
 {
 	struct program *p = userdata;
 
-	(void)source;
-	(void)si;
 	if (p->stopping)
 		return sd_event_exit(p->event, 0);
 	p->stopping = true;

@@ -43,7 +43,6 @@ static int parse_archive_limit(const struct option_row *row, const char *text,
 	char *unit;
 	unsigned long value;
 
-	(void)row;
 	errno = 0;
 	value = strtoul(text, &unit, 10);
 	if (*text >= '1' && *text <= '9' && !errno && value <= 1000000 &&
@@ -74,7 +73,6 @@ static int parse_format(const struct option_row *row, const char *text,
 	struct wav_format *format = &o->config.page.microphone.format;
 	const bool is_cd = strcasecmp(text, "cd") == 0;
 
-	(void)row;
 	if (is_cd || strcasecmp(text, "dat") == 0) {
 		format->rate = is_cd ? 44100 : 48000;
 		format->channels = 2;
@@ -98,9 +96,6 @@ static int be_quiet(const struct option_row *row, const char *text,
 static int list_pcms(const struct option_row *row, const char *text,
 		     void *config)
 {
-	(void)row;
-	(void)text;
-	(void)config;
 	return pcm_list(stdout, PCM_CAPTURE) < 0 ? -EINVAL : OPTION_DONE;
 }
 

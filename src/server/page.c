@@ -74,7 +74,7 @@ static size_t frame_size(const struct page *p)
 /* A source is paced, or all of it is sent at once: what has come is due. */
 uint64_t page_due_frames(const struct page *p)
 {
-	return p->tape ? tape_size(p->tape) / frame_size(p) : 0;
+	return p->tape ? p->tape->size / frame_size(p) : 0;
 }
 
 static uint64_t due_size(const struct page *p)
@@ -120,7 +120,7 @@ static void attach(struct page *p, unsigned z, uint64_t offset)
 	struct zone *zone = p->zones[z];
 	uint64_t max_lag_frames = 0;
 
-	if (is_live(p) && !tape_ended(p->tape))
+	if (is_live(p) && !p->tape->ended)
 		max_lag_frames = (uint64_t)(p->config->max_lag_seconds *
 					    p->info.format.rate);
 	/* Before attaching: a short page may end for them at once. */
@@ -222,7 +222,7 @@ static void begin_archive(struct page *p)
 /* A live client is at most max_lag behind, one in store mode by all of it. */
 static void set_deadline(struct page *p)
 {
-	double seconds = (double)page_due_frames(p) / p->info.format.rate;
+	double seconds = wav_seconds(&p->info.format, page_due_frames(p));
 
 	if (is_live(p) && seconds > p->config->max_lag_seconds)
 		seconds = p->config->max_lag_seconds;
@@ -239,7 +239,7 @@ static void finish_sending(struct page *p)
 		push(p);
 	else
 		attach_all(p);
-	archive_push(p->archive);
+	archive_push(p->archive, due_size(p));
 }
 
 void page_stop(struct page *p, enum page_end end)
@@ -282,7 +282,7 @@ static void append(struct page *p, const uint8_t *data, size_t size)
 {
 	uint64_t room = p->planned_size == WAV_ENDLESS
 			    ? UINT64_MAX
-			    : p->planned_size - tape_size(p->tape);
+			    : p->planned_size - p->tape->size;
 	double peak;
 
 	if (size > room)
@@ -485,7 +485,7 @@ static void send_on(struct page *p)
 {
 	uint64_t begin = now_usec();
 
-	archive_push(p->archive);
+	archive_push(p->archive, due_size(p));
 	if (is_live(p)) {
 		push(p);
 	} else if (due_size(p) > STORE_SIZE_MAX) {
@@ -510,8 +510,6 @@ static int on_source(sd_event_source *io, int fd, uint32_t revents,
 	struct page *p = userdata;
 	uint64_t before = due_size(p), size = before;
 
-	(void)io;
-	(void)fd;
 	while (p->info.state < PAGE_SENDING && size - before < TURN_SIZE_MAX &&
 	       read_one(p) > 0)
 		size = due_size(p);
@@ -627,7 +625,7 @@ void page_wait(struct page *p)
 
 static void watch_archive(struct page *p, uint64_t archived)
 {
-	if (tape_ended(p->tape) || archived >= due_size(p) ||
+	if (p->tape->ended || archived >= due_size(p) ||
 	    due_size(p) - archived <= ARCHIVE_LAG_MAX)
 		return;
 	log_error("Page %u is not archived: the disk is too slow", p->info.id);
@@ -658,7 +656,7 @@ static void forget_consumed(struct page *p)
 
 void page_tick(struct page *p, uint64_t now)
 {
-	archive_push(p->archive);
+	archive_push(p->archive, due_size(p));
 	forget_consumed(p);
 	if (p->info.state != PAGE_SENDING || now <= p->deadline_usec)
 		return;

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "server/arbiter.h"
+#include "server/timer.h"
 
 #define TICK_USEC USEC_PER_SEC
 #define STUCK_USEC (10 * USEC_PER_SEC)
@@ -57,15 +58,7 @@ static void settle_later(void *userdata)
 
 static void tick_later(struct server *server)
 {
-	int enabled;
-
-	if (sd_event_source_get_enabled(server->tick, &enabled) >= 0 &&
-	    enabled == SD_EVENT_OFF) {
-		(void)sd_event_source_set_time(server->tick,
-					       now_usec() + TICK_USEC);
-		(void)sd_event_source_set_enabled(server->tick,
-						  SD_EVENT_ONESHOT);
-	}
+	timer_start(server->tick, TICK_USEC);
 }
 
 /* --- arbitration --- */
@@ -126,11 +119,18 @@ static void take_from(struct page *p, const struct arbiter_page *order)
 	}
 }
 
-static void grant_to(struct page *p, const struct arbiter_page *order)
+/* Who has just lost its last zone may still have the microphone open. */
+static bool has_to_wait(const struct server *server, const struct page *p)
+{
+	return !p->info.is_file && device(server) == ARBITER_DEVICE_CLOSING;
+}
+
+static void grant_to(struct server *server, struct page *p,
+		     const struct arbiter_page *order)
 {
 	if (!waits(p)) /* an observer has stopped it */
 		return;
-	if (order->verdict == ARBITER_BEGIN)
+	if (order->verdict == ARBITER_BEGIN && !has_to_wait(server, p))
 		page_begin(p);
 	else if (order->verdict == ARBITER_REFUSE)
 		page_refuse(p);
@@ -148,7 +148,7 @@ static void arbitrate(struct server *server)
 	for (size_t i = 0; i < count; i++)
 		take_from(pages[i], &orders[i]);
 	for (size_t i = 0; i < count; i++)
-		grant_to(pages[i], &orders[i]);
+		grant_to(server, pages[i], &orders[i]);
 }
 
 /* Whether a page that asks now would be refused. */
@@ -273,7 +273,6 @@ static int on_settle(sd_event_source *source, void *userdata)
 	struct server *server = userdata;
 	struct page *p, *next;
 
-	(void)source;
 	for (unsigned z = 0; z < server->zone_count; z++)
 		zone_reap(server->zones[z]);
 	arbitrate(server);
@@ -294,8 +293,6 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 	unsigned active = 0;
 	struct page *p;
 
-	(void)source;
-	(void)usec;
 	for (unsigned z = 0; z < server->zone_count; z++) {
 		zone_check_keys(server->zones[z]);
 		zone_check_progress(server->zones[z], now - STUCK_USEC);
@@ -315,11 +312,7 @@ static int add_event_sources(struct server *server)
 {
 	int r;
 
-	r = sd_event_add_time(server->event, &server->tick, CLOCK_MONOTONIC, 0,
-			      USEC_PER_SEC / 20, on_tick, server);
-	if (r < 0)
-		return r;
-	r = sd_event_source_set_enabled(server->tick, SD_EVENT_OFF);
+	r = timer_new(&server->tick, server->event, on_tick, server);
 	if (r < 0)
 		return r;
 	r = sd_event_add_defer(server->event, &server->settle, on_settle,

@@ -55,26 +55,6 @@ struct tape *tape_unref(struct tape *tape)
 	return NULL;
 }
 
-const struct wav_format *tape_format(const struct tape *tape)
-{
-	return &tape->format;
-}
-
-uint64_t tape_planned_size(const struct tape *tape)
-{
-	return tape->planned_size;
-}
-
-uint64_t tape_size(const struct tape *tape)
-{
-	return tape->size;
-}
-
-bool tape_ended(const struct tape *tape)
-{
-	return tape->ended;
-}
-
 static void keep_newest(struct tape *tape, const uint8_t *data, size_t size)
 {
 	size_t keep = tape->newest_size;

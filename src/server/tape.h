@@ -42,11 +42,6 @@ int tape_new(struct tape **ret, const struct wav_format *format,
 struct tape *tape_ref(struct tape *tape);
 struct tape *tape_unref(struct tape *tape); /* takes NULL, returns NULL */
 
-const struct wav_format *tape_format(const struct tape *tape);
-uint64_t tape_planned_size(const struct tape *tape);
-uint64_t tape_size(const struct tape *tape); /* bytes appended so far */
-bool tape_ended(const struct tape *tape);
-
 /* Appends SIZE bytes, or none: 0 or negative errno (-ENOSPC, -ENOMEM). */
 int tape_append(struct tape *tape, const void *data, size_t size);
 /* Nothing will be appended any more. */

@@ -9,6 +9,7 @@
 
 #include "base/util.h"
 #include "server/poller.h"
+#include "server/timer.h"
 #include "wire/transport.h"
 
 #define HANDSHAKE_USEC (5 * USEC_PER_SEC)
@@ -62,8 +63,6 @@ static void enable_listeners(struct zone *zone, int enable)
 
 static int on_pause_over(sd_event_source *source, uint64_t usec, void *userdata)
 {
-	(void)source;
-	(void)usec;
 	enable_listeners(userdata, SD_EVENT_ON);
 	return 0;
 }
@@ -71,9 +70,7 @@ static int on_pause_over(sd_event_source *source, uint64_t usec, void *userdata)
 static void pause_accepting(struct zone *zone)
 {
 	enable_listeners(zone, SD_EVENT_OFF);
-	(void)sd_event_source_set_time(zone->pause_timer,
-				       now_usec() + PAUSE_USEC);
-	(void)sd_event_source_set_enabled(zone->pause_timer, SD_EVENT_ONESHOT);
+	timer_start(zone->pause_timer, PAUSE_USEC);
 }
 
 static void on_end(struct connection *connection, enum connection_end end,
@@ -104,7 +101,6 @@ static void on_ready(struct connection *connection, void *userdata)
 {
 	struct client *client = userdata;
 
-	(void)connection;
 	move(&client->zone->waiting, client);
 	admit(client);
 }
@@ -114,22 +110,18 @@ static const struct connection_callbacks connection_callbacks = {
     .on_end = on_end,
 };
 
-/* For the one that came first; those behind it have more time. */
+/* For the one that came first; those behind it have more time. Failing takes
+ * kernel memory; SHAKING_MAX bounds the set all the same. */
 static void set_shaking_timer(struct zone *zone)
 {
 	const struct client *first = TAILQ_FIRST(&zone->shaking.list);
 
-	/* Failing takes kernel memory; SHAKING_MAX bounds it all the same. */
-	if (!first) {
-		(void)sd_event_source_set_enabled(zone->shaking_timer,
-						  SD_EVENT_OFF);
-		return;
-	}
-	(void)sd_event_source_set_time(
-	    zone->shaking_timer,
-	    connection_since_usec(first->connection) + HANDSHAKE_USEC);
-	(void)sd_event_source_set_enabled(zone->shaking_timer,
-					  SD_EVENT_ONESHOT);
+	if (first)
+		timer_set(zone->shaking_timer,
+			  connection_since_usec(first->connection) +
+			      HANDSHAKE_USEC);
+	else
+		timer_stop(zone->shaking_timer);
 }
 
 static int on_shaking_timer(sd_event_source *source, uint64_t usec,
@@ -139,8 +131,6 @@ static int on_shaking_timer(sd_event_source *source, uint64_t usec,
 	const uint64_t before = now_usec() - HANDSHAKE_USEC;
 	const struct client *first;
 
-	(void)source;
-	(void)usec;
 	while ((first = TAILQ_FIRST(&zone->shaking.list)) &&
 	       connection_since_usec(first->connection) <= before)
 		connection_drop(first->connection, CONNECTION_TOO_SLOW);
@@ -257,21 +247,10 @@ static int accept_one(struct zone *zone, int listener)
 static int on_listener(sd_event_source *source, int fd, uint32_t revents,
 		       void *userdata)
 {
-	(void)source;
-	(void)revents;
 	for (int i = 0; i < ACCEPTS_MAX; i++)
 		if (accept_one(userdata, fd) == 0)
 			break;
 	return 0;
-}
-
-static int add_timer(struct zone *zone, sd_event_source **ret,
-		     sd_event_time_handler_t handler)
-{
-	int r = sd_event_add_time(zone->event, ret, CLOCK_MONOTONIC, 0,
-				  USEC_PER_SEC / 20, handler, zone);
-
-	return r < 0 ? r : sd_event_source_set_enabled(*ret, SD_EVENT_OFF);
 }
 
 int zone_new(struct zone **ret, sd_event *event, const char *name,
@@ -295,9 +274,10 @@ int zone_new(struct zone **ret, sd_event *event, const char *name,
 	zone->name = strdup(name);
 	r = zone->name ? poller_new(&zone->poller, event) : -ENOMEM;
 	if (r == 0)
-		r = add_timer(zone, &zone->shaking_timer, on_shaking_timer);
+		r = timer_new(&zone->shaking_timer, event, on_shaking_timer,
+			      zone);
 	if (r >= 0)
-		r = add_timer(zone, &zone->pause_timer, on_pause_over);
+		r = timer_new(&zone->pause_timer, event, on_pause_over, zone);
 	if (r < 0) {
 		zone_free(zone);
 		return r;

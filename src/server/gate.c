@@ -173,15 +173,21 @@ static int compare(const void *a, const void *b)
 static struct gate_address *find_address(struct gate *gate,
 					 const struct sockaddr_storage *address)
 {
-	struct gate_address *entry = calloc(1, sizeof(*entry)), **found;
+	const struct gate_address key = {.network = network_of(address)};
+	struct gate_address **found = tsearch(&key, &gate->addresses, compare);
 
-	if (!entry)
+	struct gate_address *entry;
+
+	if (!found || *found != &key)
+		return found ? *found : NULL;
+	entry = malloc(sizeof(*entry));
+	if (!entry) {
+		(void)tdelete(&key, &gate->addresses, compare);
 		return NULL;
-	entry->network = network_of(address);
-	found = tsearch(entry, &gate->addresses, compare);
-	if (!found || *found != entry)
-		free(entry);
-	return found ? *found : NULL;
+	}
+	*entry = key;
+	*found = entry;
+	return entry;
 }
 
 static bool has_room(struct gate *gate)

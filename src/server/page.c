@@ -86,7 +86,7 @@ const struct page_info *page_info(struct page *p)
 {
 	p->info.frames = page_due_frames(p);
 	p->info.skips = p->skips;
-	for (unsigned z = 0; z < BUS_ZONES_MAX && p->zones[z]; z++)
+	for (unsigned z = 0; p->zones[z]; z++)
 		p->info.skips += zone_skips(p->zones[z], p);
 	return &p->info;
 }
@@ -130,7 +130,7 @@ static void attach(struct page *p, unsigned z, uint64_t offset)
 
 static void attach_all(struct page *p)
 {
-	for (unsigned z = 0; z < BUS_ZONES_MAX; z++) {
+	for (unsigned z = 0; p->zones[z]; z++) {
 		if (!holds(p, z))
 			continue;
 		zone_check_keys(p->zones[z]);
@@ -146,14 +146,14 @@ void page_join(struct page *p, unsigned z)
 
 static void push(struct page *p)
 {
-	for (unsigned z = 0; z < BUS_ZONES_MAX; z++)
+	for (unsigned z = 0; p->zones[z]; z++)
 		if (holds(p, z))
 			zone_push(p->zones[z], p);
 }
 
 void page_lose(struct page *p, uint64_t zones)
 {
-	for (unsigned z = 0; z < BUS_ZONES_MAX; z++) {
+	for (unsigned z = 0; p->zones[z]; z++) {
 		if (!(p->held & zones & UINT64_C(1) << z))
 			continue;
 		p->held &= ~(UINT64_C(1) << z);
@@ -192,10 +192,12 @@ static void label_zones(const struct page *p, char *label, size_t size)
 	size_t length = 0;
 	bool all = true;
 
-	for (unsigned z = 0; z < BUS_ZONES_MAX && p->zones[z]; z++)
+	for (unsigned z = 0; p->zones[z]; z++)
 		all = all && p->info.zones & UINT64_C(1) << z;
 	snprintf(label, size, "all");
-	for (unsigned z = 0; z < BUS_ZONES_MAX && !all && length < size; z++)
+	if (all)
+		return;
+	for (unsigned z = 0; p->zones[z] && length < size; z++)
 		if (p->info.zones & UINT64_C(1) << z)
 			length += (size_t)snprintf(
 			    label + length, size - length, "%s%s",
@@ -643,7 +645,7 @@ static void forget_consumed(struct page *p)
 	watch_archive(p, archived);
 	if (archived < slowest)
 		slowest = archived;
-	for (unsigned z = 0; z < BUS_ZONES_MAX && p->zones[z]; z++) {
+	for (unsigned z = 0; p->zones[z]; z++) {
 		uint64_t offset = zone_slowest(p->zones[z], p);
 
 		if (offset < slowest)
@@ -660,7 +662,7 @@ void page_tick(struct page *p, uint64_t now)
 	forget_consumed(p);
 	if (p->info.state != PAGE_SENDING || now <= p->deadline_usec)
 		return;
-	for (unsigned z = 0; z < BUS_ZONES_MAX && p->zones[z]; z++)
+	for (unsigned z = 0; p->zones[z]; z++)
 		zone_drop(p->zones[z], p, CONNECTION_CRAWLED);
 }
 

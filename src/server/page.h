@@ -100,7 +100,7 @@ struct page {
 	TAILQ_ENTRY(page) entry; /* the owner's list */
 	struct page_info info;
 	const struct page_config *config;
-	struct zone *const *zones; /* SERVER_ZONES_MAX, the owner's */
+	struct zone *const *zones; /* the owner's; NULL at the end */
 	enum page_when_busy when_busy;
 	bool prepared;	       /* and waits for page_begin() */
 	char busy_reason[160]; /* the microphone was found busy, or "" */

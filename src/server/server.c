@@ -26,7 +26,7 @@ struct server {
 	sd_event *event;
 	struct server_config config;
 	struct gate *gate;
-	struct zone *zones[BUS_ZONES_MAX];
+	struct zone *zones[BUS_ZONES_MAX + 1]; /* NULL at the end */
 	unsigned zone_count;
 	struct page_list pages; /* in the order of their ids */
 	uint32_t last_id;

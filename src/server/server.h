@@ -51,12 +51,12 @@ int server_observe(struct server *server,
 		   const struct server_observer *observer, void *userdata);
 
 /* Begins to prepare a page, which begins or waits when it is prepared; both
- * from the loop, after this. Takes over REQUEST's descriptors, also on error.
+ * from the loop, after this. Takes over WISH's descriptors, also on error.
  * *ret_id names it for everything that follows; the observers are told what
  * becomes of it. -EBUSY: a page of equal or higher priority has one of the
  * zones; -ENOENT: no such zone; -E2BIG: BUS_PAGES_MAX; -ESHUTDOWN: after
  * server_close(). */
-int server_page(struct server *server, const struct page_request *request,
+int server_page(struct server *server, const struct page_request *wish,
 		uint32_t *ret_id);
 /* Ends a page, or all with id 0. How many it ended; -ENOENT: no such page. */
 int server_stop(struct server *server, uint32_t id);

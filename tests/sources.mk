@@ -120,7 +120,7 @@ tests_fuzz_fuzz_session_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=ppoll,--wrap=__ppoll_chk,--wrap=resolver_literal
 
 if HAVE_CHECK
-check_LIBRARIES = tests/libtest.a
+check_LIBRARIES = tests/libtest.a tests/fuzz/libreplay.a
 check_PROGRAMS = vcard.so vctl.so $(UNIT_TESTS) $(FUZZ_TARGETS)
 TESTS = $(UNIT_TESTS) $(E2E_TESTS)
 if !FUZZERS

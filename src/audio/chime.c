@@ -13,6 +13,7 @@
 #include <sys/uio.h>
 
 #include "audio/samples.h"
+#include "base/io.h"
 #include "base/util.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -25,24 +26,6 @@ struct sound {
 	size_t frames;
 	unsigned channels, rate;
 };
-
-static ssize_t pread_all(int fd, void *buffer, size_t size, off_t offset)
-{
-	size_t have = 0;
-
-	while (have < size) {
-		ssize_t n = TEMP_FAILURE_RETRY(pread(fd, (char *)buffer + have,
-						     size - have,
-						     offset + (off_t)have));
-
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		have += (size_t)n;
-	}
-	return (ssize_t)have;
-}
 
 /* *ret_offset is the offset of the first sample. */
 static int read_header(int fd, struct wav_parser *parser, off_t *ret_offset,

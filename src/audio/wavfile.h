@@ -20,8 +20,9 @@ int wavfile_write(struct wavfile *file, const void *data, size_t size);
 
 /* Fills in the sizes, syncs and renames to the final name, replacing an older
  * file only when REPLACE is WAVFILE_REPLACE (else "-2", "-3" .. is put before
- * the extension). Writes the final path to ret_path when that is not NULL
- * (caller frees). Frees FILE in every case. Cuts a torn last frame. */
+ * the extension, above the highest that is there). Writes the final path to
+ * ret_path when that is not NULL (caller frees). Frees FILE in every case. Cuts
+ * a torn last frame. */
 enum wavfile_replace { WAVFILE_KEEP, WAVFILE_REPLACE };
 int wavfile_finish(struct wavfile *file, enum wavfile_replace replace,
 		   char **ret_path);

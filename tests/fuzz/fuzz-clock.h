@@ -47,14 +47,16 @@ int clock_gettime(clockid_t clock, struct timespec *ret)
 
 enum { FUZZ_STACK_SIZE = 256 << 10 };
 
-static struct fuzz_thread {
+struct fuzz_thread {
 	struct fuzz_thread *next;
 	ucontext_t context, back;
 	void *(*body)(void *userdata);
 	void *userdata;
 	bool ended;
 	char stack[FUZZ_STACK_SIZE];
-} * fuzz_threads, *fuzz_running;
+};
+
+static struct fuzz_thread *fuzz_threads, *fuzz_running;
 
 int __wrap_thread_start(pthread_t *ret, const char *name,
 			void *(*body)(void *userdata), void *userdata);

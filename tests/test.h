@@ -40,5 +40,8 @@ extern const int test_time_limit;
 
 void test_add(const TTest *test, int begin, int end);
 
+/* Makes this file the only configuration of ALSA beside ALSA's own. */
+void use_alsa_conf(const char *path);
+
 /* A variable of the environment that the test cannot do without. */
 const char *test_environment(const char *name);

@@ -167,20 +167,69 @@ static int sync_directory_of(const char *path)
 	return 0;
 }
 
+/* Where the extension of a name begins; a name may begin with a dot. */
+static size_t stem_length(const char *name)
+{
+	const char *dot = strrchr(name, '.');
+
+	return dot && dot > name ? (size_t)(dot - name) : strlen(name);
+}
+
+static const char *name_in(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
 /* "a.wav" with 2 is "a-2.wav"; with 1 it is itself. */
 static char *numbered(const char *path, int number)
 {
-	const char *dot = strrchr(path, '.'), *slash = strrchr(path, '/');
-	int stem = (int)strlen(path);
+	const char *extension = name_in(path) + stem_length(name_in(path));
 	char *name;
 
 	if (number == 1)
 		return strdup(path);
-	if (dot && (!slash || dot > slash + 1))
-		stem = (int)(dot - path);
-	if (asprintf(&name, "%.*s-%d%s", stem, path, number, path + stem) < 0)
+	if (asprintf(&name, "%.*s-%d%s", (int)(extension - path), path, number,
+		     extension) < 0)
 		return NULL;
 	return name;
+}
+
+/* The number that ENTRY has as a NAME, or 0. */
+static int number_of(const char *entry, const char *name)
+{
+	const size_t stem = stem_length(name);
+	int number = 1, end = 0;
+
+	if (strncmp(entry, name, stem) != 0)
+		return 0;
+	entry += stem;
+	if (entry[0] == '-' && sscanf(entry, "-%9d%n", &number, &end) == 1)
+		entry += end;
+	return strcmp(entry, name + stem) == 0 ? number : 0;
+}
+
+/* The highest number in use, or 1. A lower one that is free had a file which
+ * was removed since: were it taken again, two pages would have had one name,
+ * and the names would not be in the order of the pages. */
+static int highest_number(const char *path)
+{
+	const char *name = name_in(path);
+	_cleanup_free_ char *dir = strndup(path, (size_t)(name - path));
+	DIR *entries = dir ? opendir(*dir ? dir : ".") : NULL;
+	const struct dirent *entry;
+	int highest = 1;
+
+	while (entries && (entry = readdir(entries))) {
+		const int number = number_of(entry->d_name, name);
+
+		if (number > highest)
+			highest = number;
+	}
+	if (entries)
+		closedir(entries);
+	return highest;
 }
 
 /* If the file system lacks RENAME_NOREPLACE: link(), which never replaces. If
@@ -220,7 +269,9 @@ static int move_to_name(const char *from, const char *to)
 
 static int move_to_free_name(const char *from, const char *path, char **ret)
 {
-	for (int number = 1; number <= NAMES_MAX; number++) {
+	int number = highest_number(path);
+
+	for (int i = 0; i < NAMES_MAX; i++, number++) {
 		char *name = numbered(path, number);
 		int r = name ? move_to_name(from, name) : -ENOMEM;
 

@@ -20,8 +20,9 @@ int wavfile_write(struct wavfile *file, const void *data, size_t size);
 
 /* Cuts a torn last frame, fills in the sizes, syncs and renames to the final
  * name. Replaces an existing file with WAVFILE_REPLACE; otherwise puts "-2",
- * "-3" .. before the extension. Sets *ret_path, which the caller frees, to the
- * final path unless ret_path is NULL. Frees FILE always. 0 or -errno. */
+ * "-3" .. before the extension, above the highest number that is there. Sets
+ * *ret_path, which the caller frees, to the final path unless ret_path is NULL.
+ * Frees FILE always. 0 or -errno. */
 enum wavfile_replace { WAVFILE_KEEP, WAVFILE_REPLACE };
 int wavfile_finish(struct wavfile *file, enum wavfile_replace replace,
 		   char **ret_path);

@@ -46,14 +46,16 @@ int clock_gettime(clockid_t clock, struct timespec *ret)
  * told to. --- */
 
 /* Of these and the loop only one runs at a time. */
-static struct fuzz_thread {
+struct fuzz_thread {
 	struct fuzz_thread *next;
 	pthread_t id;
 	sem_t go, stopped;
 	void *(*body)(void *userdata);
 	void *userdata;
 	bool ended;
-} * fuzz_threads, *fuzz_running;
+};
+
+static struct fuzz_thread *fuzz_threads, *fuzz_running;
 
 int __wrap_thread_start(pthread_t *ret, const char *name,
 			void *(*body)(void *userdata), void *userdata);

@@ -543,6 +543,18 @@ class Callers(ServedCase):
         body = listener.wait_signal("PageEnded")
         self.assertEqual((body[2], body[6]), (page_frames(0.2), "complete"))
 
+    def test_though_its_chime_has_yet_to_be_read(self):
+        listener = self.listener()
+        caller = self.client()
+        # So long that it takes a while to convert.
+        caller.send("Talk", "asda{sv}",
+                    ([], 0.2, {"chime": self.chime(29 * 8000, 8000, 1)}),
+                    flags=NO_REPLY_EXPECTED)
+        caller.close()
+        (page, _, chime) = listener.wait_signal("PageStarted")
+        self.assertAlmostEqual(chime, 29, places=1)
+        self.assertEqual(listener.call("Stop", "u", (page,)), [1])
+
     def test_a_hundred_rapid_pages_leak_nothing(self):
         client = self.client()
         chime = self.chime(200)

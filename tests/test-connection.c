@@ -21,7 +21,7 @@ static sd_event *event;
 static struct poller *poller;
 static struct tape *page;
 static struct connection *connection;
-static int peer, ends;
+static int own, peer, ends;
 static enum connection_end end;
 static uint8_t piece[PIECE], heard[HEARD_SIZE_MAX];
 static size_t heard_size;
@@ -54,6 +54,7 @@ static void setup(void)
 	ck_assert_int_eq(tape_new(&page, &cd, WAV_ENDLESS), 0);
 	ck_assert_int_eq(
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	own = fds[0];
 	peer = fds[1];
 	ck_assert_int_eq(connection_new(&connection, poller, fds[0], NULL,
 					&nobody, &callbacks, NULL),
@@ -162,6 +163,21 @@ TEST(a_client_that_reads_again_gets_what_it_missed)
 	}
 	hear();
 	expect_all_heard();
+	ck_assert_uint_eq(connection_stats(connection)->skips, 0);
+}
+
+/* The turn of a connection is over before its socket is full. */
+TEST(a_server_that_is_late_makes_nobody_skip)
+{
+	const int room = 1 << 20;
+
+	ck_assert_int_eq(
+	    setsockopt(own, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)), 0);
+	connection_attach(connection, page, 0, MAX_LAG);
+	for (int i = 0; i < 64; i++)
+		append_piece();
+	connection_push(connection);
+	ck_assert_uint_ge(connection_offset(connection), 256 << 10);
 	ck_assert_uint_eq(connection_stats(connection)->skips, 0);
 }
 

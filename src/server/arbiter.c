@@ -7,8 +7,8 @@ struct court {
 	struct arbiter_page *pages;
 	size_t count;
 	enum arbiter_device device;
-	uint64_t reserved; /* zones that pages judged before got or need */
-	int microphone_priority; /* of a page that waits for it alone, or -1 */
+	uint64_t reserved;	/* zones that pages judged before got or need */
+	bool microphone_wanted; /* a page judged before waits for it alone */
 };
 
 static bool has_zones(const struct arbiter_page *page)
@@ -61,8 +61,7 @@ static bool waits_for_microphone(struct court *court,
 {
 	if (page->microphone == ARBITER_NO_MICROPHONE)
 		return false;
-	if (court->device == ARBITER_DEVICE_CLOSING ||
-	    court->microphone_priority > page->priority)
+	if (court->device == ARBITER_DEVICE_CLOSING || court->microphone_wanted)
 		return true;
 	return page->microphone == ARBITER_MICROPHONE_ALONE &&
 	       take_microphone(court);
@@ -82,12 +81,11 @@ static void take_zones(const struct court *court,
 static enum arbiter_verdict judge(struct court *court,
 				  struct arbiter_page *page)
 {
-	bool busy = is_busy(court, page);
+	bool busy = is_busy(court, page) || court->reserved & page->zones;
 
-	if (busy && !page->queues)
-		return ARBITER_REFUSE;
-	if (busy || court->reserved & page->zones ||
-	    waits_for_microphone(court, page))
+	if (busy)
+		return page->queues ? ARBITER_WAIT : ARBITER_REFUSE;
+	if (waits_for_microphone(court, page))
 		return ARBITER_WAIT;
 	take_zones(court, page);
 	return ARBITER_BEGIN;
@@ -114,7 +112,7 @@ static struct arbiter_page *next_waiting(const struct court *court,
 void arbiter_decide(struct arbiter_page *pages, size_t count,
 		    enum arbiter_device device)
 {
-	struct court court = {pages, count, device, 0, -1};
+	struct court court = {pages, count, device, 0, false};
 	struct arbiter_page *page = NULL;
 
 	for (size_t i = 0; i < count; i++) {
@@ -127,8 +125,7 @@ void arbiter_decide(struct arbiter_page *pages, size_t count,
 			continue;
 		court.reserved |= page->zones;
 		if (page->verdict == ARBITER_WAIT &&
-		    page->microphone == ARBITER_MICROPHONE_ALONE &&
-		    page->priority > court.microphone_priority)
-			court.microphone_priority = page->priority;
+		    page->microphone == ARBITER_MICROPHONE_ALONE)
+			court.microphone_wanted = true;
 	}
 }

@@ -138,7 +138,8 @@ static void skip_if_lagging(struct connection *c)
 	c->stats.skipped += lag;
 }
 
-/* 1 when the header is sent, 0 when the socket is full, or negative errno. */
+/* 1 when the header is sent, -EAGAIN when the socket is full, or another
+ * negative errno. */
 static int send_header(struct connection *c)
 {
 	while (c->header_sent < c->header_size) {
@@ -147,15 +148,15 @@ static int send_header(struct connection *c)
 		    (size_t)(c->header_size - c->header_sent), TRANSPORT_MORE);
 
 		if (n < 0)
-			return n == -EAGAIN ? 0 : (int)n;
+			return (int)n;
 		c->header_sent += (uint8_t)n;
 		c->progress_usec = now_usec();
 	}
 	return 1;
 }
 
-/* 1 at the end of the tape or at stop_at, 0 when the socket is full or the turn
- * is over, or negative errno. */
+/* 1 at the end of the tape or at stop_at, 0 when the turn is over, -EAGAIN when
+ * the socket is full, or another negative errno. */
 static int send_samples(struct connection *c)
 {
 	uint64_t before = c->offset;
@@ -171,26 +172,25 @@ static int send_samples(struct connection *c)
 		c->stats.sent += c->offset - before;
 		c->progress_usec = now_usec();
 	}
-	if (n < 0 && n != -EAGAIN)
+	if (n < 0)
 		return (int)n;
 	return n == 0;
 }
 
-static void push(struct connection *c)
+/* Sends what there is. Returns as send_samples(). */
+static int push(struct connection *c)
 {
 	int r = send_header(c);
 
 	if (r > 0)
 		r = send_samples(c);
-	if (r < 0) {
+	if (r < 0 && r != -EAGAIN)
 		end(c, CONNECTION_LOST);
-		return;
-	}
-	if (r > 0 && (c->tape->ended || c->offset == c->stop_at)) {
+	else if (r > 0 && (c->tape->ended || c->offset == c->stop_at))
 		begin_closing(c);
-		return;
-	}
-	set_blocked(c, r == 0);
+	else
+		set_blocked(c, r <= 0);
+	return r;
 }
 
 static void on_readable(struct connection *c)
@@ -345,8 +345,7 @@ void connection_push(struct connection *c)
 		return;
 	/* Tried even while it waits for EPOLLOUT: a late server must not
 	 * mistake its own delay for the client's. */
-	push(c);
-	if (!c->ended && c->state == CONNECTION_ON_AIR && c->blocked)
+	if (push(c) == -EAGAIN)
 		skip_if_lagging(c);
 }
 

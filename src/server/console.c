@@ -28,6 +28,7 @@ struct console {
 	sd_event_source *input, *redraw;
 	char line[LINE_SIZE];
 	size_t length;
+	bool too_long; /* the line began before c->line, and is dropped */
 	bool in_place; /* stdout is a terminal: redraw one line */
 	bool drawn;    /* the cursor is behind a status line */
 	bool leaving;  /* exit after the pages in progress */
@@ -200,6 +201,8 @@ static const char *refusal(int error)
 		return "there is no such zone";
 	case -E2BIG:
 		return "too many pages wait already";
+	case -ESHUTDOWN:
+		return "the server is about to end";
 	default:
 		return strerror(-error);
 	}
@@ -331,13 +334,18 @@ static void obey_lines(struct console *c)
 		*newline = '\0';
 		/* The newline that was typed has ended the status line. */
 		c->drawn = false;
-		obey(c, c->line);
+		if (!c->too_long)
+			obey(c, c->line);
+		c->too_long = false;
 		c->length -= used;
 		memmove(c->line, c->line + used, c->length);
 	}
 	if (c->length == LINE_SIZE) {
-		say(c, "A line of more than %d characters is no command",
-		    LINE_SIZE);
+		if (!c->too_long)
+			say(c,
+			    "A line of more than %d characters is no command",
+			    LINE_SIZE);
+		c->too_long = true;
 		c->length = 0;
 	}
 }

@@ -11,6 +11,7 @@
 
 #include "audio/chime.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "base/util.h"
 #include "server/bus/bus.h"
 #include "server/console.h"
@@ -43,7 +44,7 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
 	if (p->stopping)
 		return sd_event_exit(p->event, 0);
 	p->stopping = true;
-	sd_notify(0, "STOPPING=1");
+	(void)notify_if_read("STOPPING=1");
 	server_close(p->server);
 	server_stop(p->server, 0);
 	if (server_page_count(p->server) == 0)

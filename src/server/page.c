@@ -112,8 +112,7 @@ static bool is_live(const struct page *p)
 
 bool page_has_microphone(const struct page *p)
 {
-	return !p->info.is_file && !p->prepared && p->source &&
-	       p->info.state >= PAGE_OPENING;
+	return !p->info.is_file && p->begun && !p->prepared && p->source;
 }
 
 /* --- the zones --- */
@@ -617,6 +616,7 @@ struct page *page_free(struct page *p)
 void page_begin(struct page *p)
 {
 	p->prepared = false;
+	p->begun = true;
 	p->held = p->info.zones;
 	set_state(p, PAGE_OPENING);
 	source_go(p->source);
@@ -632,7 +632,7 @@ void page_wait(struct page *p)
 
 static void watch_archive(struct page *p, uint64_t archived)
 {
-	if (p->tape->ended || archived >= due_size(p) ||
+	if (archived >= due_size(p) ||
 	    due_size(p) - archived <= ARCHIVE_LAG_MAX)
 		return;
 	log_error("Page %u is not archived: the disk is too slow", p->info.id);
@@ -644,7 +644,7 @@ static void forget_consumed(struct page *p)
 {
 	uint64_t slowest = due_size(p), archived;
 
-	if (!p->tape || !is_live(p))
+	if (!p->tape || p->tape->ended || !is_live(p))
 		return;
 	archived = archive_offset(p->archive);
 	watch_archive(p, archived);

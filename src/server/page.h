@@ -104,6 +104,7 @@ struct page {
 	struct zone *const *zones; /* the owner's; NULL at the end */
 	enum page_when_busy when_busy;
 	bool prepared;	       /* waits for page_begin() */
+	bool begun;	       /* page_begin() was called */
 	char busy_reason[160]; /* why the microphone was busy, or "" */
 	uint64_t held;	       /* zones that it has been granted */
 	double seconds;

@@ -89,8 +89,7 @@ static size_t list_pages(const struct server *server,
 		    .priority = p->info.priority,
 		    .zones = waits(p) ? p->info.zones : p->held,
 		    .holds = !waits(p),
-		    .queues = !server->closed && (p->when_busy == PAGE_QUEUE ||
-						  p->info.state == PAGE_QUEUED),
+		    .queues = !server->closed && p->when_busy == PAGE_QUEUE,
 		    .microphone = microphone,
 		};
 	}

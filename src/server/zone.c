@@ -83,8 +83,6 @@ static void on_end(struct connection *connection, enum connection_end end,
 	move(&zone->ended, client);
 	gate_leave(zone->gate, &client->place);
 	gate_note_end(zone->gate, end, connection);
-	/* zone_reap() is about to free a descriptor. */
-	enable_listeners(zone, SD_EVENT_ON);
 	zone->callbacks->on_end(zone->userdata, client->page, end, connection);
 }
 
@@ -302,7 +300,11 @@ static void free_clients(struct zone *zone, struct client_set *set)
 
 void zone_reap(struct zone *zone)
 {
+	if (TAILQ_EMPTY(&zone->ended.list))
+		return;
 	free_clients(zone, &zone->ended);
+	/* Their descriptors may be what accepting has waited for. */
+	enable_listeners(zone, SD_EVENT_ON);
 }
 
 struct zone *zone_free(struct zone *zone)

@@ -137,7 +137,7 @@ static bool is_to_be_stopped(const struct bus_page *p)
 	case BUS_REQUEST_STOP_WAITING:
 		break;
 	}
-	return p->state <= PAGE_QUEUED || p->message;
+	return p->state == PAGE_QUEUED || p->message;
 }
 
 static void on_caller_gone(void *userdata)

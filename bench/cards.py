@@ -11,6 +11,7 @@ import time
 
 PATIENCE_S = 30.0
 CHANNELS = 2
+ALSA_CONF = os.path.join(os.path.dirname(__file__), "../tests/alsa.conf")
 
 
 class Bench:
@@ -34,7 +35,7 @@ class Bench:
                 f.write('pcm.%s { type vcard control "%s" hint { show on '
                         'description "%s" } %s }\n'
                         % (name, self.path(name), name, fields))
-        self.env["ALSA_CONFIG_PATH"] = "/usr/share/alsa/alsa.conf:" + conf
+        self.env.update(ALSA_CONFIG_PATH=ALSA_CONF, INTERCOM_ALSA_CONF=conf)
 
     def path(self, name):
         return os.path.join(self.folder, name)

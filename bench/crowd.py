@@ -7,7 +7,7 @@ import resource
 import subprocess
 import time
 
-from cards import PATIENCE_S, Folder, free_port, wait_listening
+from cards import ALSA_CONF, PATIENCE_S, Folder, free_port, wait_listening
 
 RATE, CHANNELS, FRAME = 44100, 2, 4
 CHUNK = 882  # frames: 20 ms
@@ -70,8 +70,8 @@ class Programs:
                     'pcm.speaker { type vcard control "%s" playback { } }\n'
                     % (self.options.vcard, self.path("mic"),
                        self.path("speaker")))
-        self.env = dict(os.environ, ALSA_CONFIG_PATH=(
-            "/usr/share/alsa/alsa.conf:" + self.path("asound.conf")))
+        self.env = dict(os.environ, ALSA_CONFIG_PATH=ALSA_CONF,
+                        INTERCOM_ALSA_CONF=self.path("asound.conf"))
         return self
 
     def __exit__(self, *failure):

@@ -54,7 +54,6 @@ void card_add(const char *name, const char *options)
 void card_setup(uint32_t frames)
 {
 	const char *tmp = getenv("TMPDIR");
-	char value[PATH_MAX + 64];
 
 	snprintf(folder, sizeof(folder), "%s/test-card-XXXXXX",
 		 tmp ? tmp : "/tmp");
@@ -65,9 +64,7 @@ void card_setup(uint32_t frames)
 		       test_environment("VCARD_SO"));
 	card_add("card", "");
 	card_add("patient", "patient 1");
-	snprintf(value, sizeof(value), "/usr/share/alsa/alsa.conf:%s",
-		 path_of("", "asound.conf"));
-	setenv("ALSA_CONFIG_PATH", value, 1);
+	use_alsa_conf(path_of("", "asound.conf"));
 }
 
 static int remove_entry(const char *path, const struct stat *st, int type,

@@ -227,9 +227,9 @@ class Limits(AbuseCase):
             ["systemd-socket-activate", "-l", "127.0.0.1:%d" % v4,
              "-l", "[::ffff:127.0.0.1]:%d" % v6, "-l", path,
              "--fdname=four:six:local",
-             "--setenv=ALSA_CONFIG_PATH=" + card.env()["ALSA_CONFIG_PATH"],
+             "--setenv=ALSA_CONFIG_PATH", "--setenv=INTERCOM_ALSA_CONF",
              program("intercom-server"), "-D", "card", "-i",
-             "--max-per-address", "2"], stdin=subprocess.PIPE)
+             "--max-per-address", "2"], env=card.env(), stdin=subprocess.PIPE)
         # The first connection activates the server.
         server.wait_line("Listening on", 3)
 

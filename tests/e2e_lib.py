@@ -35,6 +35,9 @@ PATIENCE = 30.0 * SLOWNESS  # seconds that anything may take, else a test fails
 # What the programs have where no option says otherwise: S16_LE, stereo.
 RATE, FRAME, CHUNK = 44100, 4, 1024
 
+# ALSA's own and a Card's, whatever the machine's default card is.
+os.environ["ALSA_CONFIG_PATH"] = os.path.join(SRCDIR, "tests/alsa.conf")
+
 
 def program(name):
     return os.path.join(BUILDDIR, name)
@@ -93,7 +96,8 @@ class Card:
                          % (self.played, self.log))
         self.conf = os.path.join(self.folder, "asound.conf")
         self.environment = {
-            "ALSA_CONFIG_PATH": "/usr/share/alsa/alsa.conf:" + self.conf}
+            "ALSA_CONFIG_PATH": os.environ["ALSA_CONFIG_PATH"],
+            "INTERCOM_ALSA_CONF": self.conf}
         with open(self.conf, "w") as f:
             f.write('pcm_type.vcard { lib "%s" }\n'
                     "pcm.card { type vcard control \"%s\" patient %d %s\n"

@@ -458,9 +458,9 @@ class Listening(ServerCase):
         server = self.start(
             ["systemd-socket-activate", "-l", "127.0.0.1:%d" % a,
              "-l", "127.0.0.1:%d" % b, "--fdname=lobby:yard",
-             "--setenv=ALSA_CONFIG_PATH=" + card.env()["ALSA_CONFIG_PATH"],
+             "--setenv=ALSA_CONFIG_PATH", "--setenv=INTERCOM_ALSA_CONF",
              program("intercom-server"), "-D", "card", "-i", "-d", "0.1"],
-            stdin=subprocess.PIPE)
+            env=card.env(), stdin=subprocess.PIPE)
         lobby, yard = self.both(server, a, b)
         server.write("lobby\n")
         self.assertGreater(len(receive_all(lobby)), 44)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Runs the tests of a program in the order of its source. */
+#include <limits.h>
+
 #include "test.h"
 
 static struct {
@@ -32,6 +34,17 @@ const char *test_environment(const char *name)
 
 	ck_assert_msg(value != NULL, "$%s is not set: see make check", name);
 	return value;
+}
+
+/* Alone: alsa.conf tells why. */
+void use_alsa_conf(const char *path)
+{
+	char own[PATH_MAX];
+
+	snprintf(own, sizeof(own), "%s/tests/alsa.conf",
+		 test_environment("SRCDIR"));
+	setenv("ALSA_CONFIG_PATH", own, 1);
+	setenv("INTERCOM_ALSA_CONF", path, 1);
 }
 
 int main(void)

@@ -81,14 +81,10 @@ static void write_conf(void)
 
 static void setup(void)
 {
-	char value[PATH_MAX + 64];
-
 	log_set_level(LOG_EMERG);
 	folder_setup("mixer");
 	write_conf();
-	snprintf(value, sizeof(value), "/usr/share/alsa/alsa.conf:%s",
-		 path_of("asound.conf"));
-	setenv("ALSA_CONFIG_PATH", value, 1);
+	use_alsa_conf(path_of("asound.conf"));
 	setenv("STATE_DIRECTORY", path_of("state"), 1);
 	write_file("card-default", OLD);
 	ck_assert_int_eq(mixer_new(&mixer, "default", NULL), 0);

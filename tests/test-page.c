@@ -30,7 +30,7 @@ static const struct zone_callbacks zone_callbacks; /* no clients */
 static sd_event *event;
 static struct gate *gate;
 static struct gate_stats gate_stats;
-static struct zone *zones[BUS_ZONES_MAX];
+static struct zone *zones[BUS_ZONES_MAX + 1]; /* NULL at the end */
 static struct page *page;
 static struct page_info info; /* when it ended */
 static unsigned opened, spoken, grown, ended, done;

@@ -154,6 +154,19 @@ TEST(older_files_stay_and_the_next_gets_a_number)
 	ck_assert_int_eq(count_files(NULL), 9);
 }
 
+/* Pages of one second, of which the archive's limit has removed the first. */
+TEST(number_that_was_removed_does_not_come_again)
+{
+	check_next_name("a.wav", "a.wav");
+	check_next_name("a.wav", "a-2.wav");
+	ck_assert_int_eq(unlink(path_of("a.wav")), 0);
+	check_next_name("a.wav", "a-3.wav");
+	put_file("a-9.wav.txt", "x", 1);
+	put_file("a-x.wav", "x", 1);
+	put_file("b-9.wav", "x", 1);
+	check_next_name("a.wav", "a-4.wav");
+}
+
 TEST(dot_in_the_directory_is_no_extension)
 {
 	const size_t length = strlen(folder);

@@ -39,5 +39,8 @@ extern const int test_time_limit;
 
 void test_add(const TTest *test, int begin, int end);
 
+/* Makes PATH the only configuration of ALSA beside ALSA's own. */
+void use_alsa_conf(const char *path);
+
 /* The value of an environment variable; the test fails without it. */
 const char *test_environment(const char *name);

@@ -4,8 +4,8 @@
 #pragma once
 
 /*
- * An asound.conf of its own, named together with ALSA's own in
- * ALSA_CONFIG_PATH=/usr/share/alsa/alsa.conf:/path/to/asound.conf:
+ * An asound.conf of its own in INTERCOM_ALSA_CONF, with
+ * ALSA_CONFIG_PATH=/path/to/tests/alsa.conf:
  *
  *	pcm_type.vcard { lib "/path/to/vcard.so" }
  *	pcm.card {

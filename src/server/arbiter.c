@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * From the highest priority to the lowest, of equal ones the oldest first, each
- * waiting page sees what those before it have taken and reserved. */
+ * Judges the waiting pages by falling priority and, among equals, by age. Each
+ * sees what those before it have taken and reserved. */
 #include "server/arbiter.h"
 
 struct court {
 	struct arbiter_page *pages;
 	size_t count;
 	enum arbiter_device device;
-	uint64_t reserved;	 /* zones that pages before this one wait for */
+	uint64_t reserved; /* zones that pages judged before got or need */
 	int microphone_priority; /* of a page that waits for it alone, or -1 */
 };
 
@@ -39,8 +39,8 @@ static bool is_busy(const struct court *court, const struct arbiter_page *page)
 	return false;
 }
 
-/* Takes the microphone from the pages that have it, all of them lower. Whether
- * one had: it is free when that has closed it. */
+/* Ends the pages that have the microphone; is_busy() has made sure that all are
+ * of lower priority. True when there were any: they have yet to close it. */
 static bool take_microphone(const struct court *court)
 {
 	bool taken = false;
@@ -93,7 +93,7 @@ static enum arbiter_verdict judge(struct court *court,
 	return ARBITER_BEGIN;
 }
 
-/* The waiting page that comes next, or NULL when all have been judged. */
+/* The waiting page to be judged after LAST, or NULL after the last one. */
 static struct arbiter_page *next_waiting(const struct court *court,
 					 const struct arbiter_page *last)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Owns standard input and the status line. An observer of the server and a
- * user of its calls, nothing more. */
+ * Owns standard input and the status line. Observes the server, and uses only
+ * its public functions. */
 #include "server/console.h"
 
 #include <errno.h>
@@ -29,12 +29,12 @@ struct console {
 	char line[LINE_SIZE];
 	size_t length;
 	bool in_place; /* stdout is a terminal: redraw one line */
-	bool drawn;    /* a status line stands there, without a newline */
+	bool drawn;    /* the cursor is behind a status line */
 	bool leaving;  /* exit after the pages in progress */
 	uint64_t drawn_usec;
 };
 
-/* A line that stays, above the status line. */
+/* Prints a line that stays, above the status line. */
 __attribute__((format(printf, 2, 3))) static void say(struct console *c,
 						      const char *format, ...)
 {
@@ -280,7 +280,7 @@ static void say_help(struct console *c)
 	       "quit        ends the server, after the page in progress");
 }
 
-/* "lobby yard": a page there. */
+/* "lobby yard" begins a page there; an empty line begins or ends one. */
 static void page_zones(struct console *c, char *line)
 {
 	uint64_t zones = 0;
@@ -329,7 +329,7 @@ static void obey_lines(struct console *c)
 		size_t used = (size_t)(newline - c->line) + 1;
 
 		*newline = '\0';
-		/* The person's own newline has ended the status line. */
+		/* The newline that was typed has ended the status line. */
 		c->drawn = false;
 		obey(c, c->line);
 		c->length -= used;

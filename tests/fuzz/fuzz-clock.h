@@ -7,13 +7,13 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 #include "audio/source.h"
@@ -45,16 +45,17 @@ int clock_gettime(clockid_t clock, struct timespec *ret)
  * must have an end. Where it would wait for the loop, the loop goes on, and the
  * body is resumed when it has been told to. --- */
 
-enum { FUZZ_STACK_SIZE = 256 << 10 };
-
-static struct fuzz_thread {
+/* Of these and the loop only one runs at a time. */
+struct fuzz_thread {
 	struct fuzz_thread *next;
-	ucontext_t context, back;
+	pthread_t id;
+	sem_t go, stopped;
 	void *(*body)(void *userdata);
 	void *userdata;
 	bool ended;
-	char stack[FUZZ_STACK_SIZE];
-} * fuzz_threads, *fuzz_running;
+};
+
+static struct fuzz_thread *fuzz_threads, *fuzz_running;
 
 int __wrap_thread_start(pthread_t *ret, const char *name,
 			void *(*body)(void *userdata), void *userdata);
@@ -65,19 +66,24 @@ int __wrap_source_prepared(int fd, uint64_t chime_frames);
 void __real_source_go(struct source *source);
 void __wrap_source_go(struct source *source);
 
-static void fuzz_thread_main(void)
-{
-	struct fuzz_thread *thread = fuzz_running;
+int __real_pthread_join(pthread_t thread, void **ret);
 
+static void *fuzz_thread_main(void *userdata)
+{
+	struct fuzz_thread *thread = userdata;
+
+	sem_wait(&thread->go);
 	(void)thread->body(thread->userdata);
 	thread->ended = true;
-	(void)swapcontext(&thread->context, &thread->back);
+	sem_post(&thread->stopped);
+	return NULL;
 }
 
 static void fuzz_resume(struct fuzz_thread *thread)
 {
 	fuzz_running = thread;
-	assert(swapcontext(&thread->back, &thread->context) == 0);
+	sem_post(&thread->go);
+	sem_wait(&thread->stopped);
 	fuzz_running = NULL;
 }
 
@@ -93,6 +99,9 @@ static void fuzz_resume_all(void)
 		fuzz_resume(thread);
 		if (thread->ended) {
 			*link = thread->next;
+			(void)__real_pthread_join(thread->id, NULL);
+			sem_destroy(&thread->go);
+			sem_destroy(&thread->stopped);
 			free(thread);
 		} else {
 			link = &thread->next;
@@ -106,12 +115,13 @@ int __wrap_thread_start(pthread_t *ret, const char *name,
 	struct fuzz_thread *thread = calloc(1, sizeof(*thread));
 
 	*ret = pthread_self();
-	assert(thread && getcontext(&thread->context) == 0);
+	assert(thread);
+	sem_init(&thread->go, 0, 0);
+	sem_init(&thread->stopped, 0, 0);
 	thread->body = body;
 	thread->userdata = userdata;
-	thread->context.uc_stack.ss_sp = thread->stack;
-	thread->context.uc_stack.ss_size = sizeof(thread->stack);
-	makecontext(&thread->context, fuzz_thread_main, 0);
+	assert(pthread_create(&thread->id, NULL, fuzz_thread_main, thread) ==
+	       0);
 	thread->next = fuzz_threads;
 	fuzz_threads = thread;
 	fuzz_resume_all();
@@ -129,8 +139,10 @@ int __wrap_source_prepared(int fd, uint64_t chime_frames)
 
 	if (source_send(fd, &message) < 0)
 		return -EPIPE;
-	while (recv(fd, &word, 1, MSG_DONTWAIT | MSG_PEEK) < 0)
-		assert(swapcontext(&thread->context, &thread->back) == 0);
+	while (recv(fd, &word, 1, MSG_DONTWAIT | MSG_PEEK) < 0) {
+		sem_post(&thread->stopped);
+		sem_wait(&thread->go);
+	}
 	return source_wait(fd);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * For the targets with a server in them: a clock that the target, which has one
- * thread, can put forward. So time passes without waiting, for libsystemd's
- * timers too. Include it in one file of a target. */
+ * For the targets with a server in them: a clock that the target can put
+ * forward, so that time passes without waiting, for libsystemd's timers too.
+ * Include it in one file of a target. */
 #pragma once
 
 #include <assert.h>
@@ -40,12 +40,12 @@ int clock_gettime(clockid_t clock, struct timespec *ret)
 	return r;
 }
 
-/* --- put in place of the real ones by the linker: no thread is started. The
- * body of a source's thread runs at once, on a stack of its own, so its file
- * must have an end. Where it would wait for the loop, the loop goes on, and the
- * body is resumed when it has been told to. --- */
+/* --- put in place of the real ones by the linker: a source's thread runs at
+ * once and the loop waits for it, so its file must have an end. Where the
+ * thread would wait for the loop, the loop goes on, and resumes the thread when
+ * it has told it to. --- */
 
-/* Of these and the loop only one runs at a time. */
+/* One of these threads, or the loop, runs at any time, never two of them. */
 struct fuzz_thread {
 	struct fuzz_thread *next;
 	pthread_t id;
@@ -87,7 +87,7 @@ static void fuzz_resume(struct fuzz_thread *thread)
 	fuzz_running = NULL;
 }
 
-/* Resumes all waiting bodies, which look whether they have been told to go on.
+/* Resumes all waiting threads, which look whether they have been told to go on.
  */
 static void fuzz_resume_all(void)
 {

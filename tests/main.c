@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The tests of a program, in the order in which they stand in its source. */
+ * Runs the tests of a program in the order of its source. */
 #include <limits.h>
 
 #include "test.h"
@@ -10,7 +10,7 @@ static struct {
 } tests[256];
 static size_t count;
 
-/* For those that say nothing else. */
+/* For programs that define no others. */
 __attribute__((weak)) const SFun test_setup, test_teardown;
 __attribute__((weak)) const int test_time_limit;
 
@@ -56,7 +56,7 @@ int main(void)
 	TCase *tcase;
 	int failed;
 
-	/* A machine may be busy with other things: libcheck's own is 4. */
+	/* The machine may be busy: libcheck's own limit is 4 s. */
 	setenv("CK_DEFAULT_TIMEOUT", "120", 0);
 	tcase = tcase_create(name);
 	tcase_add_checked_fixture(tcase, test_setup, test_teardown);

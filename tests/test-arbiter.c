@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Who gets which zone and the microphone, case by case. */
+ * Which page gets which zone and the microphone, case by case. */
 #include "server/arbiter.h"
 
 #include "test.h"
@@ -16,7 +16,7 @@ static void setup(void)
 
 FIXTURE(setup, NULL);
 
-/* Each returns the page's place. */
+/* Each adds a page and returns its index. */
 
 static size_t on_air(int priority, uint64_t zones)
 {
@@ -181,7 +181,7 @@ TEST(an_exclusive_microphone_is_taken_from_a_lower_page)
 	decide();
 	ck_assert_int_eq(verdict(low), ARBITER_END);
 	ck_assert_int_eq(verdict(file), ARBITER_KEEP);
-	/* When it is closed. */
+	/* The microphone has yet to be closed. */
 	ck_assert_int_eq(verdict(high), ARBITER_WAIT);
 	pages[low] = pages[--count];
 	high = low;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * One client's socket and cursor: header and samples, lag, the end. The loop
- * does not run unless a test says so. */
+ * The socket and the cursor of one client: header, samples, lag, end. The loop
+ * runs only when a test says so. */
 #include "server/connection.h"
 
 #include <sys/socket.h>
@@ -83,7 +83,7 @@ static void end_page(void)
 	connection_push(connection);
 }
 
-/* What has been sent so far. */
+/* Receives what has been sent so far. */
 static void hear(void)
 {
 	ssize_t n;
@@ -104,14 +104,14 @@ static bool caught_up(void)
 	return connection_offset(connection) == page->size;
 }
 
-/* The page has grown, which the connection is told. */
+/* Makes the page grow and tells the connection. */
 static void grow(void)
 {
 	append_piece();
 	connection_push(connection);
 }
 
-/* Until its socket takes no more. */
+/* Sends until the socket takes no more. */
 static void fill_socket(void)
 {
 	while (caught_up())
@@ -197,7 +197,7 @@ TEST(a_client_that_lags_skips_whole_frames)
 	ck_assert_uint_lt(page->size - connection_offset(connection), 4);
 }
 
-/* With many clients the loop may be so late that it does not know yet. */
+/* With many clients the loop may learn late that a socket has room again. */
 TEST(a_client_that_has_room_again_skips_nothing)
 {
 	connection_attach(connection, page, 0, MAX_LAG);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Owns the speaker, the mixer and the hook. A page is read until it ends; the
- * speaker says when it has sounded. */
+ * Owns the speaker, the mixer and the hook. A page is "open" while its samples
+ * are read; its turn lasts until the speaker has played them. */
 #include "client/turn.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include "client/meter.h"
 
 enum {
-	FEED_READS = 64, /* in one pass */
+	FEED_READS = 64, /* limits one pass, so that others are not delayed */
 	METER_TICK_USEC = 100 * 1000,
 	LIMIT_GRACE_MS = 5000,
 };
@@ -67,7 +67,7 @@ static void run_hook(struct turn *turn, const char *name, const char *command,
 	};
 
 	journal_format(format, format_text);
-	/* Empty: nobody knows. */
+	/* Stays empty when the length is not known. */
 	if (size != WAV_ENDLESS)
 		snprintf(seconds, sizeof(seconds), "%.3f",
 			 wav_seconds(format, size / wav_frame_size(format)));
@@ -110,7 +110,7 @@ void turn_begin(struct turn *turn, struct station *station, uint64_t now_usec)
 	struct journal_page told;
 	int r;
 
-	/* What waited meanwhile is old: join at the newest frame. */
+	/* The samples that have waited meanwhile are old. */
 	if (resumed)
 		station_discard(station, now_usec);
 	if (!station_has_page(station))
@@ -152,7 +152,7 @@ static void let_sound(struct turn *turn, uint64_t now_usec)
 
 /* --- its end --- */
 
-/* No more of it is read; what was read may still sound. */
+/* No more samples are read; those that were read may still sound. */
 static void close_page(struct turn *turn, enum turn_result result,
 		       enum speaker_end end, uint64_t now_usec)
 {
@@ -234,7 +234,8 @@ static uint64_t limit_bytes(const struct turn *turn)
 	       (uint64_t)(seconds * format->rate) * wav_frame_size(format);
 }
 
-/* Whether --max-duration ends the page, by its samples or by the time. */
+/* Whether --max-duration ends the page: by its samples, or by the clock for a
+ * page whose samples come too slowly. */
 static bool limit_reached(const struct turn *turn, uint64_t now_usec)
 {
 	const struct client_config *config = turn->config;
@@ -271,7 +272,7 @@ static void end_of_samples(struct turn *turn, uint64_t now_usec)
 		close_page(turn, TURN_CUT_SHORT, SPEAKER_BROKEN_OFF, now_usec);
 }
 
-/* Bytes to read into SPACE next, 0 for none now. */
+/* How many bytes to read now into a FIFO with room for SPACE; 0: none. */
 static size_t feed_size(struct turn *turn, size_t space)
 {
 	struct station *station = turn->station;
@@ -282,7 +283,7 @@ static size_t feed_size(struct turn *turn, size_t space)
 	if (limit > received && space > limit - received)
 		space = (size_t)(limit - received);
 	size = station_room(station, space);
-	/* A file never loses any unless the sound needs it. */
+	/* A slow disk holds reading up, but must not starve the sound. */
 	if (size == 0 && space > 0 &&
 	    fifo_frames(&turn->speaker.fifo) < turn->speaker.target_frames) {
 		station_lose_file(station, -EAGAIN);

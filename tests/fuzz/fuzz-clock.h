@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * For the targets with a server in them. A clock that a target of one thread
- * can put forward: time passes without waiting, for libsystemd's timers too.
- * Include it once in a target. */
+ * For the targets with a server in them: a clock that the target can put
+ * forward, so that time passes without waiting, for libsystemd's timers too.
+ * Include it in one file of a target. */
 #pragma once
 
 #include <assert.h>
@@ -21,7 +21,7 @@
 
 static uint64_t fuzz_clock_ahead_seconds;
 
-/* The lowest descriptor that is free. */
+/* The lowest free descriptor. */
 static inline int free_fd(void)
 {
 	const int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
@@ -30,7 +30,7 @@ static inline int free_fd(void)
 	return fd;
 }
 
-/* In the place of the C library's. */
+/* Replaces the C library's. */
 int clock_gettime(clockid_t clock, struct timespec *ret)
 {
 	int r = (int)syscall(SYS_clock_gettime, clock, ret);
@@ -40,12 +40,12 @@ int clock_gettime(clockid_t clock, struct timespec *ret)
 	return r;
 }
 
-/* --- by the linker, in the place of the real ones: no thread is made. What a
- * source's thread would do, it does at once; so its file must have an end.
- * Where it would wait for the loop, the loop goes on, and it when it has been
- * told to. --- */
+/* --- put in place of the real ones by the linker: a source's thread runs at
+ * once and the loop waits for it, so its file must have an end. Where the
+ * thread would wait for the loop, the loop goes on, and resumes the thread when
+ * it has told it to. --- */
 
-/* Of these and the loop only one runs at a time. */
+/* One of these threads, or the loop, runs at any time, never two of them. */
 struct fuzz_thread {
 	struct fuzz_thread *next;
 	pthread_t id;
@@ -87,7 +87,8 @@ static void fuzz_resume(struct fuzz_thread *thread)
 	fuzz_running = NULL;
 }
 
-/* Lets all that wait look whether they have been told something. */
+/* Resumes all waiting threads, which look whether they have been told to go on.
+ */
 static void fuzz_resume_all(void)
 {
 	struct fuzz_thread **link = &fuzz_threads;
@@ -151,7 +152,7 @@ void __wrap_source_go(struct source *source)
 	fuzz_resume_all();
 }
 
-/* Whoever is to be joined has been told to end. */
+/* A thread that is joined has been told to end. */
 int __wrap_pthread_join(pthread_t thread, void **ret)
 {
 	fuzz_resume_all();

@@ -539,6 +539,36 @@ static void listen_for_notices(void)
 	    0);
 }
 
+/* It was discarded up to the middle of a frame. */
+TEST(page_that_is_joined_begins_with_a_whole_frame)
+{
+	const size_t half = COUNT / 2, late = 1000;
+	size_t frames, torn = 0;
+
+	for (size_t i = 0; i < COUNT; i++)
+		numbers[i] = 0x00010000;
+	config.server_count = 2;
+	start();
+	serve(0);
+	serve(1);
+	say_header(0, sizeof(numbers));
+	say(0, numbers, 4 * half);
+	wait_for("Page from first begins");
+	say_header(1, sizeof(numbers));
+	say(1, numbers, 4 * late + 2);
+	/* The second page is read meanwhile, each 0.1 s. */
+	ck_assert_int_eq(poll(NULL, 0, 500), 0);
+	say(0, numbers, 4 * (COUNT - half));
+	wait_for("Page from first ended");
+	wait_for("Page from second begins");
+	say(1, (const uint8_t *)numbers + 2, 4 * (COUNT - late) - 2);
+	wait_for("Page from second ended");
+	frames = card_played(played, sizeof(played)) / 4;
+	for (size_t i = 0; i < frames; i++)
+		torn += (played[i] & 0xffff) != 0;
+	ck_assert_uint_eq(torn, 0);
+}
+
 /* Waits for a notice; others may come before it. */
 static void expect_notice(const char *notice)
 {

@@ -124,6 +124,8 @@ static void pick_turn(struct client *client, uint64_t now)
 		speaker_give_way(&turn->speaker);
 	else if (!turn->station && !hook_running(&turn->hook, now))
 		turn_begin(turn, first, now);
+	if (first->muted) /* there is no memory to play it */
+		once(client, -ECANCELED);
 }
 
 static void run_turn(struct client *client, uint64_t now)
@@ -183,8 +185,10 @@ static void feed_watchdog(struct client *client, uint64_t now)
 {
 	if (client->watchdog_usec == 0 || now < client->watchdog_next_usec)
 		return;
-	(void)notify_if_read("WATCHDOG=1");
-	client->watchdog_next_usec = now + client->watchdog_usec / 2;
+	/* What systemd did not read is said again in time. */
+	client->watchdog_next_usec =
+	    now +
+	    client->watchdog_usec / (notify_if_read("WATCHDOG=1") == 0 ? 2 : 8);
 }
 
 static void tell_all(const struct client *client)

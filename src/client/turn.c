@@ -15,7 +15,7 @@
 enum {
 	FEED_READS = 64, /* limits one pass, so that others are not delayed */
 	METER_TICK_USEC = 100 * 1000,
-	LIMIT_GRACE_MS = 5000,
+	LIMIT_GRACE_MS = 10000, /* a hook may take half of it */
 };
 
 static const char *result_name(enum turn_result result)
@@ -107,6 +107,7 @@ void turn_begin(struct turn *turn, struct station *station, uint64_t now_usec)
 {
 	const struct session_page *page = session_page(station->session);
 	const bool resumed = station->turned_to || page->received > 0;
+	const size_t frame_size = wav_frame_size(&page->format);
 	struct journal_page told;
 	int r;
 
@@ -131,7 +132,9 @@ void turn_begin(struct turn *turn, struct station *station, uint64_t now_usec)
 	turn->open = turn->before = true;
 	turn->result = TURN_COMPLETE;
 	turn->page = *page;
-	turn->first = page->received;
+	/* The rest of a frame whose beginning was discarded does not sound. */
+	turn->first = page->received + frame_size - 1;
+	turn->first -= turn->first % frame_size;
 	turn->begun_usec = now_usec;
 	if (turn->config->meter)
 		meter_clear();
@@ -241,7 +244,8 @@ static bool limit_reached(const struct turn *turn, uint64_t now_usec)
 	const struct client_config *config = turn->config;
 	const struct session_page *page = session_page(turn->station->session);
 	const uint64_t grace_ms = LIMIT_GRACE_MS + config->speaker.latency_ms +
-				  config->speaker.delay_ms;
+				  config->speaker.delay_ms +
+				  config->speaker.lead_in_ms;
 
 	if (config->max_seconds <= 0)
 		return false;
@@ -296,9 +300,11 @@ static void feed(struct turn *turn, uint64_t now_usec)
 {
 	struct station *station = turn->station;
 	struct session *session = station->session;
+	const struct session_page *page = session_page(session);
 
 	for (int i = 0; i < FEED_READS; i++) {
-		void *space;
+		uint8_t torn[WAV_FRAME_SIZE_MAX];
+		void *space = torn;
 		size_t size;
 		ssize_t n;
 
@@ -306,7 +312,9 @@ static void feed(struct turn *turn, uint64_t now_usec)
 			end_by_limit(turn, now_usec);
 			return;
 		}
-		space = speaker_space(&turn->speaker, &size);
+		size = (size_t)(turn->first - page->received);
+		if (page->received >= turn->first)
+			space = speaker_space(&turn->speaker, &size);
 		size = feed_size(turn, size);
 		if (size == 0) {
 			session_hold_off(session, now_usec);
@@ -319,11 +327,13 @@ static void feed(struct turn *turn, uint64_t now_usec)
 			end_of_samples(turn, now_usec);
 			return;
 		}
-		speaker_put(&turn->speaker, (size_t)n);
+		if (space != torn)
+			speaker_put(&turn->speaker, (size_t)n);
 	}
-	speaker_arrived(&turn->speaker, now_usec,
-			session_page(session)->received - turn->first +
-			    session_queued(session));
+	if (page->received >= turn->first)
+		speaker_arrived(&turn->speaker, now_usec,
+				page->received - turn->first +
+				    session_queued(session));
 }
 
 bool turn_run(struct turn *turn, uint64_t now_usec)

@@ -563,6 +563,7 @@ TEST(page_that_is_joined_begins_with_a_whole_frame)
 	wait_for("Page from second begins");
 	say(1, (const uint8_t *)numbers + 2, 4 * (COUNT - late) - 2);
 	wait_for("Page from second ended");
+	ck_assert_int_eq(stop(), 0);
 	frames = card_played(played, sizeof(played)) / 4;
 	for (size_t i = 0; i < frames; i++)
 		torn += (played[i] & 0xffff) != 0;

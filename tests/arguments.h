@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A command line as a test writes it: parsed, taken or refused. */
+ * Parses a command line in a test and checks that it is accepted or refused. */
 #pragma once
 
 #include <getopt.h>
@@ -9,13 +9,13 @@
 
 enum { ARGUMENTS_MAX = 160 };
 
-/* What the last command line wrote. */
+/* What parsing the last command line printed. */
 static char out[16384], err[16384];
 
-/* The program's own: the test has it. */
+/* The parser of the program under test; the test defines it. */
 static int parse_arguments(int argc, char **argv);
 
-/* The strings stay until the next time, since options may point to them. */
+/* The strings are kept until the next call, since options may point to them. */
 static inline int parse(const char *const *arguments)
 {
 	static char *strings[ARGUMENTS_MAX];
@@ -50,7 +50,7 @@ static inline void check_taken(const char *option, const char *value)
 	ck_assert_str_eq(out, "");
 }
 
-/* Refused with the option, the value and what is accepted. */
+/* The refusal names the option, the value and the accepted values. */
 static inline void check_refused(const char *option, const char *value,
 				 const char *accepted)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What a test writes to stdout or stderr, as text. */
+ * Captures as text what a test writes to stdout or stderr. */
 #pragma once
 
 #include <sys/mman.h>
@@ -10,7 +10,7 @@ struct capture {
 	int fd, memory, saved;
 };
 
-/* From now on what is written to FD is kept. */
+/* From now on, keeps what is written to FD. */
 static inline struct capture capture_begin(int fd)
 {
 	struct capture capture = {
@@ -26,7 +26,7 @@ static inline struct capture capture_begin(int fd)
 	return capture;
 }
 
-/* FD is what it was. TEXT (SIZE bytes) gets what was written. */
+/* Restores FD. TEXT (SIZE bytes) gets what was written meanwhile. */
 static inline void capture_end(struct capture capture, char *text, size_t size)
 {
 	ssize_t n;
@@ -40,7 +40,7 @@ static inline void capture_end(struct capture capture, char *text, size_t size)
 	fd_close(capture.memory);
 }
 
-/* TEXT is one line with all of WORDS (NULL at the end). */
+/* TEXT must be one line that contains each of the words given. */
 #define CHECK_LINE(text, ...)                                                  \
 	check_line(text, (const char *const[]){__VA_ARGS__, NULL})
 static inline void check_line(const char *text, const char *const *words)

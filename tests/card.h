@@ -22,11 +22,11 @@ void card_add(const char *name, const char *options);
 __attribute__((format(printf, 1, 2))) void card_configure(const char *format,
 							  ...);
 
-/* The path of a file in the folder (good until the next call but one), and up
- * to SIZE bytes of what is in it. */
+/* The path of a file in the folder (valid until the next call but one), and up
+ * to SIZE bytes of its contents. */
 const char *card_path(const char *name);
 size_t card_read(const char *name, void *buffer, size_t size);
 /* Reads what the loudspeaker has played so far, up to SIZE bytes. */
 size_t card_played(void *buffer, size_t size);
-/* How often the card has seen that: "open", "start", "xrun" .. */
+/* How often the card has logged EVENT: "open", "start", "xrun" .. */
 unsigned card_count(const char *event);

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A D-Bus client for tests: one connection, exact error names, descriptors.
 
-Speaks the protocol itself, so that a test decides when a caller leaves and
-nothing else needs to be installed.
+Speaks the protocol itself, so that a test decides when a caller disconnects,
+and no library needs to be installed.
 """
 import os
 import re
@@ -160,7 +160,7 @@ class Message:
 
 
 class Client:
-    """A connection; close() is how a caller dies."""
+    """A connection. close() makes the server see its caller die."""
 
     def __init__(self, address, patience=30.0):
         self.patience = patience
@@ -229,7 +229,7 @@ class Client:
         return self.serial
 
     def call(self, member, signature="", args=(), **kwargs):
-        """Calls and waits; the values returned, or a DBusError."""
+        """Calls a method and returns its values, or raises a DBusError."""
         return self.wait_reply(self.send(member, signature, args, **kwargs))
 
     def talk(self, zones=(), seconds=0.0, **options):
@@ -282,7 +282,7 @@ class Client:
                 return message.body
 
     def wait_signal(self, member, condition=lambda body: True):
-        """The next signal of this name that fits; earlier ones are dropped."""
+        """Waits for a matching signal of this name; drops those before it."""
         end = time.monotonic() + self.patience
         while True:
             message = self.signals.pop(0) if self.signals \

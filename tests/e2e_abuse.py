@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What strangers do to a server, and that an honest client notices nothing.
+"""Strangers attack a server, and an honest client must notice nothing.
 
-Every address of 127.0.0.0/8 is this machine, so an attack can come from many.
+Every address in 127.0.0.0/8 is this machine, so an attack can use many.
 """
 import errno
 import os
@@ -26,7 +26,7 @@ COUNTERS = ("came", "refused", "refused_address", "unproven", "abused",
 STATUS = re.compile(r"Clients: (\d+) came; turned away: (\d+) too many, "
                     r"(\d+) too many from one address, (\d+) without a key, "
                     r"(\d+) that sent data, (\d+) that took too little")
-# What the log says of strangers.
+# The log lines that strangers cause.
 STRANGERS = (r"refused|Refused|not let in|Not let in|dropped|Dropped|"
              r"Accepting|Pauses|Turned away")
 
@@ -42,14 +42,15 @@ def connect_from(source, port, rcvbuf=None):
 
 
 def has_own_memory(process):
-    """Not under a sanitizer or valgrind, whose memory is not the program's."""
+    """Whether memory can be measured: not under a sanitizer or valgrind, which
+    add their own."""
     return not re.search(rb"lib[at]san|valgrind|vgpreload",
                          contents("/proc/%d/maps" % process.pid))
 
 
 class Attack:
-    """Does something again and again from some addresses, each in a thread,
-    until the end of a with statement."""
+    """Repeats an action from several addresses, each in a thread of its own,
+    until the with statement ends."""
 
     def __init__(self, act, *sources):
         self.act = act
@@ -67,7 +68,7 @@ class Attack:
             except (ConnectionError, BrokenPipeError):
                 self.count += 1
             except OSError as e:
-                # No port is free for the moment: so many were used.
+                # No port is free for the moment: all have been used.
                 if e.errno not in (errno.EADDRNOTAVAIL, errno.EADDRINUSE):
                     self.failure = e
                     return
@@ -91,7 +92,7 @@ class Attack:
 
 class AbuseCase(ServerCase):
     def server(self, *args, **kwargs):
-        """One that loses no sound where this machine gives it no time."""
+        """A server that loses no sound while this machine is busy."""
         return super().server("--buffer-size", "524288", "--max-lag", "60",
                               *args, **kwargs)
 
@@ -103,7 +104,7 @@ class AbuseCase(ServerCase):
         return sockets
 
     def _count(self, server):
-        """How many clients there are now, not when it was last asked."""
+        """How many clients the server has now: forces a fresh status."""
         before = server.count(r"^Zone \S+: \d+ clients")
         server.write("status\n")
         line = server.wait_line(r"^Zone \S+: \d+ clients", before + 1)
@@ -121,7 +122,7 @@ class AbuseCase(ServerCase):
         self.assertEqual(self.counters(server)[name], value)
 
     def honest(self, server):
-        """A client that the server has accepted."""
+        """Connects a client and waits until the server has accepted it."""
         before = self.counters(server)["came"]
         (s,) = self.clients(1)
         wait_until(lambda: self.counters(server)["came"] > before,
@@ -129,8 +130,8 @@ class AbuseCase(ServerCase):
         return s
 
     def page(self, server, number, seconds, s=None, then=lambda: None):
-        """A page whose every byte an honest client gets; then the others do
-        something, and it ends."""
+        """Sends a page; when an honest client has had every byte of it, the
+        others act, and the page ends."""
         done = self.collect([s or self.honest(server)])
         server.write("\n")
         (data,) = done()
@@ -142,7 +143,8 @@ class AbuseCase(ServerCase):
                                 patience=3 * PATIENCE)
 
     def check_log(self, server, limit):
-        """LIMIT lines of strangers; and nothing that a terminal obeys."""
+        """The log has at most LIMIT lines about strangers, and no byte that a
+        terminal would obey."""
         self.assertLessEqual(server.count(STRANGERS), limit, server.output())
         self.assertNotRegex(server.output().replace("\n", ""),
                             r"[\x00-\x1f\x7f-\x9f]")
@@ -151,7 +153,7 @@ class AbuseCase(ServerCase):
         return server.fd_count(), server.rss_kib()
 
     def check_usage(self, server, before):
-        """Descriptors as before, memory nearly so."""
+        """The server needs no more descriptors, and hardly more memory."""
         wait_until(lambda: server.fd_count() <= before[0],
                    "descriptors to be closed", patience=2 * PATIENCE)
         if has_own_memory(server):
@@ -217,7 +219,8 @@ class Limits(AbuseCase):
         self.assertEqual(server.count(STRANGERS), 0)
 
     def test_inherited_sockets_and_every_family_are_limited(self):
-        """IPv4 in IPv6 is the same address; local sockets are one."""
+        """IPv4 mapped into IPv6 counts as the same address, and all local
+        sockets as one."""
         v4, v6, path = free_port(), free_port(), self.path("socket")
         card = Card(self.folder, "activated", capture=noise(40000))
         server = self.start(
@@ -227,7 +230,7 @@ class Limits(AbuseCase):
              "--setenv=ALSA_CONFIG_PATH", "--setenv=INTERCOM_ALSA_CONF",
              program("intercom-server"), "-D", "card", "-i",
              "--max-per-address", "2"], env=card.env(), stdin=subprocess.PIPE)
-        # The first connection starts the program.
+        # The first connection activates the server.
         server.wait_line("Listening on", 3)
 
         def client(zone, count):
@@ -267,7 +270,7 @@ class Floods(AbuseCase):
     SOURCES = ["127.0.%d.%d" % (n, n) for n in range(1, 5)]
 
     def flood(self, act, *args, count=500, end=lambda: None):
-        """Warms up, then pages during an attack, then looks at what stays."""
+        """Warms up, pages during an attack, and then compares what is left."""
         server = self.server("-d", "2", *args)
         self.page(server, 1, 2)
         before = self.usage(server)
@@ -319,7 +322,7 @@ class Floods(AbuseCase):
         self.assertEqual(self._count(server), 50)
         self.assertEqual(self.counters(server)["refused_address"], 0)
         self.page(server, 1, 1, s, lambda: [h.close() for h in held])
-        # The page that is kept is one more.
+        # The last page, which the server keeps, has a descriptor too.
         self.check_usage(server, (before[0] + 1, before[1]))
         self.check_log(server, 3)
 
@@ -354,7 +357,7 @@ class Floods(AbuseCase):
         def half_close(source):
             s = connect_from(source, self.port)
             s.shutdown(socket.SHUT_WR)
-            # During a page it is served on; nobody waits for that.
+            # The server serves it during a page; this does not wait for that.
             s.close()
 
         self.check_log(self.flood(half_close), 5)
@@ -434,7 +437,7 @@ class OneByOne(AbuseCase):
         closing = self.honest(server)
         receive(closing, 44)
         server.write("\n")
-        # It has all, and the server waits for it to close.
+        # The client has everything; the server waits for it to close.
         receive_all(closing)
         reset(closing)
         data += receive_all(stays)
@@ -443,7 +446,7 @@ class OneByOne(AbuseCase):
         self.assertEqual(server.count(STRANGERS), 0)
 
     def test_who_takes_a_page_in_crumbs_does_not_keep_it(self):
-        """Or 64 such clients would keep the server from paging at all."""
+        """Otherwise 64 such clients would keep the server from paging."""
         server = self.server("-r", "192000", "-d", "1", "--mode", "store",
                              sound=noise(200000 * FRAME))
         for page in range(1, 4):
@@ -452,8 +455,8 @@ class OneByOne(AbuseCase):
             server.write("\n")
             line = self.eat_slowly(s, server, "Page %d: .*reached" % page)
             self.assertIn("0 clients reached, 1 lost", line)
-            # A machine that gives this process no time for 10 s is not its
-            # fault: then nothing at all was taken, and it counts once more.
+            # A machine may give this process no time for 10 s: then nothing
+            # at all was received, and the attempt is repeated.
             if server.count("took too little of a page and was dropped"):
                 break
         self.assertEqual(
@@ -484,7 +487,7 @@ class Files(AbuseCase):
         self.assertEqual(stat.S_IMODE(file.stat().st_mode), 0o640)
 
     def test_saving_follows_no_link(self):
-        """Somebody may have put one there, in a directory that is shared."""
+        """In a shared directory, somebody may have put a FIFO there."""
         server = self.server("-d", "0.2")
         victim, path = self.path("victim"), self.path("page.wav")
         write_file(victim, "precious")
@@ -509,7 +512,7 @@ class Tls(TlsCase, AbuseCase):
         before = server.fd_count()
         for n in range(4):
             self.from_("127.0.0.2", 100)
-            # Of these, 64 at most are left.
+            # At most 64 of these may be left.
             wait_until(lambda: server.fd_count() <= before + 64, "the oldest "
                        "to be closed")
             if n == 0:

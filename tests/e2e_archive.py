@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The archive of a real server on small disks, full ones, and after a crash."""
+"""The archive of a real server: small disks, full disks, after a crash."""
 import os
 import re
 import shutil
@@ -30,7 +30,7 @@ class ArchiveCase(ServerCase):
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def mount(self, options):
-        """A disk, which hides what was mounted there before."""
+        """Mounts a new disk over what was mounted there before."""
         subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none",
                         self.archive], check=True)
 
@@ -54,13 +54,13 @@ class ArchiveCase(ServerCase):
         return contents(os.path.join(self.archive, name))
 
     def page(self, server):
-        """A page: what a client has received of it, to the end."""
+        """Sends a page; returns all that a client has received of it."""
         data = self.hear(server)
         wait_until(lambda: self._count(server) == 0, "the client to be gone")
         return data
 
     def check_page(self, data, seconds):
-        """The client got a page of this length, with what was recorded."""
+        """The client must have received a page of this length, as recorded."""
         params, frames = self.parse(data)
         self.assertEqual(params.nframes, page_frames(seconds))
         self.assertEqual(len(frames), params.nframes * 4)
@@ -77,7 +77,7 @@ class FullDisk(ArchiveCase):
         self.assertIn("No space left on device", line)
         self.assertIn(self.archive, line)
         self.assertEqual(self.names(), ["filling"])
-        # It goes on: as soon as there is room, pages are kept again.
+        # The server goes on: once there is room, pages are kept again.
         os.unlink(os.path.join(self.archive, "filling"))
         data = self.hear(server)
         server.wait_line("Archived ")
@@ -117,7 +117,7 @@ class FullDisk(ArchiveCase):
 
 class Crash(ArchiveCase):
     def crash_in_a_page(self, size):
-        """kill -9 when SIZE bytes of it are on the disk."""
+        """Kills the server when SIZE bytes of a page are on the disk."""
         before = self.pages()
         server = self.start_again("-d", "0")
         (s,) = self.on_air(server)
@@ -133,7 +133,7 @@ class Crash(ArchiveCase):
                    for n in self.names() if n.startswith("."))
 
     def start_again(self, *args):
-        """Another server, with a card of its own and the same sound."""
+        """Starts another server, with a card of its own and the same sound."""
         self.cards += 1
         sound = noise(400000 * FRAME)
         card = Card(self.folder, "mic%d" % self.cards, capture=sound)
@@ -185,8 +185,9 @@ class Limit(ArchiveCase):
         self.mount("size=16m")
         write_file(os.path.join(self.archive, "chime.wav"), bytes(500000))
         os.utime(os.path.join(self.archive, "chime.wav"), (1, 1))
-        # A page of 0.5 s has 21 chunks and 86060 bytes: two of them fit. The
-        # fourth does not begin in the second of the first, whose name is free.
+        # A page of 0.5 s has 21 chunks and 86060 bytes: two pages fit. The
+        # fourth page begins in a later second than the first one, whose name
+        # is free again.
         server = self.archiving("-d", "0.5", "--archive-limit", "200K")
         made = []
         for n in range(4):

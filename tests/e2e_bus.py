@@ -87,7 +87,7 @@ class BusCase(Case):
         return process
 
     def listen(self, *zones):
-        """A connected loudspeaker in each zone, known to the server."""
+        """Connects a loudspeaker to each zone and waits until it is accepted."""
         sockets = self.connect(*[self.ports[zone] for zone in zones])
         asker = self.client()
         wait_until(lambda: asker.call("Status")[0]["accepted"] >=
@@ -107,7 +107,7 @@ class BusCase(Case):
         return [program("intercomctl"), "--user", *args]
 
     def ctl(self, *args, status=0, **kwargs):
-        """Runs intercomctl to its end; what it printed."""
+        """Runs intercomctl to its end and returns its output."""
         process = self.ctl_begin(*args, **kwargs)
         self.assertEqual(process.wait(), status, process.output())
         return process.output()
@@ -116,13 +116,13 @@ class BusCase(Case):
         return self.start(self.argv(*args), env=self.env(), **kwargs)
 
     def opened(self, path):
-        """A descriptor, until the test ends."""
+        """Opens a descriptor that is closed when the test ends."""
         fd = os.open(path, os.O_RDONLY)
         self.addCleanup(os.close, fd)
         return fd
 
     def chime(self, *args):
-        """An option: see wav()."""
+        """A WAV file as the "chime" or another option; see wav()."""
         return Variant("h", self.opened(self.wav("chime.wav", *args)))
 
     def wav(self, name, frames, rate=44100, channels=2, seed=5):
@@ -131,14 +131,14 @@ class BusCase(Case):
 
 
 class ServedCase(BusCase):
-    """With a server from the start."""
+    """Tests that start with a running server."""
 
     def setUp(self):
         super().setUp()
         self.running = self.server()
 
     def send_nothing(self, client, options):
-        """A call to play a pipe in which nothing comes; its serial."""
+        """Calls Play with a pipe that stays empty; returns the serial."""
         r, self.pipe = os.pipe()
         self.addCleanup(os.close, self.pipe)
         serial = client.send("Play", "asha{sv}", ([], r, options))
@@ -146,7 +146,7 @@ class ServedCase(BusCase):
         return serial
 
     def play_nothing(self):
-        """Such a call's client and serial, when the page is prepared."""
+        """As send_nothing(), until the page is prepared: client, serial."""
         client = self.client()
         serial = self.send_nothing(client, {})
         wait_until(self.pages, "the page to be prepared")
@@ -399,7 +399,7 @@ class Pages(ServedCase):
         high = listener.play(self.opened(bell), ["lobby"],
                              priority=Variant("i", 9))
         receive_all(lobby)  # the low page ends here,
-        self.assertIn(low, [p["id"] for p in self.pages()])  # but not there
+        self.assertIn(low, [p["id"] for p in self.pages()])  # but not in yard
         body = listener.wait_signal("PageEnded")
         self.assertEqual((body[0], body[1], body[6]),
                          (high, ["lobby"], "complete"))
@@ -543,6 +543,18 @@ class Callers(ServedCase):
         body = listener.wait_signal("PageEnded")
         self.assertEqual((body[2], body[6]), (page_frames(0.2), "complete"))
 
+    def test_though_its_chime_has_yet_to_be_read(self):
+        listener = self.listener()
+        caller = self.client()
+        # So long that it takes a while to convert.
+        caller.send("Talk", "asda{sv}",
+                    ([], 0.2, {"chime": self.chime(29 * 8000, 8000, 1)}),
+                    flags=NO_REPLY_EXPECTED)
+        caller.close()
+        (page, _, chime) = listener.wait_signal("PageStarted")
+        self.assertAlmostEqual(chime, 29, places=1)
+        self.assertEqual(listener.call("Stop", "u", (page,)), [1])
+
     def test_a_hundred_rapid_pages_leak_nothing(self):
         client = self.client()
         chime = self.chime(200)
@@ -582,7 +594,7 @@ class Callers(ServedCase):
 
 
 class OtherServers(BusCase):
-    """Not those that the tests above have."""
+    """Faults that the tests above do not cover."""
 
     def test_negative_seconds_are_the_servers_own(self):
         self.server("-d", "0.2")
@@ -738,10 +750,10 @@ class TheBusItself(BusCase):
 
 
 class Policy(BusCase):
-    """The policy file on a bus of the system's kind. To be more than one
-    user takes root."""
+    """The policy file, on a bus configured like the system's. To act as more
+    than one user takes root."""
 
-    GROUP_USER = "games"  # every Debian has it, with a group of that name
+    GROUP_USER = "games"  # a user and a group on every Debian
 
     def setUp(self):
         super().setUp()
@@ -921,7 +933,7 @@ class Ctl(ServedCase):
     def test_play_standard_input(self):
         (lobby,) = self.listen("lobby")
         sound = noise(3000 * 2)
-        # As espeak-ng writes it: a size that nobody believes.
+        # As espeak-ng writes it: with a size that is not meant.
         header = bytearray(wav_bytes(b"", 16000, 1))
         struct.pack_into("<I", header, 4, 0x7ffff024)
         struct.pack_into("<I", header, 40, 0x7ffff000)
@@ -1119,7 +1131,7 @@ class Documents(BusCase):
         self.assertRegex(self.ctl("--version"), r"^intercomctl \d")
 
     def shell(self, script, **more):
-        """Runs a script as the manuals mean it, on the private bus."""
+        """Runs a script from the manuals on the private bus."""
         env = self.env(**more)
         tools = self.path("tools")
         if not os.path.isdir(tools):
@@ -1136,7 +1148,7 @@ class Documents(BusCase):
         return self.start(["sh", "-ec", script], env=env, cwd=self.folder)
 
     def speak(self, path):
-        """Something that writes a WAV file as espeak-ng does."""
+        """A program that writes a WAV file as espeak-ng does."""
         write_file(path + ".wav", wav_bytes(noise(4000), 22050, 1))
         write_file(path, '#!/bin/sh\n'
                    'test "$1" = --stdout && cat "%s.wav"\n' % path)
@@ -1148,7 +1160,7 @@ class Documents(BusCase):
         return process.output()
 
     def examples(self, name):
-        """Commands behind a prompt, and literal blocks."""
+        """The commands after a prompt, and the literal blocks."""
         text = self.manual(name).split(".Sh EXAMPLES")[1]
         text = text.replace("\\(dq", '"').replace("\\(aq", "'") \
             .replace("\\e", "\\")
@@ -1176,7 +1188,7 @@ class Documents(BusCase):
         self.lamp(lamp)
 
     def lamp(self, script):
-        # The monitor has to be stopped by itself: the loop then ends.
+        # Stopping the monitor ends the loop that reads from it.
         ready = script.replace("intercomctl monitor --json",
                                "(echo $$ >pid; exec intercomctl monitor "
                                "--json)")
@@ -1215,7 +1227,7 @@ class Documents(BusCase):
 
 class Completion(BusCase):
     def complete(self, *words):
-        """What bash offers for the last word."""
+        """The completions that bash offers for the last word."""
         name = words[0]
         script = (
             "source %s/completions/%s\n"
@@ -1238,7 +1250,7 @@ class Completion(BusCase):
         self.assertEqual(self.complete("intercomctl", "s"),
                          ["save", "status", "stop"])
         taken = {verb: {"--user"} for verb in verbs}
-        taken["keygen"] = set()  # needs no bus
+        taken["keygen"] = set()  # keygen needs no bus
         for option, users in re.findall(
                 r"(--[a-z-]+)\S* +((?:[a-z]+, )*[a-z]+):", help_text):
             for verb in users.split(", "):

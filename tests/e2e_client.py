@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""intercom-client end to end: real servers of ten lines, the virtual card."""
+"""intercom-client end to end, with servers of ten lines and a virtual card."""
 import os
 import random
 import re
@@ -56,7 +56,7 @@ class Server:
         return connection
 
     def page(self, data):
-        """Sends everything and closes, as the first scripts did."""
+        """Sends everything and closes, like the first scripts."""
         connection = self.accept()
         connection.sendall(data)
         connection.close()
@@ -148,7 +148,7 @@ class ClientCase(Case):
                            device, *args], env=full, **kwargs)
 
     def with_server(self, *args, card=None, **kwargs):
-        """A card, a server, and the client of both."""
+        """A card, a server, and a client between them."""
         card = card or Card(self.folder)
         server = self.server()
         return card, server, self.client(card, *args, server.name, **kwargs)
@@ -162,7 +162,7 @@ class ClientCase(Case):
         self.assert_heard(client, card, data)
 
     def counters(self, line):
-        """The numbers of a line that tells of the end of a page."""
+        """The numbers in the line about the end of a page."""
         found = re.search(
             r"ended \(([a-z-]+)\): (\d+) frames .* latency ([\d.]+) ms, "
             r"(\d+) xruns, (\d+) starvations \((\d+) ms\), (\d+) ms dropped, "
@@ -449,7 +449,7 @@ class Network(ClientCase):
         live = Live(server.accept(), data)
         wait_until(lambda: len(card.sound()) > 40000, "sound")
         live.pause()
-        # The gap is the stimulus: half of what is buffered.
+        # This sleep is the stimulus: a gap of half the buffer.
         time.sleep(0.2)
         live.resume()
         self.assert_heard(client, card, data)
@@ -482,9 +482,9 @@ class Network(ClientCase):
         self.assertEqual(counters["starvations"], 1, counters)
         self.assertEqual(counters["xruns"], 0, counters)
         self.assertGreater(counters["starved_ms"], 0)
-        # What came late was dropped, and nearly as much as that.
+        # About as much was dropped as arrived late.
         self.assertGreater(counters["dropped_ms"], 300, counters)
-        # A client in a debugger drops what it was late itself, too.
+        # A client held up in a debugger drops the time it lost itself, too.
         self.assertLess(counters["dropped_ms"], 700 * SLOWNESS, counters)
         self.assertLess(biggest_step(card.sound()), 1500, "seams are faded")
 
@@ -493,7 +493,7 @@ class Network(ClientCase):
         data = noise(RATE * FRAME * 4)
         connection = server.accept()
         page = wav_bytes(data)
-        # Much at once, then a long pause, then the rest.
+        # A large part at once, then a long pause, then the rest.
         connection.sendall(page[:RATE * FRAME])
         wait_until(lambda: len(card.sound()) > RATE * FRAME - 8000, "sound")
         time.sleep(0.5)
@@ -587,7 +587,7 @@ class Faults(ClientCase):
         return client, live
 
     def sounding_client(self, *args):
-        """A card on which a client plays a live page."""
+        """Starts a client that plays a live page on a card."""
         card = Card(self.folder)
         client, live = self.live_client(card, *args)
         self.sounding(card)
@@ -618,7 +618,7 @@ class Faults(ClientCase):
             client.wait_line("The playback device 'card' is back")
             self.sounding(card)
             counters = self.completed(client, live)
-            # It joined at the newest frame.
+            # The client joined at the newest frame.
             self.assertGreater(counters["dropped_ms"], 1000)
             self.assertLess(counters["latency"], 200)
             self.assertEqual(client.count("Cannot open"), 1)
@@ -695,7 +695,7 @@ class Faults(ClientCase):
         before, sent = client.cpu_seconds(), live.sent
         wait_until(lambda: live.sent > sent + 5 * RATE * FRAME, "5 s")
         used = client.cpu_seconds() - before
-        # A spinning client would have used all of the five seconds.
+        # A spinning client would have used five seconds of CPU time.
         self.assertLess(used, 0.5)
         print("CPU of 5 s without a card: %.2f s" % used)
         card.clear("unplugged")
@@ -812,7 +812,7 @@ class Volume(ClientCase):
         wait_until(lambda: self.get_volume() == text, "volume " + text)
 
     def in_a_page(self, volume, text):
-        """A client that has set that volume."""
+        """Starts a client with --volume and waits until the volume is set."""
         _, server, client = self.with_server("--volume", volume,
                                              card=self.card)
         server.page(wav_bytes(tone(30)))

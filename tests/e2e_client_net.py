@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""intercom-client in a network namespace of its own: cables that are pulled."""
+"""intercom-client in a network namespace of its own, whose cable is pulled."""
 import subprocess
 import time
 
@@ -9,7 +9,7 @@ from e2e_lib import (Card, FRAME, RATE, main_inside, noise, wait_until,
 
 SERVER = "10.213.0.1"
 CLIENT = "10.213.0.2"
-NOTICED = 60.0  # it should be 30 s; the machine may be slow
+NOTICED = 60.0  # s; should be 30, but the machine may be slow
 
 
 def setUpModule():
@@ -45,15 +45,15 @@ class CableCase(ClientCase):
         ip("link", "set", "v1", "up", pid=client.pid)
 
     def take_away(self):
-        """The kernel removes it when the client's namespace is no more, which
-        may be later than the next test."""
+        """Removes the cable: the kernel does so only with the client's
+        namespace, which may outlive this test."""
         subprocess.run(["ip", "link", "del", "v0"], stderr=subprocess.DEVNULL)
 
     def measure(self, what, begin):
         print("%s: %.1f s" % (what, time.monotonic() - begin))
 
     def page_again(self, client, pages=1):
-        """The cable is back, and a page comes."""
+        """Plugs the cable in again; a page must arrive."""
         ip("link", "set", "v0", "up")
         begin = time.monotonic()
         self.remote.page(wav_bytes(noise(40000)))
@@ -100,7 +100,7 @@ class CableCase(ClientCase):
         live = Live(self.remote.accept(), tone(60))
         wait_until(lambda: len(self.card.sound()) > 40000, "sound")
         ip("link", "set", "v0", "down")
-        # The break is the stimulus.
+        # This sleep is the stimulus: a broken cable.
         time.sleep(1.5)
         ip("link", "set", "v0", "up")
         before = len(self.card.sound())

@@ -8,7 +8,7 @@ from e2e_client import ClientCase
 from e2e_lib import Card, PATIENCE, is_closed, main, noise, wav_bytes
 
 MIB = 1 << 20
-HEADER_MAX = 16 * MIB  # of what a client accepts
+HEADER_MAX = 16 * MIB  # the longest header that a client accepts
 SAMPLES = bytes(400)
 
 
@@ -74,7 +74,7 @@ NO_PAGE = "This is no page: "
 
 
 class Flood(threading.Thread):
-    """Sends the same again and again until that fails, or all is sent."""
+    """Sends the same bytes repeatedly until that fails or all are sent."""
 
     def __init__(self, connection, block, count):
         super().__init__(daemon=True)
@@ -108,7 +108,7 @@ class Hostile(ClientCase):
         self.assertRegex(line, words)
 
     def assert_next_page_sounds(self):
-        """And there was no second line about the lie."""
+        """Checks also that there is no second line about the lie."""
         client = self.client_process
         before = len(self.card.sound())
         self.pages += 1
@@ -130,7 +130,7 @@ class Hostile(ClientCase):
                 self.assert_next_page_sounds()
 
     def flood(self, begin, block):
-        """Without an end. In the middle of it memory has not grown."""
+        """A header without an end; halfway, memory must not have grown."""
         connection = self.lying.accept()
         before = self.client_process.rss_kib()
         connection.sendall(begin)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Other people's programs at either end: what is promised to the peers of the
-first scripts, and to everybody who reads or writes WAV over TCP."""
+"""Other programs at either end: the peers of the scripts that this project began
+as, and any program that reads or writes WAV over TCP."""
 import os
 import socket
 import struct
@@ -48,8 +48,8 @@ class ServerSide(ServerCase):
         self.assertEqual(played[:50000], self.sound[:50000])
 
     def check_reader(self, command, written, sound):
-        """A program reads a page of a second, and one without an end: it puts
-        what it reads into files that are named so."""
+        """A program must read a page of a second, and one without an end, into
+        the files of these names."""
         for seconds in ("1", "0"):
             with self.subTest(seconds=seconds):
                 server = self.server("-d", seconds)
@@ -65,7 +65,7 @@ class ServerSide(ServerCase):
                 if seconds == "1":
                     self.assertEqual(len(data), page_size(1))
                 server.stop()
-                # A card of the same name may be made anew.
+                # Frees the name: another card may be made with it.
                 os.rename(self.path("mic"), self.path("mic-%d" % self.port))
                 os.unlink(self.path(written))
 
@@ -107,7 +107,7 @@ class ServerSide(ServerCase):
 
 
 class FirstServer(threading.Thread):
-    """What the first script did: record, write with wave, send all, close."""
+    """As the first script did: record, write with wave, send all, close."""
 
     def __init__(self, frames):
         super().__init__(daemon=True)
@@ -155,7 +155,7 @@ class ClientSide(Case):
         self.assertEqual(played[len(raw):].strip(b"\0"), b"")
 
     def make(self, name, sound, *ffmpeg):
-        """A file that ffmpeg made of raw stereo samples."""
+        """Makes a file with ffmpeg from raw stereo samples."""
         raw, path = self.path("in.raw"), self.path(name)
         write_file(raw, sound)
         subprocess.run(["ffmpeg", "-nostdin", "-loglevel", "error", "-f",

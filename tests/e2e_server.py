@@ -19,8 +19,8 @@ from e2e_lib import (BUILDDIR, Card, Case, FRAME, Notify, PATIENCE, contents,
 
 class ServerCase(Case):
     def prepare(self, sound=None, card=None):
-        """A microphone, a port and a socket for the server's state; the
-        environment that has them."""
+        """Makes a microphone, a port and a socket for the server's state; returns
+        the environment that names them."""
         self.sound = noise(400000 * FRAME) if sound is None else sound
         self.card = card or Card(self.folder, "mic", capture=self.sound)
         self.port = free_port()
@@ -30,7 +30,7 @@ class ServerCase(Case):
 
     def server(self, *args, sound=None, card=None, stdin=subprocess.PIPE,
                listen=True, interactive=True, **kwargs):
-        """Starts a server and waits until it says that it is ready."""
+        """Starts a server and waits until it is ready."""
         env = self.prepare(sound, card)
         argv = [program("intercom-server"), "-D", "card"]
         if listen:
@@ -42,11 +42,11 @@ class ServerCase(Case):
         return process
 
     def clients(self, count, **kwargs):
-        """Connected sockets; the kernel has queued them in this order."""
+        """Connects sockets; the kernel queues them in this order."""
         return self.connect(*[self.port] * count, **kwargs)
 
     def both(self, server, *ports):
-        """A client in each of the zones lobby and yard."""
+        """Connects a client to each of the zones lobby and yard."""
         sockets = self.connect(*ports)
         wait_until(lambda: server.write("status\n") or
                    (server.count("Zone lobby: 1 clients") and
@@ -71,30 +71,30 @@ class ServerCase(Case):
         wait_until(lambda: self._count(server) >= count, "%d clients" % count)
 
     def accepted(self, server, count=1, **kwargs):
-        """As many clients, which the server has accepted."""
+        """Connects COUNT clients and waits until they are accepted."""
         sockets = self.clients(count, **kwargs)
         self.wait_clients(server, count)
         return sockets
 
     def press_enter(self, server, count=1):
-        """A page begins, when so many clients are there."""
+        """Begins a page once COUNT clients are connected."""
         self.wait_clients(server, count)
         server.write("\n")
 
     def on_air(self, server, count=1, **kwargs):
-        """As many clients, and a page that begins."""
+        """Connects COUNT clients and begins a page."""
         sockets = self.accepted(server, count, **kwargs)
         server.write("\n")
         return sockets
 
     def hear(self, server):
-        """What a client gets of a page, to its end."""
+        """All that a client receives of a page."""
         (s,) = self.on_air(server)
         with s:
             return receive_all(s)
 
     def archiving(self, *args, **kwargs):
-        """A server that keeps its pages."""
+        """Starts a server that keeps its pages."""
         self.archive = self.path("archive")
         os.makedirs(self.archive, exist_ok=True)
         return self.server("--archive", self.archive, *args, **kwargs)
@@ -262,7 +262,7 @@ class JoiningAndLagging(ServerCase):
         line = server.wait_line("Page 1: .*reached")
         self.assertIn("2 clients reached, 0 lost", line)
         self.assertGreater(int(re.search(r"(\d+) skip", line).group(1)), 0)
-        # What it got is made of whole pieces of the page, in order.
+        # The client must have got whole pieces of the page, in order.
         self.assertEqual(late[44:44 + 4096], self.sound[:4096])
 
     def test_a_client_that_takes_nothing_for_ten_seconds_is_dropped(self):
@@ -365,9 +365,9 @@ class Faults(ServerCase):
         server.write("\n")
         data += receive_all(s)
         server.wait_line("Page 1: .*reached.*1 overrun")
-        # The microphone's file shows by position how much time was lost: what
-        # follows the silence must be as far into the file as into the page
-        # (the gap is measured on a clock, so to within some frames).
+        # Positions in the microphone's file show how much time was lost: sound
+        # after the silence must be as far into the file as into the page. (The
+        # gap is measured with a clock, so to within some frames.)
         data = bytes(data)
         gap = next(n for n in range(0, len(data), FRAME)
                    if data[n:n + FRAME] != self.sound[n:n + FRAME])

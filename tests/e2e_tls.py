@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Keys end to end: who hears, who may speak, and who cannot disturb."""
+"""Keys end to end: which peers may hear or speak, and that others do no harm."""
 import os
 import re
 import signal
@@ -23,7 +23,7 @@ def run(*argv, **kwargs):
 
 
 def receive_rest(sock):
-    """Everything, whether the server closes or resets."""
+    """Receives everything, whether the server closes or resets."""
     try:
         return receive_all(sock)
     except ConnectionResetError:
@@ -38,7 +38,7 @@ class TlsCase(ServerCase):
         return result
 
     def key(self, identity):
-        """The key in a loudspeaker's file, as hexadecimal digits."""
+        """The key in a loudspeaker's key file, as hexadecimal digits."""
         return re.search(r"^client %s ([0-9a-f]{64})$" % identity,
                          self.text(identity + ".psk"), re.M).group(1)
 
@@ -46,21 +46,21 @@ class TlsCase(ServerCase):
         return contents(self.path(name)).decode()
 
     def write_keys(self, file, text):
-        """Replaces a key file at once, as an editor does."""
+        """Replaces a key file atomically, as an editor does."""
         path = self.path(file + ".new")
         with open(path, "w", opener=lambda p, f: os.open(p, f, 0o600)) as f:
             f.write(text)
         os.rename(path, self.path(file))
 
     def tls_server(self, *args, **kwargs):
-        """One with keys: those of yard and lobby, if there are no others."""
+        """Starts a server with keys: by default those of yard and lobby."""
         if not os.path.exists(self.path("server.psk")):
             self.keygen("yard", "lobby")
         return self.server("--psk-file", self.path("server.psk"), *args,
                            **kwargs)
 
     def client(self, identity, *args, port=None, card=None):
-        """A client whose sound goes to a card of its own, or to a file."""
+        """Starts a client that plays on a card of its own, or to a file."""
         argv = [program("intercom-client"), "-D", "card" if card else "null",
                 "127.0.0.1:%d" % (port or self.port)]
         if identity:
@@ -69,7 +69,7 @@ class TlsCase(ServerCase):
                           env=card.env() if card else None)
 
     def saving(self, identity, *args):
-        """A client that ends after a page, which it saves."""
+        """Starts a client that saves one page and exits."""
         path = self.path("page-%d.wav" % len(self.processes))
         return self.client(identity, "--once", "--save", path, *args), path
 
@@ -82,7 +82,7 @@ class TlsCase(ServerCase):
         return frames, contents(self.wav_file("page.wav", frames))
 
     def heard(self, server, identity, count=1):
-        """What a loudspeaker gets of a page, to its end."""
+        """All that a loudspeaker receives of a page."""
         client, path = self.saving(identity)
         self.press_enter(server, count)
         self.assertEqual(client.wait(), 0, client.output())
@@ -144,7 +144,7 @@ class Keygen(TlsCase):
         self.refused(1, "lobby.psk'.*not overwritten", "hall", "lobby")
         self.refused(1, "lobby.psk'.*not overwritten",
                      "--psk-file=lobby.psk.2", "lobby")
-        # A name for which the server's file stands already.
+        # A name whose own file would be the server's.
         self.refused(1, "server.psk'.*not overwritten", "server")
         self.refused(1, "other.psk'.*not overwritten",
                      "--psk-file=other.psk", "other")
@@ -216,7 +216,7 @@ class Start(TlsCase):
                       self.path("server.psk")], "no line begins with 'client'")
 
     def test_a_credential_of_systemd_is_accepted(self):
-        """Root's file, with the group bits that an access list's mask sets."""
+        """A file of root's, with the group bits that an ACL's mask sets."""
         self.keygen("yard")
         os.chmod(self.path("server.psk"), 0o440)
         os.environ["CREDENTIALS_DIRECTORY"] = self.folder
@@ -253,7 +253,7 @@ class Pages(TlsCase):
             self.sound[:page_size(1)]), 2)
 
     def test_a_page_that_is_cut_off_is_not_complete(self):
-        """Who cuts the connection cannot end a page without an end."""
+        """A cut connection must not pass for the end of an endless page."""
         server = self.tls_server("-d", "0")
         client, path = self.saving("yard")
         self.press_enter(server)
@@ -272,7 +272,7 @@ class Pages(TlsCase):
         self.assertEqual(self.frames_of(path), frames)
 
     def strangers(self, count):
-        """Programs of others, each with where its bytes go."""
+        """Other programs, each with the place its bytes go to."""
         for _ in range(count):
             yield ["openssl", "s_client", "-quiet", "-tls1_3", "-connect",
                    "127.0.0.1:%d" % self.port, "-psk_identity", "yard",
@@ -315,7 +315,7 @@ class Strangers(TlsCase):
         (plain,) = self.on_air(server)
         self.assertEqual(honest.wait(), 0)
         server.wait_line("Page 1: .* 1 client reached, 0 lost")
-        # Nothing but the end: it has not proven itself in time.
+        # Just the end: the client has not proven itself in time.
         self.assertEqual(receive_all(plain), b"")
         server.wait_line("127.0.0.1:%d was not let in: no handshake in time"
                          % plain.getsockname()[1])
@@ -360,8 +360,8 @@ class Strangers(TlsCase):
         client.stop()
 
     def fake_tls(self, *options):
-        """openssl s_server that would send a page; until it has refused, or
-        was refused by, a client."""
+        """Runs an openssl s_server that would send a page, until it refuses a
+        client or a client refuses it."""
         port = free_port()
         card = Card(self.folder, "speaker%d" % port)
         fake = self.start(["openssl", "s_server", "-accept",
@@ -385,7 +385,7 @@ class Strangers(TlsCase):
                       self.path("tls.key"))
 
     def test_a_loudspeakers_key_does_not_reach_the_others(self):
-        """lobby's owner runs a server with what it has."""
+        """The owner of lobby's key runs a server with it."""
         self.keygen("yard", "lobby")
         self.write_keys("stolen.psk", "server yard %s\nserver x %s\n"
                         % (self.key("lobby"), "0" * 64))
@@ -415,14 +415,14 @@ class Abuse(TlsCase):
         for s in garbage + silent + partial:
             self.assertNotIn(b"RIFF", receive_rest(s))
         wait_until(lambda: server.fd_count() < 40, "descriptors to be closed")
-        # Not a line for each of them.
+        # The log must not have a line for each of them.
         self.assertLess(server.count("was not let in"), 10)
 
     def test_the_oldest_handshake_makes_room(self):
         server = self.tls_server("-d", "0.5")
         before = server.fd_count()
         silent = self.clients(400)
-        # They are closed one after the other, the first ones first.
+        # The server closes them one after the other, oldest first.
         self.assertEqual(receive_rest(silent[0]), b"")
         client, path = self.saving("yard")
         self.wait_clients(server, 1)
@@ -440,7 +440,7 @@ class Abuse(TlsCase):
         self.play(server)
         self.assertEqual(client.wait(), 0, client.output())
         self.assertEqual(self.frames_of(path), frames)
-        # It had to wait in the middle of a record, and goes on there.
+        # The server had to wait within a record, and goes on there.
         stuck.signal(signal.SIGCONT)
         self.assertEqual(stuck.wait(), 0, stuck.output())
         self.assertEqual(self.frames_of(late), frames)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""soak_client.py MINUTES [SEED]: pages with random faults, for so long.
+"""soak_client.py MINUTES [SEED]: plays pages with random faults for so long.
 
 Every page must end as its fault explains, every counter must be accounted for,
 and the client must hold as many descriptors, files and bytes at the end as
@@ -20,7 +20,7 @@ LEAK_KIB = 1024
 
 
 class Soak(ClientCase):
-    """Not a test case of its own: main() runs it."""
+    """Not a test case for unittest to find: main() runs it."""
 
     def runTest(self):
         raise AssertionError("run by main()")
@@ -162,7 +162,7 @@ class Soak(ClientCase):
         return self.soaked.fd_count(), self.soaked.rss_kib()
 
     def tidy(self):
-        """Neither the files nor what the card played may fill the disk."""
+        """Removes saved files and played samples before they fill the disk."""
         for name in os.listdir(self.pages):
             assert not name.endswith(".part"), name
             os.unlink(os.path.join(self.pages, name))

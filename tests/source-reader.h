@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The messages of a source, as a test waits for them. */
+ * Waits in a test for the messages of a source. */
 #pragma once
 
 #include <poll.h>
@@ -16,8 +16,8 @@ static inline void wait_readable(const struct source *source)
 	ck_assert_int_eq(poll(&fd, 1, PATIENCE_MS), 1);
 }
 
-/* The next one but SOURCE_PREPARED: what is prepared goes on at once. 0 at the
- * end. */
+/* Waits for the next message; after SOURCE_PREPARED it tells the source to go
+ * on and waits for the one that follows. 0 at the end. */
 static inline int next_message(struct source *source,
 			       struct source_message *message)
 {
@@ -32,7 +32,7 @@ static inline int next_message(struct source *source,
 	return r;
 }
 
-/* Samples, waited for; their size, 0 at the end. */
+/* Waits for samples; returns their size in bytes, 0 at the end. */
 static inline size_t next_samples(struct source *source, void *data,
 				  size_t size)
 {

@@ -67,7 +67,8 @@ E2E_TESTS = \
 	tests/e2e_terminal.py \
 	tests/e2e_tls.py
 dist_check_SCRIPTS = $(E2E_TESTS)
-EXTRA_DIST += tests/alsa.conf tests/dbus_client.py tests/e2e_lib.py tests/help \
+EXTRA_DIST += tests/alsa.conf tests/desktop.py tests/qemu-leaves-out \
+	tests/sound-server tests/dbus_client.py tests/e2e_lib.py tests/help \
 	tests/soak_client.py tests/tsan.supp
 
 # What they share, main() included.
@@ -120,7 +121,7 @@ tests_fuzz_fuzz_session_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=ppoll,--wrap=__ppoll_chk,--wrap=resolver_literal
 
 if HAVE_CHECK
-check_LIBRARIES = tests/libtest.a
+check_LIBRARIES = tests/libtest.a tests/fuzz/libreplay.a
 check_PROGRAMS = vcard.so vctl.so $(UNIT_TESTS) $(FUZZ_TARGETS)
 TESTS = $(UNIT_TESTS) $(E2E_TESTS)
 if !FUZZERS

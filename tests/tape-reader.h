@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The samples of a tape, as a test looks at them. */
+ * Reads the samples of a tape in a test. */
 #pragma once
 
 #include <unistd.h>
@@ -7,7 +7,7 @@
 #include "base/util.h"
 #include "server/tape.h"
 
-/* Bytes from OFFSET on, 0 at the edge, -1. */
+/* As pread(2), from OFFSET on: bytes, 0 at the newest sample, or -1. */
 static inline ssize_t read_tape(const struct tape *tape, uint64_t offset,
 				void *buffer, size_t size)
 {

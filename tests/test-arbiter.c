@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Who gets which zone and the microphone, case by case. */
+ * Which page gets which zone and the microphone, case by case. */
 #include "server/arbiter.h"
 
 #include "test.h"
@@ -16,7 +16,7 @@ static void setup(void)
 
 FIXTURE(setup, NULL);
 
-/* Each returns the page's place. */
+/* Each adds a page and returns its index. */
 
 static size_t on_air(int priority, uint64_t zones)
 {
@@ -131,6 +131,16 @@ TEST(a_page_for_two_zones_waits_for_both_and_is_not_overtaken)
 	ck_assert_int_eq(verdict(higher), ARBITER_BEGIN);
 }
 
+TEST(who_does_not_wait_is_refused_for_those_who_do)
+{
+	on_air(5, LOBBY);
+	size_t both = waiting(5, LOBBY | YARD), asks = asking(5, YARD);
+
+	decide();
+	ck_assert_int_eq(verdict(both), ARBITER_WAIT);
+	ck_assert_int_eq(verdict(asks), ARBITER_REFUSE);
+}
+
 TEST(who_does_not_wait_is_not_waited_for)
 {
 	on_air(5, LOBBY);
@@ -171,7 +181,7 @@ TEST(an_exclusive_microphone_is_taken_from_a_lower_page)
 	decide();
 	ck_assert_int_eq(verdict(low), ARBITER_END);
 	ck_assert_int_eq(verdict(file), ARBITER_KEEP);
-	/* When it is closed. */
+	/* The microphone has yet to be closed. */
 	ck_assert_int_eq(verdict(high), ARBITER_WAIT);
 	pages[low] = pages[--count];
 	high = low;
@@ -195,12 +205,16 @@ TEST(an_exclusive_microphone_is_not_taken_from_an_equal_page)
 
 TEST(whoever_waits_for_an_exclusive_microphone_is_not_overtaken)
 {
-	size_t closing = with(ARBITER_MICROPHONE_ALONE, waiting(6, YARD)),
-	       lower = with(ARBITER_MICROPHONE, waiting(5, GYM)),
+	size_t holder = with(ARBITER_MICROPHONE, on_air(1, YARD)),
+	       alone = with(ARBITER_MICROPHONE_ALONE, waiting(5, YARD)),
+	       younger = with(ARBITER_MICROPHONE, waiting(5, GYM)),
+	       lower = with(ARBITER_MICROPHONE, waiting(4, GYM)),
 	       file = waiting(5, LOBBY);
 
-	arbiter_decide(pages, count, ARBITER_DEVICE_CLOSING);
-	ck_assert_int_eq(verdict(closing), ARBITER_WAIT);
+	decide();
+	ck_assert_int_eq(verdict(holder), ARBITER_END);
+	ck_assert_int_eq(verdict(alone), ARBITER_WAIT);
+	ck_assert_int_eq(verdict(younger), ARBITER_WAIT);
 	ck_assert_int_eq(verdict(lower), ARBITER_WAIT);
 	ck_assert_int_eq(verdict(file), ARBITER_BEGIN);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Pages that are kept as files, and which of them must go. */
+ * Pages are kept as files; the oldest make room for new ones. */
 #include "server/archive.h"
 #include "tape-reader.h"
 
@@ -16,7 +16,7 @@ static const struct wav_format cd = {WAV_PCM, 16, 2, 44100};
 static struct archive_config config;
 static struct tape *page;
 static struct archive_writer *writer;
-static int log_fd = -1; /* what goes to stderr */
+static int log_fd = -1; /* reads what goes to stderr */
 
 static void setup(void)
 {
@@ -62,7 +62,7 @@ static int count_of(const char *text, const char *part)
 	return count;
 }
 
-/* One file is there, of DATA; its name. */
+/* The only file must be a WAV file of DATA; returns its name. */
 static const char *check_only_file(const void *data, size_t size)
 {
 	static char name[NAME_MAX + 1];
@@ -156,7 +156,7 @@ TEST(page_without_samples_is_a_file)
 	check_only_file("", 0);
 }
 
-/* Far more orders than the socket holds, and no answer is read. */
+/* Sends far more orders than the socket holds, and reads no answer. */
 TEST(nothing_is_lost_when_the_queue_is_full)
 {
 	enum { PIECES = 20000, PIECE = 404 };
@@ -189,7 +189,7 @@ TEST(no_writer_needs_nothing)
 	ck_assert_ptr_null(archive_free(NULL));
 }
 
-/* All within a second or two, under one name. */
+/* All pages begin within a second or two and have the same label. */
 TEST(pages_of_the_same_second_get_a_file_each)
 {
 	enum { PAGES = 10 };
@@ -216,10 +216,10 @@ TEST(what_is_given_up_leaves_nothing)
 	archive_push(writer, page->size);
 	writer = archive_free(writer);
 	ck_assert_int_eq(count_files(NULL), 0);
-	ck_assert_str_eq(logged(), ""); /* whoever gave up has said why */
+	ck_assert_str_eq(logged(), ""); /* the caller logs the reason */
 }
 
-/* Until the thread is done the page's memory is needed. */
+/* The memory of the page is needed until the thread is done. */
 TEST(giving_up_after_the_end_keeps_the_file)
 {
 	static uint8_t data[16 << 20];
@@ -249,7 +249,7 @@ TEST(full_disk_costs_the_file_and_is_logged_once)
 
 	begin("all");
 	ck_assert_int_eq(tape_append(page, samples, sizeof(samples)), 0);
-	/* It counts for the page's memory, too. */
+	/* The limit applies to the memfd of the page, too. */
 	before = limit_file_size(100000);
 	archive_push(writer, page->size);
 	wait_until(is_done);
@@ -328,7 +328,7 @@ TEST(without_limits_all_stay)
 
 TEST(oldest_go_above_a_size)
 {
-	/* In the order of time, not of names. */
+	/* The order is that of the times, not of the names. */
 	put(THIRD, 1000, 3000);
 	put(FIRST, 1000, 2000);
 	put(SECOND, 1000, 1000);

@@ -46,7 +46,7 @@ TEST(what_is_no_utf_8_is_refused)
 		ck_assert_str_eq(bus_text(texts[i], "?"), "?");
 }
 
-/* The judge is sd-bus itself, for every sequence of three bytes. */
+/* Compares with sd-bus itself, for every seventh sequence of three bytes. */
 TEST(it_agrees_with_sd_bus)
 {
 	sd_bus_message *m = NULL;
@@ -56,7 +56,7 @@ TEST(it_agrees_with_sd_bus)
 	ck_assert_int_ge(sd_bus_set_address(bus, "unix:path=/dev/null"), 0);
 	(void)sd_bus_start(bus);
 	for (unsigned n = 0; n < 1u << 21; n += 7) {
-		/* The first byte is never ASCII: there is little to judge. */
+		/* The first byte is never ASCII, which is always valid. */
 		const char text[] = {(char)(0x80 | (n >> 14 & 0x7f)),
 				     (char)(n >> 7 & 0xff), (char)(n & 0xff),
 				     '\0'};

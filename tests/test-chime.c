@@ -23,7 +23,7 @@ static void teardown(void)
 
 FIXTURE(NULL, teardown);
 
-/* What FD holds in the format WANTED. */
+/* Loads the chime in FD, converted to the format WANTED. */
 static void load(int fd, const struct wav_format *wanted)
 {
 	chime_clear(&chime);
@@ -34,7 +34,7 @@ static void load(int fd, const struct wav_format *wanted)
 	close(fd);
 }
 
-/* It is refused with this error and these words. */
+/* Loading FD must fail with ERROR, and WORDS in the message. */
 static void check_refused(int fd, int error, const char *words)
 {
 	memset(problem, 'x', sizeof(problem));
@@ -167,7 +167,7 @@ TEST(paths_are_refused_in_words)
 	ck_assert_str_eq(problem, strerror(ENOENT));
 	ck_assert_int_eq(chime_open("/", &cd, problem), -EBADMSG);
 	ck_assert_str_eq(problem, "it is no regular file");
-	/* Nobody has the other end: opening it must not wait. */
+	/* A FIFO without a writer: opening it must not block. */
 	snprintf(fifo, sizeof(fifo), "%s/test-chime.%d", tmp ? tmp : "/tmp",
 		 (int)getpid());
 	ck_assert_int_eq(mkfifo(fifo, 0600), 0);
@@ -176,7 +176,7 @@ TEST(paths_are_refused_in_words)
 	ck_assert_ptr_null(chime.data);
 }
 
-/* A file of SIZE bytes of silence, which takes no room. */
+/* A sparse file with SIZE bytes of silence. */
 static int silent_file(const struct wav_format *format, uint64_t stated,
 		       uint64_t size)
 {
@@ -276,7 +276,7 @@ static int tone_file(const struct wav_format *format)
 	return fd;
 }
 
-/* How often the first channel goes from below zero to above. */
+/* Counts how often the first channel rises through zero. */
 static unsigned count_waves(const struct wav_format *format)
 {
 	const size_t frame_size = wav_frame_size(format);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The client's command line: every option, its edges, and what is said of a
- * value beyond them. */
+ * The client's command line: every option, the limits of its value, and the
+ * message for a value beyond them. */
 #include "client/options.h"
 
 #include "arguments.h"
@@ -93,7 +93,7 @@ TEST(how_much_is_told_can_be_chosen)
 	ck_assert_int_eq(log_get_level(), LOG_WARNING);
 	ck_assert_int_eq(PARSE("--verbose"), 1);
 	ck_assert_int_eq(log_get_level(), LOG_DEBUG);
-	/* A meter is for terminals, which this is none. */
+	/* The meter needs a terminal, and stdout is none here. */
 	ck_assert_int_eq(PARSE("-V"), 1);
 	ck_assert(!config.meter);
 	log_set_level(LOG_INFO);
@@ -203,7 +203,7 @@ TEST(help_and_version_are_all_that_is_done)
 	ck_assert_int_eq(PARSE("--version"), 0);
 	ck_assert(strncmp(out, "intercom-client (", 17) == 0);
 	ck_assert_ptr_eq(strchr(out, '\n'), out + strlen(out) - 1);
-	/* What was wrong before is said first. */
+	/* An error before --help counts more. */
 	ck_assert_int_eq(PARSE("--volume", "101", "--help"), -EINVAL);
 	ck_assert_str_eq(out, "");
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A client in a thread of its own, between servers that the test plays and the
- * virtual card; what it says on stderr tells the test when to go on. */
+ * A client in a thread of its own, between servers played by the test and the
+ * virtual card. Its lines on stderr tell the test when to go on. */
 #include "client/client.h"
 
 #include <poll.h>
@@ -25,11 +25,11 @@ static const struct wav_format format = {WAV_PCM, 16, 2, RATE};
 static struct client_config config;
 static struct client *client;
 static pthread_t thread;
-static int result; /* of client_run */
+static int result; /* of client_run() */
 static int signal_fd, listeners[SERVERS], servers[SERVERS];
-static int lines_fd, stderr_fd, notify_fd; /* stderr_fd: as it was */
+static int lines_fd, stderr_fd, notify_fd; /* stderr_fd: the real one */
 static char lines[65536];
-static size_t seen; /* bytes of them */
+static size_t seen; /* bytes in "lines" */
 static uint32_t numbers[COUNT], played[4 * COUNT];
 
 /* --- its surroundings --- */
@@ -138,7 +138,7 @@ static void start(void)
 	ck_assert_int_eq(pthread_create(&thread, NULL, run, NULL), 0);
 }
 
-/* What client_run returned. */
+/* Waits for the client to end; returns the result of client_run(). */
 static int join(void)
 {
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
@@ -151,7 +151,7 @@ static int stop(void)
 	return join();
 }
 
-/* Reads more of what it says; false when it says nothing for too long. */
+/* Reads more of the client's lines; false when none come for too long. */
 static bool read_lines(void)
 {
 	struct pollfd fd = {.fd = lines_fd, .events = POLLIN};
@@ -166,7 +166,7 @@ static bool read_lines(void)
 	return true;
 }
 
-/* Waits until it says so; what came before is forgotten. */
+/* Waits for a line with WORDS and forgets all up to it. */
 static void wait_for(const char *words)
 {
 	const char *found;
@@ -182,7 +182,7 @@ static void wait_for(const char *words)
 
 /* --- servers --- */
 
-/* The client calls server I. */
+/* Accepts the client's connection to server I. */
 static void serve(unsigned i)
 {
 	struct pollfd fd = {.fd = listeners[i], .events = POLLIN};
@@ -210,7 +210,7 @@ static void hang_up(unsigned i)
 	servers[i] = fd_close(servers[i]);
 }
 
-/* A page of the numbers 1 .. COUNT. */
+/* Server I sends a page of the numbers 1 .. COUNT. */
 static void say_page(unsigned i)
 {
 	say_header(i, sizeof(numbers));
@@ -218,7 +218,7 @@ static void say_page(unsigned i)
 	hang_up(i);
 }
 
-/* Where the numbers are in what was played. */
+/* The card must have played all the numbers in a row. */
 static void check_played(void)
 {
 	const size_t total = card_played(played, sizeof(played)) / 4;
@@ -271,7 +271,7 @@ TEST(page_that_is_cut_short_is_a_failure)
 	wait_for("Page from first ended (cut-short): 9599 frames");
 }
 
-/* Three bytes are no frame. */
+/* 0 bytes of samples, or 3, which are less than a frame. */
 TEST_LOOP(page_without_samples_is_complete, 0, 2)
 {
 	config.once = true;
@@ -285,7 +285,7 @@ TEST_LOOP(page_without_samples_is_complete, 0, 2)
 	ck_assert_uint_eq(card_count("open"), 0);
 }
 
-/* It waits five seconds for one. */
+/* The page waits five seconds for a card. */
 TEST(page_without_a_card_is_unheard)
 {
 	card_command("unplugged");
@@ -520,7 +520,7 @@ TEST(client_that_never_ran_is_freed)
 
 /* --- the service manager --- */
 
-/* In the abstract name space, where no path is too long. */
+/* In the abstract namespace, where TMPDIR cannot make the path too long. */
 static void listen_for_notices(void)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -539,7 +539,38 @@ static void listen_for_notices(void)
 	    0);
 }
 
-/* Others may come before it. */
+/* It was discarded up to the middle of a frame. */
+TEST(page_that_is_joined_begins_with_a_whole_frame)
+{
+	const size_t half = COUNT / 2, late = 1000;
+	size_t frames, torn = 0;
+
+	for (size_t i = 0; i < COUNT; i++)
+		numbers[i] = 0x00010000;
+	config.server_count = 2;
+	start();
+	serve(0);
+	serve(1);
+	say_header(0, sizeof(numbers));
+	say(0, numbers, 4 * half);
+	wait_for("Page from first begins");
+	say_header(1, sizeof(numbers));
+	say(1, numbers, 4 * late + 2);
+	/* The second page is read meanwhile, each 0.1 s. */
+	ck_assert_int_eq(poll(NULL, 0, 500), 0);
+	say(0, numbers, 4 * (COUNT - half));
+	wait_for("Page from first ended");
+	wait_for("Page from second begins");
+	say(1, (const uint8_t *)numbers + 2, 4 * (COUNT - late) - 2);
+	wait_for("Page from second ended");
+	ck_assert_int_eq(stop(), 0);
+	frames = card_played(played, sizeof(played)) / 4;
+	for (size_t i = 0; i < frames; i++)
+		torn += (played[i] & 0xffff) != 0;
+	ck_assert_uint_eq(torn, 0);
+}
+
+/* Waits for a notice; others may come before it. */
 static void expect_notice(const char *notice)
 {
 	struct pollfd fd = {.fd = notify_fd, .events = POLLIN};

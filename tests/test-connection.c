@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * One client's socket and cursor: header and samples, lag, the end. The loop
- * does not run unless a test says so. */
+ * The socket and the cursor of one client: header, samples, lag, end. The loop
+ * runs only when a test says so. */
 #include "server/connection.h"
 
 #include <sys/socket.h>
@@ -21,7 +21,7 @@ static sd_event *event;
 static struct poller *poller;
 static struct tape *page;
 static struct connection *connection;
-static int peer, ends;
+static int own, peer, ends;
 static enum connection_end end;
 static uint8_t piece[PIECE], heard[HEARD_SIZE_MAX];
 static size_t heard_size;
@@ -54,6 +54,7 @@ static void setup(void)
 	ck_assert_int_eq(tape_new(&page, &cd, WAV_ENDLESS), 0);
 	ck_assert_int_eq(
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	own = fds[0];
 	peer = fds[1];
 	ck_assert_int_eq(connection_new(&connection, poller, fds[0], NULL,
 					&nobody, &callbacks, NULL),
@@ -82,7 +83,7 @@ static void end_page(void)
 	connection_push(connection);
 }
 
-/* What has been sent so far. */
+/* Receives what has been sent so far. */
 static void hear(void)
 {
 	ssize_t n;
@@ -103,14 +104,14 @@ static bool caught_up(void)
 	return connection_offset(connection) == page->size;
 }
 
-/* The page has grown, which the connection is told. */
+/* Makes the page grow and tells the connection. */
 static void grow(void)
 {
 	append_piece();
 	connection_push(connection);
 }
 
-/* Until its socket takes no more. */
+/* Sends until the socket takes no more. */
 static void fill_socket(void)
 {
 	while (caught_up())
@@ -165,6 +166,21 @@ TEST(a_client_that_reads_again_gets_what_it_missed)
 	ck_assert_uint_eq(connection_stats(connection)->skips, 0);
 }
 
+/* The turn of a connection is over before its socket is full. */
+TEST(a_server_that_is_late_makes_nobody_skip)
+{
+	const int room = 1 << 20;
+
+	ck_assert_int_eq(
+	    setsockopt(own, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)), 0);
+	connection_attach(connection, page, 0, MAX_LAG);
+	for (int i = 0; i < 64; i++)
+		append_piece();
+	connection_push(connection);
+	ck_assert_uint_ge(connection_offset(connection), 256 << 10);
+	ck_assert_uint_eq(connection_stats(connection)->skips, 0);
+}
+
 TEST(a_client_that_lags_skips_whole_frames)
 {
 	const struct connection_stats *stats = connection_stats(connection);
@@ -181,7 +197,7 @@ TEST(a_client_that_lags_skips_whole_frames)
 	ck_assert_uint_lt(page->size - connection_offset(connection), 4);
 }
 
-/* With many clients the loop may be so late that it does not know yet. */
+/* With many clients the loop may learn late that a socket has room again. */
 TEST(a_client_that_has_room_again_skips_nothing)
 {
 	connection_attach(connection, page, 0, MAX_LAG);

@@ -74,7 +74,7 @@ static void expect_json(const struct value *v, const char *json)
 	free(text);
 }
 
-/* And its first value is that JSON. */
+/* Appends values and checks the JSON of the first one. */
 #define CHECK(json, ...)                                                       \
 	do {                                                                   \
 		READ(__VA_ARGS__);                                             \

@@ -36,7 +36,7 @@ static void put(int fd, const void *data, size_t size)
 	ck_assert_int_eq(write(fd, data, size), (ssize_t)size);
 }
 
-/* A file whose header says STATED bytes and that has SIZE. */
+/* A WAV file with SIZE bytes of samples, whose header states STATED. */
 static int file_of(uint64_t stated, size_t size)
 {
 	return memory_wav(&cd, stated, sound, size);
@@ -54,7 +54,7 @@ static void hear(size_t size)
 	}
 }
 
-/* Plays to the end; everything is in opened, heard and ended then. */
+/* Plays FD to its end; the results are in opened, heard and ended. */
 static void play(int fd, enum filesource_pace pace)
 {
 	struct source_message message;
@@ -119,7 +119,7 @@ TEST(playing_takes_as_long_as_the_sound)
 
 	play(file_of(size, size), FILESOURCE_PACED);
 	ck_assert_uint_eq(heard_size, size);
-	/* All but the last chunk has sounded: never earlier than that. */
+	/* When the last chunk is sent, all the others must have sounded. */
 	ck_assert_uint_ge(now_usec() - begin, 270000);
 }
 
@@ -153,7 +153,7 @@ TEST(a_pipe_is_played_as_it_comes)
 
 TEST(a_pipe_that_paused_is_not_caught_up_with)
 {
-	/* Two chunks, a pause of several, and ten more. */
+	/* Two chunks, a pause of several chunks, and ten more. */
 	const size_t chunk = 882 * 4;
 	uint64_t resumed;
 	struct source_message message;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Who is let in, what is counted, and how little is said of it. */
+ * Which clients are let in, what is counted, and how few lines are logged. */
 #include "server/gate.h"
 
 #include <arpa/inet.h>
@@ -78,7 +78,7 @@ static int enter(const char *from, int fd)
 	return r;
 }
 
-/* As a client that has nothing to prove. */
+/* Enters and is admitted at once, like a client without TLS. */
 static int come(const char *from)
 {
 	int r = enter(from, A_DESCRIPTOR);
@@ -95,7 +95,7 @@ static unsigned lines(const char *text)
 	return count;
 }
 
-/* A connection that has ended END-wise, COUNT times. */
+/* Notes COUNT connections that have ended in the way END. */
 static void note_ends(enum connection_end end, int count)
 {
 	static const struct connection_callbacks none;
@@ -124,7 +124,7 @@ TEST(there_is_room_for_so_many)
 	ck_assert_int_eq(come("192.0.2.1"), 0);
 	ck_assert_int_eq(come("192.0.2.2"), 0);
 	ck_assert_int_eq(come("192.0.2.3"), 0);
-	/* It has entered, but others are quicker to prove themselves. */
+	/* This client has entered, but another one is admitted before it. */
 	ck_assert_int_eq(enter("192.0.2.4", A_DESCRIPTOR), 0);
 	ck_assert_int_eq(come("192.0.2.5"), 0);
 	ck_assert_int_eq(gate_admit(gate, &places[3]), -EUSERS);
@@ -166,7 +166,7 @@ TEST(a_page_finds_descriptors)
 	make_gate(MAX_CLIENTS, MAX_PER_ADDRESS);
 	ck_assert_int_eq(enter("192.0.2.1", 223), 0);
 	ck_assert_int_eq(enter("192.0.2.1", 224), -EMFILE);
-	/* Nobody was to blame. */
+	/* A lack of descriptors is not the client's fault. */
 	ck_assert_uint_eq(stats.refused + stats.refused_address, 0);
 }
 
@@ -291,7 +291,7 @@ static const char *nth(unsigned n, char text[32])
 	return text;
 }
 
-/* Under a sanitizer this also tells that all are forgotten again. */
+/* Under AddressSanitizer this also checks that all are freed again. */
 TEST(ten_thousand_addresses_come_and_go)
 {
 	static struct gate_place held[10000];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * GnuTLS is found at run time, or what is missing is told: a copy of this
- * program looks for it where the test has put something else. */
+ * GnuTLS is found at run time, or the problem is named. The test starts itself
+ * anew with a library path on which it has put something else. */
 #include "wire/gnutls-table.h"
 
 #include <dlfcn.h>
@@ -25,7 +25,7 @@ static bool is_there(void)
 
 /* --- the copy: a line of what comes of it --- */
 
-/* It does not get as far as main(). */
+/* In the copy of the program, which never reaches main(). */
 __attribute__((constructor)) static void load_and_tell(int argc, char **argv)
 {
 	const char *problem = "";
@@ -35,10 +35,10 @@ __attribute__((constructor)) static void load_and_tell(int argc, char **argv)
 		return;
 	printf("%s, ", is_there() ? "there" : "absent");
 	table = gnutls_table_load(&problem);
-	/* At once: the words are good until the loader is asked again. */
+	/* Printed at once: the next call may change the words. */
 	printf("%s", table ? "found" : problem);
 	printf(", then %s", is_there() ? "there" : "absent");
-	/* Once more: it is as it was. */
+	/* A second call must have the same result. */
 	printf(", %s\n",
 	       gnutls_table_load(&problem) == table ? "again" : "otherwise");
 	exit(EXIT_SUCCESS);
@@ -55,7 +55,7 @@ static void redirect(int fd)
 	dup2(fd, STDOUT_FILENO);
 }
 
-/* What the copy says that looks into the folder first. */
+/* The output of a copy whose library path begins with the folder. */
 static const char *told(void)
 {
 	static char text[TEXT_SIZE];
@@ -143,7 +143,7 @@ TEST(library_that_is_none_is_named)
 	FILE *f = fopen(path_of(SONAME), "we");
 
 	ck_assert_ptr_nonnull(f);
-	/* It is as long as an ELF header at least. */
+	/* The file must not be shorter than an ELF header. */
 	for (int i = 0; i < 100; i++)
 		ck_assert_int_ge(fputs("no library\n", f), 0);
 	ck_assert_int_eq(fclose(f), 0);
@@ -152,7 +152,7 @@ TEST(library_that_is_none_is_named)
 	check_says(told(), ", then absent, again\n");
 }
 
-/* Another library stands for one that is too old. */
+/* Some other library stands in for a GnuTLS that is too old. */
 TEST(function_that_is_missing_is_named)
 {
 	ck_assert_int_eq(symlink(test_environment("VCARD_SO"), path_of(SONAME)),

@@ -19,7 +19,7 @@ static const struct hook_facts facts = {
 static struct hook hook;
 static int out; /* what the hook prints */
 
-/* The hook inherits fd 9. */
+/* The hook inherits fd 9, a pipe to the test. */
 static void setup(void)
 {
 	int fds[2];
@@ -44,7 +44,7 @@ static void teardown(void)
 FIXTURE(setup, teardown);
 TIME_LIMIT(60);
 
-/* Everything that the hook and its children printed until all had ended. */
+/* All that the hook and its children print until the last one has ended. */
 static const char *printed(void)
 {
 	static char text[512];
@@ -88,7 +88,7 @@ TEST(end_is_seen)
 {
 	start("exit 0");
 	printed();
-	/* Its descriptor is closed a moment before it can be waited for. */
+	/* The shell closes the pipe a moment before it can be reaped. */
 	while (hook_running(&hook, SECOND))
 		;
 	ck_assert_uint_eq(hook_deadline(&hook), UINT64_MAX);
@@ -101,7 +101,7 @@ TEST(one_that_hangs_is_killed_with_its_children)
 	ck_assert_uint_eq(hook_deadline(&hook), 6 * SECOND);
 	ck_assert(hook_running(&hook, 6 * SECOND - 1));
 	ck_assert(!hook_running(&hook, 6 * SECOND));
-	/* Both held the pipe. */
+	/* Returns only when both processes have closed the pipe. */
 	printed();
 	ck_assert(!hook_running(&hook, 7 * SECOND));
 }

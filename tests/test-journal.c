@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What a client tells of its pages, on stderr and to a journal whose socket the
- * test holds. */
+ * The client's messages about its pages, on stderr and to a journal whose
+ * socket the test holds. */
 #include "client/journal.h"
 
 #include <sys/socket.h>
@@ -32,8 +32,8 @@ static const struct journal_page page = {
     .latency_ms = 99.96,
 };
 
-/* In place of libc's: what is for the journal of the machine, whether it has
- * one or not, is for the test's. */
+/* Replaces libc's: messages to the journal of the machine, which need not have
+ * one, go to the test. */
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
 	const struct sockaddr_un *to = message->msg_name;
@@ -75,7 +75,7 @@ static void start_journal(void)
 			 0);
 }
 
-/* The next event, its fields a line each; NULL when there is none. */
+/* The next event, one line for each field; NULL when there is none. */
 static const char *received(void)
 {
 	const ssize_t n = recv(journal[1], text, sizeof(text) - 1, 0);
@@ -86,7 +86,7 @@ static const char *received(void)
 	return text;
 }
 
-/* What TELL writes to stderr. */
+/* The text that TELL writes to stderr. */
 static const char *told(void (*tell)(const struct journal_page *told_page),
 			const struct journal_page *told_page)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Key files in a folder of their own: what is read, what is refused and with
- * which words, and what a change does. */
+ * Key files in a folder of their own: which are read, which are refused with
+ * which words, and how changes take effect. */
 #include "wire/keyfile.h"
 
 #include "folder.h"

@@ -19,8 +19,8 @@ static void setup(void)
 FIXTURE(setup, NULL);
 TIME_LIMIT(60);
 
-/* A live page of SECONDS whose sender's clock is fast by PPM; returns what
- * latency_excess said last, with SPARE frames there at each arrival. */
+/* SECONDS of a live page whose sender's clock is fast by PPM, with SPARE frames
+ * left at each arrival. Returns the last result of latency_excess(). */
 static uint64_t live(uint64_t from_usec, double seconds, double ppm,
 		     uint64_t spare)
 {
@@ -132,7 +132,7 @@ TEST(stored_page_drops_nothing)
 TEST(passing_jam_drops_nothing)
 {
 	live(START, 3, 0, TARGET);
-	/* 200 ms in which twice as much is there, and then no more */
+	/* For 200 ms twice the target is left at each arrival. */
 	ck_assert_uint_eq(live(START + 3000 * MS, 0.2, 0, 2 * TARGET), 0);
 	ck_assert_uint_eq(live(START + 3200 * MS, 1, 0, TARGET), 0);
 }
@@ -184,9 +184,9 @@ TEST(late_page_in_chunks_of_a_second_drops_the_excess)
 	ck_assert_uint_eq(excess, 9000);
 }
 
-/* The sender's clock is fast by 100 ppm: what it gains is dropped now and
- * then, and the page never stays late. Thirty days, counters far beyond 32
- * bits. */
+/* The sender's clock is fast by 100 ppm: the excess is dropped now and then, so
+ * the page does not stay late. After thirty days the counters are far beyond
+ * 32 bits. */
 TEST(drift_is_dropped_piece_by_piece_for_thirty_days)
 {
 	const uint64_t days = 30, step_usec = 50 * MS;

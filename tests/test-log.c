@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What reaches stderr: one line, and nothing that a terminal would obey. */
+ * A message reaches stderr as one line, without anything that a terminal would
+ * obey. */
 #include "base/log.h"
 
 #include "capture.h"
@@ -7,7 +8,8 @@
 
 #define PREFIX "test-log: "
 
-/* OUT (4096 bytes) gets what TEXT becomes on stderr. */
+/* OUT (4096 bytes) gets the line that TEXT becomes on stderr; returns its size.
+ */
 static size_t log_into(char *out, int level, const char *text)
 {
 	struct capture capture = capture_begin(STDERR_FILENO);
@@ -38,7 +40,7 @@ TEST(control_characters_are_replaced)
 {
 	check_text("a\nb\rc\td", "a?b?c?d");
 	check_text("\x1b[31mred\x7f\a", "?[31mred??");
-	/* Of C1: CSI and NEL, as UTF-8 and as one byte. */
+	/* Two of the C1 controls, CSI and NEL, as UTF-8 and as one byte. */
 	check_text("\xc2\x9b"
 		   "31m\xc2\x85",
 		   "??31m??");
@@ -91,7 +93,7 @@ static bool is_printable(const char *out, size_t size)
 	return out[size - 1] == '\n';
 }
 
-/* Whatever follows on first bytes of each kind. */
+/* A first byte of each kind, followed by any two bytes. */
 TEST(no_control_character_gets_through)
 {
 	static const char firsts[] = "\x1b"
@@ -110,7 +112,8 @@ TEST(no_control_character_gets_through)
 			text[at] = '\0';
 			size = log_into(out, LOG_NOTICE, text);
 			ck_assert_uint_eq(size, strlen(PREFIX) + at + 1);
-			/* libcheck writes a file for each assertion. */
+			/* Not one for each byte: ck_assert() writes to a file.
+			 */
 			ck_assert(is_printable(out, size));
 		}
 }

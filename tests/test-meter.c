@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The client's line on a terminal, byte for byte. */
+ * The client's level meter on a terminal, byte for byte. */
 #include "client/meter.h"
 
 #include "capture.h"
@@ -7,7 +7,7 @@
 
 enum { TEXT_SIZE = 4096 };
 
-/* Cut off at the edge of the terminal, not wrapped. */
+/* Turns wrapping at the edge of the terminal off. */
 #define BEGIN "\r\033[?7l"
 #define END "\033[K\033[?7h"
 
@@ -94,7 +94,7 @@ TEST(clearing_empties_the_line)
 	ck_assert_str_eq(text, "\r\033[K");
 }
 
-/* Nothing of a line may wait in stdio's buffer for the next one. */
+/* No part of a line may stay in stdio's buffer. */
 TEST(lines_are_there_at_once)
 {
 	struct capture capture = capture_begin(STDOUT_FILENO);

@@ -30,8 +30,8 @@ static void teardown(void)
 
 FIXTURE(setup, teardown);
 
-/* The next message (what is prepared goes on at once), and its samples in
- * heard. 0 at the end. */
+/* The next message after SOURCE_PREPARED (answered at once), with its samples
+ * in "heard". 0 at the end. */
 static int next_chunk(struct source_message *message)
 {
 	size_t have = 0;
@@ -99,7 +99,7 @@ TEST(an_overrun_is_a_gap_of_its_length)
 	}
 	ck_assert_int_eq(next_chunk(&message), 1);
 	ck_assert_int_eq(message.type, SOURCE_SAMPLES);
-	/* The gap is what the card's clock did meanwhile, to a period. */
+	/* The gap is how far the card's clock went, to within a period. */
 	ck_assert_uint_le(frames[0], next + CHUNK);
 	ck_assert_uint_ge(frames[0] + CHUNK, next);
 }
@@ -160,7 +160,7 @@ TEST(stopping_closes_the_card)
 
 	start(&config, &message);
 	source = source_free(source);
-	/* It can be had again: like hardware, it opens once. */
+	/* The card is free again: like hardware, it can be opened only once. */
 	start(&config, &message);
 	ck_assert_int_eq(message.type, SOURCE_OPENED);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The volume on the virtual mixer of vctl.c: files are its cards, and the notes
- * are looked at as the next client finds them. */
+ * The volume of the virtual mixer (vctl.c), whose cards are files. The notes
+ * are read as the next client would find them. */
 #include "client/mixer.h"
 
 #include <stdbool.h>
@@ -141,7 +141,7 @@ TEST(volume_is_set_and_put_back)
 	check_volume("100 100\n");
 	mixer_restore(mixer);
 	check_volume(OLD);
-	/* And again: a client plays more than one page. */
+	/* A client plays more than one page. */
 	mixer_set(mixer, 25);
 	check_volume("50 50\n");
 	mixer_restore(mixer);
@@ -187,7 +187,7 @@ TEST(note_is_private_locked_and_complete)
 TEST(volume_of_a_page_is_set_once)
 {
 	mixer_set(mixer, 50);
-	/* Somebody turned it down meanwhile. */
+	/* Somebody has turned the volume down meanwhile. */
 	write_file("card-default", "10 10\n");
 	mixer_set(mixer, 80);
 	check_volume("10 10\n");
@@ -377,7 +377,8 @@ TEST(page_after_a_crash_goes_back_to_the_first_volume)
 	check_volume(OLD);
 }
 
-/* Of a client that died: its note, and the volume as somebody has left it. */
+/* Takes away the note of a client that died, and changes the volume. Returns
+ * the size of the note. */
 static size_t take_note(char note[TEXT_SIZE])
 {
 	size_t size;
@@ -433,7 +434,7 @@ TEST(only_notes_are_looked_at)
 	check_volume("1 2\n");
 	ck_assert(file_exists("state/notes"));
 	ck_assert(file_exists("state/volume-link"));
-	/* Without a folder there is nothing to do. */
+	/* Without a state directory there is nothing to do. */
 	setenv("STATE_DIRECTORY", path_of("nowhere"), 1);
 	mixer_restore_left_over();
 	check_volume("1 2\n");
@@ -441,7 +442,7 @@ TEST(only_notes_are_looked_at)
 
 /* --- where notes are --- */
 
-/* DIRECTORY and all that it is in are made, and are empty afterwards. */
+/* DIRECTORY and its parents must be made, and be empty afterwards. */
 static void check_note_in(const char *directory)
 {
 	char name[PATH_MAX];
@@ -479,7 +480,7 @@ TEST(notes_are_in_the_state_home)
 TEST(notes_are_at_home)
 {
 	unsetenv("STATE_DIRECTORY");
-	/* One that is not absolute does not count. */
+	/* A path that is not absolute is ignored. */
 	setenv("XDG_STATE_HOME", "xdg", 1);
 	setenv("HOME", path_of("home"), 1);
 	check_note_in("home/.local/state/alsa-intercom");

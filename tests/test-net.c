@@ -176,7 +176,7 @@ TEST(a_listener_accepts_and_never_blocks)
 	ck_assert_int_eq(net_connect_result(client), 0);
 	ck_assert_int_ne(fcntl(client, F_GETFL) & O_NONBLOCK, 0);
 	ck_assert_int_eq(fcntl(client, F_GETFD), FD_CLOEXEC);
-	/* The kernel doubles it for itself. */
+	/* The kernel doubles the size for its bookkeeping, socket(7). */
 	ck_assert_int_eq(number(client, SOL_SOCKET, SO_RCVBUF), 2 * 8192);
 	wait = (struct pollfd){.fd = fds[0], .events = POLLIN};
 	ck_assert_int_eq(poll(&wait, 1, PATIENCE_MS), 1);
@@ -261,7 +261,7 @@ TEST(connections_notice_that_their_peer_is_dead)
 				 number(fd, IPPROTO_TCP, TCP_KEEPCNT),
 			 25);
 	close(fd);
-	/* What is no TCP socket is no reason to fail. */
+	/* Must ignore a descriptor that is no TCP socket. */
 	net_setup_sender(-1, 1000);
 	net_setup_receiver(-1);
 }

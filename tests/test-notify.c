@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Sockets in a folder of the test stand for systemd's. */
+ * Sockets of the test stand in for systemd's. */
 #include "base/notify.h"
 
 #include <stddef.h>
@@ -11,7 +11,7 @@
 
 static int listener;
 
-/* NAME is how systemd would name the socket: '@' is the abstract space. */
+/* NAME is as in $NOTIFY_SOCKET: '@' stands for the abstract namespace. */
 static void listen_at(const char *name)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};

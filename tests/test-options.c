@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Values of options, at their edges and beyond them. */
+ * Values of options, at their limits and beyond them. */
 #include "base/options.h"
 
 #include <getopt.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Pages from the virtual card's microphone and from files, in a zone without
- * clients. The test stands in the way of zone_push(). */
+ * clients. The test intercepts zone_push(). */
 #include "server/page.h"
 
 #include <math.h>
@@ -26,18 +26,18 @@ static struct page_config config = {
 		   .period_frames = CHUNK},
     .max_lag_seconds = 2,
 };
-static const struct zone_callbacks zone_callbacks; /* nobody comes */
+static const struct zone_callbacks zone_callbacks; /* no clients */
 static sd_event *event;
 static struct gate *gate;
 static struct gate_stats gate_stats;
-static struct zone *zones[BUS_ZONES_MAX];
+static struct zone *zones[BUS_ZONES_MAX + 1]; /* NULL at the end */
 static struct page *page;
 static struct page_info info; /* when it ended */
 static unsigned opened, spoken, grown, ended, done;
 static uint64_t speech_began_at;
-static unsigned stop_in; /* calls of zone_push(); 0: never */
+static unsigned stop_in; /* so many calls of zone_push(); 0: never */
 static unsigned others;
-static int slow_ms; /* what zone_push() takes */
+static int slow_ms; /* how long zone_push() takes */
 static uint32_t frames[FRAMES];
 
 void __real_zone_push(struct zone *zone, const struct page *p);
@@ -88,7 +88,7 @@ static void on_state(void *userdata, struct page *p)
 	}
 }
 
-/* Nobody else wants the zone, so whoever is prepared begins. */
+/* No other page wants the zone, so a prepared page begins at once. */
 static void on_settle(void *userdata)
 {
 	if (page->prepared && page->info.state < PAGE_SENDING)
@@ -143,7 +143,7 @@ static void run_until(const unsigned *count)
 	}
 }
 
-/* Until its microphone or file is closed, too. */
+/* Runs until the microphone or the file of the page is closed, too. */
 static void run_until_released(void)
 {
 	uint64_t end = now_usec() + PATIENCE_USEC;
@@ -193,9 +193,9 @@ static int make_chime(void)
 			  sizeof(sound));
 }
 
-/* From frame FROM on the page is the microphone from its frame FIRST on; where
- * an overrun was it is silent, and then goes on in time, which is measured to
- * a millisecond. */
+/* From frame FROM on, the page must be the microphone from its frame FIRST on.
+ * An overrun leaves silence, after which the page goes on in time, to within a
+ * millisecond. */
 static void check_speech(uint64_t from, uint64_t count, uint32_t first)
 {
 	const int64_t tolerance = info.overruns ? 48 : 0;
@@ -244,13 +244,13 @@ TEST(the_chime_goes_first_and_speech_follows_without_a_gap)
 	run_until(&ended);
 	ck_assert_uint_eq(info.chime_frames, CHIME_FRAMES);
 	ck_assert_uint_eq(info.frames, CHIME_FRAMES + 18 * CHUNK);
-	/* When the chunk in which the chime ends has come. */
+	/* Speech begins when the chunk in which the chime ends has come. */
 	ck_assert_uint_ge(speech_began_at, CHIME_FRAMES);
 	ck_assert_uint_lt(speech_began_at, CHIME_FRAMES + CHUNK);
 	read_page();
 	for (uint32_t i = 0; i < CHIME_FRAMES; i++)
 		ck_assert_uint_eq(frames[i], ~i);
-	/* The microphone ran meanwhile: its time is the page's. */
+	/* The microphone ran during the chime: its first frames are unheard. */
 	check_speech(CHIME_FRAMES, 18 * CHUNK, CHIME_FRAMES);
 }
 

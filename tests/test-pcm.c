@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The PCM on the virtual card (vcard.h), whose faults are files that a test
- * makes: they strike in the next call, so that nothing here is a race. */
+ * The PCM on the virtual card (vcard.h). A test makes a file to cause a fault
+ * in the next call, so that there is no race. */
 #include "audio/pcm.h"
 
 #include <dirent.h>
@@ -18,7 +18,7 @@ enum {
 	PERIOD = 64,
 	WAIT_MS = 20,
 	PATIENCE_MS = 20000,
-	HALF_A_SECOND = 24000, /* frames: no test is held up for so long */
+	HALF_A_SECOND = 24000, /* frames: no test is delayed so long */
 };
 
 static const struct wav_format cd48 = {WAV_PCM, 16, 2, 48000};
@@ -93,7 +93,7 @@ static int count_fds(void)
 	return count;
 }
 
-/* Reads until COUNT frames are there; a gap is a failure. */
+/* Reads COUNT frames; a gap is a failure. */
 static void read_frames(struct pcm *pcm, uint32_t *frames, size_t count)
 {
 	uint64_t gap;
@@ -114,7 +114,7 @@ static void assert_consecutive(const uint32_t *frames, size_t count)
 		ck_assert_uint_eq(frames[i], frames[0] + i);
 }
 
-/* A reader that is busy elsewhere: the card goes on. */
+/* Lets time pass, as a reader that is busy elsewhere. */
 static void let_pass(uint64_t usec)
 {
 	uint64_t end = now_usec() + usec;
@@ -152,14 +152,14 @@ static void number(uint32_t *frames, size_t count)
 		frames[i] = 0x10000 + (uint32_t)i;
 }
 
-/* As a page does: writes, then starts. */
+/* Writes frames and then starts the card, as a page does. */
 static void play_frames(struct pcm *pcm, const uint32_t *frames, size_t count)
 {
 	write_frames(pcm, frames, count);
 	ck_assert_int_eq(pcm_start(pcm), 0);
 }
 
-/* What reached the loudspeaker, or the file NAME. */
+/* Reads the frames that reached the loudspeaker, or the file NAME. */
 static size_t load(const char *name, uint32_t *frames, size_t max)
 {
 	return card_read(name, frames, max * sizeof(*frames)) / sizeof(*frames);
@@ -275,7 +275,7 @@ TEST(failed_open_leaves_no_descriptor)
 	const struct wav_format other = {WAV_PCM, 16, 2, 44100};
 	int before;
 
-	/* alsa-lib may keep something of the first time. */
+	/* Once more, since alsa-lib may have cached something. */
 	ck_assert_int_eq(open_error("narrow", &other, NULL), -EINVAL);
 	before = count_fds();
 	ck_assert_int_eq(open_error("narrow", &other, NULL), -EINVAL);
@@ -394,7 +394,7 @@ TEST(rest_of_a_period_is_read_when_the_time_is_over)
 
 	read_frames(pcm, frames, 1);
 	card_command("stalled");
-	/* Whatever is pending comes out, be it less than a period. */
+	/* All pending frames must be read, even less than a period. */
 	while ((n = pcm_read(pcm, frames, 48000, 0, &gap)) > 0)
 		;
 	ck_assert_int_eq(n, 0);
@@ -403,8 +403,8 @@ TEST(rest_of_a_period_is_read_when_the_time_is_over)
 	pcm_close(pcm);
 }
 
-/* Lets the ring run over and returns how long the gap is said to be; *ret_lost
- * is what the numbers of the frames say. */
+/* Lets the ring run over. Returns the gap as pcm_read() reports it; *ret_lost
+ * is the gap in the numbers of the frames. */
 static uint64_t overrun(struct pcm *pcm, uint64_t *ret_lost)
 {
 	uint64_t buffer = pcm_buffer_frames(pcm), before, gap, longest;
@@ -430,7 +430,8 @@ TEST(gap_of_an_overrun_is_what_the_page_lost)
 	for (int i = 0; i < 2; i++) {
 		uint64_t lost, gap = overrun(pcm, &lost);
 
-		/* Clocks are read in microseconds, around the card's. */
+		/* The clock is read in microseconds and not at the same time as
+		 * the card's. */
 		ck_assert_uint_ge(gap + 2, lost);
 	}
 	pcm_close(pcm);
@@ -493,7 +494,7 @@ TEST_LOOP(unplugged_while_capturing_is_gone, 0, 2)
 	ck_assert_int_eq(pcm_read(pcm, frames, 100, PATIENCE_MS, &gap),
 			 -ENODEV);
 	card_revoke("unplugged");
-	/* What is disconnected stays so. */
+	/* A disconnected PCM stays disconnected. */
 	ck_assert_int_eq(pcm_read(pcm, frames, 100, PATIENCE_MS, &gap),
 			 -ENODEV);
 	ck_assert_int_eq(pcm_start(pcm), -ENODEV);

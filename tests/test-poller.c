@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Many sockets in one source of the loop. */
+ * Many sockets in one event source. */
 #include "server/poller.h"
 
 #include <sys/epoll.h>
@@ -110,7 +110,7 @@ TEST(all_that_are_ready_have_their_turn_before_any_has_two)
 	}
 	for (int i = 0; i < MANY; i++)
 		ck_assert_uint_eq(pairs[i].calls, 1);
-	/* Neither one at a time nor all in one go. */
+	/* Neither one socket a turn nor all in one turn. */
 	ck_assert_uint_gt(turns, 1);
 	ck_assert_uint_lt(turns, MANY / 10);
 }

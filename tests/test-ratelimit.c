@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What is told, held back and counted, on a clock that the test moves. */
+ * Which messages are logged, held back and counted, on the test's own clock. */
 #include "base/ratelimit.h"
 
 #include "test.h"
@@ -71,7 +71,7 @@ TEST(nothing_is_told_of_when_nothing_was_held_back)
 	ck_assert_uint_eq(ratelimit_take(&limit, START + 2 * MINUTE), 0);
 }
 
-/* An hour of a message a millisecond: at most four lines a minute. */
+/* A message each millisecond for an hour: at most four lines a minute. */
 TEST(every_message_is_either_told_or_counted)
 {
 	struct ratelimit limit = three_a_minute();

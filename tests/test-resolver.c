@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Literals at once, names through a thread. Nothing here asks a name server. */
+ * Literals are resolved at once, names by a thread. No test asks a name server.
+ */
 #include "wire/resolver.h"
 
 #include <arpa/inet.h>

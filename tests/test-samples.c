@@ -43,7 +43,7 @@ TEST(every_sample_of_8_and_16_bits_comes_back)
 	}
 }
 
-/* BYTES are VALUE, and VALUE becomes them. */
+/* BYTES must decode to VALUE, and VALUE encode to BYTES. */
 static void check_sample(const struct wav_format *format, const char *bytes,
 			 double value)
 {
@@ -147,9 +147,9 @@ TEST(silence_is_stored_as_silence)
 
 /* --- G.711 --- */
 
-/* The values behind the 128 codes of a sign, of 32768, as the Recommendation
- * has them: each lies in the middle of its interval. Table 1 counts to 4096,
- * with steps of 2 in the first two segments, then doubling. */
+/* The values, out of 32768, of the 128 codes of one sign, as in ITU-T G.711:
+ * each is the middle of its interval. Table 1 counts to 4096, in steps of 2 in
+ * the first two segments, which then double. */
 static void alaw_values(int values[128])
 {
 	int decision = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Files that are kept beside the sound. */
+ * Pages are saved as files while they sound. */
 #include "client/saver.h"
 
 #include <dirent.h>
@@ -36,7 +36,7 @@ static void teardown(void)
 FIXTURE(setup, teardown);
 TIME_LIMIT(60);
 
-/* Whether a file is done within MS. */
+/* Whether a file is completed within MS. */
 static bool done_within(int ms)
 {
 	struct pollfd fd = {.fd = done_fd, .events = POLLIN};
@@ -104,7 +104,7 @@ TEST(place_that_does_not_exist_loses_the_file_and_no_more)
 	int r = 0;
 
 	start(path_of("none/page.wav"));
-	/* Without room, until the thread has given up. */
+	/* -EAGAIN until the thread has given up. */
 	while (r == 0 || r == -EAGAIN)
 		r = saver_write(saver, samples, sizeof(samples));
 	ck_assert_int_eq(r, -EPIPE);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The server's command line: every option, its edges, and what is said of a
- * value beyond them. */
+ * The server's command line: every option, the limits of its value, and the
+ * message for a value beyond them. */
 #include "server/options.h"
 
 #include "arguments.h"
@@ -297,7 +297,7 @@ TEST(help_and_version_are_all_that_is_done)
 	ck_assert_int_eq(PARSE("--version"), 0);
 	ck_assert(strncmp(out, "intercom-server (", 17) == 0);
 	ck_assert_ptr_eq(strchr(out, '\n'), out + strlen(out) - 1);
-	/* What was wrong before is said first. */
+	/* An error before --help counts more. */
 	ck_assert_int_eq(PARSE("-r", "0", "--help"), -EINVAL);
 	ck_assert_str_eq(out, "");
 }

@@ -18,7 +18,7 @@ enum {
 	GYM = 1 << 2,
 	CHUNK = 256,
 	RATE = 48000,
-	FRAMES = 1 << 20, /* what the microphone has */
+	FRAMES = 1 << 20, /* length of the microphone's file */
 	PAGES_MAX = 2 * BUS_PAGES_MAX,
 	PATIENCE_USEC = 60 * 1000000,
 	HEADER_SIZE = 44,
@@ -34,14 +34,14 @@ static struct server_config config;
 static sd_event *event;
 static struct server *server;
 static in_port_t ports[ZONES];
-/* What the observer has seen of each page, by its id. */
+/* The last information on each page, by its id. */
 static struct page_info seen[PAGES_MAX];
 static unsigned states_seen[PAGES_MAX]; /* a bit for each state */
 
 static void on_page(void *userdata, const struct page_info *info)
 {
 	ck_assert_uint_lt(info->id, PAGES_MAX);
-	/* It only goes back to wait for a microphone that was busy. */
+	/* A page goes back only to wait for a busy microphone. */
 	ck_assert(info->state >= seen[info->id].state ||
 		  (info->state == PAGE_QUEUED &&
 		   seen[info->id].state == PAGE_OPENING));
@@ -118,7 +118,7 @@ static void run_until(uint32_t id, enum page_state state)
 		turn(begin);
 }
 
-/* Until pages are not only done but gone. */
+/* Runs until the pages are not only done but freed. */
 static void run_until_quiet(void)
 {
 	uint64_t begin = now_usec();
@@ -165,7 +165,7 @@ static uint32_t page(uint64_t zones, int priority, double seconds)
 	return ask(&request);
 }
 
-/* The same, but it waits for its turn. */
+/* The same, but the page waits for its turn. */
 static uint32_t queue(uint64_t zones, int priority, double seconds)
 {
 	struct page_request request = whole;
@@ -327,8 +327,8 @@ TEST(a_page_that_waits_for_the_microphone_can_be_stopped)
 	ck_assert_int_eq(end_of(routine), PAGE_PREEMPTED);
 }
 
-/* Until the busy card has refused so many pages, and the server has heard of
- * it: half a second later, as the chunks of another page go by. */
+/* Runs until the busy card has refused COUNT pages, and half a second longer
+ * (by the chunks of another page), so that the server knows. */
 static void run_until_refused(unsigned count)
 {
 	uint64_t begin = now_usec();
@@ -339,7 +339,7 @@ static void run_until_refused(unsigned count)
 		turn(now_usec());
 }
 
-/* In zones of their own, with a microphone that only one page can have. */
+/* The pages have different zones but share an exclusive microphone. */
 TEST(a_queue_waits_for_the_microphone_too)
 {
 	uint32_t first = page(LOBBY, 5, 0), low, high;
@@ -426,7 +426,7 @@ TEST(a_zone_has_to_exist)
 	ck_assert_int_eq(server_find_zone(server, "yard"), 1);
 	ck_assert_int_eq(server_find_zone(server, "roof"), -ENOENT);
 	request.zones = UINT64_C(1) << ZONES;
-	/* Also then the descriptor is the server's to close. */
+	/* The server closes the descriptor then, too. */
 	request.file_fd = make_file(10, 0);
 	ck_assert_int_eq(server_page(server, &request, &id), -ENOENT);
 	ck_assert_int_eq(fcntl(request.file_fd, F_GETFD), -1);
@@ -443,7 +443,7 @@ TEST(a_file_that_is_no_audio_reaches_nobody)
 	run_until(id, PAGE_DONE);
 	ck_assert_int_eq(end_of(id), PAGE_NOT_AUDIO);
 	ck_assert(!was(id, PAGE_SPEECH));
-	/* It still waits for the next page. */
+	/* The client still waits for the next page. */
 	ck_assert_int_eq(recv(lobby, &byte, 1, MSG_DONTWAIT), -1);
 	ck_assert_uint_eq(server_zone_clients(server, 0), 1);
 	close(lobby);
@@ -484,7 +484,7 @@ TEST(there_are_only_so_many_pages)
 	ck_assert_int_eq(end_of(id), PAGE_STOPPED);
 }
 
-/* Whatever its priority: nothing is known of it before its header is there. */
+/* Whatever its priority: without a header it may turn out to be no page. */
 TEST(a_page_that_is_not_prepared_ends_no_other)
 {
 	uint32_t routine = page(LOBBY, 0, 0), silent;
@@ -515,7 +515,7 @@ TEST(a_page_is_refused_when_it_is_prepared_too_late)
 	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
 	slow = play(LOBBY, 5, fds[0]);
 	quick = page(LOBBY, 5, 0);
-	/* Now it is known that this one would be too late, too. */
+	/* Now the server knows that this page would be too late, too. */
 	ck_assert_int_eq(try_page(LOBBY, 5), -EBUSY);
 	run_until(quick, PAGE_SPEECH);
 	ck_assert_int_eq(write(fds[1], header, size), (ssize_t)size);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A session against a server that the test plays itself. The clock is the
- * test's: time-outs pass without waiting. */
+ * A session with a server played by the test. The clock is the test's, so that
+ * time-outs pass without waiting. */
 #include "feed/session.h"
 
 #include <poll.h>
@@ -33,7 +33,7 @@ static void listen_on(const char *address)
 	ck_assert_int_eq(net_parse_endpoint(&endpoint, name, &problem), 0);
 }
 
-/* At the port where it listened before. */
+/* Listens at the same port as before. */
 static void listen_again(void)
 {
 	int fds[NET_LISTENERS_MAX];
@@ -62,7 +62,7 @@ static void teardown(void)
 FIXTURE(setup, teardown);
 TIME_LIMIT(60);
 
-/* Steps until the state is reached; the descriptors tell when to. */
+/* Waits for the descriptors and steps, until the state is STATE. */
 static void step_until(enum session_state state)
 {
 	session_step(session, now);
@@ -132,7 +132,7 @@ static void expect(const char *text)
 	}
 }
 
-/* The page has no more. */
+/* No samples may be left of the page. */
 static void expect_end(void)
 {
 	char byte;

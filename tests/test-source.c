@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Threads that send, and the loop's side that reads and stops them. */
+ * A source: the thread that sends, and the loop's side that reads and stops it.
+ */
 #include "audio/source.h"
 
 #include <poll.h>

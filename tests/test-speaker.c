@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The loudspeaker on the virtual card. Either its clock is stopped and time is
- * what the test says, or it plays and the test waits as a client does. */
+ * The loudspeaker on the virtual card. Either the card's clock is stopped and
+ * the test chooses the time, or the card plays and the test waits as a client
+ * does. */
 #include "client/speaker.h"
 
 #include <poll.h>
@@ -63,7 +64,7 @@ static void begin(const struct wav_format *format, enum speaker_begin how)
 	ck_assert_int_eq(speaker.state, SPEAKER_WAITING);
 }
 
-/* Puts what there is room for; how many bytes that were. */
+/* Puts as many bytes as there is room for; returns how many. */
 static size_t put(const void *data, size_t size)
 {
 	const uint8_t *bytes = data;
@@ -99,7 +100,7 @@ static void put_constant(int16_t value, size_t frames)
 	put_all(samples, frames * 4);
 }
 
-/* A turn of a client's loop; QUEUED bytes wait in the kernel. */
+/* One pass of a client's loop; QUEUED bytes wait in the kernel. */
 static void turn(size_t queued)
 {
 	speaker_look(&speaker, now, queued);
@@ -112,7 +113,7 @@ static void turn_at(uint64_t then, size_t queued)
 	turn(queued);
 }
 
-/* Until STATE, by the real clock. */
+/* Runs until STATE, by the real clock. */
 static void run_until(enum speaker_state state)
 {
 	const uint64_t limit = now_usec() + PATIENCE_USEC;
@@ -132,7 +133,7 @@ static void run_until(enum speaker_state state)
 	}
 }
 
-/* A page of the numbers 1 .. COUNT that all come at once, and its end. */
+/* Plays a page of the numbers 1 .. COUNT, which arrives at once. */
 static void play_numbers(size_t count)
 {
 	begin(&cd48, SPEAKER_FRESH);
@@ -142,8 +143,8 @@ static void play_numbers(size_t count)
 	run_until(SPEAKER_DONE);
 }
 
-/* Where the numbers are in what was played; there is nothing but silence
- * before and after them. */
+/* Returns at which frame the card played the numbers; there must be only
+ * silence before and after them. */
 static size_t find_numbers(size_t count)
 {
 	const size_t total = card_played(played, sizeof(played)) / 4;
@@ -203,7 +204,7 @@ TEST(page_is_collected_until_it_is_allowed)
 	ck_assert_uint_eq(card_count("open"), 1);
 }
 
-/* However long the latency and large the frames: what has to wait fits. */
+/* However long the latency and large the frames, the FIFO holds them. */
 TEST(room_is_for_more_than_the_latency)
 {
 	static const struct wav_format widest = {
@@ -228,7 +229,7 @@ TEST(live_page_waits_for_its_latency)
 	put_all(numbers, TARGET * 4 - 4);
 	turn_at(now + 99999, 0);
 	ck_assert_int_eq(speaker.state, SPEAKER_FILLING);
-	/* All frames but one; and then the first has not waited so long. */
+	/* One frame is missing; then the first has not waited enough. */
 	ck_assert_uint_eq(speaker_deadline(&speaker, now), now + 1);
 	turn_at(now + 1, 0);
 	ck_assert_int_eq(speaker.state, SPEAKER_FILLING);
@@ -347,7 +348,7 @@ TEST(page_that_breaks_off_is_faded)
 	put_constant(LOUD, 50 * MS);
 	put_all(numbers, 3); /* a torn frame */
 	speaker_end(&speaker, SPEAKER_BROKEN_OFF, now);
-	/* What is said later does not count. */
+	/* A second call changes nothing. */
 	speaker_end(&speaker, SPEAKER_TAKEN_OVER, now);
 	speaker_allow(&speaker, now);
 	run_until(SPEAKER_DONE);
@@ -383,7 +384,7 @@ TEST(page_that_is_joined_is_faded_in)
 
 TEST(page_that_is_taken_over_ends_with_its_ring)
 {
-	const size_t ring = TARGET + 250 * MS; /* what is asked for */
+	const size_t ring = TARGET + 250 * MS; /* as requested */
 	uint64_t written;
 
 	begin(&cd48, SPEAKER_FRESH);
@@ -456,7 +457,7 @@ TEST_LOOP(card_is_closed_between_pages_unless_held, 0, 2)
 		ck_assert_uint_eq(card_count("close"), _i ? 0 : i);
 	}
 	ck_assert_uint_eq(card_count("open"), _i ? 1 : 3);
-	/* Another format needs the card anew. */
+	/* Another format needs the card to be opened again. */
 	begin(&mono, SPEAKER_FRESH);
 	speaker_allow(&speaker, now);
 	ck_assert_uint_eq(card_count("open"), _i ? 2 : 4);
@@ -495,7 +496,7 @@ TEST(closing_silences_at_once)
 	ck_assert_int_eq(speaker.state, SPEAKER_IDLE);
 	ck_assert_uint_eq(card_count("close"), 1);
 	speaker_close(&speaker);
-	/* It can be used again. */
+	/* The speaker can be used again. */
 	begin(&cd48, SPEAKER_FRESH);
 	speaker_allow(&speaker, now);
 	ck_assert_int_eq(speaker.state, SPEAKER_FILLING);
@@ -523,7 +524,7 @@ TEST(missing_card_is_told_of_once)
 	check_line(text, (const char *const[]){"'patient'", "No such device",
 					       "trying again", NULL});
 	ck_assert_str_eq(speaker_state_name(&speaker), "waiting for the card");
-	/* It comes. */
+	/* The card arrives. */
 	card_revoke("unplugged");
 	capture = capture_begin(STDERR_FILENO);
 	turn_at(speaker.retry_usec - 1, 0);
@@ -550,7 +551,7 @@ TEST(stored_page_waits_five_seconds_for_a_card)
 	ck_assert_uint_eq(speaker.stats.written_frames, 0);
 }
 
-/* A page of VALUE, as it is spoken, for MSEC. */
+/* MSEC of VALUE arrive at the pace of speech. */
 static void speak(int16_t value, unsigned msec)
 {
 	for (unsigned i = 0; i < msec / 100; i++) {
@@ -604,7 +605,7 @@ TEST(live_page_without_a_card_is_not_collected)
 
 /* --- a card that fails --- */
 
-/* A stored page, of which the ring is full and some is in the FIFO. */
+/* Plays a stored page until the ring is full and the rest is in the FIFO. */
 static void play_on_a_stopped_clock(void)
 {
 	card_command("stalled");
@@ -745,7 +746,7 @@ TEST(card_that_goes_while_a_page_starves_is_taken_again)
 	now = now_usec();
 	put_constant(LOUD, TARGET);
 	run_until(SPEAKER_OPENING);
-	/* From then on it is the card that is to blame. */
+	/* Since then the silence is the card's fault, not starvation. */
 	ck_assert_uint_le(speaker.stats.starved_usec, now - began);
 	ck_assert(!speaker.starving);
 	ck_assert_uint_eq(speaker.stats.card_losses, 1);
@@ -770,8 +771,8 @@ TEST(page_that_ends_while_it_starves_is_done)
 	ck_assert_uint_eq(speaker.stats.written_frames, TARGET);
 }
 
-/* Speech that was held up comes all at once and is late from then on, until
- * that is noticed. */
+/* Delayed speech arrives at once, so that what follows is late; runs until the
+ * speaker notices the excess. */
 static void be_late(int16_t value)
 {
 	card_command("stalled");
@@ -787,7 +788,7 @@ static void be_late(int16_t value)
 			break;
 	}
 	ck_assert_uint_gt(speaker.excess_frames, 1500 * MS);
-	/* What is in the ring cannot go, but as much of what comes. */
+	/* Frames in the ring cannot be dropped, but later ones can. */
 	ck_assert_uint_eq(speaker.stats.dropped_frames, 0);
 	put_constant(value, TARGET + 10 * MS);
 }

@@ -14,7 +14,7 @@ enum { PIECE = 4 << 20 };
 static const struct wav_format cd = {WAV_PCM, 16, 2, 44100};
 static struct tape *page;
 static struct transport *transport;
-static int peer; /* its other end */
+static int peer; /* the other end of the connection */
 static uint8_t piece[PIECE], heard[PIECE];
 
 static void setup(void)
@@ -46,7 +46,7 @@ static void make_planned(uint64_t size)
 	ck_assert_int_eq(tape_new(&page, &cd, size), 0);
 }
 
-/* Bytes of memory that the page has. */
+/* Bytes of memory that the tape occupies. */
 static uint64_t memory(void)
 {
 	_cleanup_close_ int fd = tape_dup(page);
@@ -122,7 +122,7 @@ TEST(sending_stops_at_the_edge_and_goes_on_behind_it)
 	ck_assert_mem_eq(heard, piece, 400);
 }
 
-/* Up to 1000 bytes from OFFSET on are what was appended there. */
+/* Up to 1000 bytes from OFFSET on must be sent as they were appended. */
 static void expect_sent(uint64_t offset)
 {
 	uint64_t after = offset, left = page->size - offset;

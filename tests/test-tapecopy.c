@@ -42,7 +42,7 @@ static void teardown(void)
 
 FIXTURE(setup, teardown);
 
-/* The page is so many pieces, of SIZE bytes each, and ends. */
+/* Makes a page of COUNT pieces of SIZE bytes each, and ends it. */
 static void fill(int count, size_t size)
 {
 	for (int i = 0; i < count; i++)
@@ -74,7 +74,7 @@ static void read_at(void *buffer, size_t size, off_t offset)
 	ck_assert_int_eq(pread(result_fd, buffer, size, offset), (ssize_t)size);
 }
 
-/* Size of the header; the stated size of the samples must be SIZE. */
+/* The header must state SIZE bytes of samples; returns the header's size. */
 static off_t check_header(uint64_t size)
 {
 	uint8_t header[WAV_HEADER_SIZE_MAX];

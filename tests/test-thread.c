@@ -30,7 +30,7 @@ static void *count_call(void *userdata)
 	return userdata;
 }
 
-/* Until the pipe is closed. */
+/* The thread runs until the pipe is closed. */
 static void *wait_for_end(void *userdata)
 {
 	char byte;
@@ -71,7 +71,7 @@ TEST(every_signal_is_blocked_in_it)
 	ck_assert_int_eq(thread_start(&thread, "test", get_mask, &mask), 0);
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
 	for (int i = 1; i <= SIGRTMAX; i++) {
-		/* The C library keeps those before SIGRTMIN to itself. */
+		/* The C library reserves the signals just below SIGRTMIN. */
 		if (i == SIGKILL || i == SIGSTOP ||
 		    (i > SIGSYS && i < SIGRTMIN))
 			continue;
@@ -107,7 +107,7 @@ TEST(signals_of_the_process_go_to_the_starter)
 	for (int i = 0; i < 100; i++) {
 		handled_by = 0;
 		ck_assert_int_eq(kill(getpid(), SIGUSR1), 0);
-		/* One that is not blocked here arrives before kill returns. */
+		/* A signal not blocked here arrives before kill() returns. */
 		ck_assert_int_eq(handled_by, gettid());
 	}
 	go[1] = fd_close(go[1]);
@@ -150,7 +150,7 @@ TEST(name_that_is_too_long_is_only_not_shown)
 	ck_assert_int_eq(calls, 1);
 }
 
-/* No machine has room for such a stack. */
+/* Asks for a larger stack than any machine has room for. */
 TEST(thread_that_cannot_be_has_seen_nothing)
 {
 	const pthread_t nobody = pthread_self();

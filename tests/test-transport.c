@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Both ends of a connection in one thread, on a pair of sockets; and a peer
- * that is only bytes, or GnuTLS with other settings. */
+ * Both ends of a connection in one thread, on a pair of sockets; or one end
+ * against raw bytes, or against GnuTLS with other settings. */
 #include "wire/transport.h"
 
 #include <gnutls/gnutls.h>
@@ -25,7 +25,7 @@ enum {
 static char server_path[PATH_MAX], client_path[PATH_MAX];
 static struct transport_keys *server_keys, *client_keys;
 static struct transport *server, *client;
-static int raw = -1; /* a peer that is only bytes */
+static int raw = -1; /* a peer that sends raw bytes */
 static struct tape *page;
 static uint8_t sound[PAGE_SIZE], heard[PAGE_SIZE];
 
@@ -115,7 +115,7 @@ static void make_ends(void)
 	    transport_new_client(&client, fds[1], client_keys, "host"), 0);
 }
 
-/* Until both are done. */
+/* Shakes hands until both ends are done. */
 static void shake(void)
 {
 	int s = -EAGAIN, c = -EAGAIN;
@@ -174,7 +174,7 @@ static void small_buffer(const struct transport *t)
 			 0);
 }
 
-/* Everything there is, up to SIZE; stops at EAGAIN. */
+/* Receives up to SIZE bytes; stops at EAGAIN. */
 static size_t take(struct transport *t, uint8_t *data, size_t size, size_t step)
 {
 	size_t have = 0;
@@ -191,7 +191,7 @@ static size_t take(struct transport *t, uint8_t *data, size_t size, size_t step)
 	return have;
 }
 
-/* A server that waits for bytes from RAW. */
+/* Makes a server that waits for bytes from RAW. */
 static void serve_raw(void)
 {
 	int fds[2];
@@ -237,7 +237,7 @@ TEST(the_right_key_is_a_handshake)
 	ck_assert_int_eq(transport_handshake(server), 0);
 }
 
-/* What the client is told: the bytes of the alert. */
+/* The client must receive the bytes of this alert. */
 static void refused(const char *of_server, const char *words, uint8_t alert[16],
 		    ssize_t *ret_size)
 {
@@ -302,7 +302,7 @@ static const struct {
     {"\x80\x80\x01\x03\x01", 5, -EPROTO},
 };
 
-/* Until it has failed: some look like the beginning of more. */
+/* Handshakes until that fails: some bytes look like the start of a record. */
 static int fail_of(struct transport *t)
 {
 	int r = transport_handshake(t);
@@ -344,7 +344,7 @@ TEST(random_bytes_end_the_handshake)
 		uint8_t bytes[256];
 
 		memcpy(bytes, sound + i * sizeof(bytes), sizeof(bytes));
-		/* Half of them look like a record. */
+		/* Half of the inputs begin like a record. */
 		if (i % 2)
 			memcpy(bytes, "\x16\x03\x01\x00\xfb\x01\x00\x00\xf7",
 			       9);
@@ -357,8 +357,8 @@ TEST(random_bytes_end_the_handshake)
 	}
 }
 
-/* A record that the middle boxes are told to send (RFC 8446, D.4) changes
- * nothing, so a peer may send it for ever, as fast as it can. */
+/* A change_cipher_spec record, sent for the sake of middleboxes (RFC 8446,
+ * D.4), has no effect, so a peer could send it for ever, as fast as it can. */
 TEST(an_endless_handshake_is_cut_off)
 {
 	static const uint8_t record[] = {0x14, 3, 3, 0, 1, 1};
@@ -469,7 +469,7 @@ static void stop_stranger(void)
 	gnutls_psk_free_client_credentials(stranger_key);
 }
 
-/* The server's result. */
+/* Returns the server's result. */
 static int shake_stranger(void)
 {
 	int s = -EAGAIN, c = GNUTLS_E_AGAIN;
@@ -488,7 +488,7 @@ static const struct {
 } settings[] = {
     {"NORMAL:-VERS-ALL:+VERS-TLS1.3:-KX-ALL:+ECDHE-PSK", 0},
     {"NORMAL:-KX-ALL:+ECDHE-PSK:+DHE-PSK:+PSK", 0},
-    /* without forward secrecy; of yesterday; without a key */
+    /* without forward secrecy; TLS 1.2; without a key */
     {"NORMAL:-VERS-ALL:+VERS-TLS1.3:-KX-ALL:+PSK", -EPROTO},
     {"NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:+ECDHE-PSK", -EPROTO},
     {"NORMAL:-VERS-ALL:+VERS-TLS1.3", -EPROTO},
@@ -555,7 +555,7 @@ TEST_LOOP(bytes_arrive_in_both_directions, 0, 2)
 	ck_assert_int_eq(transport_recv(client, text, sizeof(text)), -EAGAIN);
 }
 
-/* One side sends what it can, the other reads what there is. */
+/* Sends a page in turns of TURN_SIZE bytes and reads READ_SIZE at a time. */
 static void page_arrives(size_t turn_size, size_t read_size)
 {
 	uint64_t offset = 0;
@@ -606,7 +606,7 @@ TEST_LOOP(a_page_is_sent_only_as_far_as_asked, 0, 2)
 	ck_assert_int_eq(transport_recv(client, heard, 1), -EAGAIN);
 }
 
-/* More than a socket takes, by transport_send. */
+/* transport_send() is given more than the socket takes. */
 TEST_LOOP(partial_sends_are_resumed, 0, 2)
 {
 	size_t sent = 0, have = 0;
@@ -638,7 +638,7 @@ TEST_LOOP(queued_bytes_are_counted, 0, 2)
 	ck_assert_uint_eq(transport_pending(client), 0);
 	ck_assert_int_eq(transport_recv(client, heard, 1000), 1000);
 	ck_assert_uint_eq(transport_queued(client), 9000);
-	/* What poll() does not tell of. */
+	/* Decrypted bytes, which poll() does not see. */
 	ck_assert_uint_eq(transport_pending(client), _i ? 9000 : 0);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Headers of ours, of other programs, and of those who lie. */
+ * Our own headers, those of other programs, and headers that lie. */
 #include "audio/wav.h"
 
 #include "test.h"
@@ -84,7 +84,7 @@ static const uint8_t media_guid[14] = {0x00, 0x00, 0x00, 0x00, 0x10,
 				       0x00, 0x80, 0x00, 0x00, 0xaa,
 				       0x00, 0x38, 0x9b, 0x71};
 
-/* Feeds the stream in pieces of PIECE bytes. What was consumed, or an error. */
+/* Feeds the stream in pieces of PIECE bytes. Bytes consumed, or an error. */
 static ssize_t feed(size_t piece)
 {
 	size_t used = 0;
@@ -104,7 +104,7 @@ static ssize_t feed(size_t piece)
 
 static const size_t pieces[] = {1, 2, 3, 7, 64, sizeof(stream)};
 
-/* The stream is a header and nothing else, however it arrives. */
+/* The stream must be one whole header, in whatever pieces it arrives. */
 static void check_header(const struct wav_format *format, uint64_t data_size)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(pieces); i++) {
@@ -116,7 +116,7 @@ static void check_header(const struct wav_format *format, uint64_t data_size)
 	}
 }
 
-/* It is refused with WORDS, and from then on. */
+/* The stream must be refused with WORDS, and so must any more bytes. */
 static void check_refused(const char *words)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(pieces); i++) {
@@ -327,7 +327,7 @@ TEST(streams_of_other_programs_have_no_end)
 	static const struct {
 		struct wav_format format;
 		size_t header_size;
-		const char *bytes; /* header_size + 1 of them at least */
+		const char *bytes; /* at least header_size + 1 */
 	} cases[] = {
 	    /* sox -n -r 8000 -c 1 -b 16 -t wav - */
 	    {{WAV_PCM, 16, 1, 8000},
@@ -412,7 +412,7 @@ TEST(unknown_chunks_are_passed_over)
 	add_chunk("LIST", 1);
 	add_chunk("PAD ", 0);
 	add_chunk("cue ", 3);
-	add_chunk("Data", 2); /* case counts */
+	add_chunk("Data", 2); /* the case of letters counts */
 	add_chunk("id3 ", 1111);
 	add_chunk_header("data", 400);
 	check_header(&cd, 400);
@@ -495,7 +495,7 @@ TEST(extensible_formats_of_others_are_refused)
 	begin();
 	add_extensible(&cd, 16, 2, media_guid);
 	check_refused("encoding 2 with 16 bits");
-	/* Nothing but the tag is there. */
+	/* The extension is cut short. */
 	for (uint32_t n = 16; n < 40; n++) {
 		begin();
 		add_chunk_header("fmt ", n);
@@ -649,7 +649,7 @@ TEST(huge_chunk_before_the_samples_is_refused_at_once)
 	}
 }
 
-/* Feeds PIECE again and again until the parser has enough: what it took. */
+/* Feeds PIECE until the parser refuses; returns how many bytes it took. */
 static uint64_t feed_for_ever(const void *piece, size_t piece_size)
 {
 	uint64_t taken = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Files that appear when they are complete, and what a crash leaves of them. */
+ * Files that appear when they are complete, and the repair after a crash. */
 #include "audio/wavfile.h"
 
 #include <limits.h>
@@ -44,7 +44,7 @@ static void append(const void *data, size_t size)
 	ck_assert_int_eq(wavfile_write(file, data, size), 0);
 }
 
-/* Under which name it is, is checked with its path. */
+/* Finishes the file, which must get the name NAME. */
 static void finish_as(const char *name, enum wavfile_replace replace)
 {
 	_cleanup_free_ char *path = NULL;
@@ -272,7 +272,7 @@ static void write_one(int start_fd)
 {
 	char byte;
 
-	/* Ends when the parent has closed the other end. */
+	/* read() returns when the parent closes the other end. */
 	if (read(start_fd, &byte, 1) != 0 ||
 	    wavfile_create(&file, path_of("page.wav"), &cd) < 0 ||
 	    wavfile_write(file, "abcd", 4) < 0 ||
@@ -412,7 +412,7 @@ TEST(what_others_have_written_is_left_alone)
 		size_t size;
 	} others[] = {
 	    {"hello", 5},
-	    {"RIFF", 4 + 1}, /* and a zero, where our size is not */
+	    {"RIFF", 4 + 1}, /* with the terminating zero */
 	    {"RIFF\xff\xff\xff\xff"
 	     "AVI LIST",
 	     16},

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Clients come through a zone's socket, are attached, served and reaped. Real
- * sockets on loopback; the loop runs only for as long as a test waits. */
+ * Clients connect to a zone, are attached, served and removed. Real sockets on
+ * loopback; the loop runs only while a test waits. */
 #include "server/zone.h"
 
 #include <arpa/inet.h>
@@ -28,7 +28,7 @@ static unsigned accepted, ended;
 static const struct page *last_page;
 static enum connection_end last_end;
 static uint8_t piece[PIECE];
-static struct page alice, bob; /* their addresses only */
+static struct page alice, bob; /* only their addresses are used */
 
 static void on_accepted(void *userdata, const struct zone *z)
 {
@@ -116,7 +116,7 @@ static void append_piece(void)
 	ck_assert_int_eq(tape_append(tape, piece, sizeof(piece)), 0);
 }
 
-/* Reads until the end; the size, and that the samples are PIECEs. */
+/* Reads to the end and checks that the samples are PIECEs; returns the size. */
 static size_t hear_all(int fd)
 {
 	uint8_t heard[HEADER_SIZE + 4 * PIECE];
@@ -243,7 +243,7 @@ TEST(without_descriptors_accepting_pauses_and_resumes)
 	while (gate->limits[GATE_PAUSED].told == 0)
 		ck_assert_int_ge(sd_event_run(event, UINT64_MAX), 0);
 	clients[1] = connect_client();
-	/* It neither spins nor accepts. */
+	/* The zone neither spins nor accepts. */
 	ck_assert_int_eq(sd_event_run(event, 100000), 0);
 	gate->fd_end = fd_end;
 	wait_for(&accepted, 1);
@@ -254,7 +254,7 @@ TEST(the_stuck_are_ended_and_the_others_are_not)
 {
 	come(0, 2);
 	zone_attach(zone, &alice, tape, 0, 0);
-	/* More than a socket and its peer hold. */
+	/* Sends more than the two socket buffers hold. */
 	for (int i = 0; i < 16384 && zone_slowest(zone, &alice) == tape->size;
 	     i++) {
 		uint8_t drain[65536];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * A test program is a suite of libcheck's: each test adds itself where it
- * stands, and main() (main.c) is the same for all. With it comes what nearly
- * every test needs. */
+ * A test program is one libcheck suite: each test registers itself where it is
+ * defined, and main() (main.c) is the same for all. Includes what nearly every
+ * test needs. */
 #pragma once
 
 #include <check.h>
@@ -16,8 +16,8 @@
 
 #include "base/util.h"
 
-/* TEST(name) { .. } is a test, TEST_LOOP(name, begin, end) { .. } one for each
- * _i from BEGIN to END - 1. */
+/* TEST(name) { .. } defines a test; TEST_LOOP(name, begin, end) { .. } runs one
+ * for each _i from BEGIN to END - 1. */
 #define TEST(name) TEST_LOOP(name, 0, 1)
 #define TEST_LOOP(name, begin, end)                                            \
 	static const TTest *name;                                              \
@@ -27,8 +27,7 @@
 	}                                                                      \
 	START_TEST(name)
 
-/* What is done before and after each test of the program; either may be NULL.
- */
+/* Runs SETUP before and TEARDOWN after each test; either may be NULL. */
 #define FIXTURE(setup, teardown)                                               \
 	const SFun test_setup = (setup), test_teardown = (teardown)
 
@@ -40,8 +39,8 @@ extern const int test_time_limit;
 
 void test_add(const TTest *test, int begin, int end);
 
-/* Makes this file the only configuration of ALSA beside ALSA's own. */
+/* Makes PATH the only configuration of ALSA beside ALSA's own. */
 void use_alsa_conf(const char *path);
 
-/* A variable of the environment that the test cannot do without. */
+/* The value of an environment variable; the test fails without it. */
 const char *test_environment(const char *name);

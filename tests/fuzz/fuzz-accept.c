@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A whole server on a listening socket of the loopback device. The input says
- * who connects, sends what, closes in which way, and when pages begin and end.
- */
+ * A whole server on a listening socket on loopback. The input says which peers
+ * connect, what they send, how they close, and when pages begin and end. */
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
@@ -25,7 +24,7 @@ enum {
 	LOOP_TURNS_MAX = 2000, /* a loop that never sleeps again */
 };
 
-/* What the first byte says. */
+/* The bits of the first byte. */
 enum {
 	FLAG_STORE = 1 << 0,
 	FLAG_KEYS = 1 << 1,
@@ -112,7 +111,7 @@ static void receive(int fd)
 			break;
 }
 
-/* Without a reset. */
+/* Closes without a reset. */
 static void close_politely(unsigned n)
 {
 	const struct linger linger = {0};
@@ -210,7 +209,7 @@ static void act(struct fuzz_input *input)
 		fuzz_clock_ahead_seconds += choice / 16;
 		break;
 	default:
-		break; /* what follows happens at once */
+		break; /* the loop does not run before the next action */
 	}
 	if (choice % 16 < 14)
 		run_loop();
@@ -243,7 +242,7 @@ static void set_up(const struct server_config *config, unsigned flags)
 	}
 }
 
-/* Nobody may wait there for the next input's server. */
+/* No connection may be left for the next input's server. */
 static void empty_backlog(void)
 {
 	for (unsigned i = 0; i < ZONES_MAX; i++) {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The D-Bus face of a server. The input says which methods are called with what
- * in their arguments: zones, numbers, options of any type, and descriptors that
- * are no files. A socket pair stands in for the bus, and the target for the
- * daemon. */
+ * The D-Bus interface of a server. The input chooses methods and arguments:
+ * zones, numbers, options of any type, and descriptors that are no files. A
+ * socket pair stands in for the bus, and the target for its daemon. */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -63,7 +62,7 @@ int __wrap_sd_bus_open_user(sd_bus **ret)
 	return 0;
 }
 
-/* "You are the owner of the name." */
+/* Says that the server owns the name. */
 int __wrap_sd_bus_request_name_async(sd_bus *bus, sd_bus_slot **ret,
 				     const char *name, uint64_t flags,
 				     sd_bus_message_handler_t callback,
@@ -101,7 +100,7 @@ static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 /* --- arguments --- */
 
-/* Most are what the server knows. */
+/* Most strings are names that the server knows. */
 static void choose_string(struct fuzz_input *input, char text[STRING_SIZE])
 {
 	static const char *const known[] = {
@@ -127,8 +126,8 @@ static int make_file(struct fuzz_input *input)
 	return fd;
 }
 
-/* A pipe or socket whose other end is closed already: a source that has an
- * end, for nothing here waits. */
+/* A pipe or socket whose other end is closed already: the source must have an
+ * end, since nothing here waits. */
 static int make_closed(unsigned choice)
 {
 	int fds[2];
@@ -179,7 +178,7 @@ static double choose_double(struct fuzz_input *input)
 	return value;
 }
 
-/* What D-Bus calls a basic type. */
+/* Appends a value of a basic type of D-Bus. */
 static int append_basic(sd_bus_message *m, char type, struct fuzz_input *input)
 {
 	char text[STRING_SIZE];
@@ -279,7 +278,7 @@ static int append_arguments(sd_bus_message *m, struct fuzz_input *input,
 	return r;
 }
 
-/* 'z' and 'o' stand for as and a{sv}. */
+/* In the types, 'z' stands for zones ("as") and 'o' for options ("a{sv}"). */
 static const struct {
 	const char *interface, *member, *types;
 } calls[] = {
@@ -290,7 +289,7 @@ static const struct {
     {BUS_INTERFACE, "LastPage", ""},
     {BUS_INTERFACE, "Status", ""},
     {BUS_INTERFACE, "Meter", "u"},
-    {BUS_INTERFACE, "Talk", "zz"}, /* not its signature */
+    {BUS_INTERFACE, "Talk", "zz"}, /* the wrong signature */
     {BUS_INTERFACE, "NoSuchThing", "o"},
     {"org.freedesktop.DBus.Properties", "Get", "ss"},
     {"org.freedesktop.DBus.Properties", "GetAll", "s"},
@@ -306,7 +305,7 @@ static void call(struct fuzz_input *input)
 
 	r = sd_bus_message_new_method_call(caller, &m, NULL, BUS_PATH,
 					   calls[n].interface, calls[n].member);
-	/* The daemon would have named the caller. */
+	/* As the daemon would, names the caller. */
 	if (r >= 0 && !(choice & 16))
 		r = sd_bus_message_set_sender(m, choice & 32 ? ":1.2" : ":1.1");
 	if (r >= 0 && choice & 64)
@@ -320,7 +319,7 @@ static void call(struct fuzz_input *input)
 	sd_bus_message_unref(m);
 }
 
-/* The daemon says that a caller is gone. */
+/* Tells the server, as the daemon does, that a caller is gone. */
 static void tell_gone(const char *name)
 {
 	sd_bus_message *m = NULL;
@@ -348,11 +347,11 @@ static void act(struct fuzz_input *input)
 	case 13:
 		fuzz_clock_ahead_seconds += choice / 16;
 		break;
-	case 14: /* the bus is gone; what is still called, is not */
+	case 14: /* the bus is gone */
 		sd_bus_close(caller);
 		break;
 	case 15:
-		return; /* what follows comes in one piece with it */
+		return; /* the server reads it together with what follows */
 	default:
 		call(input);
 	}
@@ -362,7 +361,7 @@ static void act(struct fuzz_input *input)
 
 /* --- the target --- */
 
-/* What the daemon answers to everything that the server asks it. */
+/* Answers all that the server asks the daemon. */
 static int on_question(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	uint8_t type;
@@ -391,7 +390,7 @@ static void add_zone(const char *name)
 	const int fd =
 	    socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	/* With no more than the family, the kernel chooses a name. */
+	/* Given only the family, the kernel chooses a name, unix(7). */
 	assert(fd >= 0);
 	assert(bind(fd, &address, sizeof(sa_family_t)) == 0);
 	assert(listen(fd, 1) == 0);
@@ -428,7 +427,7 @@ static void set_up(unsigned flags)
 
 static void tear_down(unsigned flags)
 {
-	/* Either side may be the first to go. */
+	/* Either side may close first. */
 	if (flags & 2) {
 		caller = sd_bus_close_unref(caller);
 		run_loop();

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT
- * For the targets with a server in them. A clock that a target of one thread
- * can put forward: time passes without waiting, for libsystemd's timers too.
- * Include it once in a target. */
+ * For the targets with a server in them: a clock that the target can put
+ * forward, so that time passes without waiting, for libsystemd's timers too.
+ * Include it in one file of a target. */
 #pragma once
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 #include "audio/source.h"
@@ -21,7 +21,7 @@
 
 static uint64_t fuzz_clock_ahead_seconds;
 
-/* The lowest descriptor that is free. */
+/* The lowest free descriptor. */
 static inline int free_fd(void)
 {
 	const int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
@@ -30,7 +30,7 @@ static inline int free_fd(void)
 	return fd;
 }
 
-/* In the place of the C library's. */
+/* Replaces the C library's. */
 int clock_gettime(clockid_t clock, struct timespec *ret)
 {
 	int r = (int)syscall(SYS_clock_gettime, clock, ret);
@@ -40,20 +40,19 @@ int clock_gettime(clockid_t clock, struct timespec *ret)
 	return r;
 }
 
-/* --- by the linker, in the place of the real ones: no thread is made. What a
- * source's thread would do, it does at once; so its file must have an end.
- * Where it would wait for the loop, the loop goes on, and it when it has been
- * told to. --- */
+/* --- put in place of the real ones by the linker: a source's thread runs at
+ * once and the loop waits for it, so its file must have an end. Where the
+ * thread would wait for the loop, the loop goes on, and resumes the thread when
+ * it has told it to. --- */
 
-enum { FUZZ_STACK_SIZE = 256 << 10 };
-
+/* One of these threads, or the loop, runs at any time, never two of them. */
 struct fuzz_thread {
 	struct fuzz_thread *next;
-	ucontext_t context, back;
+	pthread_t id;
+	sem_t go, stopped;
 	void *(*body)(void *userdata);
 	void *userdata;
 	bool ended;
-	char stack[FUZZ_STACK_SIZE];
 };
 
 static struct fuzz_thread *fuzz_threads, *fuzz_running;
@@ -67,23 +66,29 @@ int __wrap_source_prepared(int fd, uint64_t chime_frames);
 void __real_source_go(struct source *source);
 void __wrap_source_go(struct source *source);
 
-static void fuzz_thread_main(void)
-{
-	struct fuzz_thread *thread = fuzz_running;
+int __real_pthread_join(pthread_t thread, void **ret);
 
+static void *fuzz_thread_main(void *userdata)
+{
+	struct fuzz_thread *thread = userdata;
+
+	sem_wait(&thread->go);
 	(void)thread->body(thread->userdata);
 	thread->ended = true;
-	(void)swapcontext(&thread->context, &thread->back);
+	sem_post(&thread->stopped);
+	return NULL;
 }
 
 static void fuzz_resume(struct fuzz_thread *thread)
 {
 	fuzz_running = thread;
-	assert(swapcontext(&thread->back, &thread->context) == 0);
+	sem_post(&thread->go);
+	sem_wait(&thread->stopped);
 	fuzz_running = NULL;
 }
 
-/* Lets all that wait look whether they have been told something. */
+/* Resumes all waiting threads, which look whether they have been told to go on.
+ */
 static void fuzz_resume_all(void)
 {
 	struct fuzz_thread **link = &fuzz_threads;
@@ -94,6 +99,9 @@ static void fuzz_resume_all(void)
 		fuzz_resume(thread);
 		if (thread->ended) {
 			*link = thread->next;
+			(void)__real_pthread_join(thread->id, NULL);
+			sem_destroy(&thread->go);
+			sem_destroy(&thread->stopped);
 			free(thread);
 		} else {
 			link = &thread->next;
@@ -107,12 +115,13 @@ int __wrap_thread_start(pthread_t *ret, const char *name,
 	struct fuzz_thread *thread = calloc(1, sizeof(*thread));
 
 	*ret = pthread_self();
-	assert(thread && getcontext(&thread->context) == 0);
+	assert(thread);
+	sem_init(&thread->go, 0, 0);
+	sem_init(&thread->stopped, 0, 0);
 	thread->body = body;
 	thread->userdata = userdata;
-	thread->context.uc_stack.ss_sp = thread->stack;
-	thread->context.uc_stack.ss_size = sizeof(thread->stack);
-	makecontext(&thread->context, fuzz_thread_main, 0);
+	assert(pthread_create(&thread->id, NULL, fuzz_thread_main, thread) ==
+	       0);
 	thread->next = fuzz_threads;
 	fuzz_threads = thread;
 	fuzz_resume_all();
@@ -130,8 +139,10 @@ int __wrap_source_prepared(int fd, uint64_t chime_frames)
 
 	if (source_send(fd, &message) < 0)
 		return -EPIPE;
-	while (recv(fd, &word, 1, MSG_DONTWAIT | MSG_PEEK) < 0)
-		assert(swapcontext(&thread->context, &thread->back) == 0);
+	while (recv(fd, &word, 1, MSG_DONTWAIT | MSG_PEEK) < 0) {
+		sem_post(&thread->stopped);
+		sem_wait(&thread->go);
+	}
 	return source_wait(fd);
 }
 
@@ -141,7 +152,7 @@ void __wrap_source_go(struct source *source)
 	fuzz_resume_all();
 }
 
-/* Whoever is to be joined has been told to end. */
+/* A thread that is joined has been told to end. */
 int __wrap_pthread_join(pthread_t thread, void **ret)
 {
 	fuzz_resume_all();

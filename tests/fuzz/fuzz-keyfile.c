@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A file of keys: read for both roles, asked, changed and read again. */
+ * A key file: read for both roles, searched, changed and read again. */
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -32,7 +32,7 @@ static void ask(const struct keyfile *file, enum keyfile_role role)
 		assert(strcmp(key->identity, identity) == 0);
 }
 
-/* The same without its first line. */
+/* Rewrites the file without its first line and reads it again. */
 static void change(struct keyfile *file, int fd, const uint8_t *data,
 		   size_t size)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A key, for the targets whose peers must not have it. */
+ * A key, for targets whose peers must not have it. */
 #pragma once
 
 #include <assert.h>
@@ -9,8 +9,8 @@
 
 #include "wire/transport.h"
 
-/* Of the role that a line of a key file begins with. NULL on a machine without
- * GnuTLS. */
+/* Keys for ROLE, from a file with one line, which begins with NAME. NULL on a
+ * machine without GnuTLS. */
 static inline struct transport_keys *fuzz_keys(const char *name,
 					       enum keyfile_role role)
 {

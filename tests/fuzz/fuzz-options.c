@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The command lines of server and client: strings with a 0 behind each. The
- * first byte says whose. What is accepted must be within the limits. */
+ * The command lines of the programs: strings that end with zeros, after a byte
+ * that chooses the program. Accepted values must be within their limits. */
 #include <assert.h>
 #include <getopt.h>
 #include <stdlib.h>
@@ -71,7 +71,7 @@ static void try_client(int argc, char **argv)
 	assert(config.max_seconds >= 0);
 }
 
-/* Splits TEXT at its zeros. How many arguments there are, with the name. */
+/* Splits TEXT at its zeros. Returns the number of arguments with argv[0]. */
 static int split(char *text, size_t size, char *argv[ARGUMENTS_MAX + 1])
 {
 	static char name[] = "fuzz-options";

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Repair of what a crash left in an archive: a partial file of any content,
- * name and kind. What it makes must be a WAV file with the same samples. */
+ * The repair of a partial file, of any content, name and kind, as a crash
+ * leaves it in an archive. The result must be a WAV file with the same samples.
+ */
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
@@ -19,12 +20,12 @@
 
 enum { NAME_SIZE = 64, CONTENT_SIZE_MAX = 8192 };
 
-/* What the first byte says. */
+/* The bits of the first byte. */
 enum {
-	FLAG_ANY_NAME = 1 << 0, /* a string of the input */
+	FLAG_ANY_NAME = 1 << 0, /* the name is a string of the input */
 	FLAG_TAKEN = 1 << 1,	/* the final name exists already */
 	FLAG_LIMITS = 1 << 2,
-	FLAG_KIND = 3 << 3, /* regular, link, folder or FIFO */
+	FLAG_KIND = 3 << 3, /* regular file, link, folder or FIFO */
 	FLAG_NO_SUFFIX = 1 << 5,
 };
 
@@ -47,7 +48,7 @@ static void put_file(const char *name, const uint8_t *data, size_t size)
 		assert(write(fd, data, size) == (ssize_t)size);
 }
 
-/* The input may choose an impossible name: then there is no such file. */
+/* Makes a file, unless the input has chosen an impossible name. */
 static void put(unsigned flags, const char *name, const uint8_t *data,
 		size_t size)
 {
@@ -92,7 +93,7 @@ static size_t parse(struct wav_parser *parser, const uint8_t *data, size_t size)
 	return n < 0 || !parser->done ? 0 : (size_t)n;
 }
 
-/* NAME was made out of DATA. */
+/* NAME must be a WAV file made out of DATA. */
 static void check_made(const char *name, const uint8_t *data, size_t size)
 {
 	_cleanup_close_ int fd = openat(folder_fd, name, O_RDONLY | O_CLOEXEC);

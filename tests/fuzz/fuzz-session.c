@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The whole client against servers that send the input. It plays on ALSA's
- * "null"; its connections are socket pairs, and its clock is the target's:
- * instead of waiting, time passes. So a page of an hour takes a millisecond. */
+ * "null", its connections are socket pairs, and the target owns its clock and
+ * puts it forward instead of waiting: a page of an hour takes a millisecond. */
 #include "client/client.h"
 
 #include <assert.h>
@@ -23,8 +23,8 @@
 enum {
 	PEERS_MAX = 2,
 	PORT = 2348,
-	MARK_SIZE = 4,	   /* an order to the servers among what they send */
-	SMALL_PIECES = 64, /* then they are larger, for speed */
+	MARK_SIZE = 4,	   /* within the bytes to send, begins an order */
+	SMALL_PIECES = 64, /* after so many the pieces are larger, for speed */
 	LARGE_PIECE_SIZE = 512,
 	REST_POLLS = 60, /* after the input's end */
 	SLEEP_MIN_USEC = 100,
@@ -32,7 +32,7 @@ enum {
 	NAPS_MAX_MS = 80000,   /* in all */
 };
 
-/* What the first two bytes say. */
+/* The bits of the first two bytes. */
 enum {
 	FLAG_TWO_SERVERS = 1 << 0,
 	FLAG_ONCE = 1 << 1,
@@ -60,7 +60,7 @@ static struct {
 } world;
 static struct transport_keys *keys;
 
-/* --- what the linker puts in the place of the real ones --- */
+/* --- put in place of the real ones by the linker --- */
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
 int __wrap_net_connect(const struct addrinfo *address, int rcvbuf_size);
@@ -96,7 +96,7 @@ int __wrap_net_connect(const struct addrinfo *address, int rcvbuf_size)
 	return fds[0];
 }
 
-/* The real one asks the kernel for its interfaces each time. */
+/* Replaced for speed: the real one asks the kernel for its interfaces. */
 int __wrap_resolver_literal(const struct net_endpoint *endpoint,
 			    struct resolver_result *ret)
 {
@@ -153,7 +153,7 @@ static void obey(uint8_t order)
 	}
 }
 
-/* How much of the input is to be sent before the next order. */
+/* How many bytes of the input to send before the next order. */
 static size_t next_piece(void)
 {
 	const uint8_t *mark;
@@ -170,7 +170,7 @@ static size_t next_piece(void)
 	return size;
 }
 
-/* The next thing that the servers do. */
+/* Makes the servers do the next thing. */
 static void act(void)
 {
 	size_t size = next_piece();
@@ -183,7 +183,7 @@ static void act(void)
 		return;
 	}
 	data = fuzz_bytes(&world.input, size, &size);
-	/* What does not fit is lost: it is a bad server. */
+	/* Bytes that do not fit are lost, as with a bad server. */
 	if (fd >= 0)
 		(void)send(fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
 	world.now_usec += world.piece_usec;
@@ -198,7 +198,7 @@ static void end_servers(void)
 		raise_signal(SIGTERM);
 }
 
-/* Nothing is ready: so time passes, or a server does something. */
+/* When nothing is ready, puts the clock forward or lets a server act. */
 static void go_on(const struct timespec *timeout)
 {
 	const uint64_t usec = timeout
@@ -220,8 +220,8 @@ static void go_on(const struct timespec *timeout)
 		end_servers();
 }
 
-/* Asserts that the client sleeps. On ALSA's "null" that may be for short times
- * only, since it never has anything in its ring. */
+/* Asserts that the client sleeps, if only for short times: the ring of ALSA's
+ * "null" never holds anything. */
 static void check_busy(void)
 {
 	if (world.now_usec - world.slept_usec >= SLEEP_MIN_USEC) {
@@ -244,7 +244,7 @@ int __wrap_ppoll(struct pollfd *fds, nfds_t count,
 	return r;
 }
 
-/* With _FORTIFY_SOURCE. */
+/* What ppoll() becomes with _FORTIFY_SOURCE. */
 int __wrap___ppoll_chk(struct pollfd *fds, nfds_t count,
 		       const struct timespec *timeout, const sigset_t *mask,
 		       size_t size)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The WAV parser: the same bytes at once and in pieces, whose sizes the last
- * byte chooses. So a WAV file is an input. */
+ * The WAV parser: the input at once, and in pieces whose sizes the last byte
+ * chooses, so that any WAV file is an input. */
 #include "audio/wav.h"
 
 #include <assert.h>
@@ -8,7 +8,7 @@
 
 #include "fuzz.h"
 
-/* Bytes consumed, or -EBADMSG. */
+/* Returns the bytes consumed, or -EBADMSG. */
 static ssize_t feed_in_pieces(struct wav_parser *parser, const uint8_t *data,
 			      size_t size, uint32_t chance)
 {
@@ -44,7 +44,7 @@ static void check_result(const struct wav_parser *parser)
 	       parser->data_size % frame_size == 0);
 }
 
-/* What is written of it says the same. */
+/* A header that is written for this format must say the same. */
 static void check_encoding(const struct wav_parser *parser)
 {
 	uint8_t header[WAV_HEADER_SIZE_MAX];
@@ -57,7 +57,7 @@ static void check_encoding(const struct wav_parser *parser)
 	assert(wav_parser_feed(&again, header, size) == (ssize_t)size);
 	assert(again.done);
 	assert(wav_format_equal(&again.format, &parser->format));
-	/* Around 2 GB a size means "endless" in what others write. */
+	/* Other programs write a size of about 2 GB for an endless file. */
 	if (again.data_size == WAV_ENDLESS)
 		assert(parser->data_size > WAV_DATA_SIZE_MAX ||
 		       parser->data_size / 0x4000 == 0x7fffe000 / 0x4000 ||

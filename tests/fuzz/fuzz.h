@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What the fuzz targets share: taking the input apart. Each target is run by
+ * Shared by the fuzz targets: takes the input apart. Each target is run by
  * libFuzzer (scripts/fuzz), or by replay.c on the inputs that are kept. */
 #pragma once
 
@@ -7,11 +7,12 @@
 #include <stdint.h>
 #include <string.h>
 
-/* libFuzzer's names. The first may be left out. */
+/* The entry points that libFuzzer calls. A target may leave the first one out.
+ */
 __attribute__((weak)) int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* What is left of the input. At its end there are only zeros. */
+/* The rest of the input, which continues with zeros after its end. */
 struct fuzz_input {
 	const uint8_t *data;
 	size_t size;
@@ -32,7 +33,7 @@ static inline unsigned fuzz_u16(struct fuzz_input *input)
 	return low | (unsigned)fuzz_byte(input) << 8;
 }
 
-/* Up to SIZE bytes; *ret_size says how many there were. */
+/* Takes up to SIZE bytes; *ret_size is how many there were. */
 static inline const uint8_t *fuzz_bytes(struct fuzz_input *input, size_t size,
 					size_t *ret_size)
 {
@@ -46,7 +47,7 @@ static inline const uint8_t *fuzz_bytes(struct fuzz_input *input, size_t size,
 	return data;
 }
 
-/* A string of at most SIZE - 1 bytes: a byte tells how long. */
+/* Takes a string of at most SIZE - 1 bytes, after a byte with its length. */
 static inline void fuzz_string(struct fuzz_input *input, char *text,
 			       size_t size)
 {

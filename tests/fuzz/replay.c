@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Runs a fuzz target on files, without libFuzzer: what once failed, and what
- * must never fail, is a test in every build. */
+ * Runs a fuzz target on files, without libFuzzer, so that inputs that once
+ * failed are a test of every build. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -25,7 +25,8 @@ static int replay_file(const char *path)
 	size = fread(data, 1, INPUT_SIZE_MAX, file);
 	if (ferror(file) || !feof(file))
 		return -EFBIG;
-	/* So that AddressSanitizer sees a read behind the end. */
+	/* A copy of the exact size, so that AddressSanitizer sees a read past
+	 * the end. */
 	exact = malloc(size ? size : 1);
 	if (!exact)
 		return -ENOMEM;
@@ -35,7 +36,7 @@ static int replay_file(const char *path)
 	return LLVMFuzzerTestOneInput(exact, size);
 }
 
-/* How many files there were, or negative errno. */
+/* Returns the number of files, or negative errno. */
 static int replay_folder(const char *folder)
 {
 	struct dirent **entries;
@@ -61,7 +62,7 @@ static int replay_folder(const char *folder)
 	return r < 0 ? r : done;
 }
 
-/* The kept inputs of the target that this program is: "fuzz-wav" is in
+/* Replays the inputs kept for this program: those of "fuzz-wav" are in
  * corpus/wav. */
 static int replay_corpus(const char *program)
 {

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """A virtual microphone and a virtual loudspeaker (tests/vcard.c), the programs
-between them, and what the cards have logged."""
+between them, and the logs of the cards."""
 import os
 import shutil
 import signal
@@ -59,13 +59,13 @@ class Bench:
         return child
 
     def stop(self):
-        """Ends what still runs, the listeners first."""
+        """Ends the programs that still run, the listeners first."""
         for child in reversed(self.children):
             if child.stdin:
                 try:
                     child.stdin.close()
                 except BrokenPipeError:
-                    pass  # it has ended: that is what closing was to do
+                    pass  # it has ended, as it should
             if child.poll() is None:
                 child.send_signal(signal.SIGTERM)
                 try:
@@ -113,7 +113,8 @@ def free_port():
 
 
 def wait_listening(bench, port):
-    """Looks into the kernel's table: a connection would be a client."""
+    """Looks into the kernel's table, since a connection would count as a
+    client."""
     end = time.monotonic() + PATIENCE_S
     wanted = ":%04X 00000000:0000 0A" % port
     while True:
@@ -128,7 +129,7 @@ def wait_listening(bench, port):
 
 
 def check_programs(parser, options):
-    """Completes the options builddir and vcard."""
+    """Fills in the options builddir and vcard."""
     options.builddir = os.path.abspath(options.builddir)
     options.vcard = os.path.abspath(
         options.vcard or os.path.join(options.builddir, "vcard.so"))
@@ -144,7 +145,7 @@ def add_program_options(parser):
 
 
 class Folder:
-    """A folder for a measurement's files: KEEP, or one that goes away."""
+    """A folder for a measurement's files: KEEP, or a temporary one."""
 
     def __init__(self, keep=None):
         self.keep = keep

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Finds the clicks of the virtual microphone in what the virtual loudspeaker
 played, and how late they were. A click begins on each whole second of
-CLOCK_MONOTONIC, and comes again MARK_S behind each tenth one, so that delays of
-up to ten seconds are told apart."""
+CLOCK_MONOTONIC, and is repeated MARK_S after each tenth one, so that delays of
+up to ten seconds can be told apart."""
 import array
 import bisect
 import statistics
@@ -13,7 +13,7 @@ AUDIBLE = 0x400  # of S16_LE
 
 
 class Timeline:
-    """When a frame of the playback file was played."""
+    """Tells when a frame of the playback file was played."""
 
     def __init__(self, path, rate):
         self.rate = rate
@@ -42,7 +42,7 @@ def rising_edges(path, rate, channels):
     left = samples[::channels]
     if not left or max(left) < AUDIBLE:
         return []
-    threshold = max(left) // 3  # a codec has rounded them
+    threshold = max(left) // 3  # in case a codec has rounded them
     edges, quiet_from = [], 0
     for frame, value in enumerate(left):
         if value < threshold:
@@ -54,7 +54,7 @@ def rising_edges(path, rate, channels):
 
 
 def split_marks(times):
-    """The clicks, and those among them that are on a tenth second."""
+    """Returns the clicks, and which of them are on a tenth second."""
     clicks, tenths = [], []
     for t in times:
         if clicks and abs(t - clicks[-1] - MARK_S) < MARK_S / 5:

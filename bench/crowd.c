@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A crowd of clients in one process, and the least that could serve them: what
- * the benches compare intercom-server with. Prints "name value" lines. */
+ * A crowd of clients in one process; and minimal servers, with which the
+ * benches compare intercom-server. Prints "name value" lines. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -77,8 +77,8 @@ static struct sockaddr_in loopback(uint32_t host, uint16_t port)
 
 /* --- the crowd --- */
 
-/* Each two hundred come from an address of their own: servers may limit how
- * many come from one. */
+/* Every two hundred clients have an address of their own, since a server may
+ * limit the clients from one address. */
 static int connect_one(unsigned n, uint16_t port)
 {
 	struct sockaddr_in from = loopback(256 + n / PER_ADDRESS, 0);
@@ -106,7 +106,7 @@ static void note_bytes(struct client *client, uint64_t bytes, uint64_t now)
 	client->bytes += bytes;
 }
 
-/* Reads and forgets. False when the connection is over. */
+/* Reads and discards. False when the connection is over. */
 static bool drain(struct client *client, uint8_t *scratch)
 {
 	ssize_t n = recv(client->fd, scratch, SCRATCH_SIZE, MSG_TRUNC);
@@ -167,8 +167,9 @@ static size_t read_greeting(const char *path, char greeting[GREETING_SIZE])
 	return size;
 }
 
-/* Says "connected" when all are, and reports when all have been closed. With a
- * PATH each sends what is in that file first. */
+/* Says "connected" when all clients are, and reports when all connections have
+ * been closed. With a PATH, each client first sends the contents of that file.
+ */
 static void run_crowd(uint16_t port, unsigned count, const char *path)
 {
 	char greeting[GREETING_SIZE];
@@ -210,7 +211,7 @@ static void run_crowd(uint16_t port, unsigned count, const char *path)
 	free(scratch);
 }
 
-/* --- the least that could serve them --- */
+/* --- minimal servers --- */
 
 static int *accept_all(uint16_t port, unsigned count)
 {
@@ -245,7 +246,7 @@ static void close_all(const int *fds, unsigned count)
 		close(fds[i]);
 }
 
-/* SIZE bytes to each, every 20 ms; in time if it can. */
+/* Sends SIZE bytes to each client every 20 ms, in time if it can. */
 static void run_send_loop(uint16_t port, unsigned count, size_t size,
 			  double seconds)
 {
@@ -279,7 +280,7 @@ static void run_send_loop(uint16_t port, unsigned count, size_t size,
 	close_all(fds, count);
 }
 
-/* One file to each, as fast as they take it. */
+/* Sends one file to each client, as fast as they take it. */
 static void run_sendfile(uint16_t port, unsigned count, size_t size)
 {
 	int *fds = accept_all(port, count),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A server, a crowd of clients in one process (bench/crowd.c), and what the
-server needed."""
+"""A server, a crowd of clients in one process (bench/crowd.c), and the time and
+memory that the server needed."""
 import os
 import re
 import resource
@@ -15,8 +15,8 @@ CHUNK_S = CHUNK / RATE
 
 
 def cpu_s(pid):
-    """What a process has used, with threads that have ended: the clock of
-    clock_getcpuclockid(3)."""
+    """The CPU time of a process and of its threads, ended ones included, by the
+    clock of clock_getcpuclockid(3)."""
     return time.clock_gettime_ns((~pid << 3) | 2) / 1e9
 
 
@@ -26,13 +26,13 @@ def memory_kib(pid, key="VmRSS"):
 
 
 def values(text):
-    """{name: value} of "name value" lines."""
+    """Parses "name value" lines into {name: value}."""
     return {line.split()[0]: float(line.split()[1])
             for line in text.splitlines() if len(line.split()) == 2}
 
 
 def allow_descriptors(wanted):
-    """How many may be open, after an attempt to have that many."""
+    """Raises the limit of open files; returns what it is then."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for limit in (max(wanted, hard), hard):
         try:
@@ -44,8 +44,8 @@ def allow_descriptors(wanted):
 
 
 def go_first():
-    """With all programs that are started: they are to wait for each other and
-    not for what else the machine does, if that is allowed."""
+    """Gives this process and all it starts priority, if that is allowed: they
+    shall wait for each other, not for the machine's other programs."""
     try:
         os.setpriority(os.PRIO_PROCESS, 0, -19)
     except PermissionError:
@@ -53,7 +53,7 @@ def go_first():
 
 
 class Programs:
-    """Processes and their files, which are gone at the end."""
+    """Processes and their files, which are removed at the end."""
 
     def __init__(self, options):
         self.options = options
@@ -133,7 +133,7 @@ class Programs:
             time.sleep(0.05)
 
     def wait_clients(self, server, count):
-        """Until the server has them all, and has had time to settle."""
+        """Waits until the server has all clients and has had time to settle."""
         end = time.monotonic() + 4 * PATIENCE_S
         while True:
             self.command(server, "status")
@@ -146,13 +146,13 @@ class Programs:
                     count, self.messages()[-2000:]))
 
     def crowd(self, *arguments):
-        """bench/crowd.c."""
+        """Starts bench/crowd.c."""
         return self.start(
             [os.path.join(self.options.builddir, "bench-crowd"),
              *map(str, arguments)], stdout=subprocess.PIPE, text=True)
 
     def wait_word(self, crowd, word):
-        """Until bench/crowd.c says "connected" or "listening"."""
+        """Waits until bench/crowd.c says "connected" or "listening"."""
         said = crowd.stdout.readline().strip()
         if said != word:
             raise SystemExit("bench-crowd said %r, not %r" % (said, word))
@@ -175,9 +175,9 @@ def page_cost(programs, server, seconds):
 
 
 def measure_live(options, count, rate=RATE, channels=CHANNELS, server=()):
-    """A live page to that many clients, in chunks of 20 ms: what bench/crowd.c
-    says, and the processor's share, us for each client and chunk, skips, and
-    whether the server said that it was too slow."""
+    """Sends a live page to COUNT clients, in chunks of 20 ms. Returns the values
+    of bench/crowd.c with the processor's share, us for each client and chunk,
+    skips, and whether the server said that it was too slow."""
     with Programs(options) as programs:
         child = programs.server(*server, rate=rate, channels=channels,
                                 chunk=round(rate * CHUNK_S))

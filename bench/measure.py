@@ -11,7 +11,7 @@ import clicks
 from cards import CHANNELS, Bench
 from programs import PEERS
 
-# What the options are unless told otherwise.
+# The defaults of the options.
 DEFAULTS = {
     "peer": "ours", "seconds": 60.0, "rate": 48000, "period_size": 128,
     "client_period_size": 0, "latency": 10, "chrt": 0, "drift": 0.0,
@@ -25,9 +25,9 @@ def percentile(values, percent):
 
 
 def expected_seconds(bench, ended, delays):
-    """The whole seconds that the microphone heard and the end let through."""
+    """The whole seconds whose clicks were captured and can have been played."""
     slack = max(delays.values()) + 0.25
-    # A listener that begins later than the microphone has missed nothing.
+    # A listener that begins after the microphone does not miss a click.
     began = max(bench.events("mic", "start")[0],
                 bench.events("speaker", "start")[0] - min(delays.values()))
     first = int(began) + 1
@@ -65,7 +65,7 @@ def evaluate(bench, ended, cpu_s):
 
 class Stalls:
     """How often the machine itself held up a processor for longer than the
-    listener buffers (bench/stalls.c): it gaps then, whatever it is."""
+    listener buffers (bench/stalls.c): any listener has a gap then."""
 
     def __init__(self, options):
         program = os.path.join(options.builddir, "bench-stalls")
@@ -76,7 +76,7 @@ class Stalls:
                 stdout=subprocess.PIPE, text=True)
 
     def count(self):
-        """-1: not known."""
+        """The number of stalls, or -1 when it is not known."""
         if not self.child:
             return -1
         said = dict(line.split() for line in

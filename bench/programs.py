@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What is measured: each function starts its programs on the cards "mic" and
-"speaker", and may return one that ends the page."""
+"""The programs to measure. Each function starts its programs on the cards "mic"
+and "speaker", and may return a function that ends the page."""
 import os
 import subprocess
 
@@ -71,7 +71,7 @@ def start_arecord_nc_aplay(bench):
 
 
 def start_trx(bench):
-    """Opus over RTP. Its own options, not ours: frame, buffer, jitter."""
+    """Opus over RTP, with options of its own: frame, buffer, jitter."""
     o = bench.options
     port = str(free_port())
     common = ["-h", "127.0.0.1", "-p", port, "-r", str(o.rate), "-c",
@@ -95,7 +95,7 @@ def start_snapcast(bench):
         f.write("[server]\ndatadir = %s\n[http]\nenabled = false\n"
                 "[tcp]\nenabled = false\n[stream]\n"
                 "bind_to_address = 127.0.0.1\nport = %d\nbuffer = %d\n"
-                # Silence between the clicks is no reason to stop.
+                # So that it does not stop at the silence between the clicks.
                 "source = alsa://?name=mic&device=mic&sampleformat=%d:16:%d"
                 "&send_silence=true&idle_threshold=1000000000\n"
                 % (datadir, port, o.latency, o.rate, CHANNELS))

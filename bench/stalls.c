@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * How often the machine itself held up a processor: a thread on each sleeps for
- * a millisecond at a time, before all other programs, and counts how often it
- * woke more than so much too late. No program can do better than that. Usage:
- * bench-stalls MS; it ends with its standard input and prints "name value"
+ * How often the machine itself held up a processor: on each, a thread with
+ * priority over all other programs sleeps for a millisecond at a time and
+ * counts how often it woke more than MS too late. No program can do better.
+ * Usage: bench-stalls MS; ends when its stdin does and prints "name value"
  * lines. */
 #include <errno.h>
 #include <pthread.h>

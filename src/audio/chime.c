@@ -13,38 +13,21 @@
 #include <sys/uio.h>
 
 #include "audio/samples.h"
+#include "base/io.h"
 #include "base/util.h"
 
 #define MIB (UINT64_C(1) << 20)
 
 enum { SIZE_MAX_MIB = 64 };
 
-/* A chime on its way: interleaved floats. */
+/* A chime during conversion: interleaved floats. */
 struct sound {
 	float *samples;
 	size_t frames;
 	unsigned channels, rate;
 };
 
-static ssize_t pread_all(int fd, void *buffer, size_t size, off_t offset)
-{
-	size_t have = 0;
-
-	while (have < size) {
-		ssize_t n = TEMP_FAILURE_RETRY(pread(fd, (char *)buffer + have,
-						     size - have,
-						     offset + (off_t)have));
-
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		have += (size_t)n;
-	}
-	return (ssize_t)have;
-}
-
-/* *ret_offset is that of the first sample. */
+/* *ret_offset is the offset of the first sample. */
 static int read_header(int fd, struct wav_parser *parser, off_t *ret_offset,
 		       char *problem)
 {
@@ -176,7 +159,7 @@ static int sound_to(const struct sound *sound, const struct wav_format *format,
 	return 0;
 }
 
-/* Replaces *data, in format FROM, by the same sound in format TO. */
+/* Replaces *data in format FROM with the same sound in format TO. */
 static int convert(const struct wav_format *from, const struct wav_format *to,
 		   uint8_t **data, size_t *size, char *problem)
 {
@@ -265,7 +248,7 @@ int chime_load(struct chime *ret, int fd, const struct wav_format *format,
 	int r;
 
 	*problem = '\0';
-	/* A pipe may never end, and its samples are gone once they are read. */
+	/* A pipe may never end, and can be read only once. */
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
 		snprintf(problem, CHIME_PROBLEM_SIZE, "it is no regular file");
 		return -EBADMSG;

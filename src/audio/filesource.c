@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Runs in a thread of its own: a file on one side, the source's socket on the
- * other. Paces by CLOCK_MONOTONIC, absolute, so that nothing adds up. */
+ * other. Paces by absolute monotonic times, so errors do not add up. */
 #include "audio/filesource.h"
 
 #include <errno.h>
@@ -13,9 +13,9 @@
 #include "base/util.h"
 
 enum {
-	POLL_MS = 100, /* how late a stop may be noticed on an idle pipe */
+	POLL_MS = 100, /* the longest delay of a stop while a pipe is idle */
 	CHUNK_MS = 20,
-	LATE_MS = 100, /* beyond that a pipe has paused: no catching up */
+	LATE_MS = 100, /* a pipe that is later than this has paused */
 	BUFFER_SIZE = 65536,
 };
 
@@ -24,7 +24,7 @@ struct filesource {
 	enum filesource_pace pace;
 	struct wav_parser parser;
 	uint8_t buffer[BUFFER_SIZE];
-	size_t have; /* bytes in buffer that were read and not yet used */
+	size_t have; /* bytes in buffer */
 };
 
 static void filesource_free(void *userdata)
@@ -35,8 +35,8 @@ static void filesource_free(void *userdata)
 	free(filesource);
 }
 
-/* Reads some bytes behind those in the buffer. Bytes, 0 at the end, negative
- * errno; -EPIPE when the page is over. A pipe may stay silent for ever. */
+/* Appends some bytes to the buffer. Bytes, 0 at the end, or negative errno;
+ * -EPIPE when the page is over. Polls, since a pipe may be silent for ever. */
 static ssize_t filesource_read(struct filesource *filesource, int fd)
 {
 	struct pollfd pfd = {.fd = filesource->fd, .events = POLLIN};
@@ -91,7 +91,8 @@ static int read_header(struct filesource *filesource, int fd)
 	return 0;
 }
 
-/* A file has what it has, whatever its header says; of a pipe nobody knows. */
+/* The size of a regular file bounds the size that its header states; a pipe has
+ * no such bound. */
 static void bound_size(struct filesource *filesource)
 {
 	size_t frame_size = wav_frame_size(&filesource->parser.format);
@@ -133,8 +134,8 @@ static void sleep_until(uint64_t usec)
 		;
 }
 
-/* Waits until the frames that were sent have sounded. A pipe that was silent
- * for a while is not made up for: the page's time starts anew. */
+/* Waits until the time in which the frames sent so far are played. After a pipe
+ * has paused, moves *start instead of sending faster to catch up. */
 static void keep_pace(const struct filesource *filesource, uint64_t sent_frames,
 		      uint64_t *start)
 {
@@ -148,7 +149,8 @@ static void keep_pace(const struct filesource *filesource, uint64_t sent_frames,
 		sleep_until(due);
 }
 
-/* The next piece to send: whole frames, at most WISH bytes, 0 at the end. */
+/* The size of the next piece to send: whole frames, at most WISH bytes; 0 at
+ * the end; or negative errno. */
 static ssize_t fill_chunk(struct filesource *filesource, size_t wish,
 			  uint64_t left, size_t frame_size, int fd)
 {

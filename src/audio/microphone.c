@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Runs in a thread of its own: ALSA on one side, the source's socket on the
- * other, nothing else is shared. */
+ * other. Shares nothing else. */
 #include "audio/microphone.h"
 
 #include <errno.h>
@@ -11,9 +11,9 @@
 #include "base/util.h"
 
 enum {
-	WAIT_MS = 100,	 /* how late a stop may be noticed on a frozen card */
-	STALL_MS = 2000, /* a card that gives nothing for so long is lost */
-	CHUNK_MS_DEFAULT = 20, /* when the card has no period of its own */
+	WAIT_MS = 100,	 /* the longest delay of a stop on a frozen card */
+	STALL_MS = 2000, /* a card without samples for so long is lost */
+	CHUNK_MS_DEFAULT = 20, /* when the device names no period */
 };
 
 struct microphone {
@@ -22,7 +22,7 @@ struct microphone {
 	size_t frame_size;
 	int chime_fd;
 	struct chime chime;
-	size_t chime_sent; /* bytes of it */
+	size_t chime_sent; /* bytes */
 	uint8_t *chunk;
 };
 
@@ -48,7 +48,8 @@ static int send_opened(const struct microphone *microphone,
 	return source_send(fd, &message);
 }
 
-/* The chime first: its next bytes take the place of SIZE captured ones. */
+/* Sends SIZE bytes of the chunk, after overwriting them with the next bytes of
+ * the chime while it lasts. */
 static int send_chunk(struct microphone *m, int fd, size_t size)
 {
 	size_t left = m->chime.size - m->chime_sent;
@@ -62,7 +63,7 @@ static int send_chunk(struct microphone *m, int fd, size_t size)
 	return source_send_samples(fd, m->chunk, size);
 }
 
-/* The chime goes on in a gap; what is longer than that is lost. */
+/* The chime continues through a gap; only frames after its end are lost. */
 static int send_gap(struct microphone *m, int fd, uint64_t frames,
 		    size_t chunk_frames)
 {
@@ -82,8 +83,8 @@ static int send_gap(struct microphone *m, int fd, uint64_t frames,
 	return r < 0 ? r : source_send(fd, &message);
 }
 
-/* Fills one chunk. Returns 0 when it is full, or negative errno; an overrun
- * cuts the chunk: what was read is sent, then the gap. */
+/* Captures and sends one chunk; after an overrun, the frames read so far and
+ * then the gap. 0 or negative errno. */
 static int capture_chunk(struct microphone *m, struct pcm *pcm, int fd,
 			 size_t count)
 {
@@ -130,7 +131,8 @@ static int capture(struct microphone *m, struct pcm *pcm, int fd)
 	return r;
 }
 
-/* Waits until it may open the device, and again while others have it. */
+/* Waits for source_go() and opens the device; while another program has it,
+ * reports SOURCE_BUSY and waits again. */
 static int open_device(const struct microphone *m, int fd, struct pcm **ret)
 {
 	const struct pcm_config config = {
@@ -158,7 +160,7 @@ static int open_device(const struct microphone *m, int fd, struct pcm **ret)
 	return r;
 }
 
-/* -EPIPE: the page is over, or has been told why there is no chime. */
+/* 0; or -EPIPE after sending the reason why the chime cannot be used. */
 static int load_chime(struct microphone *m, int fd)
 {
 	char problem[CHIME_PROBLEM_SIZE];

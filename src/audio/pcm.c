@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Owns an ALSA handle, opened non-blocking: the only waiting is done here, in
- * snd_pcm_wait() with a deadline, since a frozen card wakes nobody. */
+ * Owns a non-blocking ALSA handle. Waits only in pcm_read(), and with a
+ * deadline, since a frozen card wakes nobody. */
 #include "audio/pcm.h"
 
 #include <alsa/asoundlib.h>
@@ -18,7 +18,7 @@ enum {
 	PERIOD_MS_DEFAULT = 20,
 	BUFFER_MS_DEFAULT = 500, /* as aplay and arecord */
 	BUFFER_PERIODS_DEFAULT = 4,
-	NAP_MS = 1, /* when a PCM wakes us and has nothing */
+	NAP_MS = 1, /* after a PCM has woken us too early */
 	RESUME_NAP_MS = 10,
 };
 
@@ -26,19 +26,19 @@ struct pcm {
 	snd_pcm_t *handle;
 	uint32_t rate;
 	snd_pcm_uframes_t period_frames, buffer_frames;
-	bool recovered; /* and no frame was captured or played since */
+	bool recovered; /* and has captured or played no frame since */
 
 	/* capture */
-	uint64_t last_read_usec; /* or of the start */
+	uint64_t last_read_usec; /* or the time of the start */
 	uint64_t pending_frames; /* in the ring after that read */
 
 	/* playback */
 	uint64_t last_write_usec;
 	uint64_t written_frames; /* since prepare */
-	uint64_t played_frames;	 /* of them, at the last recovery */
+	uint64_t played_frames;	 /* of these, until the last recovery */
 };
 
-/* alsa-lib prints to stderr what its return values say as well. */
+/* alsa-lib prints to stderr by itself; its return values say the same. */
 __attribute__((format(printf, 5, 6))) static void
 on_alsa_message(const char *file, int line, const char *function, int error,
 		const char *format, ...)
@@ -85,8 +85,8 @@ static snd_pcm_format_t alsa_format(const struct wav_format *format)
 	}
 }
 
-/* Left to itself ALSA takes the shortest period that the card has, which wakes
- * the processor thousands of times a second, and the largest buffer. */
+/* By itself ALSA takes the card's shortest period, which wakes the processor
+ * thousands of times a second, and its largest buffer. */
 static int set_sizes(struct pcm *pcm, snd_pcm_hw_params_t *params,
 		     const struct pcm_config *config, const char **ret_step)
 {
@@ -153,7 +153,7 @@ static int set_hw_params(struct pcm *pcm, const struct pcm_config *config,
 		return r;
 	*ret_step = "hardware parameters";
 	r = snd_pcm_hw_params(pcm->handle, params);
-	/* dmix and pulse have sizes of their own. */
+	/* dmix and pulse choose the sizes themselves. */
 	if (r >= 0)
 		r = snd_pcm_hw_params_get_buffer_size(params,
 						      &pcm->buffer_frames);
@@ -163,7 +163,7 @@ static int set_hw_params(struct pcm *pcm, const struct pcm_config *config,
 	return r;
 }
 
-/* It is pcm_start() that starts it, and nothing before the ring is full. */
+/* Until the ring is full, only pcm_start() starts the PCM. */
 static int set_sw_params(struct pcm *pcm, const char **ret_step)
 {
 	snd_pcm_sw_params_t *params;
@@ -193,7 +193,7 @@ static int configure(struct pcm *pcm, const struct pcm_config *config,
 		r = set_sw_params(pcm, ret_step);
 	if (r < 0)
 		return r;
-	/* snd_pcm_hw_params() has prepared it. */
+	/* snd_pcm_hw_params() has prepared the PCM. */
 	*ret_step = "prepare";
 	return snd_pcm_state(pcm->handle) == SND_PCM_STATE_PREPARED ? 0 : -EIO;
 }
@@ -229,7 +229,7 @@ struct pcm *pcm_close(struct pcm *pcm)
 {
 	if (!pcm)
 		return NULL;
-	/* This drops what is in the ring: the handle is non-blocking. */
+	/* Drops the frames in the ring, as the handle is non-blocking. */
 	if (pcm->handle)
 		snd_pcm_close(pcm->handle);
 	free(pcm);
@@ -271,7 +271,7 @@ const char *pcm_remedy(enum pcm_direction direction, int error)
 		       : "intercom-client -L lists the devices";
 }
 
-/* Plug-ins tell some of this by the state only. */
+/* Some plug-ins report a fault by their state only. */
 static int state_error(const struct pcm *pcm)
 {
 	switch (snd_pcm_state(pcm->handle)) {
@@ -291,7 +291,7 @@ static int state_error(const struct pcm *pcm)
 	}
 }
 
-/* snd_pcm_avail() with the state looked at before and after. */
+/* snd_pcm_avail() with a check of the state before and after. */
 static snd_pcm_sframes_t avail_frames(const struct pcm *pcm)
 {
 	snd_pcm_sframes_t avail;
@@ -304,8 +304,8 @@ static snd_pcm_sframes_t avail_frames(const struct pcm *pcm)
 	return r < 0 ? r : avail;
 }
 
-/* Out of an xrun or a suspend, into PREPARED, or RUNNING when a card resumed
- * where it was. -EAGAIN while the card is not yet awake. */
+/* Leaves an xrun or a suspend for PREPARED, or for RUNNING when the card has
+ * resumed. 0, -EAGAIN while the card is not yet awake, or a negative errno. */
 static int leave_fault(struct pcm *pcm)
 {
 	bool suspended = snd_pcm_state(pcm->handle) == SND_PCM_STATE_SUSPENDED;
@@ -315,7 +315,7 @@ static int leave_fault(struct pcm *pcm)
 		r = snd_pcm_resume(pcm->handle);
 	if (r == -EAGAIN)
 		return r;
-	/* An I/O plug-in says 0 whatever happened. */
+	/* The resume of an I/O plug-in returns 0 whatever happened. */
 	if (r < 0 || state_error(pcm) < 0)
 		r = snd_pcm_prepare(pcm->handle);
 	return r < 0 ? r : 0;
@@ -343,8 +343,8 @@ int pcm_start(struct pcm *pcm)
 
 /* --- capture --- */
 
-/* What a resumed card still holds is dropped: it was captured before a time
- * that nobody knows. */
+/* Drops the frames that a resumed card still holds: they were captured before a
+ * suspend of unknown length. */
 static int restart_capture(struct pcm *pcm)
 {
 	int r;
@@ -379,7 +379,8 @@ static int recover_capture(struct pcm *pcm, uint64_t *ret_gap_frames)
 	return 0;
 }
 
-/* Reads COUNT of AVAIL frames. Frames, 0 for none, negative errno. */
+/* Reads up to COUNT of AVAIL frames. Returns frames, 0 for none, or negative
+ * errno. */
 static ssize_t read_avail(struct pcm *pcm, void *buffer, size_t count,
 			  size_t avail, uint64_t avail_usec)
 {
@@ -403,8 +404,8 @@ static int remaining_ms(uint64_t deadline_usec)
 				   : 0;
 }
 
-/* Some PCMs wake before they have a period, again and again: sleep a little
- * between. 0 or negative errno. */
+/* Sleeps a little and waits again: some PCMs wake again and again before they
+ * have a period. 0 or negative errno. */
 static int wait_again(struct pcm *pcm, int timeout_ms)
 {
 	int r;
@@ -414,8 +415,8 @@ static int wait_again(struct pcm *pcm, int timeout_ms)
 	return r < 0 ? r : 0;
 }
 
-/* Waits for COUNT frames or a period, whichever is less, and reads what there
- * is then: an interrupt that comes late does not make odd reads for ever. */
+/* Waits for COUNT frames or a period, whichever is less, and reads all that are
+ * there, so that one late interrupt does not cause odd-sized reads for ever. */
 static ssize_t read_until(struct pcm *pcm, void *buffer, size_t count,
 			  uint64_t deadline_usec)
 {
@@ -441,7 +442,7 @@ static ssize_t read_until(struct pcm *pcm, void *buffer, size_t count,
 	}
 }
 
-/* Recovers, trying again until the deadline while the card is asleep. */
+/* Recovers; tries again until the deadline while the card is asleep. */
 static int recover_until(struct pcm *pcm, uint64_t deadline_usec,
 			 uint64_t *ret_gap_frames)
 {
@@ -475,8 +476,8 @@ ssize_t pcm_read(struct pcm *pcm, void *buffer, size_t count, int timeout_ms,
 
 /* --- playback --- */
 
-/* The ring holds all but AVAIL frames: has it played some since it was last
- * recovered? */
+/* Notes whether the ring, of which AVAIL frames are free, has played a frame
+ * since the last recovery. */
 static void note_avail(struct pcm *pcm, snd_pcm_uframes_t avail)
 {
 	uint64_t in_ring =
@@ -541,8 +542,8 @@ static snd_pcm_uframes_t frames_in_ring(const struct pcm *pcm)
 	return avail < pcm->buffer_frames ? pcm->buffer_frames - avail : 0;
 }
 
-/* Some plug-ins leave the position where it was before an underrun: then the
- * time tells whether the ring can have run empty by being played. */
+/* Some plug-ins keep the position from before an underrun. Then the time since
+ * the last write decides whether playing can have emptied the ring. */
 static bool has_played(const struct pcm *pcm, snd_pcm_uframes_t in_ring)
 {
 	if (pcm->written_frames == 0)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Decodes samples one by one. A-law and mu-law after ITU-T G.711. */
+ * Converts samples one by one, but measures S16 in integers. A-law and mu-law
+ * follow ITU-T G.711. */
 #include "audio/samples.h"
 
 #include <endian.h>
@@ -27,8 +28,8 @@ static double from_mulaw(uint8_t code)
 	return (code & 0x80 ? -value : value) / 32768.0;
 }
 
-/* The code whose value is nearest, by bisection over the 128 magnitudes, which
- * grow with the code once the sign and the inversion are taken off. */
+/* The code whose value is nearest. Bisects the 128 magnitudes: without the sign
+ * and the inversion, the magnitude grows with the code. */
 static uint8_t to_law(double value, double (*from)(uint8_t), uint8_t sign,
 		      uint8_t invert)
 {
@@ -143,7 +144,7 @@ static int get_s16(const uint8_t *p)
 	return (int16_t)le16toh(word);
 }
 
-/* What nearly every page is: in integers, which is ten times as fast. */
+/* Nearly every page is S16, and integers are ten times as fast. */
 static double peak_of_s16(const uint8_t *p, size_t samples)
 {
 	int lowest = 0, highest = 0;
@@ -177,8 +178,8 @@ double samples_peak(const struct wav_format *format, const void *data,
 	return peak;
 }
 
-/* What nearly every page is: in integers, which is five times as fast. The sum
- * of 2^33 samples fits. */
+/* Nearly every page is S16, and integers are five times as fast. The sum of
+ * 2^33 samples fits. */
 static double sum_of_s16(const uint8_t *p, unsigned channels, size_t frames,
 			 size_t step)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * How loud samples are, for meters and for finding quiet places. Pure. */
+ * Reads, writes, measures and fades samples of any format. Pure. */
 #pragma once
 
 #include "audio/wav.h"
@@ -7,27 +7,27 @@
 /* The value of one sample of FORMAT at DATA, -1.0 .. 1.0. */
 double samples_get(const struct wav_format *format, const void *data);
 
-/* Writes VALUE (limited to -1.0 .. 1.0; not a number: 0) as one sample of
- * FORMAT at DATA. */
+/* Writes VALUE (limited to -1.0 .. 1.0; NaN becomes 0) as one sample of FORMAT
+ * at DATA. */
 void samples_put(const struct wav_format *format, void *data, double value);
 
 /* The highest absolute sample of COUNT frames, 0.0 (silence) .. 1.0. */
 double samples_peak(const struct wav_format *format, const void *data,
 		    size_t count);
 
-/* The mean power of COUNT frames, 0.0 .. 1.0, by the first of them and each
- * STRIDE-th after it. */
+/* The mean power of COUNT frames, 0.0 .. 1.0; measures only the first frame and
+ * every STRIDE-th after it. */
 double samples_power(const struct wav_format *format, const void *data,
 		     size_t count, size_t stride);
 
-/* PEAK in dBFS, not below -99. */
+/* PEAK in dBFS, at least -99. */
 double samples_dbfs(double peak);
 
 /* Draws PEAK as a bar of WIDTH characters ("#####---") on a scale from -60 to
  * 0 dBFS; TEXT takes WIDTH + 1 bytes. */
 void samples_bar(char *text, size_t width, double peak);
 
-/* Multiplies COUNT frames by a gain that goes linearly from FROM to TO, in
- * place. */
+/* Multiplies COUNT frames in place by a gain that moves linearly from FROM to
+ * TO. */
 void samples_fade(const struct wav_format *format, void *data, size_t count,
 		  double from, double to);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Owns the socket pair and the thread between a microphone or a file and the
- * loop. Data, wake-up, end and back-pressure are one descriptor. */
+ * Owns the thread that reads a microphone or a file and its socket pair. One
+ * descriptor carries the data, the wake-up, the end and the back-pressure. */
 #include "audio/source.h"
 
 #include <assert.h>
@@ -15,7 +15,7 @@
 #include "base/thread.h"
 #include "base/util.h"
 
-/* What the loop tells the thread. */
+/* The loop's commands to the thread. */
 enum { WORD_GO = 'g', WORD_STOP = 's' };
 
 struct source {
@@ -116,7 +116,7 @@ ssize_t source_read_samples(struct source *source, void *buffer, size_t size)
 	return n;
 }
 
-/* The socket has room: the thread is told a few words in all. */
+/* The socket always has room: a thread gets only a few bytes. */
 static void tell(const struct source *source, char word)
 {
 	(void)send(source->fd, &word, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -144,7 +144,7 @@ struct source *source_free(struct source *source)
 	return NULL;
 }
 
-/* Sends PARTS, which it alters, in one piece if the socket has room. */
+/* Sends PARTS, which it alters, at once if the socket has room. */
 static int send_all(int fd, struct iovec *parts, size_t count)
 {
 	while (count > 0) {
@@ -219,6 +219,6 @@ int source_send_reason(int fd, enum source_message_type type, int error,
 int source_stopped(int fd)
 {
 	/* Even an empty send fails with EPIPE once the peer has shut down its
-	 * reading side (unix_stream_sendmsg() looks at that first). */
+	 * reading side (unix_stream_sendmsg() checks that first). */
 	return send(fd, "", 0, MSG_NOSIGNAL) < 0 && errno == EPIPE;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Where the samples of a page come from: a thread that reads a microphone or a
- * file and writes messages to a socket, which is all that the two share. */
+ * file and writes messages to a socket. Thread and loop share nothing else. */
 #pragma once
 
 #include <stdint.h>
@@ -9,13 +9,13 @@
 #include "audio/wav.h"
 
 enum source_message_type {
-	SOURCE_PREPARED, /* all but the device is ready: u.prepared. The thread
+	SOURCE_PREPARED, /* all is ready but the device: u.prepared. The thread
 			    waits for source_go() */
-	SOURCE_BUSY,	 /* somebody else has the device: u.ended. The thread
-			    waits for source_go(), to try again */
+	SOURCE_BUSY,	 /* another program has the device: u.ended. The thread
+			    waits for source_go() and tries again */
 	SOURCE_OPENED,	 /* the device or file is open: u.opened */
 	SOURCE_SAMPLES,	 /* u.samples.size bytes follow, whole frames */
-	SOURCE_GAP,	 /* an overrun lost u.gap.frames here */
+	SOURCE_GAP,	 /* an overrun, which lost u.gap.frames here */
 	SOURCE_ENDED,	 /* the last message: u.ended */
 };
 
@@ -23,8 +23,8 @@ struct source_message {
 	enum source_message_type type;
 	union {
 		struct {
-			/* Frames of the page that are chime: the first ones
-			 * of the samples to come. */
+			/* How many of the first frames of the page are
+			 * chime. */
 			uint64_t chime_frames;
 		} prepared;
 		struct {
@@ -39,8 +39,7 @@ struct source_message {
 			uint64_t frames;
 		} gap;
 		struct {
-			int error; /* 0 at the end of a file, or negative errno
-				    */
+			int error;	  /* -errno; 0: end of the file */
 			char reason[160]; /* for a person, when error < 0 */
 		} ended;
 	} u;
@@ -50,45 +49,47 @@ struct source_message {
 
 struct source;
 
-/* Runs BODY(userdata, fd) in a thread with one end of a new socket pair; BODY
- * owns neither. When BODY returns, the thread frees userdata with FREE_DATA and
- * closes its end. On error nothing was started and userdata is the caller's. */
+/* Runs BODY(userdata, fd) in a thread, called NAME, with one end of a new
+ * socket pair. When BODY returns, the thread calls FREE_DATA(userdata) unless
+ * it is NULL, and closes fd. 0; or negative errno: then nothing was started,
+ * and userdata is still the caller's. */
 int source_start(struct source **ret, const char *name,
 		 void (*body)(void *userdata, int fd),
 		 void (*free_data)(void *userdata), void *userdata);
 
-/* The descriptor to wait on for EPOLLIN; EOF when the thread has ended. */
+/* The descriptor to wait on for EPOLLIN; at EOF when the thread has ended. */
 int source_fd(const struct source *source);
 
-/* Reads the next message; its samples, if any, are read with
- * source_read_samples before the next one. 1 when there is one, 0 at the end,
- * -EAGAIN when there is none yet (or only a part of one). */
+/* Reads the next message. After SOURCE_SAMPLES all samples must be read with
+ * source_read_samples() before the next call. 1; 0 when the thread has ended;
+ * -EAGAIN when no whole message has come yet; or another negative errno. */
 int source_next(struct source *source, struct source_message *ret);
 
-/* Up to SIZE bytes of the samples announced; how many, or -EAGAIN. */
+/* Reads up to SIZE bytes of the samples announced. Bytes; 0 when all were read
+ * or the thread has ended; -EAGAIN, or another negative errno. */
 ssize_t source_read_samples(struct source *source, void *buffer, size_t size);
 
-/* Lets the thread go on from SOURCE_PREPARED or SOURCE_BUSY. */
+/* Lets the thread continue after SOURCE_PREPARED or SOURCE_BUSY. */
 void source_go(struct source *source);
 
-/* Tells the thread to end. What it sends from now on fails. Reading is over;
- * wait for EPOLLHUP on source_fd (with no other event asked for), which comes
- * soon after, when the thread has ended. */
+/* Tells the thread to end: everything that it sends from now on fails. Do not
+ * read any more, but wait for EPOLLHUP on source_fd() (asking for no other
+ * event), which tells that the thread has ended. */
 void source_stop(struct source *source);
 
-/* Waits for the thread (quick once source_fd has hung up) and frees.
- * Takes NULL; returns NULL. */
+/* Stops and waits for the thread (briefly, once source_fd() has hung up) and
+ * frees. Takes NULL; returns NULL. */
 struct source *source_free(struct source *source);
 
 /* --- the thread's side: 0, or -EPIPE when the page is over --- */
 
 int source_send(int fd, const struct source_message *message);
 int source_send_samples(int fd, const void *data, size_t size);
-/* SOURCE_PREPARED, then waits for source_go(). */
+/* Sends SOURCE_PREPARED and waits for source_go(). */
 int source_prepared(int fd, uint64_t chime_frames);
-/* The same after the reason of SOURCE_BUSY was sent. */
+/* Waits for source_go(), after SOURCE_BUSY was sent. */
 int source_wait(int fd);
-/* SOURCE_ENDED or SOURCE_BUSY with a reason in printf's manner. */
+/* Sends SOURCE_ENDED or SOURCE_BUSY with a reason, formatted as by printf(). */
 int source_send_reason(int fd, enum source_message_type type, int error,
 		       const char *format, ...)
     __attribute__((format(printf, 4, 5)));

@@ -124,8 +124,8 @@ static bool canonical(const struct wav_format *format)
 	       format->channels <= 2;
 }
 
-/* Speakers in the order of the channels: the lowest bits, as Microsoft lays
- * 1, 2, 4 (quad is 0x33), 5.1 and 7.1 out; 0 means no assignment. */
+/* For 1, 2, 4, 6 and 8 channels the KSAUDIO_SPEAKER_MONO, STEREO, QUAD, 5POINT1
+ * and 7POINT1_SURROUND of Microsoft's ksmedia.h. 0 assigns no speakers. */
 static uint32_t channel_mask(unsigned channels)
 {
 	static const uint32_t masks[] = {0,    0x4,  0x3,   0x7,  0x33,
@@ -256,7 +256,7 @@ static int check_format(struct wav_parser *parser, unsigned tag,
 	return 0;
 }
 
-/* The byte rate is not looked at: many writers leave it wrong. */
+/* Ignores the byte rate, since many programs write a wrong one. */
 static int parse_format(struct wav_parser *parser)
 {
 	const uint8_t *p = parser->state.buffer;
@@ -279,8 +279,8 @@ static int parse_format(struct wav_parser *parser)
 	return check_format(parser, tag, get_u16(p + 12));
 }
 
-/* What is streamed has no size: 0xFFFFFFFF (ffmpeg, ours), 0x80000000 and
- * what is next to it (arecord), 0x7FFFF000 and next to it (sox). */
+/* Programs that stream state a size that means none: 0xFFFFFFFF (ffmpeg, ours),
+ * 0x80000000 or a little less (arecord), about 0x7FFFF000 (sox). */
 static uint64_t real_data_size(const struct wav_parser *parser, uint32_t size)
 {
 	if (size == UINT32_MAX ||
@@ -345,7 +345,7 @@ static int parse(struct wav_parser *parser)
 	return 0;
 }
 
-/* Takes what the present step needs. Bytes taken. */
+/* Takes the bytes that the current step needs; returns how many. */
 static size_t take(struct wav_parser *parser, const uint8_t *data, size_t size)
 {
 	size_t left = parser->state.need - parser->state.have;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * RIFF/WAVE headers: encode, and decode as the bytes come in. Pure: no I/O,
- * no allocation, no ALSA. The one place where a stranger's bytes are read. */
+ * RIFF/WAVE headers: encodes them, and decodes a stranger's as the bytes come
+ * in. Pure: no I/O, no allocation, no ALSA. */
 #pragma once
 
 #include <stdbool.h>
@@ -28,40 +28,39 @@ enum {
 	WAV_RATE_MAX = 384000,
 	WAV_CHANNELS_MAX = 32,
 	WAV_FRAME_SIZE_MAX = 4 * WAV_CHANNELS_MAX,
-	WAV_HEADER_SIZE_MAX = 80, /* of what wav_encode() writes */
-	WAV_FOREIGN_HEADER_SIZE_MAX = 16 << 20, /* of what is accepted */
+	WAV_HEADER_SIZE_MAX = 80,		/* that wav_encode() writes */
+	WAV_FOREIGN_HEADER_SIZE_MAX = 16 << 20, /* that the parser accepts */
 };
 
-/* A data size that is not known, or without an end. */
+/* A data size that is unknown or unlimited. */
 #define WAV_ENDLESS UINT64_MAX
-/* The largest data size that a header of ours can state. */
+/* The largest data size that wav_encode() can state. */
 #define WAV_DATA_SIZE_MAX (UINT32_MAX - 1 - WAV_HEADER_SIZE_MAX)
 
 bool wav_format_equal(const struct wav_format *a, const struct wav_format *b);
 
 /* Bytes in one frame. */
 size_t wav_frame_size(const struct wav_format *format);
-/* How long FRAMES last; 0 for a format that is not known yet (rate 0). */
+/* How long FRAMES last, in seconds; 0 while the rate is not known (0). */
 double wav_seconds(const struct wav_format *format, uint64_t frames);
 
-/* The ALSA name of the sample format, as in arecord's -f: "S16_LE" etc. */
+/* ALSA's name of the sample format, as for arecord -f: "S16_LE" etc. Static. */
 const char *wav_format_name(const struct wav_format *format);
-/* Sets encoding and bits from such a name, or from a shorter one (S16, S24_3,
- * S32, Float, ALaw, MuLaw), ignoring case; 0 or -EINVAL. Rate and channels
- * stay as they are. */
+/* Sets encoding and bits from such a name or a shorter one (S16, S24_3, S32,
+ * Float, ALaw, MuLaw), ignoring case; keeps rate and channels. 0 or -EINVAL. */
 int wav_format_parse_name(struct wav_format *format, const char *name);
 
 /* The byte that is silence in this format (0, 0x80 for U8, 0xd5 for A-law,
  * 0xff for mu-law): memset(buffer, wav_silence(f), size). */
 uint8_t wav_silence(const struct wav_format *format);
 
-/* Writes a header for DATA_SIZE bytes of samples (or WAV_ENDLESS, which also
- * stands in for anything above WAV_DATA_SIZE_MAX) and returns its size:
- * 44 for 8- and 16-bit PCM in 1 or 2 channels, else WAVE_FORMAT_EXTENSIBLE. */
+/* Writes a header for DATA_SIZE bytes of samples and returns its size: 44 for
+ * 8- and 16-bit PCM in 1 or 2 channels, more for all else, which needs
+ * WAVE_FORMAT_EXTENSIBLE. Above WAV_DATA_SIZE_MAX it states WAV_ENDLESS. */
 size_t wav_encode(uint8_t header[WAV_HEADER_SIZE_MAX],
 		  const struct wav_format *format, uint64_t data_size);
 
-/* Reads a header piece by piece. The fields below "state" are results. */
+/* Decodes a header piece by piece. The fields after "state" are the result. */
 struct wav_parser {
 	struct {
 		uint8_t buffer[64];
@@ -75,14 +74,14 @@ struct wav_parser {
 	bool have_format;
 	struct wav_format format;
 	uint64_t data_size; /* bytes, or WAV_ENDLESS */
-	char error[128];    /* what is wrong, for a person; "" if nothing */
+	char error[128];    /* what is wrong, for a person, or "" */
 };
 
 void wav_parser_init(struct wav_parser *parser);
 
-/* Feeds SIZE bytes. Returns how many were consumed: all of them, or fewer when
- * the header is complete (parser->done) and samples follow. -EBADMSG when this
- * is no WAV stream that can be played: parser->error says why. A data size
- * that is no multiple of the frame size is rounded down. */
+/* Feeds SIZE bytes. Returns how many were consumed: all, or fewer when the
+ * header is complete (parser->done) and samples follow. -EBADMSG when this is
+ * not a WAV stream that can be played: parser->error says why. Rounds the data
+ * size down to whole frames. */
 ssize_t wav_parser_feed(struct wav_parser *parser, const void *data,
 			size_t size);

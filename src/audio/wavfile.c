@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Owns one file under a temporary name, ".NAME.XXXXXX.part", which is locked
- * for as long as its writer lives. */
+ * Owns one file under a temporary name, ".NAME.XXXXXX.part", and a lock on it,
+ * which the kernel releases when the writer dies. */
 #include "audio/wavfile.h"
 
 #include <dirent.h>
@@ -18,13 +18,13 @@
 #define PART_SUFFIX ".part"
 
 enum {
-	RANDOM_SIZE = 6,   /* the X in a temporary name */
-	NAMES_MAX = 10000, /* tried before giving up: "-2", "-3" .. */
+	RANDOM_SIZE = 6,   /* the Xs in a temporary name */
+	NAMES_MAX = 10000, /* how many names are tried */
 };
 
 struct wavfile {
 	int fd;
-	int error; /* the first one; sticky */
+	int error; /* the first one, which stays */
 	char *part, *path;
 	struct wav_format format;
 	size_t header_size;
@@ -55,7 +55,7 @@ static int part_name(char **ret, const char *path)
 	return 0;
 }
 
-/* Puts letters of chance in the place of the X. */
+/* Puts random letters in place of the Xs. */
 static int choose_letters(char *part)
 {
 	static const char letters[] = "abcdefghijklmnopqrstuvwxyz012345";
@@ -70,8 +70,8 @@ static int choose_letters(char *part)
 	return 0;
 }
 
-/* mkostemps() makes files 0600, and the umask can only be read by changing it,
- * for all threads and for what they start: so the kernel has to apply it. */
+/* Not mkostemps(): it makes files of mode 0600, and adding the umask's choice
+ * means reading it with umask(), which changes it for all threads. */
 static int open_part(struct wavfile *file)
 {
 	for (int i = 0; file->fd < 0 && i < NAMES_MAX; i++) {
@@ -132,7 +132,7 @@ static void wavfile_free(struct wavfile *file)
 	free(file);
 }
 
-/* Whole frames, a pad byte behind an odd size, the sizes in the header. */
+/* Cuts to whole frames, pads an odd size, and writes the sizes. */
 static int complete(struct wavfile *file)
 {
 	static const uint8_t pad;
@@ -151,7 +151,7 @@ static int complete(struct wavfile *file)
 	return r;
 }
 
-/* A name is on the disk when its directory is. */
+/* The file's new name is on the disk once its directory is. */
 static int sync_directory_of(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -232,8 +232,8 @@ static int highest_number(const char *path)
 	return highest;
 }
 
-/* Where the file system cannot do it in one step, a hard link fails where
- * rename() would replace; and where it has no hard links, a look must do. */
+/* If the file system lacks RENAME_NOREPLACE: link(), which never replaces. If
+ * it lacks hard links too: a check, which can race. */
 static int move_without_replacing(const char *from, const char *to)
 {
 	if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
@@ -249,7 +249,7 @@ static int move_without_replacing(const char *from, const char *to)
 	return rename(from, to) < 0 ? -errno : 0;
 }
 
-/* A crash between link() and unlink() leaves one file with two names. */
+/* A crash between link() and unlink() leaves a file with two names. */
 static bool is_same_file(const char *a, const char *b)
 {
 	struct stat first, second;
@@ -330,7 +330,7 @@ struct wavfile *wavfile_discard(struct wavfile *file)
 
 /* --- repair --- */
 
-/* "DIR/NAME" of the entry ".NAME.XXXXXX.part", or NULL when it is none. */
+/* "DIR/NAME" for the entry ".NAME.XXXXXX.part"; NULL for other names. */
 static char *final_path(const char *dir, const char *entry)
 {
 	size_t length = strlen(entry);
@@ -348,7 +348,7 @@ static char *final_path(const char *dir, const char *entry)
 	return path;
 }
 
-/* Whether this is how a file begins that is being written here. */
+/* Whether DATA begins like a file that this module has not finished. */
 static bool is_own_beginning(const uint8_t *data, size_t size)
 {
 	static const char own[] = "RIFF\xff\xff\xff\xffWAVEfmt ";
@@ -357,9 +357,9 @@ static bool is_own_beginning(const uint8_t *data, size_t size)
 	return memcmp(data, own, size < own_size ? size : own_size) == 0;
 }
 
-/* Fills the format and the size from what the file holds. -ENODATA: there is no
- * whole frame. -ENOTSUP: another program's file, or another's header, for which
- * ours would be too short or too long. */
+/* Reads the format and the size from the file itself. -ENODATA: it has no whole
+ * frame. -ENOTSUP: another program has written it, or its header has another
+ * size than ours, which therefore cannot replace it. */
 static int read_part(struct wavfile *file)
 {
 	uint8_t header[WAV_HEADER_SIZE_MAX];
@@ -382,7 +382,7 @@ static int read_part(struct wavfile *file)
 		return -ENOTSUP;
 	file->format = parser.format;
 	file->header_size = (size_t)used;
-	/* When it was complete but for its name, a pad byte may follow. */
+	/* If only the rename is missing, a pad byte may follow the samples. */
 	file->size = (uint64_t)(st.st_size - used);
 	if (file->size > parser.data_size)
 		file->size = parser.data_size;
@@ -391,8 +391,8 @@ static int read_part(struct wavfile *file)
 	return 0;
 }
 
-/* Opens the temporary file ENTRY, or not: -ENOENT when it is none, somebody
- * else's, or being written. */
+/* Opens and locks the temporary file ENTRY. -ENOENT when it is not one, cannot
+ * be opened, or is being written. */
 static int open_left_over(struct wavfile *file, const char *dir,
 			  const char *entry)
 {
@@ -410,7 +410,7 @@ static int open_left_over(struct wavfile *file, const char *dir,
 	return 0;
 }
 
-/* Whether it was repaired. */
+/* Whether ENTRY was repaired. */
 static bool repair_one(const char *dir, const char *entry)
 {
 	struct wavfile *file = calloc(1, sizeof(*file));

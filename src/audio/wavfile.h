@@ -1,38 +1,38 @@
 /* SPDX-License-Identifier: MIT
- * A WAV file that is being written: under a temporary name until it is
- * complete, then synced and renamed. Blocking I/O on a local file. */
+ * Writes a WAV file under a temporary name; syncs and renames it when it is
+ * complete. Blocking I/O on a local file. */
 #pragma once
 
 #include "audio/wav.h"
 
 struct wavfile;
 
-/* Begins a file that will be called PATH. The temporary name is in the same
- * directory: ".NAME.XXXXXX.part". Mode 0640 less umask. The header says
- * "endless" until the end, so that a partial file is readable. Negative errno
- * on failure; -EISDIR when PATH ends with a slash. */
+/* Begins the file PATH, with mode 0640 less the umask, under the temporary name
+ * ".NAME.XXXXXX.part" in the same directory. Until it is finished its header
+ * says "endless", so that a partial file can be played. 0 or negative errno;
+ * -EISDIR when PATH ends with a slash. */
 int wavfile_create(struct wavfile **ret, const char *path,
 		   const struct wav_format *format);
 
-/* Appends samples. After an error every further call returns the same error,
- * and finish gives the file up. */
+/* Appends SIZE bytes of samples. 0 or negative errno; after an error every
+ * further call returns it, and wavfile_finish() discards the file. */
 int wavfile_write(struct wavfile *file, const void *data, size_t size);
 
-/* Fills in the sizes, syncs and renames to the final name, replacing an older
- * file only when REPLACE is WAVFILE_REPLACE (else "-2", "-3" .. is put before
- * the extension, above the highest that is there). Writes the final path to
- * ret_path when that is not NULL (caller frees). Frees FILE in every case. Cuts
- * a torn last frame. */
+/* Cuts a torn last frame, fills in the sizes, syncs and renames to the final
+ * name. Replaces an existing file with WAVFILE_REPLACE; otherwise puts "-2",
+ * "-3" .. before the extension, above the highest number that is there. Sets
+ * *ret_path, which the caller frees, to the final path unless ret_path is NULL.
+ * Frees FILE always. 0 or -errno. */
 enum wavfile_replace { WAVFILE_KEEP, WAVFILE_REPLACE };
 int wavfile_finish(struct wavfile *file, enum wavfile_replace replace,
 		   char **ret_path);
 
-/* Gives the file up: removes the temporary file. Takes NULL; returns NULL. */
+/* Removes the temporary file and frees FILE. Takes NULL; returns NULL. */
 struct wavfile *wavfile_discard(struct wavfile *file);
 
 /* Turns temporary files that a crash left in DIR into valid files under their
- * final names, and removes those without a single whole frame. Files that a
- * living process is still writing (they are locked with flock) are left alone,
- * and so are those that another program has written.
- * Returns how many were repaired, or negative errno when DIR cannot be read. */
+ * final names, and removes those without a single whole frame. Leaves alone the
+ * files that a running process holds with flock() and those that another
+ * program has written. Returns how many were repaired, or negative errno when
+ * DIR cannot be read. */
 int wavfile_repair(const char *dir);

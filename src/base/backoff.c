@@ -4,7 +4,7 @@
 
 #include <sys/random.h>
 
-/* 0 .. 255; without randomness the pauses are merely in step. */
+/* 0 .. 255. Without randomness, 0: the pauses are merely in step. */
 static uint32_t random_byte(void)
 {
 	uint8_t byte;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * read(2) and write(2) until all is done, whatever interrupts them. */
+ * Read and write everything, however often the system call is interrupted or
+ * transfers only a part. */
 #pragma once
 
 #include <stddef.h>
@@ -8,5 +9,5 @@
 /* 0 or negative errno. */
 int write_all(int fd, const void *data, size_t size);
 int pwrite_all(int fd, const void *data, size_t size, off_t offset);
-/* Bytes, fewer than SIZE only at the file's end; or negative errno. */
+/* Bytes read, fewer than SIZE only at the file's end; or negative errno. */
 ssize_t pread_all(int fd, void *buffer, size_t size, off_t offset);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Owns the log level, the project's only global. */
+ * Owns the log level, a global. */
 #include "base/log.h"
 
 #include <errno.h>
@@ -17,8 +17,8 @@
 
 static int max_level = LOG_INFO;
 
-/* How many bytes the character has that begins here; 0: it is none, or one that
- * a terminal may obey. */
+/* The bytes of the character that TEXT begins with; 0 for invalid UTF-8 and for
+ * a control character, which a terminal might obey. */
 static size_t printable_length(const char *text)
 {
 	uint32_t c = 0;
@@ -48,8 +48,8 @@ int log_get_level(void)
 	return max_level;
 }
 
-/* $JOURNAL_STREAM is "DEVICE:INODE" of the stream that systemd made (see
- * systemd.exec(5)); a redirected stderr does not match it. */
+/* $JOURNAL_STREAM is "DEVICE:INODE" of the stream that systemd has connected to
+ * the journal (systemd.exec(5)); a redirected stderr does not match it. */
 static bool is_journal(void)
 {
 	const char *stream = getenv("JOURNAL_STREAM");

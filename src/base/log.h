@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: MIT
- * One line, one write(2), to stderr; with the journal's level prefix when
- * stderr is the journal. Safe in any thread. */
+ * Writes each message to stderr as one line with one write(2). Safe in any
+ * thread; set the level before starting one. */
 #pragma once
 
 #include <stdbool.h>
 #include <syslog.h>
 
-/* Messages above this level (syslog's scale, LOG_ERR 3 .. LOG_DEBUG 7) are
- * dropped. The default is LOG_INFO. */
+/* Drops messages above this level (syslog's scale: LOG_ERR 3 .. LOG_DEBUG 7).
+ * The default is LOG_INFO. */
 void log_set_level(int level);
 int log_get_level(void);
 
 /* Writes "PROGRAM: message\n", or "<LEVEL>message\n" when $JOURNAL_STREAM
- * names stderr. Control characters, those of C1 too, and what is not UTF-8
- * become '?', since the text may come from a stranger. Keeps errno. */
+ * names stderr. Control characters (C1 too) and invalid UTF-8 become '?', since
+ * the text may come from a stranger. Cuts a line at 1 KiB. Keeps errno. */
 void log_msg(int level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Whether a message of LEVEL goes to the journal, and so may go there with
- * fields: sd_journal_send() is silent about a journal that does not run. */
+/* Whether a message of LEVEL goes to a running journal, so that it may be sent
+ * with fields: sd_journal_send() does not report that no journal runs. */
 bool log_takes_fields(int level);
 
 #define log_error(...) log_msg(LOG_ERR, __VA_ARGS__)

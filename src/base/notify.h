@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * What systemd may miss. sd_notify() waits while systemd is too busy to read (a
- * daemon-reload may take seconds), and the sound would wait with it. */
+ * Notifications that systemd may miss. sd_notify() blocks while systemd is too
+ * busy to read (a daemon-reload may take seconds), and would delay the sound.
+ */
 #pragma once
 
-/* As sd_notify(0, STATE), but -EAGAIN while systemd does not read. 0, also when
- * nobody wants to know, or negative errno. */
+/* Sends STATE as sd_notify(0, STATE) does, but never blocks. 0, also without a
+ * $NOTIFY_SOCKET; -EAGAIN while systemd does not read; or a negative errno. */
 int notify_if_read(const char *state);

@@ -21,7 +21,7 @@ static bool starts_like_a_number(const char *text)
 	return (*text >= '0' && *text <= '9') || *text == '.';
 }
 
-/* strtod() takes hexadecimal numbers, too. */
+/* strtod() alone would also accept hexadecimal numbers. */
 static bool is_decimal(const char *text)
 {
 	return starts_like_a_number(text) &&
@@ -95,7 +95,7 @@ struct label {
 	char text[64];
 };
 
-/* The name of an option in refusals: the letter, when it has one. */
+/* How an error message names the option: by its letter, when it has one. */
 static struct label label_of(const struct option_row *row)
 {
 	struct label label;
@@ -198,17 +198,17 @@ int option_set_level(const struct option_row *row, const char *text,
 
 enum {
 	ROWS_MAX = 64,
-	LONG_OPTION = 256, /* getopt_long() returns it plus the row's number */
+	LONG_OPTION = 256, /* getopt_long() returns this plus the row's index */
 	HELP_COLUMN = 28,
 };
 
-/* At the end of every table; options_parse() knows what they do. */
+/* The last two rows of every table; parse_row() carries them out. */
 static const struct option_row help_row = {'h', "help",
 					   .help = "show this help"};
 static const struct option_row version_row = {0, "version",
 					      .help = "show the version"};
 
-/* The N-th row, or NULL behind the last one. */
+/* Row N, or NULL after the last one. */
 static const struct option_row *row_at(const struct option_table *table,
 				       size_t n)
 {
@@ -256,7 +256,7 @@ static void print_help(const struct option_table *table)
 		print_row(row);
 }
 
-/* What getopt_long() wants to know. */
+/* The table in the form that getopt_long() takes. */
 struct getopt_rows {
 	struct option options[ROWS_MAX + 1];
 	char letters[2 * ROWS_MAX + 1];
@@ -282,7 +282,7 @@ static void fill_getopt_rows(struct getopt_rows *ret,
 	}
 }
 
-/* The row of what getopt_long() has returned, or NULL. */
+/* The row that belongs to a result of getopt_long(), or NULL. */
 static const struct option_row *find_row(const struct option_table *table,
 					 int option)
 {

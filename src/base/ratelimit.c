@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A number of messages in an interval; the rest is a number. */
+ * Lets the first messages of an interval through and counts the rest. */
 #include "base/ratelimit.h"
 
 static bool is_over(const struct ratelimit *limit, uint64_t now_usec)

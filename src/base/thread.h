@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * Starts the few threads that there are. Signals are for the loop's thread, so
- * all of them are blocked in every other. */
+ * Starts a thread with all signals blocked: only the loop's thread handles
+ * signals. */
 #pragma once
 
 #include <pthread.h>
 
-/* NAME (at most 15 bytes) is what ps -L shows. The owner joins or detaches
- * *ret. 0 or negative errno: then BODY has not seen USERDATA. */
+/* NAME (at most 15 bytes) appears in ps -L. The caller joins or detaches *ret.
+ * 0; or negative errno, and then BODY has not run and USERDATA is still the
+ * caller's. */
 int thread_start(pthread_t *ret, const char *name, void *(*body)(void *),
 		 void *userdata);

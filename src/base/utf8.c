@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * RFC 3629. */
+ * Decodes one character, after RFC 3629. */
 #include "base/utf8.h"
 
 size_t utf8_decode(const char *text, uint32_t *ret)

@@ -29,7 +29,7 @@
 		_a > _b ? _a : _b;                                             \
 	})
 
-/* Hands an owned pointer over: the variable no longer owns it. */
+/* Hands over the pointer that a variable owns: sets it to NULL. */
 #define TAKE_PTR(p)                                                            \
 	({                                                                     \
 		__typeof__(p) _taken = (p);                                    \
@@ -85,27 +85,27 @@ static inline uint64_t now_usec(void)
 	return (uint64_t)ts.tv_sec * USEC_PER_SEC + (uint64_t)ts.tv_nsec / 1000;
 }
 
-/* Frames that pass in USEC microseconds at RATE Hz, rounded down. */
+/* The number of frames in USEC microseconds at RATE Hz, rounded down. */
 static inline uint64_t usec_to_frames(uint64_t usec, uint32_t rate)
 {
 	return usec / USEC_PER_SEC * rate +
 	       usec % USEC_PER_SEC * rate / USEC_PER_SEC;
 }
 
-/* Microseconds that FRAMES last at RATE Hz (not 0), rounded down. */
+/* How long FRAMES last at RATE Hz (not 0), in microseconds, rounded down. */
 static inline uint64_t frames_to_usec(uint64_t frames, uint32_t rate)
 {
 	return frames / rate * USEC_PER_SEC +
 	       frames % rate * USEC_PER_SEC / rate;
 }
 
-/* What follows on a noun that COUNT things bear: "%u page%s". */
+/* The plural ending of a noun after COUNT: "%u page%s". */
 static inline const char *plural_s(uint64_t count)
 {
 	return count == 1 ? "" : "s";
 }
 
-/* Of a zone or a loudspeaker: 1 to 63 of A-Z a-z 0-9 . _ - */
+/* The name of a zone or a loudspeaker: 1 to 63 of A-Z a-z 0-9 . _ - */
 enum { VALID_NAME_SIZE = 64 };
 static inline bool name_valid(const char *name)
 {

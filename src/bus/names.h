@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The words and limits of org.alsaintercom1(5) that server and intercomctl
- * share. */
+ * The names and limits of org.alsaintercom1(5), which the server and
+ * intercomctl share. */
 #pragma once
 
 #define BUS_NAME "org.alsaintercom1"
@@ -16,7 +16,7 @@
 #define BUS_ERROR_STOPPED "org.alsaintercom1.Error.Stopped"
 #define BUS_ERROR_FAILED "org.alsaintercom1.Error.Failed"
 
-/* The longest page; 0 is one without an end. */
+/* The longest page, in seconds; 0 stands for no end. */
 #define BUS_SECONDS_MAX (86400.0 * 365)
 
 enum {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * First asks to be told that the name goes, then whether it is still there:
- * in this order nothing is missed. */
+ * First subscribes to the loss of the name, and then asks whether the name is
+ * still there: in this order no loss is missed. */
 #include "bus/watch.h"
 
 #include <errno.h>
@@ -19,7 +19,7 @@ struct bus_watch {
 	void *userdata;
 };
 
-/* Once: a slot's callback may still be pending for the other. */
+/* Reports once: the callback of the other slot may still be pending. */
 static int gone(struct bus_watch *watch)
 {
 	void (*on_gone)(void *userdata) = watch->on_gone;
@@ -52,7 +52,7 @@ static int on_match_installed(sd_bus_message *reply, void *userdata,
 {
 	struct bus_watch *watch = userdata;
 
-	/* Should this fail, the page ends with the bus or by hand. */
+	/* If this fails, a loss before the match goes unnoticed. */
 	(void)sd_bus_call_method_async(sd_bus_message_get_bus(reply),
 				       &watch->query, DBUS_SERVICE, DBUS_PATH,
 				       DBUS_SERVICE, "NameHasOwner",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Owns the stations and the turn. A pass of the loop does all that can be done;
- * then it sleeps until something happens. */
+ * Owns the stations (one for each server) and the turn. Each pass of the loop
+ * does all that can be done now; then the loop sleeps until a descriptor is
+ * ready or a deadline is reached. */
 #include "client/client.h"
 
 #include <errno.h>
@@ -18,8 +19,8 @@
 #include "client/turn.h"
 
 enum {
-	SAVER_WAIT_MS = 2000,	      /* at the end of the client */
-	HOOK_WAIT_USEC = 1000 * 1000, /* likewise */
+	SAVER_WAIT_MS = 2000,	      /* for a file, when the client ends */
+	HOOK_WAIT_USEC = 1000 * 1000, /* for the hook, likewise */
 	STATUS_SIZE = 256,
 };
 
@@ -30,7 +31,7 @@ struct client {
 	struct station stations[CLIENT_SERVERS_MAX];
 	struct station_files files;
 	struct turn turn;
-	uint64_t status; /* of status_number(), when last told */
+	uint64_t status; /* status_number() of the text sent last */
 	uint64_t watchdog_usec, watchdog_next_usec; /* 0: none */
 	bool again;				    /* another pass at once */
 	bool stop;
@@ -46,7 +47,7 @@ static void once(struct client *client, int result)
 	client->once_result = result;
 }
 
-/* --- every server --- */
+/* --- the stations --- */
 
 static void page_begins(struct client *client, struct station *station,
 			uint64_t now)
@@ -55,7 +56,7 @@ static void page_begins(struct client *client, struct station *station,
 	const uint64_t target_ms = speaker->latency_ms + speaker->delay_ms;
 
 	station_begin_page(station, target_ms * 1000, now);
-	/* A page of zero samples says nothing and so needs no loudspeaker. */
+	/* A page without samples needs no loudspeaker. */
 	if (session_page(station->session)->data_size == 0) {
 		log_info("Page from %s has no samples",
 			 session_name(station->session));
@@ -87,7 +88,7 @@ static void run_station(struct client *client, struct station *station,
 		if (now >= station->discard_usec)
 			station_discard(station, now);
 	} else if (client->turn.station != station || !client->turn.open) {
-		/* It waits for its turn. */
+		/* The page waits for its turn. */
 		session_hold_off(station->session, now);
 		latency_arrived(&station->probe, now,
 				session_queued(station->session) /
@@ -97,7 +98,7 @@ static void run_station(struct client *client, struct station *station,
 
 /* --- whose turn it is --- */
 
-/* The first station listed with a page that may sound, or NULL. */
+/* Of the stations with a page that may sound the one listed first, or NULL. */
 static struct station *first_with_page(struct client *client)
 {
 	for (unsigned i = 0; i < client->station_count; i++) {
@@ -116,13 +117,15 @@ static void pick_turn(struct client *client, uint64_t now)
 
 	if (!first || client->once_over)
 		return;
-	/* By their order in the list, which is that of the array. */
+	/* The array has the stations in the order of the command line. */
 	if (turn->station && turn->open && first < turn->station)
 		turn_give_way(turn, now);
 	else if (turn->station && !turn->open)
 		speaker_give_way(&turn->speaker);
 	else if (!turn->station && !hook_running(&turn->hook, now))
 		turn_begin(turn, first, now);
+	if (first->muted) /* there is no memory to play it */
+		once(client, -ECANCELED);
 }
 
 static void run_turn(struct client *client, uint64_t now)
@@ -146,7 +149,7 @@ static unsigned connected_count(const struct client *client)
 	return count;
 }
 
-/* What the status is about: another text, another number. */
+/* Changes whenever the text of the status does. */
 static uint64_t status_number(const struct client *client)
 {
 	const struct turn *turn = &client->turn;
@@ -175,15 +178,17 @@ static void tell_status(struct client *client)
 			 "STATUS=Connected to %u of %u servers, waiting for a "
 			 "page",
 			 connected_count(client), client->station_count);
-	(void)notify_if_read(text); /* it is a courtesy */
+	(void)notify_if_read(text); /* a lost status does no harm */
 }
 
 static void feed_watchdog(struct client *client, uint64_t now)
 {
 	if (client->watchdog_usec == 0 || now < client->watchdog_next_usec)
 		return;
-	(void)notify_if_read("WATCHDOG=1");
-	client->watchdog_next_usec = now + client->watchdog_usec / 2;
+	/* What systemd did not read is said again in time. */
+	client->watchdog_next_usec =
+	    now +
+	    client->watchdog_usec / (notify_if_read("WATCHDOG=1") == 0 ? 2 : 8);
 }
 
 static void tell_all(const struct client *client)
@@ -227,7 +232,7 @@ static void handle_signals(struct client *client)
 			tell_all(client);
 		else if (info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM)
 			client->stop = true;
-		/* SIGCHLD: the pass looks at the hook. */
+		/* SIGCHLD only wakes the loop: each pass looks at the hook. */
 	}
 }
 
@@ -263,7 +268,8 @@ static uint64_t next_deadline(const struct client *client, uint64_t now)
 	for (unsigned i = 0; i < client->station_count; i++) {
 		const struct station *station = &client->stations[i];
 
-		/* Only reading notices that a server is silent for too long. */
+		/* A server that is silent for too long is noticed by reading,
+		 * and a discarded page is read at its own pace. */
 		next = MIN(next, is_discarded(client, station)
 				     ? station->discard_usec
 				     : session_deadline(station->session));
@@ -295,7 +301,7 @@ static void wait_for_something(struct client *client, uint64_t now)
 		timeout.tv_sec = (time_t)((next - now) / USEC_PER_SEC);
 		timeout.tv_nsec = (long)((next - now) % USEC_PER_SEC * 1000);
 	}
-	/* EINTR and the like: the next pass finds out. */
+	/* An error such as EINTR is just an early wake-up. */
 	(void)ppoll(fds, count, next == UINT64_MAX ? NULL : &timeout, NULL);
 	if (fds[0].revents)
 		handle_signals(client);
@@ -367,7 +373,7 @@ int client_new(struct client **ret, const struct client_config *config,
 	return 0;
 }
 
-/* The hook of a page that was stopped is started, and given a moment. */
+/* Lets the --after hook of a stopped page run for a moment. */
 static void wait_for_hook(struct client *client)
 {
 	const uint64_t limit = now_usec() + HOOK_WAIT_USEC;

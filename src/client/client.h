@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: MIT
- * A client: sessions with servers on one side, the loudspeaker on the other,
- * and which page sounds. One loop, which blocks nowhere but in ppoll(). */
+ * The client: listens to several servers and plays one page at a time on the
+ * loudspeaker. One loop in one thread, which waits only in ppoll(); a few calls
+ * that a page needs once (open the card, note the volume) can take longer. */
 #pragma once
 
 #include "client/configuration.h"
 
 struct client;
 
-/* SIGNAL_FD is a signalfd for SIGINT, SIGTERM (both end the loop), SIGUSR1
- * (tells the state) and SIGCHLD; it stays the caller's. 0 or negative errno. */
+/* CONFIG is copied, but not what it points to. SIGNAL_FD is a non-blocking
+ * signalfd for SIGINT and SIGTERM (both end the loop), SIGUSR1 (logs the state)
+ * and SIGCHLD (a hook ended); the caller closes it. 0 or negative errno. */
 int client_new(struct client **ret, const struct client_config *config,
 	       int signal_fd);
-/* Silences at once, puts volumes back, completes files. Takes NULL; returns
+/* Silences the card at once, restores its volume, and waits up to 1 s for a
+ * hook, then for files to be completed, up to 2 s for each. Takes NULL; returns
  * NULL. */
 struct client *client_free(struct client *client);
 
-/* Runs until a signal, or with ONCE until a page is over. Returns 0, -ECANCELED
- * when ONCE did not get one complete page, or another negative errno. */
+/* Runs until SIGINT or SIGTERM, or with --once until one page is over. Returns
+ * 0, or -ECANCELED when --once did not play one page to its end. */
 int client_run(struct client *client);

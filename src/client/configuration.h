@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What a client is told by its command line. */
+ * The configuration of the client, as its command line gives it. */
 #pragma once
 
 #include "client/speaker.h"
@@ -12,18 +12,19 @@ struct client_server {
 	struct net_endpoint endpoint;
 };
 
-/* Strings and keys must stay as long as the client. */
+/* The strings and the keys belong to others and must outlive the client. */
 struct client_config {
-	struct client_server servers[CLIENT_SERVERS_MAX]; /* the first wins */
+	/* A page of an earlier server ends one of a later server. */
+	struct client_server servers[CLIENT_SERVERS_MAX];
 	unsigned server_count;
 	struct speaker_config speaker;
-	const char *save;	     /* or NULL */
+	const char *save;	     /* file or directory, or NULL */
 	const char *before, *after;  /* hooks, or NULL */
-	const char *mixer;	     /* or NULL: any */
-	int volume;		     /* percent, or -1: as it is */
+	const char *mixer;	     /* name of the control, or NULL: any */
+	int volume;		     /* percent, or -1: leave it alone */
 	double max_seconds;	     /* of a page; 0: no limit */
 	const char *psk_path;	     /* or NULL */
-	struct transport_keys *keys; /* what is in it, or NULL: plain */
+	struct transport_keys *keys; /* from psk_path, or NULL: no TLS */
 	bool once;
-	bool meter; /* stdout is a terminal and shall show one */
+	bool meter; /* show a level meter: stdout is a terminal */
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A byte queue in one piece, so that the card and the level functions can take
- * many frames at once. */
+ * A contiguous byte queue rather than a ring, so that the card and the
+ * functions of samples.h can take many frames at once. */
 #include "client/fifo.h"
 
 #include <assert.h>
@@ -11,9 +11,9 @@
 #include "audio/samples.h"
 #include "base/util.h"
 
-/* Quiet places are looked for in steps of so many blocks a second. */
+/* A quiet place is searched for in steps of 2 ms. */
 #define BLOCKS_PER_SECOND 500
-/* Of so many frames each so-manieth is looked at. */
+/* In windows of STRIDE_LEAST frames or more, looks at every STRIDEth frame. */
 #define STRIDE_LEAST 2048
 #define STRIDE 8
 
@@ -121,8 +121,8 @@ static size_t block_frames(const struct fifo *fifo)
 	return fifo->format.rate / BLOCKS_PER_SECOND;
 }
 
-/* The energy of COUNT frames from AT on. A pause is told from speech by a part
- * of its frames as well. */
+/* The energy of COUNT frames from AT on. Every STRIDEth frame is enough to tell
+ * a pause from speech. */
 static double energy(const struct fifo *fifo, size_t at, size_t count,
 		     size_t stride)
 {
@@ -143,7 +143,7 @@ size_t fifo_quietest(const struct fifo *fifo, size_t count, double *ret_power)
 		*ret_power = 0;
 		return 0;
 	}
-	/* A window of COUNT frames that moves on block by block. */
+	/* A window of COUNT frames slides over the FIFO block by block. */
 	sum = energy(fifo, 0, count, stride);
 	best = sum;
 	for (size_t at = 0; at + block + count <= frames; at += block) {
@@ -154,7 +154,7 @@ size_t fifo_quietest(const struct fifo *fifo, size_t count, double *ret_power)
 			best_at = at + block;
 		}
 	}
-	/* Sums of differences can end a hair below zero. */
+	/* Rounding can leave a running sum a hair below zero. */
 	*ret_power = best > 0 ? best / (double)count : 0;
 	return best_at;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The frames in the FIFO: those of one page that have arrived and are not yet
- * written to the card. Pure: no I/O, no clock. */
+ * The frames of one page that have arrived and are not yet written to the card.
+ * Pure: no I/O, no clock. */
 #pragma once
 
 #include "audio/wav.h"
@@ -9,43 +9,45 @@ struct fifo {
 	struct wav_format format;
 	size_t frame_size; /* bytes */
 	uint8_t *buffer;
-	size_t capacity; /* bytes, as is what follows */
+	size_t capacity; /* bytes, as are the next two */
 	size_t begin;
 	size_t size;
-	uint8_t last[WAV_FRAME_SIZE_MAX]; /* the frame that was taken last */
+	uint8_t last[WAV_FRAME_SIZE_MAX]; /* the frame taken last */
 };
 
-/* Room for CAPACITY_FRAMES of a valid FORMAT. 0 or -ENOMEM. */
+/* Allocates room for CAPACITY_FRAMES of a valid FORMAT. 0 or -ENOMEM. */
 int fifo_init(struct fifo *fifo, const struct wav_format *format,
 	      size_t capacity_frames);
-/* Frees; an all-zero or freed one is fine. */
+/* Frees the buffer. An all-zero FIFO is fine, and so is calling it twice. */
 void fifo_free(struct fifo *fifo);
 
-/* Where bytes may be put (they need not be whole frames), and how many. */
+/* Returns where to put new bytes, and in *ret_size how many fit. May move what
+ * is in the FIFO. */
 void *fifo_space(struct fifo *fifo, size_t *ret_size);
+/* SIZE bytes were put there; they need not be whole frames. */
 void fifo_put(struct fifo *fifo, size_t size);
 
-/* Whole frames in fifo, oldest first. */
+/* How many whole frames there are, and where: oldest first. */
 size_t fifo_frames(const struct fifo *fifo);
 const void *fifo_data(const struct fifo *fifo);
 
-/* The oldest COUNT frames went to the card. */
+/* Removes the oldest COUNT frames: they were written to the card. */
 void fifo_take(struct fifo *fifo, size_t count);
 
-/* The oldest COUNT frames are not going to be heard. */
+/* Removes the oldest COUNT frames: they are not going to be heard. */
 void fifo_drop(struct fifo *fifo, size_t count);
 
-/* Raises the oldest COUNT frames (or what there is) from silence. */
+/* Fades the oldest COUNT frames (or as many as there are) in from silence. */
 void fifo_fade_in(struct fifo *fifo, size_t count);
 
-/* Nothing follows: removes a torn frame and appends up to COUNT frames that go
- * from the newest frame (in fifo, or taken last) to silence. */
+/* Ends the sound: removes a torn frame and appends up to COUNT copies of the
+ * newest frame (if there is none, of the one taken last), faded to silence. */
 void fifo_fade_out(struct fifo *fifo, size_t count);
 
-/* Where COUNT frames (not more than fifo_frames) in a row are the quietest: how
- * many frames come before them. *ret_power is their mean power. */
+/* Finds the quietest COUNT frames in a row (at most fifo_frames()). Returns how
+ * many frames come before them; *ret_power is their mean power. */
 size_t fifo_quietest(const struct fifo *fifo, size_t count, double *ret_power);
 
-/* Removes COUNT frames after the first AT ones and softens the seam over
- * FADE_COUNT frames on either side. */
+/* Removes COUNT frames after the first AT frames, and softens the seam with a
+ * fade of FADE_COUNT frames on either side. */
 void fifo_cut(struct fifo *fifo, size_t at, size_t count, size_t fade_count);

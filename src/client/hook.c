@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A child in a process group of its own, so that it can be killed whole. */
+ * The child has a process group of its own, so that killing it also kills the
+ * processes it started. */
 #include "client/hook.h"
 
 #include <assert.h>
@@ -23,8 +24,8 @@ static void free_environment(char **env)
 	free(env);
 }
 
-/* The environment of this process and the facts, which are the first of it and
- * owned by it; or NULL. */
+/* The facts, and then the environment of this process without its INTERCOM_
+ * variables. The array owns the facts only. NULL when out of memory. */
 static char **make_environment(const struct hook_facts *facts)
 {
 	size_t count = 0, used = HOOK_FACTS;
@@ -148,7 +149,7 @@ void hook_kill(struct hook *hook)
 	if (hook->pid == 0)
 		return;
 	kill(-hook->pid, SIGKILL);
-	/* Killed for certain, so this does not wait for long. */
+	/* SIGKILL cannot be refused, so this does not wait for long. */
 	TEMP_FAILURE_RETRY(waitpid(hook->pid, NULL, 0));
 	*hook = (struct hook){0};
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * A command that the user wants run around a page (--before, --after): started
- * by /bin/sh, told the facts in its environment, ended when it takes too long.
- * One at a time; never waited for in the loop. */
+ * A command to run before or after a page (--before, --after): run by /bin/sh
+ * with the facts of the page in its environment, killed after 5 s. One at a
+ * time; the loop never waits for it to end. */
 #pragma once
 
 #include <stdbool.h>
@@ -15,24 +15,25 @@ struct hook_facts {
 	const char *result;  /* INTERCOM_RESULT */
 };
 
-/* All zero: nothing runs. */
+/* All zero: no hook is running. */
 struct hook {
 	pid_t pid;
 	const char *name;
 	uint64_t limit_usec; /* when it is killed */
 };
 
-/* Starts COMMAND; NAME ("--before") is for the log and must stay. Logs a
- * failure; a hook that cannot run is over at once. Nothing may be running. */
+/* Starts COMMAND when no hook is running. NAME ("--before") is for the log and
+ * must outlive the hook; COMMAND and FACTS need not. A failure is logged, and
+ * then hook_running() is false. */
 void hook_start(struct hook *hook, const char *name, const char *command,
 		const struct hook_facts *facts, uint64_t now_usec);
 
-/* Looks whether it has ended (SIGCHLD says when) and kills one that is over its
- * limit. True while one runs. */
+/* True while the hook runs. Reaps a hook that has ended (SIGCHLD says when) and
+ * kills one that has run into its limit; logs either, unless it succeeded. */
 bool hook_running(struct hook *hook, uint64_t now_usec);
 
-/* When to look again, UINT64_MAX when nothing runs. */
+/* When to call hook_running() at the latest, UINT64_MAX when no hook runs. */
 uint64_t hook_deadline(const struct hook *hook);
 
-/* Kills what runs, with all that it started. */
+/* Kills a running hook and its process group. */
 void hook_kill(struct hook *hook);

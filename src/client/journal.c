@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The two events of a page that are worth fields. */
+ * Writes the two events that are worth structured fields; base/log.h has all
+ * other messages. */
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include "client/journal.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What is told of a page: a line when it begins and when it ends, with fields
- * when it goes to the journal. */
+ * Logs that a page began or ended: one line, with structured fields when stderr
+ * is the journal. */
 #pragma once
 
 #include <stdint.h>
@@ -11,17 +11,17 @@ struct journal_page {
 	const char *server;
 	struct wav_format format;
 	uint64_t data_size; /* as stated, or WAV_ENDLESS */
-	/* From here on: of a page that has ended. */
+	/* For journal_end() only. */
 	const char *result; /* "complete", "cut-short" .. */
 	uint64_t received_frames;
 	uint64_t xruns, starvations, starved_ms, dropped_ms, card_losses;
-	double latency_ms; /* reached */
+	double latency_ms; /* speaker_behind_ms() */
 };
 
 void journal_begin(const struct journal_page *page);
 void journal_end(const struct journal_page *page);
 
-/* "S16_LE 44100 Hz 2 channels" */
+/* Writes a format as people read it: "S16_LE 44100 Hz 2 channels". */
 enum { JOURNAL_FORMAT_SIZE = 64 };
 void journal_format(const struct wav_format *format,
 		    char text[JOURNAL_FORMAT_SIZE]);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * How late a page is. Chunks come at the pace of the capture, of whatever size:
- * what has not sounded when the next one comes was not needed. Jitter can only
- * make that less, so the smallest of a while tells what could go. */
+ * Chunks of a live page arrive at the pace of its capture. Frames that have not
+ * sounded when the next chunk arrives were not needed; jitter only makes them
+ * fewer, so the fewest seen over a while can be dropped. */
 #include "client/latency.h"
 
 #include <string.h>
@@ -25,7 +25,7 @@ enum latency_kind latency_arrived(struct latency *latency, uint64_t now_usec,
 				  uint64_t total_frames)
 {
 	const uint64_t elapsed_usec = now_usec - latency->begun_usec;
-	/* A thousandth for clocks that differ. */
+	/* The clocks of server and client may differ by a thousandth. */
 	const uint64_t possible_usec = elapsed_usec + elapsed_usec / 1000 +
 				       LATENCY_AHEAD_MS * UINT64_C(1000);
 	const uint64_t possible_frames =
@@ -42,7 +42,7 @@ enum latency_kind latency_arrived(struct latency *latency, uint64_t now_usec,
 
 static void next_slot(struct latency *latency, uint64_t slot)
 {
-	/* Long without a sample: the process was stopped. Begin anew. */
+	/* After a long gap (was the process stopped?) old slots say nothing. */
 	if (latency->slot == 0 || slot > latency->slot + LATENCY_SLOT_GAP) {
 		latency->spare_count = 0;
 	} else {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * intercom-client: options, signals, and what a crash has left behind. */
+ * intercom-client: reads the options, blocks the signals that the loop handles,
+ * and mends what a crash left behind (a volume, partial files). */
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>
@@ -14,13 +15,13 @@
 #include "client/saver.h"
 #include "wire/transport.h"
 
-/* A descriptor for the signals that the loop handles, or negative errno. */
+/* A signalfd for the signals that the loop handles, or negative errno. */
 static int open_signals(void)
 {
 	sigset_t mask;
 	int fd;
 
-	/* Hooks and pipes may go away, and a full disk is an error. */
+	/* A broken pipe and a file at its size limit are errors to handle. */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
 	sigemptyset(&mask);
@@ -86,8 +87,9 @@ int main(int argc, char **argv)
 
 	if (r <= 0)
 		return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-	/* The threads are few and idle: one heap is enough. And what a page
-	 * needs goes back to the system after it, as mallopt(3) has it. */
+	/* The threads allocate little: one heap is enough. Setting a threshold,
+	 * even its default, keeps glibc from raising it (mallopt(3)): so the
+	 * large buffers of a page return to the system when it ends. */
 	mallopt(M_ARENA_MAX, 1);
 	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
 	r = load_keys(&config);

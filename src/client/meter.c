@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Draws on stdout; whoever calls it made sure that this is a terminal. */
+ * Relies on its caller for stdout being a terminal. */
 #include "client/meter.h"
 
 #include <stdio.h>
@@ -13,8 +13,8 @@ void meter_draw(const struct meter_reading *reading)
 	char bar[BAR_WIDTH + 1];
 
 	samples_bar(bar, BAR_WIDTH, reading->peak);
-	/* A narrow terminal cuts the line off (DECAWM): wrapped, each drawing
-	 * would stay, and the next one go below it. */
+	/* Wrapping is off meanwhile (DECAWM, ?7): on a narrow terminal a
+	 * wrapped line would not be overwritten by the next one. */
 	printf("\r\033[?7l%6.1f s [%s] %5.1f dBFS  buffer %4.0f ms  "
 	       "latency %4.0f ms  %s\033[K\033[?7h",
 	       reading->seconds, bar, samples_dbfs(reading->peak),

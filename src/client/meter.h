@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT
- * One line on a terminal, drawn over and over: level, buffer, latency (-V). */
+ * The level meter (-V): a line on a terminal, redrawn in place, with the level,
+ * the buffer and the latency. */
 #pragma once
 
 struct meter_reading {
-	const char *what; /* "playing" .. */
-	double peak;	  /* 0.0 .. 1.0 */
+	const char *what; /* the speaker's state: "playing" .. */
+	double peak;	  /* 0.0 to 1.0, since the last drawing */
 	double fill_ms;
 	double latency_ms;
-	double seconds; /* since the page began */
+	double seconds; /* since the page's turn began */
 };
 
+/* Both write to stdout. */
 void meter_draw(const struct meter_reading *reading);
-/* Before something else is printed. */
+/* Erases the line, so that something else can be printed. */
 void meter_clear(void);

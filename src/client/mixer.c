@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The old volume is in a file that is locked while it is in force: one that can
- * be locked was left by a crash. */
+ * A file holds the old volume and stays locked until it is restored. A file
+ * that can be locked was left by a crash, or by a volume that could not be
+ * restored. */
 #include "client/mixer.h"
 
 #include <alsa/asoundlib.h>
@@ -23,7 +24,7 @@
 
 enum { NAME_SIZE = 128, CHANNELS = SND_MIXER_SCHN_LAST + 1 };
 
-/* As it is in the file. */
+/* The contents of the file. */
 struct note {
 	char magic[sizeof(NOTE_MAGIC)];
 	char card[NAME_SIZE]; /* "hw:0", "default" */
@@ -35,10 +36,10 @@ struct note {
 
 struct mixer {
 	struct note note;
-	char wished[NAME_SIZE]; /* "" when any will do */
+	char wished[NAME_SIZE]; /* name of the control; "" when any will do */
 	int note_fd;		/* locked while the volume is changed, or -1 */
 	char *note_path;
-	int logged; /* the error that was logged last */
+	int logged; /* result of the last mixer_set() */
 };
 
 /* --- the control --- */
@@ -49,7 +50,7 @@ static void close_handle(snd_mixer_t **handle)
 		snd_mixer_close(*handle);
 }
 
-/* *HANDLE, NULL before, is to be closed in any case. */
+/* *HANDLE, NULL before, must be closed whatever this returns. */
 static int open_handle(snd_mixer_t **handle, const char *card)
 {
 	int r = snd_mixer_open(handle, 0);
@@ -129,8 +130,8 @@ static int write_volumes(const struct note *note)
 
 /* --- the note --- */
 
-/* $STATE_DIRECTORY is systemd's (the first of a list); else as the XDG base
- * directory specification has it. */
+/* systemd's $STATE_DIRECTORY (the first of a list), or what the XDG base
+ * directory specification says. NULL when there is none. The caller frees. */
 static char *state_directory(void)
 {
 	const char *state = getenv("STATE_DIRECTORY");
@@ -148,7 +149,7 @@ static char *state_directory(void)
 	return r < 0 ? NULL : path;
 }
 
-/* PATH and all that it is in. */
+/* Creates PATH and its parents. 0 or negative errno. */
 static int make_directories(char *path)
 {
 	for (char *end = path + 1;; end++) {
@@ -190,11 +191,11 @@ static int write_note(int fd, const struct note *note)
 		r = pwrite_all(fd, note, sizeof(*note), 0);
 	if (r < 0)
 		return r;
-	/* It is there for a crash, maybe of the machine. */
+	/* The note is for a crash, which may be that of the machine. */
 	return fdatasync(fd) < 0 ? -errno : 0;
 }
 
-/* Whether a note is there and was written to its end. */
+/* Whether the file has a note that was written to its end. */
 static bool read_note(int fd, struct note *ret)
 {
 	if (pread_all(fd, ret, sizeof(*ret), 0) != (ssize_t)sizeof(*ret) ||
@@ -204,7 +205,8 @@ static bool read_note(int fd, struct note *ret)
 	return true;
 }
 
-/* Opens and locks. A descriptor; -EWOULDBLOCK when another client has it. */
+/* Opens and locks PATH. Returns a descriptor, or negative errno: -EWOULDBLOCK
+ * while another client holds the lock. */
 static int open_note(const char *path, int flags)
 {
 	for (;;) {
@@ -215,7 +217,7 @@ static int open_note(const char *path, int flags)
 		if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 ||
 		    fstat(fd, &st) < 0)
 			return -errno;
-		/* Or another client has removed it between the two. */
+		/* Else another client removed it between open and flock. */
 		if (st.st_nlink > 0)
 			return TAKE_FD(fd);
 	}
@@ -229,7 +231,7 @@ static void restore_file(const char *path)
 
 	if (fd < 0)
 		return;
-	/* An incomplete note: the volume had not been touched yet. */
+	/* An incomplete note means that the volume was not touched yet. */
 	if (read_note(fd, &note)) {
 		r = write_volumes(&note);
 		if (r < 0) {
@@ -268,7 +270,7 @@ void mixer_restore_left_over(void)
 
 /* --- a page --- */
 
-/* "plughw:CARD=PCH,DEV=0" is on "hw:PCH"; "default" on "default". */
+/* "plughw:CARD=PCH,DEV=0" is on card "hw:PCH", "default" on "default". */
 static void card_of_device(const char *device, char card[NAME_SIZE])
 {
 	const char *arguments = strchr(device, ':');
@@ -368,7 +370,8 @@ void mixer_set(struct mixer *mixer, unsigned percent)
 
 	if (mixer->note_fd >= 0)
 		return;
-	/* What was noted earlier is the volume to go back to, not ours. */
+	/* A crashed client may have left its own volume set: undo that first,
+	 * or it would be noted as the old one. */
 	mixer_restore_left_over();
 	r = try_set(mixer, percent, &step);
 	if (r < 0) {
@@ -388,7 +391,7 @@ void mixer_restore(struct mixer *mixer)
 	if (mixer->note_fd < 0)
 		return;
 	r = write_volumes(&mixer->note);
-	/* A card that is gone: the note stays for the next start. */
+	/* If the card is gone, the note stays for the next restore. */
 	if (r < 0)
 		log_warning("Cannot put the volume of '%s' back: %s",
 			    mixer->note.element, snd_strerror(r));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Options, and nothing that they lead to. intercom-client(1) has the content
- * and order of the table below; a test compares them. */
+ * Parses options and does not act on them, -L and the log level apart.
+ * intercom-client(1) follows the table below in content and order; a test
+ * compares them. */
 #include "client/options.h"
 
 #include "config.h"
@@ -17,7 +18,7 @@
 
 #define DEFAULT_SERVER "localhost"
 
-/* A year: what the server takes for a page, too. */
+/* A year, which is also the longest page that a server accepts. */
 #define SECONDS_MAX (86400.0 * 365)
 
 static int show_meter(const struct option_row *row, const char *text,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The thread owns the file and one end of the pipe, the loop the other. What
- * they share does not change, but for what is atomic. */
+ * The thread owns the file and the reading end of the pipe, the loop the
+ * writing end. All that changes and is shared besides is atomic. */
 #include "client/saver.h"
 
 #include <assert.h>
@@ -26,11 +26,11 @@ struct saver {
 	char *path;
 	struct wav_format format;
 	enum wavfile_replace replace;
-	int samples[2]; /* a pipe: the thread's end, the loop's */
+	int samples[2]; /* a pipe: the thread's end, the loop's end */
 	size_t pipe_size;
 	int done_fd;
-	atomic_bool complete; /* set before the samples end */
-	atomic_int users;     /* the last to leave frees */
+	atomic_bool complete; /* set before the loop closes its end */
+	atomic_int users;     /* thread and loop; the last to leave frees */
 };
 
 static void leave(struct saver *saver)
@@ -54,7 +54,7 @@ static void lose_file(const struct saver *saver, int error)
 		    strerror(-error));
 }
 
-/* Copies until the pipe ends. 0 or negative errno. */
+/* Copies until the loop closes the pipe. 0 or negative errno. */
 static int copy_samples(const struct saver *saver, struct wavfile *file)
 {
 	uint8_t buffer[16384];
@@ -131,10 +131,11 @@ static int open_fds(struct saver *saver, int done_fd)
 	saver->done_fd = fcntl(done_fd, F_DUPFD_CLOEXEC, 0);
 	if (saver->done_fd < 0 || pipe2(saver->samples, O_CLOEXEC) < 0)
 		return -errno;
-	/* Only the loop's end must never wait. */
+	/* The loop must never wait for the disk; the thread may. */
 	if (fcntl(saver->samples[1], F_SETFL, O_NONBLOCK) < 0)
 		return -errno;
-	/* An ordinary user may be refused: then it is smaller. */
+	/* A user over pipe-user-pages-soft (pipe(7)) is refused: then the pipe
+	 * stays smaller. */
 	(void)fcntl(saver->samples[1], F_SETPIPE_SZ, PIPE_SIZE);
 	saver->pipe_size = (size_t)fcntl(saver->samples[1], F_GETPIPE_SZ);
 	return 0;
@@ -170,7 +171,8 @@ int saver_start(struct saver **ret, const char *path,
 
 size_t saver_room(const struct saver *saver)
 {
-	/* A page of the pipe may be filled in part only: count on half. */
+	/* The kernel may fill the pages of a pipe only in part: count on half
+	 * of them. */
 	const size_t room = saver->pipe_size / 2;
 	int queued = 0;
 

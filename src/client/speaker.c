@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Owns the playback PCM and the frames in the FIFO. A live page starts when its
- * first frames have waited for the target: whatever the chunks that it comes
- * in, so much is there when the next one is due. */
+ * Owns the playback PCM and the FIFO. A live page starts when its first frames
+ * have waited for the target: so the target is there when the next chunk is
+ * due, whatever the size of the chunks. */
 #include "client/speaker.h"
 
 #include <assert.h>
@@ -14,17 +14,17 @@
 #include "base/util.h"
 
 enum {
-	RING_EXTRA_MS = 250,	    /* asked for beyond the target */
-	FIFO_MS = 2500,		    /* how much is collected at most .. */
-	FIFO_SIZE_MAX = 512 * 1024, /* .. within so many bytes .. */
-	FIFO_EXTRA_MS = 350,	    /* .. but beyond the target at least this */
+	RING_EXTRA_MS = 250,	    /* size of the ring beyond the target */
+	FIFO_MS = 2500,		    /* size of the FIFO .. */
+	FIFO_SIZE_MAX = 512 * 1024, /* .. limited to so many bytes .. */
+	FIFO_EXTRA_MS = 350,	    /* .. but at least this beyond the target */
 	FADE_MS = 5,
 	GUARD_MS_MAX = 5,
-	STALL_USEC = 2000 * 1000, /* without progress so long: it is lost */
+	STALL_USEC = 2000 * 1000,	/* a card without progress is lost */
 	CUT_PATIENCE_USEC = 500 * 1000, /* to wait for a pause in speech */
 	RECOVER_PAUSE_USEC = 50 * 1000,
 	RECOVER_LIMIT_USEC = 5000 * 1000,
-	OPEN_LIMIT_USEC = 5000 * 1000, /* how long after its end it waits */
+	OPEN_LIMIT_USEC = 5000 * 1000, /* how long an ended page waits for it */
 	CARDLESS_TICK_USEC = 200 * 1000,
 	TICK_USEC = 90 * 1000,
 };
@@ -42,7 +42,7 @@ static size_t fade_frames(const struct speaker *speaker)
 	return ms_to_frames(speaker, FADE_MS);
 }
 
-/* Frames that are not going to be heard, too late or lost. */
+/* Drops frames that are too late to be heard, and counts them. */
 static void drop_oldest(struct speaker *speaker, size_t frames)
 {
 	speaker->stats.dropped_frames += frames;
@@ -102,7 +102,7 @@ static void begin_filling(struct speaker *speaker)
 	latency_restart(&speaker->latency);
 }
 
-/* What waited before the interruption does not count. */
+/* Frames from before the interruption do not count as waiting. */
 static void fill_anew(struct speaker *speaker)
 {
 	speaker->collecting_usec = 0;
@@ -124,7 +124,7 @@ static void try_card(struct speaker *speaker, uint64_t now_usec)
 	begin_filling(speaker);
 }
 
-/* What of the page was in the ring of a lost card will not be heard. */
+/* Frames of the page in the ring of a lost card will not be heard. */
 static void note_lost_ring(struct speaker *speaker)
 {
 	const struct speaker_ring *ring = &speaker->ring;
@@ -159,9 +159,9 @@ static void lose_card(struct speaker *speaker, int error, uint64_t now_usec)
 	speaker->retry_usec = now_usec + backoff_next(&speaker->backoff);
 }
 
-/* Makes an empty or suspended ring writable again. Returns 0, -EAGAIN when that
- * takes a while (state RECOVERING), or another negative errno when the card
- * was lost over it (state OPENING). */
+/* Makes an empty or suspended ring writable again. Returns 0, -EAGAIN while
+ * that goes on (state RECOVERING), or another negative errno when the card is
+ * lost (state OPENING). */
 static int recover(struct speaker *speaker, uint64_t now_usec)
 {
 	int r = pcm_recover(speaker->pcm);
@@ -183,7 +183,7 @@ static int recover(struct speaker *speaker, uint64_t now_usec)
 	return r;
 }
 
-/* The ring stands still with ERROR from the PCM: counts why, and goes on. */
+/* The PCM has stopped with ERROR: counts the cause and recovers. */
 static void handle_stop(struct speaker *speaker, int error, uint64_t now_usec)
 {
 	if (error == -EPIPE) {
@@ -215,9 +215,9 @@ static ssize_t write_frames(struct speaker *speaker, const void *data,
 	return n;
 }
 
-/* How many frames the ring may take now. A live page is in the ring as it
- * comes, unless much comes at once; but when some of it should go, that has to
- * be in fifo, where it can be dropped. */
+/* How many frames may be written now. Except for a stored page the ring gets no
+ * more than twice the target, and only the target while there is an excess:
+ * frames can be dropped from the FIFO but not from the ring. */
 static size_t ring_allowance(const struct speaker *speaker)
 {
 	const uint64_t target = speaker->target_frames;
@@ -231,7 +231,7 @@ static size_t ring_allowance(const struct speaker *speaker)
 		   : 0;
 }
 
-/* As pcm_write(), of silence. */
+/* As pcm_write(), but writes COUNT (> 0) frames of silence. */
 static ssize_t write_silence(struct speaker *speaker, size_t count)
 {
 	uint8_t silence[8192];
@@ -245,12 +245,12 @@ static ssize_t write_silence(struct speaker *speaker, size_t count)
 		if (n < 0)
 			return n;
 		done += (size_t)n;
-	} while ((size_t)n == most && done < count); /* else the ring is full */
+	} while ((size_t)n == most && done < count); /* less: a full ring */
 	return (ssize_t)done;
 }
 
-/* Writes what is due: the silence before the page, then the page. 0, or a
- * negative errno of pcm_write(). */
+/* Writes what the ring may take: the silence before the page, then the page. 0,
+ * or a negative errno of pcm_write(). */
 static int write_fifo(struct speaker *speaker)
 {
 	const void *data = fifo_data(&speaker->fifo);
@@ -279,7 +279,7 @@ static int write_fifo(struct speaker *speaker)
 
 /* --- a live page that is late --- */
 
-/* Of a card that is not there nothing is late: only the newest count. */
+/* While the card is missing, keeps only the newest frames of a live page. */
 static void drop_unheard(struct speaker *speaker)
 {
 	const size_t frames = fifo_frames(&speaker->fifo);
@@ -299,7 +299,7 @@ static void drop_excess(struct speaker *speaker, uint64_t now_usec)
 	double power;
 	size_t at;
 
-	/* Between arrivals there is nothing new to look for. */
+	/* Without new frames there is no new quiet place to find. */
 	if (!speaker->arriving)
 		return;
 	if (excess == 0) {
@@ -324,8 +324,9 @@ static void drop_excess(struct speaker *speaker, uint64_t now_usec)
 
 /* --- the states --- */
 
-/* Silence up to a period boundary and a period more, since hardware may stop at
- * once when the ring is empty. Returns how much is still to be written. */
+/* How many frames of silence are still to be written after the page: up to a
+ * period boundary and a period more, since hardware may stop at once when the
+ * ring is empty, with the last frames unheard. */
 static uint64_t padding_frames(const struct speaker *speaker)
 {
 	const uint64_t period = pcm_period_frames(speaker->pcm);
@@ -342,7 +343,7 @@ static void step_draining(struct speaker *speaker, uint64_t now_usec)
 	const ssize_t n =
 	    padding > 0 ? write_silence(speaker, (size_t)padding) : 0;
 
-	/* Empty: everything has sounded. */
+	/* -EPIPE: the ring is empty, so everything has sounded. */
 	if (n == -EPIPE ||
 	    (n >= 0 && speaker->ring.played >= speaker->ring.page_end))
 		speaker->state = SPEAKER_DONE;
@@ -350,8 +351,8 @@ static void step_draining(struct speaker *speaker, uint64_t now_usec)
 		handle_stop(speaker, (int)n, now_usec);
 }
 
-/* When what has come first will have waited long enough; the silence before a
- * page is a part of that. */
+/* When the first frames will have waited long enough. The silence before a page
+ * is a part of the wait. */
 static uint64_t start_usec(const struct speaker *speaker)
 {
 	const uint32_t target = speaker->target_frames;
@@ -380,8 +381,8 @@ static bool enough_to_start(struct speaker *speaker, uint64_t now_usec)
 		now_usec >= start_usec(speaker));
 }
 
-/* After an interruption of a live page what has come late is dropped while it
- * is silent: so there is no second seam. Whether it can go on now. */
+/* After an interruption, drops the frames of a live page that are late while it
+ * is silent anyway: so there is no second seam. Whether it can go on now. */
 static bool rejoin(struct speaker *speaker)
 {
 	const uint64_t target = speaker->target_frames;
@@ -393,7 +394,8 @@ static bool rejoin(struct speaker *speaker)
 	return true;
 }
 
-/* The ring may still hold the end of what was before (a starvation). */
+/* The ring may still hold frames from before a starvation. 0, or a negative
+ * errno as recover(). */
 static int ready_ring(struct speaker *speaker, uint64_t now_usec)
 {
 	const ssize_t delay = pcm_delay(speaker->pcm);
@@ -457,7 +459,7 @@ static void step_playing(struct speaker *speaker, uint64_t now_usec)
 	}
 }
 
-/* Whether a page that has ended is too old to be begun. */
+/* Whether the page has ended and is too old to wait for the card. */
 static bool too_late(const struct speaker *speaker, uint64_t now_usec)
 {
 	if (!speaker->ended)
@@ -527,14 +529,14 @@ void speaker_step(struct speaker *speaker, uint64_t now_usec)
 
 /* --- looking at the ring --- */
 
-/* How little may be left in the ring before the end of the sound is faded. */
+/* The sound is faded out when so little is left in the ring. */
 static uint64_t guard_frames(const struct speaker *speaker)
 {
 	return MIN(speaker->target_frames / 16,
 		   ms_to_frames(speaker, GUARD_MS_MAX));
 }
 
-/* Nothing came in time: fades what is left, and collects anew. */
+/* No frames came in time: begins to collect anew. */
 static void begin_starving(struct speaker *speaker, uint64_t now_usec)
 {
 	speaker->stats.starvations++;
@@ -551,8 +553,8 @@ static void fade_the_end(struct speaker *speaker)
 	fifo_fade_out(&speaker->fifo, fade_frames(speaker));
 	(void)write_frames(speaker, fifo_data(&speaker->fifo),
 			   fifo_frames(&speaker->fifo));
-	/* Decoration: when it does not fit or the ring has just run empty,
-	 * the sound ends without. */
+	/* When the fade does not fit, or the ring has just run empty, the sound
+	 * ends without it. */
 	fifo_drop(&speaker->fifo, fifo_frames(&speaker->fifo));
 }
 
@@ -612,7 +614,7 @@ void speaker_look(struct speaker *speaker, uint64_t now_usec,
 	note_progress(speaker, (uint64_t)delay, now_usec);
 	if (speaker->state != SPEAKER_PLAYING)
 		return;
-	/* Nothing is late of a stored page: then how full the ring is. */
+	/* A stored page waits in the FIFO because it is early, not late. */
 	speaker->stats.behind_sum += speaker->latency.kind == LATENCY_STORED
 					 ? speaker->ring.delay_frames
 					 : behind_frames(speaker);
@@ -644,7 +646,7 @@ void speaker_close(struct speaker *speaker)
 static size_t fifo_capacity(const struct speaker *speaker)
 {
 	const size_t frame_size = wav_frame_size(&speaker->format);
-	/* Twice: a FIFO that was read from gives half its room at once. */
+	/* Twice, since fifo_space() may give no more than half at once. */
 	const size_t least = 2 * ((size_t)speaker->target_frames +
 				  ms_to_frames(speaker, FIFO_EXTRA_MS));
 	const size_t wished =
@@ -721,7 +723,7 @@ void speaker_end(struct speaker *speaker, enum speaker_end end,
 		    speaker->state == SPEAKER_OPENING)
 			speaker->state = SPEAKER_DONE;
 	}
-	/* A starvation has faded what came before it already. */
+	/* A starvation has already faded the sound out. */
 	if (end != SPEAKER_COMPLETE &&
 	    (fifo_frames(&speaker->fifo) > 0 ||
 	     (speaker->stats.written_frames > 0 && !speaker->starving)))
@@ -745,7 +747,7 @@ static uint64_t playing_wait_usec(const struct speaker *speaker)
 			      ? speaker->ring.delay_frames - guard
 			      : 1;
 
-	/* More to write: come back when a period of it has room. */
+	/* With more to write, come back when the ring has room for a period. */
 	if (fifo_frames(&speaker->fifo) > 0 || speaker->silence_frames > 0 ||
 	    speaker->state == SPEAKER_DRAINING) {
 		frames = MIN(frames, pcm_period_frames(speaker->pcm));

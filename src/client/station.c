@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Owns the saver; the session is the client's. */
+ * Owns the saver. The session belongs to the client. */
 #include "client/station.h"
 
 #include <errno.h>
@@ -20,7 +20,7 @@ bool station_has_page(const struct station *station)
 
 void station_lose_file(struct station *station, int error)
 {
-	/* The thread tells of its own errors, after which the pipe breaks. */
+	/* The saver's thread logs its own error and closes the pipe. */
 	if (error != -EPIPE)
 		log_warning("Cannot save the page as '%s': %s",
 			    station->files->path,

@@ -1,46 +1,48 @@
 /* SPDX-License-Identifier: MIT
- * A server that the client listens to, and what becomes of its page beside the
- * loudspeaker: it is saved, waits for its turn, or is read and not heard. */
+ * One server that the client listens to. Saves its page, and discards samples
+ * that are not to be heard; the turn plays them. Runs in the client's loop. */
 #pragma once
 
 #include "client/latency.h"
 #include "client/saver.h"
 #include "feed/session.h"
 
-/* Files of all stations. */
+/* Shared by all stations. */
 struct station_files {
 	const char *path;    /* of --save, or NULL */
-	int done_fd;	     /* an eventfd, of all savers */
-	uint64_t unfinished; /* pages that are over, whose files are not */
+	int done_fd;	     /* an eventfd: how many files were completed */
+	uint64_t unfinished; /* files of ended pages, not yet completed */
 };
 
 struct station {
 	struct session *session;
 	struct station_files *files;
-	struct saver *saver;   /* of the page that is being received, or NULL */
-	uint64_t seen_page;    /* its number */
-	struct latency probe;  /* of a page that waits for its turn */
-	bool muted;	       /* the rest of its page is not to be heard */
-	bool turned_to;	       /* the page has been begun, maybe not for good */
-	uint64_t discard_usec; /* when next to read what is not heard */
+	struct saver *saver;   /* for the page being received, or NULL */
+	uint64_t seen_page;    /* number of the page begun last */
+	struct latency probe;  /* live or stored? while it waits for its turn */
+	bool muted;	       /* the rest of the page is not to be heard */
+	bool turned_to;	       /* the page has had a turn */
+	uint64_t discard_usec; /* when to discard again */
 };
 
-/* Whether samples of a page can be read. */
+/* Whether a page is being received: its samples can be read. */
 bool station_has_page(const struct station *station);
 
-/* A page has begun, which shall be TARGET_USEC late. */
+/* The session has a new page: starts its file, if any. TARGET_USEC is how late
+ * the page is meant to sound. */
 void station_begin_page(struct station *station, uint64_t target_usec,
 			uint64_t now_usec);
 
-/* How many of SIZE bytes the file can take now. */
+/* How many of SIZE bytes may be read now without loss to the file. */
 size_t station_room(const struct station *station, size_t size);
-/* Gives the file up, and says why. */
+/* Gives the file up and logs why; ERROR is a negative errno, -EAGAIN for a disk
+ * that is too slow, -EPIPE when the saver has logged the reason itself. */
 void station_lose_file(struct station *station, int error);
-/* No more of the page is kept: completes the file. */
+/* Completes the file, if any: no more of the page is saved. */
 void station_finish_file(struct station *station);
 
-/* As session_read(), with the file kept. */
+/* As session_read(), and saves what was read. */
 ssize_t station_read(struct station *station, void *buffer, size_t size,
 		     uint64_t now_usec);
-/* Reads what is there and is not to be heard. */
+/* Reads what has arrived, up to 512 kB, and saves it without playing it. */
 void station_discard(struct station *station, uint64_t now_usec);

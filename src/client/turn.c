@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Owns the speaker, the mixer and the hook. A page is read until it ends; the
- * speaker says when it has sounded. */
+ * Owns the speaker, the mixer and the hook. A page is "open" while its samples
+ * are read; its turn lasts until the speaker has played them. */
 #include "client/turn.h"
 
 #include <errno.h>
@@ -13,9 +13,9 @@
 #include "client/meter.h"
 
 enum {
-	FEED_READS = 64, /* in one pass */
+	FEED_READS = 64, /* limits one pass, so that others are not delayed */
 	METER_TICK_USEC = 100 * 1000,
-	LIMIT_GRACE_MS = 5000,
+	LIMIT_GRACE_MS = 10000, /* a hook may take half of it */
 };
 
 static const char *result_name(enum turn_result result)
@@ -67,7 +67,7 @@ static void run_hook(struct turn *turn, const char *name, const char *command,
 	};
 
 	journal_format(format, format_text);
-	/* Empty: nobody knows. */
+	/* Stays empty when the length is not known. */
 	if (size != WAV_ENDLESS)
 		snprintf(seconds, sizeof(seconds), "%.3f",
 			 wav_seconds(format, size / wav_frame_size(format)));
@@ -107,10 +107,11 @@ void turn_begin(struct turn *turn, struct station *station, uint64_t now_usec)
 {
 	const struct session_page *page = session_page(station->session);
 	const bool resumed = station->turned_to || page->received > 0;
+	const size_t frame_size = wav_frame_size(&page->format);
 	struct journal_page told;
 	int r;
 
-	/* What waited meanwhile is old: join at the newest frame. */
+	/* The samples that have waited meanwhile are old. */
 	if (resumed)
 		station_discard(station, now_usec);
 	if (!station_has_page(station))
@@ -131,7 +132,9 @@ void turn_begin(struct turn *turn, struct station *station, uint64_t now_usec)
 	turn->open = turn->before = true;
 	turn->result = TURN_COMPLETE;
 	turn->page = *page;
-	turn->first = page->received;
+	/* The rest of a frame whose beginning was discarded does not sound. */
+	turn->first = page->received + frame_size - 1;
+	turn->first -= turn->first % frame_size;
 	turn->begun_usec = now_usec;
 	if (turn->config->meter)
 		meter_clear();
@@ -152,7 +155,7 @@ static void let_sound(struct turn *turn, uint64_t now_usec)
 
 /* --- its end --- */
 
-/* No more of it is read; what was read may still sound. */
+/* No more samples are read; those that were read may still sound. */
 static void close_page(struct turn *turn, enum turn_result result,
 		       enum speaker_end end, uint64_t now_usec)
 {
@@ -234,13 +237,15 @@ static uint64_t limit_bytes(const struct turn *turn)
 	       (uint64_t)(seconds * format->rate) * wav_frame_size(format);
 }
 
-/* Whether --max-duration ends the page, by its samples or by the time. */
+/* Whether --max-duration ends the page: by its samples, or by the clock for a
+ * page whose samples come too slowly. */
 static bool limit_reached(const struct turn *turn, uint64_t now_usec)
 {
 	const struct client_config *config = turn->config;
 	const struct session_page *page = session_page(turn->station->session);
 	const uint64_t grace_ms = LIMIT_GRACE_MS + config->speaker.latency_ms +
-				  config->speaker.delay_ms;
+				  config->speaker.delay_ms +
+				  config->speaker.lead_in_ms;
 
 	if (config->max_seconds <= 0)
 		return false;
@@ -271,7 +276,7 @@ static void end_of_samples(struct turn *turn, uint64_t now_usec)
 		close_page(turn, TURN_CUT_SHORT, SPEAKER_BROKEN_OFF, now_usec);
 }
 
-/* Bytes to read into SPACE next, 0 for none now. */
+/* How many bytes to read now into a FIFO with room for SPACE; 0: none. */
 static size_t feed_size(struct turn *turn, size_t space)
 {
 	struct station *station = turn->station;
@@ -282,7 +287,7 @@ static size_t feed_size(struct turn *turn, size_t space)
 	if (limit > received && space > limit - received)
 		space = (size_t)(limit - received);
 	size = station_room(station, space);
-	/* A file never loses any unless the sound needs it. */
+	/* A slow disk holds reading up, but must not starve the sound. */
 	if (size == 0 && space > 0 &&
 	    fifo_frames(&turn->speaker.fifo) < turn->speaker.target_frames) {
 		station_lose_file(station, -EAGAIN);
@@ -295,9 +300,11 @@ static void feed(struct turn *turn, uint64_t now_usec)
 {
 	struct station *station = turn->station;
 	struct session *session = station->session;
+	const struct session_page *page = session_page(session);
 
 	for (int i = 0; i < FEED_READS; i++) {
-		void *space;
+		uint8_t torn[WAV_FRAME_SIZE_MAX];
+		void *space = torn;
 		size_t size;
 		ssize_t n;
 
@@ -305,7 +312,9 @@ static void feed(struct turn *turn, uint64_t now_usec)
 			end_by_limit(turn, now_usec);
 			return;
 		}
-		space = speaker_space(&turn->speaker, &size);
+		size = (size_t)(turn->first - page->received);
+		if (page->received >= turn->first)
+			space = speaker_space(&turn->speaker, &size);
 		size = feed_size(turn, size);
 		if (size == 0) {
 			session_hold_off(session, now_usec);
@@ -318,11 +327,13 @@ static void feed(struct turn *turn, uint64_t now_usec)
 			end_of_samples(turn, now_usec);
 			return;
 		}
-		speaker_put(&turn->speaker, (size_t)n);
+		if (space != torn)
+			speaker_put(&turn->speaker, (size_t)n);
 	}
-	speaker_arrived(&turn->speaker, now_usec,
-			session_page(session)->received - turn->first +
-			    session_queued(session));
+	if (page->received >= turn->first)
+		speaker_arrived(&turn->speaker, now_usec,
+				page->received - turn->first +
+				    session_queued(session));
 }
 
 bool turn_run(struct turn *turn, uint64_t now_usec)

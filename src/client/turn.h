@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The loudspeaker, and the page that has it: from its hook and the volume, over
- * its samples and the limit, to its result. */
+ * The loudspeaker and the page that has it: runs the hooks, sets the volume,
+ * reads the samples, ends the page at --max-duration, reports the result. Runs
+ * in the client's loop; the client decides whose turn it is. */
 #pragma once
 
 #include "client/configuration.h"
@@ -12,13 +13,13 @@
 enum turn_result {
 	TURN_COMPLETE,
 	TURN_CUT_SHORT,	 /* the connection ended early */
-	TURN_TAKEN_OVER, /* by a server that was listed earlier */
+	TURN_TAKEN_OVER, /* by a server that is listed earlier */
 	TURN_LIMIT,	 /* --max-duration */
-	TURN_UNHEARD,	 /* there was no card */
-	TURN_STOPPED,	 /* the client was */
+	TURN_UNHEARD,	 /* complete, but there was no card to play it on */
+	TURN_STOPPED,	 /* the client ends */
 };
 
-/* Of all pages. */
+/* Sums over all pages. */
 struct turn_totals {
 	uint64_t pages, complete, written_frames, xruns, starvations;
 	uint64_t starved_ms, dropped_ms, suspends, card_losses;
@@ -27,36 +28,39 @@ struct turn_totals {
 struct turn {
 	const struct client_config *config;
 	struct speaker speaker;
-	struct mixer *mixer; /* NULL: not wanted */
+	struct mixer *mixer; /* NULL: the volume is left alone */
 	struct hook hook;
 	struct turn_totals totals;
-	uint64_t meter_usec; /* when next to draw it */
+	uint64_t meter_usec; /* when to draw the meter again */
 
-	/* The page; what follows stays after its end. */
+	/* The page; all but the station stays valid after its end. */
 	struct station *station; /* NULL: nobody's turn */
-	bool open;		 /* samples may still come */
-	bool before;		 /* waits for the hook */
+	bool open;		 /* samples are still read */
+	bool before;		 /* must not sound before --before has ended */
 	enum turn_result result;
-	struct session_page page; /* its state when last looked at */
-	uint64_t first;		  /* bytes that came before it was joined */
+	struct session_page page; /* copied at the beginning and at the end */
+	uint64_t first;		  /* bytes received before this turn */
 	uint64_t begun_usec;
 };
 
 /* CONFIG must outlive the turn. 0 or -ENOMEM. */
 int turn_init(struct turn *turn, const struct client_config *config);
-/* Silences at once and puts the volume back; the hook of a page that is stopped
- * by this may still run. */
+/* Silences the card at once and restores the volume. A page that this stops
+ * gets its --after hook, which may still run afterwards. */
 void turn_close(struct turn *turn);
 
-/* It is the turn of STATION, which has a page; when that cannot be played, it
- * is muted. */
+/* Begins the turn of STATION, which has a page; there must be no turn, and no
+ * hook running. A page that there is no memory for is muted. One that has been
+ * read before is joined at its newest frame; if it has ended, no turn is begun.
+ */
 void turn_begin(struct turn *turn, struct station *station, uint64_t now_usec);
-/* A page that comes first is there: it is its turn soon. */
+/* Ends the page in favour of another: reads no more and fades out. */
 void turn_give_way(struct turn *turn, uint64_t now_usec);
-/* Does what is to be done now. Whether a page has come to its end. */
+/* Does all that can be done now. True when this ended the turn; turn->result
+ * says how. */
 bool turn_run(struct turn *turn, uint64_t now_usec);
-/* When to do so again at the latest. */
+/* When to call turn_run() again at the latest; UINT64_MAX for never. */
 uint64_t turn_deadline(const struct turn *turn, uint64_t now_usec);
-/* Whether samples of STATION would be read if there were any. */
+/* Whether turn_run() would read samples of STATION now. */
 enum session_wanted turn_wants(struct turn *turn,
 			       const struct station *station);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * No state of its own. */
+ * Has no state of its own. */
 #include "ctl/bus.h"
 
 #include <errno.h>
@@ -44,7 +44,7 @@ static bool means_no_server(const char *name)
 	    SD_BUS_ERROR_UNKNOWN_OBJECT,  NULL,
 	};
 
-	/* A connection that breaks is an errno to sd-bus. */
+	/* sd-bus reports a broken connection by errno ("System.Error.*"). */
 	return is_one_of(name, names) ||
 	       strncmp(name, "org.freedesktop.DBus.Error.Spawn.", 33) == 0 ||
 	       strcmp(name, "System.Error.ECONNRESET") == 0 ||
@@ -121,7 +121,6 @@ int ctl_read_status(struct ctl *ctl, struct value *ret)
 		     : CTL_DONE;
 }
 
-/* SIGINT, SIGTERM and SIGHUP come to HANDLER. */
 static int catch_signals(sd_event *event, sd_event_signal_handler_t handler,
 			 void *userdata)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * How intercomctl reaches a server, and what it says when it cannot. */
+ * How intercomctl calls a server, and reports that it cannot. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -7,29 +7,29 @@
 #include "ctl/ctl.h"
 #include "ctl/value.h"
 
-/* Connects ctl->bus. An exit status. */
+/* Connects ctl->bus. Returns an exit status. */
 int ctl_connect(struct ctl *ctl);
 
-/* Calls a method and waits; TYPES and what follows are its arguments, as for
- * sd_bus_call_method(). An exit status; on CTL_DONE *ret_reply is the
- * caller's. */
+/* Calls a method and waits for the reply. The arguments are as for
+ * sd_bus_call_method(). Returns an exit status; on CTL_DONE the caller owns
+ * *ret_reply. */
 int ctl_call(struct ctl *ctl, sd_bus_message **ret_reply, const char *method,
 	     const char *types, ...);
-/* What Status() returns, into an empty *RET, which the caller clears in any
- * case. An exit status. */
+/* Reads the result of Status() into *ret, which must be empty and which the
+ * caller clears in any case. Returns an exit status. */
 int ctl_read_status(struct ctl *ctl, struct value *ret);
 
-/* Says why a call failed; the exit status that belongs to it. */
+/* Logs why a call failed. Returns the exit status for ERROR. */
 int ctl_refused(const struct ctl *ctl, const sd_bus_error *error);
-/* The same for an errno of our own. */
+/* Logs "WHAT: " and the negative errno R. Returns CTL_FAILED. */
 int ctl_failed(const char *what, int r);
-/* Makes sure that all output is written. An exit status. */
+/* Writes all buffered output. Returns an exit status. */
 int ctl_flush(void);
 
-/* Makes the loop, with the bus in it: ON_INTERRUPT is called for SIGINT,
- * SIGTERM and SIGHUP, ON_SIGNAL for every signal of the server, and ON_GONE
- * when it leaves the bus. 0 or negative errno; *ret is the caller's, also on
- * error if it is not NULL. */
+/* Makes a loop and attaches the bus. Calls ON_INTERRUPT for SIGINT, SIGTERM and
+ * SIGHUP, ON_SIGNAL for every signal of the server, and ON_GONE when the server
+ * leaves the bus. 0 or negative errno. *ret must be NULL before; the caller
+ * unrefs it, also on error. */
 int ctl_follow(struct ctl *ctl, sd_event **ret,
 	       sd_event_signal_handler_t on_interrupt,
 	       sd_bus_message_handler_t on_signal,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What intercomctl was asked to do, and its commands: ctl-*.c. */
+ * intercomctl's options, and its commands: each is in a file of its own, but
+ * talk and play are in page.c, and clients and zones in status.c. */
 #pragma once
 
 #include <stdbool.h>
@@ -17,7 +18,7 @@ enum {
 };
 
 struct ctl {
-	bool user; /* the user bus instead of the system's */
+	bool user; /* the user's bus instead of the system's */
 	bool queue, json;
 	struct option_list zones; /* none: all */
 	double seconds;		  /* negative: not given */
@@ -26,10 +27,10 @@ struct ctl {
 	int priority;		  /* negative: not given */
 	char **args;		  /* what follows the command */
 	unsigned arg_count;
-	sd_bus *bus; /* connected, but for keygen */
+	sd_bus *bus; /* connected, except for keygen */
 };
 
-/* Each returns an exit status, after a line that says what went wrong. */
+/* Each returns an exit status, and logs what went wrong. */
 int ctl_talk(struct ctl *ctl);
 int ctl_play(struct ctl *ctl);
 int ctl_stop(struct ctl *ctl);
@@ -38,6 +39,6 @@ int ctl_clients(struct ctl *ctl);
 int ctl_zones(struct ctl *ctl);
 int ctl_monitor(struct ctl *ctl);
 int ctl_save(struct ctl *ctl);
-/* Makes the server's key file, or adds to it, and a file for each loudspeaker:
- * all or none, and never over one that is there. */
+/* Makes the server's key file or adds to it, and makes a file for each
+ * loudspeaker: all or none. Never overwrites a key. */
 int ctl_keygen(struct ctl *ctl);

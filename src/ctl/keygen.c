@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * intercomctl keygen: writes the server's file and one for each loudspeaker,
- * all or none. Never replaces a key: files are made, and the server's is added
- * to. */
+ * keygen: writes the server's file and one for each loudspeaker, all or none.
+ * Never replaces a key: only adds to the server's file, and makes new files. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -29,12 +28,12 @@ static const char client_head[] =
 
 struct keygen {
 	const char *path;   /* the server's file */
-	int folder_size;    /* of its part up to the last '/' */
-	char out[PATH_MAX]; /* what is written: a new one, or path itself */
+	int folder_size;    /* the length of path up to its last '/' */
+	char out[PATH_MAX]; /* the file to write: path, or path.new */
 	int fd;		    /* of out; -1: not made */
-	bool adding;	    /* path is there already */
+	bool adding;	    /* path exists already */
 	char **identities;
-	unsigned count, made; /* made: files of loudspeakers */
+	unsigned count, made; /* identities; loudspeakers' files made */
 };
 
 static int complain(const char *path, int error)
@@ -56,7 +55,7 @@ static int make_file(const char *path)
 
 /* --- the server's file --- */
 
-/* What is there must be a server's file, without these loudspeakers. */
+/* The old file must be a server's, and without these loudspeakers. */
 static int check_old(const struct keygen *k)
 {
 	char problem[KEYFILE_PROBLEM_SIZE];
@@ -79,7 +78,7 @@ static int check_old(const struct keygen *k)
 	return r;
 }
 
-/* Also gives the copy to the old one's owner. */
+/* Copies the old file, with its owner and a final newline. */
 static int copy_old(const struct keygen *k)
 {
 	_cleanup_close_ int fd = open(k->path, O_RDONLY | O_CLOEXEC);
@@ -107,9 +106,9 @@ static int copy_old(const struct keygen *k)
 	return r;
 }
 
-/* A file that is there is replaced when the new one is complete, so that a
- * server never reads half of it; meanwhile that one also keeps a second keygen
- * away. */
+/* Adds by writing a new file that finally replaces the old one, so that a
+ * server never reads half a file. Meanwhile the new file keeps a second keygen
+ * out. */
 static int begin_server_file(struct keygen *k)
 {
 	int r;
@@ -141,7 +140,7 @@ static int finish_server_file(const struct keygen *k)
 	return 0;
 }
 
-/* --- a loudspeaker's --- */
+/* --- a loudspeaker's file --- */
 
 static int client_path(const struct keygen *k, const char *identity,
 		       char path[PATH_MAX])

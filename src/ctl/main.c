@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * intercomctl: options and commands. intercomctl(1) has the content and order
- * of the tables below; a test compares them. */
+ * intercomctl: options and commands. intercomctl(1) lists the same in the same
+ * order as the tables below; a test compares them. */
 #include "config.h"
 
 #include <errno.h>
@@ -15,7 +15,7 @@
 #include "bus/names.h"
 #include "ctl/bus.h"
 
-/* Which of a command's options were given, and which it takes. */
+/* Bits for the options that were given, and for those that a command takes. */
 enum {
 	TAKES_DURATION = 1 << 0,
 	TAKES_ZONE = 1 << 1,
@@ -132,7 +132,7 @@ static const struct verb *find_verb(const char *name)
 	return NULL;
 }
 
-/* Takes the command off the arguments; NULL after saying what is wrong. */
+/* Removes the command from the arguments. NULL after logging what is wrong. */
 static const struct verb *take_verb(struct ctl *ctl, unsigned given)
 {
 	const struct verb *verb;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * monitor: what the server tells, a line an event. */
+ * monitor: prints the server's events, one a line. */
 #include <inttypes.h>
 #include <string.h>
 #include <time.h>
@@ -11,10 +11,10 @@
 struct monitor {
 	struct ctl *ctl;
 	sd_event *event;
-	char *zones; /* as last printed: the same twice is no event */
+	char *zones; /* as last printed, to skip a change that shows nothing */
 };
 
-/* The arguments of a signal, by name, as they are printed in JSON. */
+/* A signal, and the names of its arguments in JSON, in order. */
 struct event_type {
 	const char *member, *name;
 	const char *fields[8]; /* NULL at the end */
@@ -110,8 +110,8 @@ static void print_page_event(struct monitor *monitor, sd_bus_message *m,
 	end_line(monitor);
 }
 
-/* {"name":..,"clients":..} of each zone, or "lobby 3, yard 1". To be freed;
- * NULL when memory ran out. */
+/* ZONES as JSON, or as "lobby 3, yard 1". The caller frees it; NULL when out of
+ * memory. */
 static char *describe_zones(const struct monitor *monitor,
 			    const struct value *zones)
 {
@@ -134,7 +134,7 @@ static char *describe_zones(const struct monitor *monitor,
 	return NULL;
 }
 
-/* ZONES: or NULL. */
+/* ZONES may be NULL. */
 static void print_zones_event(struct monitor *monitor,
 			      const struct value *zones)
 {
@@ -179,7 +179,7 @@ static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	return 0;
 }
 
-/* It may come back; the matches are for its name. */
+/* Goes on, since the server may return: the matches are for its name. */
 static int on_gone(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct monitor *monitor = userdata;
@@ -210,7 +210,7 @@ static int set_up(struct monitor *monitor)
 	return r < 0 ? r : sd_bus_set_exit_on_disconnect(monitor->ctl->bus, 1);
 }
 
-/* How many clients there are now; and whether there is a server at all. */
+/* Prints the present numbers of clients; fails when there is no server. */
 static int print_present(struct monitor *monitor)
 {
 	_cleanup_(value_clear) struct value status = {0};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * talk and play: asks for a page, shows how it goes, ends when it has ended.
- * Whoever interrupts this program ends the page. */
+ * talk and play: asks for a page, shows its progress and exits at its end.
+ * Interrupting this program ends the page. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -21,15 +21,15 @@ struct following {
 	struct ctl *ctl;
 	sd_event *event;
 	sd_event_source *meter, *input;
-	const char *file;    /* what is played, or NULL: talk */
+	const char *file;    /* the name of the file to play; NULL: talk */
 	uint32_t id;	     /* 0 until the server has answered */
 	bool started, ended; /* the page */
 	bool stopped;	     /* by this program */
 	bool drawn;	     /* the status line is on the screen */
-	double seconds;	     /* of the page, when last heard of */
+	double seconds;	     /* of the page, by the last reply of Meter */
 };
 
-/* --- what is shown --- */
+/* --- output --- */
 
 __attribute__((format(printf, 2, 3))) static void say(struct following *f,
 						      const char *format, ...)
@@ -73,7 +73,7 @@ static void draw(struct following *f, double peak, double planned,
 
 /* --- the meter --- */
 
-/* Calls a method for the page. 0 or negative errno. */
+/* Calls METHOD for the page, without waiting. 0 or negative errno. */
 static int call(struct following *f, const char *method,
 		sd_bus_message_handler_t on_reply)
 {
@@ -115,14 +115,14 @@ static int on_stopped(sd_bus_message *reply, void *userdata,
 	struct following *f = userdata;
 	const sd_bus_error *failure = sd_bus_message_get_error(reply);
 
-	/* NotFound: it has ended by itself meanwhile, as PageEnded tells. */
+	/* NotFound: the page has ended by itself, and PageEnded follows. */
 	if (failure && strcmp(failure->name, BUS_ERROR_NOT_FOUND) != 0)
 		(void)sd_event_exit(f->event, ctl_refused(f->ctl, failure));
 	return 0;
 }
 
-/* Before the server has answered it is enough to leave the bus: it then gives
- * the page up. */
+/* Before the server has answered it is enough to leave the bus: then the server
+ * gives up the page. A second stop exits at once. */
 static void stop(struct following *f)
 {
 	int r;
@@ -146,7 +146,7 @@ static int on_interrupt(sd_event_source *source,
 	return 0;
 }
 
-/* Enter, or the end of input: a person let go. */
+/* Enter or the end of input ends the page. */
 static int on_input(sd_event_source *source, int fd, uint32_t revents,
 		    void *userdata)
 {
@@ -158,13 +158,13 @@ static int on_input(sd_event_source *source, int fd, uint32_t revents,
 		return 0;
 	if (n <= 0)
 		(void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
-	f->drawn = false; /* Enter itself has left the line */
+	f->drawn = false; /* Enter has moved to a new line */
 	if (!f->stopped)
 		stop(f);
 	return 0;
 }
 
-/* --- what the server tells --- */
+/* --- the server's signals and answer --- */
 
 static void on_started(struct following *f, sd_bus_message *m)
 {
@@ -191,7 +191,7 @@ static void on_speech(struct following *f)
 		    f->input ? " (Enter ends it)" : "");
 }
 
-/* The exit status that belongs to the reason of PageEnded. */
+/* The exit status for the reason of PageEnded. */
 static int status_of(const struct following *f, const char *reason)
 {
 	if (strcmp(reason, "complete") == 0)
@@ -254,7 +254,7 @@ static int on_gone(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	return sd_event_exit(f->event, CTL_NO_SERVER);
 }
 
-/* The server does not know what a file is called. */
+/* Adds the name of the file, which the server does not know. */
 static int refused(const struct following *f, const sd_bus_error *failure)
 {
 	const char *path = f->file ? f->file : f->ctl->chime;
@@ -308,7 +308,7 @@ static int append_options(const struct ctl *ctl, sd_bus_message *m,
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-/* With nobody to press Enter the server's own duration is the safe one. */
+/* With no terminal for Enter, the server's own duration (-1) is safe. */
 static double talk_seconds(const struct following *f)
 {
 	if (f->ctl->seconds >= 0)
@@ -316,7 +316,7 @@ static double talk_seconds(const struct following *f)
 	return f->input ? 0 : -1;
 }
 
-/* FD: the file that is played, or talk's chime, or -1. */
+/* FD is the file to play, or the chime of talk, or -1. */
 static int make_call(const struct following *f, int fd, sd_bus_message **ret)
 {
 	const struct ctl *ctl = f->ctl;
@@ -333,7 +333,7 @@ static int make_call(const struct following *f, int fd, sd_bus_message **ret)
 	return r < 0 ? r : append_options(ctl, *ret, f->file ? -1 : fd);
 }
 
-/* A device may take long to open, and a pipe to begin: no time limit. */
+/* Has no time limit: a device may take long to open, and a pipe to begin. */
 static int ask(struct following *f, int fd)
 {
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * save: the last page, from the server's memory into a file. */
+ * save: copies the last page from the server's memory to a file. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,7 +12,7 @@
 
 enum { PIECE_SIZE = 65536 };
 
-/* Copying a page of hundreds of megabytes takes the server its time. */
+/* The server needs time to copy a page of hundreds of megabytes. */
 #define CALL_USEC (120 * USEC_PER_SEC)
 
 static ssize_t read_piece(int fd, uint8_t *data)
@@ -36,7 +36,7 @@ static int copy_to_output(int from_fd)
 	return (int)n;
 }
 
-/* Passes samples on to the file, which it creates behind the header. */
+/* Writes samples to the file, which it creates once the header is complete. */
 static int take(struct wavfile **file, struct wav_parser *parser,
 		const char *path, const uint8_t *data, size_t size)
 {
@@ -55,7 +55,7 @@ static int take(struct wavfile **file, struct wav_parser *parser,
 	return wavfile_write(*file, data, size);
 }
 
-/* It appears under its name when it is whole. */
+/* The file appears under its name when it is complete. */
 static int copy_to_file(int from_fd, const char *path)
 {
 	uint8_t data[PIECE_SIZE];

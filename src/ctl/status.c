@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * status, clients, zones: one call, printed for people or for programs. */
+ * status, clients, zones: print one call's result, for people or programs. */
 #include <inttypes.h>
 
 #include "base/log.h"
@@ -93,7 +93,7 @@ static void print_status(const struct value *status)
 
 /* --- the commands --- */
 
-/* Shows the item KEY of the status, or all of it with NULL. */
+/* Prints the item KEY of the status, or all of it if KEY is NULL. */
 static int show(struct ctl *ctl, const char *key,
 		void (*print)(const struct value *value))
 {

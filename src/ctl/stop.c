@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * stop: every page, or those that are named. */
+ * stop: ends every page, or those given by number. */
 #include <inttypes.h>
 
 #include "base/options.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Depth is bounded by D-Bus itself (32 arrays, 32 structs). */
+ * Recurses without a limit of its own: D-Bus bounds the depth of a message. */
 #include "ctl/value.h"
 
 #include <errno.h>
@@ -107,7 +107,7 @@ static int read_entry(struct value *item, sd_bus_message *m, const char *type)
 	return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
-/* All items of the container that was entered. */
+/* Reads all items of the container that was entered. */
 static int read_items(struct value *ret, sd_bus_message *m)
 {
 	while (sd_bus_message_at_end(m, 0) == 0) {
@@ -140,7 +140,7 @@ static int read_container(struct value *ret, sd_bus_message *m, char type,
 	return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
-/* Keeps the key; what is half-read on failure is freed by value_clear(). */
+/* Keeps the key. On failure leaves *ret half-read, for value_clear(). */
 static int read_value(struct value *ret, sd_bus_message *m)
 {
 	const char *contents;
@@ -192,8 +192,7 @@ const struct value *value_get(const struct value *dict, const char *key)
 	return NULL;
 }
 
-/* The item with this key, or one that is all zero when there is none of this
- * kind. */
+/* The item with this key if it is of this kind, or an item that is all zero. */
 static const struct value *get_kind(const struct value *dict, const char *key,
 				    enum value_kind kind)
 {
@@ -239,7 +238,7 @@ void value_print_words(const struct value *list)
 
 /* --- JSON --- */
 
-/* The bus has made sure that it is UTF-8. */
+/* The bus guarantees UTF-8. */
 static void print_string(FILE *file, const char *text)
 {
 	fputc('"', file);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * D-Bus values as a tree that can be looked into and printed as JSON. */
+ * D-Bus values as a tree, to be searched and printed as JSON. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,7 +14,7 @@ enum value_kind {
 	VALUE_DOUBLE,
 	VALUE_STRING,
 	VALUE_LIST, /* array or struct */
-	VALUE_DICT, /* array of {s...}: the items have keys */
+	VALUE_DICT, /* array of {s...}: its items have keys */
 };
 
 struct value {
@@ -31,28 +31,28 @@ struct value {
 	size_t count;
 };
 
-/* Reads the next value of MESSAGE, variants unwrapped. 0 or negative errno;
- * -EOPNOTSUPP for a type that none of our messages has. */
+/* Reads the next value of MESSAGE into *ret, unwrapping variants. *ret must be
+ * empty, and the caller clears it, also on error. 0; -EOPNOTSUPP for a file
+ * descriptor; or another negative errno. */
 int value_read(struct value *ret, sd_bus_message *message);
-/* The same into a new item of DICT, which is one from then on. */
+/* The same into a new item of DICT, which may start empty. */
 int value_read_item(struct value *dict, sd_bus_message *message,
 		    const char *key);
-/* Frees what VALUE holds; all zero is fine. */
+/* Frees all that VALUE holds and empties it. */
 void value_clear(struct value *value);
 
-/* The item with this key, or NULL. */
+/* The item with this key, which stays DICT's, or NULL. */
 const struct value *value_get(const struct value *dict, const char *key);
-/* Its value, or "", 0, 0.0 when there is none of that kind. */
+/* The value of that item; "", 0, 0.0 or false without one of that kind. */
 const char *value_string(const struct value *dict, const char *key);
 uint64_t value_natural(const struct value *dict, const char *key);
 int64_t value_integer(const struct value *dict, const char *key);
 double value_real(const struct value *dict, const char *key);
 bool value_boolean(const struct value *dict, const char *key);
 
-/* In one line without a newline. */
+/* Prints VALUE as JSON, in one line without a newline. */
 void value_print_json(FILE *file, const struct value *value);
-/* The same without the brackets around it. */
+/* The same for the items of a list or a dictionary, without the brackets. */
 void value_print_members(FILE *file, const struct value *value);
-/* The strings of LIST, which may be NULL, to stdout, with a blank before each.
- */
+/* Prints the strings of LIST (or NULL) to stdout, each after a blank. */
 void value_print_words(const struct value *list);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Owns the connection to one server and what is known of its addresses. A
- * change of state is logged, not each attempt. */
+ * Owns the connection to one server and its known addresses. Logs changes of
+ * state, not every attempt. */
 #include "feed/session.h"
 
 #include <assert.h>
@@ -14,25 +14,25 @@
 #include "wire/transport.h"
 
 enum {
-	/* So that a server is found within 5 s of the network's return: the
-	 * longest pause and what is left of an attempt with SYNs lost. */
+	/* Finds a server within 5 s of the network's return: the longest pause
+	 * after the rest of an attempt whose SYNs were lost. */
 	PAUSE_MAX_MS = 3000,
 	CONNECT_USEC = 2500 * 1000, /* for each address */
 	HANDSHAKE_USEC = 5000 * 1000,
 	HEADER_USEC = 10000 * 1000,  /* from its first byte to its last */
-	SILENCE_USEC = 30000 * 1000, /* a page that is silent is broken */
+	SILENCE_USEC = 30000 * 1000, /* a page without data is broken */
 	LINGER_USEC = 1000 * 1000,
-	SETTLE_USEC = 1000 * 1000,     /* then one that closed before stands */
-	FORGIVE_USEC = 5000 * 1000,    /* after so long, pauses begin anew */
+	SETTLE_USEC = 1000 * 1000,     /* shorter connections are dubious */
+	FORGIVE_USEC = 5000 * 1000,    /* longer ones reset the pauses */
 	SHORT_PAUSE_USEC = 100 * 1000, /* after a page without a sample */
 	RECEIVE_BUFFER_SIZE = 128 * 1024,
 	LEFT_SIZE = 4096,
-	STEP_READS = 16, /* at most so many reads of a header in one step */
+	STEP_READS = 16, /* limits the reads of one step */
 	PROBLEM_SIZE = 192,
 };
 
-/* Recorders that write to a pipe do not know the size: arecord states 2^31
- * bytes, sox a little less. */
+/* Programs that record into a pipe do not know the size: arecord states 2^31
+ * bytes, sox a little less. Any larger size is taken for endless, too. */
 #define VAGUE_SIZE UINT64_C(0x7ff00000)
 
 struct session {
@@ -41,18 +41,18 @@ struct session {
 	enum session_state state;
 	uint64_t deadline_usec;
 	struct backoff backoff;
-	char problem[PROBLEM_SIZE]; /* what was logged last; "" is fine */
+	char problem[PROBLEM_SIZE]; /* logged last; "" when all is well */
 	bool was_connected;	    /* since the last problem */
-	bool dubious;		    /* it closed quickly the last time */
+	bool dubious;		    /* the last connection ended quickly */
 	uint64_t connected_usec;
 	struct session_counts counts;
 
 	int resolver_fd;
 	bool literal;		      /* the host is an address */
-	struct resolver_result known; /* count 0: nothing yet */
+	struct resolver_result known; /* count 0: none yet */
 	struct resolver_result fresh; /* for the next round; count 0: none */
-	uint32_t first;		      /* the address that worked last */
-	uint32_t tried;		      /* in this round */
+	uint32_t first;		      /* index of the one that worked last */
+	uint32_t tried;		      /* how many, in this round */
 	int connect_error;
 
 	struct transport_keys *keys; /* or NULL: plain */
@@ -86,7 +86,8 @@ static void pause_for(struct session *session, uint64_t now_usec,
 	session->deadline_usec = now_usec + pause_usec;
 }
 
-/* It worked for a while: a new trouble begins with short pauses. */
+/* How long the connection lasted decides whether the next one is dubious, and
+ * whether the pauses start short again. */
 static void judge_connection(struct session *session, uint64_t now_usec)
 {
 	const uint64_t lived_usec = now_usec - session->connected_usec;
@@ -98,7 +99,7 @@ static void judge_connection(struct session *session, uint64_t now_usec)
 		backoff_reset(&session->backoff);
 }
 
-/* Logs the problem once, and pauses longer than the last time. */
+/* Logs the problem, unless it is still the same, and pauses ever longer. */
 __attribute__((format(printf, 3, 4))) static void
 fail(struct session *session, uint64_t now_usec, const char *format, ...)
 {
@@ -118,7 +119,7 @@ fail(struct session *session, uint64_t now_usec, const char *format, ...)
 	pause_for(session, now_usec, backoff_next(&session->backoff));
 }
 
-/* The connection stands. */
+/* The connection has proved itself. */
 static void settle(struct session *session)
 {
 	if (!session->was_connected)
@@ -137,7 +138,7 @@ static void connected(struct session *session, uint64_t now_usec)
 	session->state = SESSION_WAITING;
 	session->deadline_usec = now_usec + SETTLE_USEC;
 	wav_parser_init(&session->parser);
-	/* A server that closes every connection at once is not news. */
+	/* Else a server that closes at once would be logged each time. */
 	if (!session->dubious)
 		settle(session);
 }
@@ -170,7 +171,7 @@ static int make_transport(struct session *session)
 				    session->keys, session->endpoint.host);
 }
 
-/* The socket is; now the rest. */
+/* The TCP connection is there; TLS, if any, comes next. */
 static void socket_connected(struct session *session, uint64_t now_usec)
 {
 	int r;
@@ -195,7 +196,7 @@ static void socket_connected(struct session *session, uint64_t now_usec)
 
 static void all_addresses_failed(struct session *session, uint64_t now_usec)
 {
-	/* The addresses may have changed: ask again, while trying on. */
+	/* The addresses may have changed: look them up during the pause. */
 	if (session->resolver_fd < 0 && !session->literal)
 		session->resolver_fd = resolver_start(&session->endpoint);
 	fail(session, now_usec, "Cannot connect: %s",
@@ -261,8 +262,8 @@ static void attempt(struct session *session, uint64_t now_usec)
 	session->deadline_usec = UINT64_MAX;
 }
 
-/* A lookup may end in any state: one that was begun to refresh the addresses
- * replaces them for the next round. */
+/* A lookup may end in any state. Its addresses replace the known ones in the
+ * next round. */
 static void take_lookup(struct session *session, uint64_t now_usec)
 {
 	struct resolver_result result;
@@ -376,8 +377,8 @@ static void step_header(struct session *session, uint64_t now_usec)
 		fail(session, now_usec, "A header did not end within 10 s");
 }
 
-/* The next page may begin at any time: connect at once. Unless the server says
- * something else quickly and for ever. */
+/* Connects at once, since the next page may begin at any time; but pauses after
+ * an empty page, since a server may send those for ever. */
 static void reconnect(struct session *session, uint64_t now_usec)
 {
 	if (session->page.received > 0) {
@@ -414,7 +415,7 @@ static void page_complete(struct session *session, uint64_t now_usec)
 	session->deadline_usec = now_usec + LINGER_USEC;
 }
 
-/* ERROR is 0 when the server closed. */
+/* ERROR is 0 when the server closed the connection. */
 static void page_closed(struct session *session, ssize_t error,
 			uint64_t now_usec)
 {
@@ -510,7 +511,7 @@ int session_new(struct session **ret, const char *name,
 	session->keys = keys;
 	session->backoff.limit_ms = PAUSE_MAX_MS;
 	session->fd = session->resolver_fd = -1;
-	session->state = SESSION_PAUSED; /* until time 0: at once */
+	session->state = SESSION_PAUSED; /* until 0: the first step connects */
 	*ret = TAKE_PTR(session);
 	return 0;
 }
@@ -572,13 +573,13 @@ void session_pollfds(const struct session *session, struct pollfd fds[2],
 	else if (session->state != SESSION_PAGE ||
 		 wanted == SESSION_SAMPLES_WANTED)
 		events = POLLIN;
-	/* What is decrypted already, poll() does not tell of; but that the
-	 * socket can be written to, at once: nothing ever is. */
+	/* poll() does not see data that is decrypted already. The socket is
+	 * always writable, since we send no data, so POLLOUT wakes at once. */
 	if (events == POLLIN && session->transport &&
 	    transport_pending(session->transport) > 0)
 		events = POLLOUT;
-	/* A descriptor that is not asked for anything still says POLLHUP, for
-	 * ever: leave it out. */
+	/* Leave out a descriptor without events: poll() would return POLLHUP
+	 * for it all the time. */
 	fds[0] =
 	    (struct pollfd){.fd = events ? session->fd : -1, .events = events};
 	fds[1] = (struct pollfd){.fd = session->resolver_fd, .events = POLLIN};

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A client's side of one server: finds it, connects, waits, reads the header of
- * a page and its samples, and connects again. Knows no card and never blocks.
- */
+ * The client's side of one server: looks it up, connects, waits, reads a page's
+ * header and samples, and connects again. Knows no card and never blocks. */
 #pragma once
 
 #include <poll.h>
@@ -15,25 +14,25 @@ struct transport_keys;
 
 enum session_state {
 	SESSION_PAUSED,	   /* until the next attempt */
-	SESSION_RESOLVING, /* and no address is known yet */
+	SESSION_RESOLVING, /* no address is known yet */
 	SESSION_CONNECTING,
 	SESSION_HANDSHAKE, /* connected; the server has yet to prove itself */
 	SESSION_WAITING,   /* connected; no page yet */
-	SESSION_HEADER,	   /* a header is coming in */
+	SESSION_HEADER,	   /* a header has begun */
 	SESSION_PAGE,	   /* samples can be read */
-	SESSION_LINGERING, /* all samples were read; the server closes */
+	SESSION_LINGERING, /* all samples were read; the server should close */
 };
 
 enum session_result {
 	SESSION_RUNNING,
-	SESSION_COMPLETE,  /* all that was announced came */
-	SESSION_CUT_SHORT, /* it ended early: session_page.error says how */
+	SESSION_COMPLETE,  /* all announced samples came */
+	SESSION_CUT_SHORT, /* the page ended early, by session_page.error */
 };
 
 struct session_page {
 	struct wav_format format;
 	uint64_t data_size;  /* bytes, or WAV_ENDLESS */
-	uint64_t received;   /* bytes */
+	uint64_t received;   /* bytes of samples */
 	uint64_t begun_usec; /* when the header was complete */
 	uint64_t number;     /* 1 for the first page of this session */
 	enum session_result result;
@@ -42,8 +41,9 @@ struct session_page {
 
 struct session;
 
-/* NAME is what the user called it; it is copied. With KEYS (which outlive the
- * session) only a server that has one of them is believed. 0 or -ENOMEM. */
+/* NAME is the user's name for the server, and is copied. With KEYS, which must
+ * outlive the session, the server has to prove that it knows the key for its
+ * host; NULL: no TLS. 0 or -ENOMEM. */
 int session_new(struct session **ret, const char *name,
 		const struct net_endpoint *endpoint,
 		struct transport_keys *keys);
@@ -55,29 +55,31 @@ enum session_state session_state(const struct session *session);
 const char *session_state_name(const struct session *session);
 
 struct session_counts {
-	uint64_t connected, failed; /* or ended badly */
+	uint64_t connected, failed; /* failed: or cut short */
 };
 struct session_counts session_counts(const struct session *session);
 
-/* Does all that can be done now but for reading samples. */
+/* Does everything that can be done now, except reading samples. */
 void session_step(struct session *session, uint64_t now_usec);
-/* When to step again at the latest, whatever the descriptors say. */
+/* When to call session_step() again at the latest, or in state PAGE
+ * session_read(), whatever the descriptors say. UINT64_MAX: never. */
 uint64_t session_deadline(const struct session *session);
-/* Fills in what to wait for; samples only if WANTED. */
+/* Fills in the events to wait for; those of samples only if WANTED. */
 enum session_wanted { SESSION_SAMPLES_UNWANTED, SESSION_SAMPLES_WANTED };
 void session_pollfds(const struct session *session, struct pollfd fds[2],
 		     enum session_wanted wanted);
 
-/* The page of state PAGE; after its end until the next one begins. */
+/* In state PAGE the present page, otherwise the last one. */
 const struct session_page *session_page(const struct session *session);
 
-/* In state PAGE: reads samples. Bytes (> 0); -EAGAIN when there are none; 0
- * when the page has ended (the state is another then, and page->result tells).
+/* In state PAGE: reads samples. Bytes (> 0); -EAGAIN when there are none; or 0
+ * when the page has ended: then the state has changed and page->result is set.
  */
 ssize_t session_read(struct session *session, void *buffer, size_t size,
 		     uint64_t now_usec);
-/* In state PAGE: how many bytes of samples wait to be read. */
+/* Bytes of samples that wait to be read; 0 in other states than PAGE. With TLS
+ * too many: see transport_queued(). */
 size_t session_queued(const struct session *session);
-/* In state PAGE: samples are not read on purpose, so a silent server is not to
- * blame. */
+/* In state PAGE: call it while not reading on purpose, so that the server is
+ * not taken for silent. */
 void session_hold_off(struct session *session, uint64_t now_usec);

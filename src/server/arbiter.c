@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * From the highest priority to the lowest, of equal ones the oldest first, each
- * waiting page sees what those before it have taken and reserved. */
+ * Judges the waiting pages by falling priority and, among equals, by age. Each
+ * sees what those before it have taken and reserved. */
 #include "server/arbiter.h"
 
 struct court {
 	struct arbiter_page *pages;
 	size_t count;
 	enum arbiter_device device;
-	uint64_t reserved;	 /* zones that pages before this one wait for */
-	int microphone_priority; /* of a page that waits for it alone, or -1 */
+	uint64_t reserved;	/* zones that pages judged before got or need */
+	bool microphone_wanted; /* a page judged before waits for it alone */
 };
 
 static bool has_zones(const struct arbiter_page *page)
@@ -39,8 +39,8 @@ static bool is_busy(const struct court *court, const struct arbiter_page *page)
 	return false;
 }
 
-/* Takes the microphone from the pages that have it, all of them lower. Whether
- * one had: it is free when that has closed it. */
+/* Ends the pages that have the microphone; is_busy() has made sure that all are
+ * of lower priority. True when there were any: they have yet to close it. */
 static bool take_microphone(const struct court *court)
 {
 	bool taken = false;
@@ -61,8 +61,7 @@ static bool waits_for_microphone(struct court *court,
 {
 	if (page->microphone == ARBITER_NO_MICROPHONE)
 		return false;
-	if (court->device == ARBITER_DEVICE_CLOSING ||
-	    court->microphone_priority > page->priority)
+	if (court->device == ARBITER_DEVICE_CLOSING || court->microphone_wanted)
 		return true;
 	return page->microphone == ARBITER_MICROPHONE_ALONE &&
 	       take_microphone(court);
@@ -82,18 +81,17 @@ static void take_zones(const struct court *court,
 static enum arbiter_verdict judge(struct court *court,
 				  struct arbiter_page *page)
 {
-	bool busy = is_busy(court, page);
+	bool busy = is_busy(court, page) || court->reserved & page->zones;
 
-	if (busy && !page->queues)
-		return ARBITER_REFUSE;
-	if (busy || court->reserved & page->zones ||
-	    waits_for_microphone(court, page))
+	if (busy)
+		return page->queues ? ARBITER_WAIT : ARBITER_REFUSE;
+	if (waits_for_microphone(court, page))
 		return ARBITER_WAIT;
 	take_zones(court, page);
 	return ARBITER_BEGIN;
 }
 
-/* The waiting page that comes next, or NULL when all have been judged. */
+/* The waiting page to be judged after LAST, or NULL after the last one. */
 static struct arbiter_page *next_waiting(const struct court *court,
 					 const struct arbiter_page *last)
 {
@@ -114,7 +112,7 @@ static struct arbiter_page *next_waiting(const struct court *court,
 void arbiter_decide(struct arbiter_page *pages, size_t count,
 		    enum arbiter_device device)
 {
-	struct court court = {pages, count, device, 0, -1};
+	struct court court = {pages, count, device, 0, false};
 	struct arbiter_page *page = NULL;
 
 	for (size_t i = 0; i < count; i++) {
@@ -127,8 +125,7 @@ void arbiter_decide(struct arbiter_page *pages, size_t count,
 			continue;
 		court.reserved |= page->zones;
 		if (page->verdict == ARBITER_WAIT &&
-		    page->microphone == ARBITER_MICROPHONE_ALONE &&
-		    page->priority > court.microphone_priority)
-			court.microphone_priority = page->priority;
+		    page->microphone == ARBITER_MICROPHONE_ALONE)
+			court.microphone_wanted = true;
 	}
 }

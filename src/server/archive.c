@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The loop sends the tape's size over a socket pair, the thread answers with
- * how far it has written; the samples are on the tape. */
+ * A socket pair for each file: the loop says how far to write, the thread how
+ * far it has written. The samples are read from the tape. */
 #include "server/archive.h"
 
 #include <dirent.h>
@@ -18,9 +18,9 @@
 #include "base/thread.h"
 #include "base/util.h"
 
-/* Without padding, of which send() would read what nobody has written. */
+/* Without padding: send() would read uninitialised bytes. */
 struct order {
-	uint64_t size; /* of the tape, in bytes */
+	uint64_t size; /* bytes of the tape that are to be written */
 	uint32_t ended, give_up;
 };
 
@@ -33,7 +33,7 @@ struct archive_writer {
 	uint64_t written;
 };
 
-/* What the thread owns. */
+/* Owned by the thread. */
 struct job {
 	int fd, tape_fd;
 	struct archive_config config;
@@ -68,7 +68,7 @@ static size_t digits(const char *text)
 	return strspn(text, "0123456789");
 }
 
-/* YYYYMMDD-HHMMSS-LABEL.wav: whatever else is in the directory is not ours. */
+/* Only files YYYYMMDD-HHMMSS-LABEL.wav are ours. */
 static int is_own_name(const struct dirent *entry)
 {
 	const char *name = entry->d_name;
@@ -126,7 +126,7 @@ static bool must_go(const struct archive_config *config,
 		age > (double)config->limit_seconds);
 }
 
-/* The thread of another page may have been faster. */
+/* ENOENT is no error: the thread of another page may have been faster. */
 static int remove_file(const struct archive_config *config, int dir_fd,
 		       const struct kept_file *file)
 {
@@ -212,7 +212,8 @@ static int copy_up_to(struct job *job, uint64_t size)
 	return 0;
 }
 
-/* Until the page has ended. 0, or negative errno (-ECANCELED: given up). */
+/* Obeys orders until the page has ended: 0, or negative errno (-ECANCELED:
+ * given up). */
 static int follow(struct job *job)
 {
 	for (;;) {
@@ -334,7 +335,7 @@ void archive_push(struct archive_writer *writer, uint64_t size)
 	order.size = size;
 	order.ended = writer->tape->ended;
 	order.give_up = writer->give_up;
-	/* A full queue loses nothing: the next order says all of it. */
+	/* A full queue loses nothing: the next order includes this one. */
 	if (send(writer->fd, &order, sizeof(order),
 		 MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof(order))
 		writer->sent = order;

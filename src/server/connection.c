@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * One client: HANDSHAKE if there are keys, WAITING, then ON_AIR (header,
- * samples), then CLOSING until the peer has closed too. EPOLLOUT is asked for
- * only after EAGAIN. */
+ * HANDSHAKE if there are keys, WAITING, ON_AIR (header, samples), CLOSING until
+ * the peer has closed or acknowledged everything. EPOLLOUT is asked for only
+ * while something waits to be sent. */
 #include "server/connection.h"
 
 #include <assert.h>
@@ -16,10 +16,10 @@
 #include "wire/transport.h"
 
 enum {
-	/* A peer that talks is no client; a few bytes may be a mistake. */
+	/* A client sends nothing; a few bytes may be a mistake. */
 	GARBAGE_SIZE_MAX = 4096,
 	USER_TIMEOUT_MS = 20000,
-	/* One turn of one connection, so that nobody waits for a fast one. */
+	/* Limits one turn, so that a fast client does not delay the others. */
 	SEND_SIZE_MAX = 256 << 10,
 };
 
@@ -28,17 +28,17 @@ struct connection {
 	struct poller *poller;
 	struct poller_watch watch;
 	enum connection_state state;
-	bool blocked;	  /* the socket was full: waits for EPOLLOUT */
-	bool read_closed; /* the peer will send no more */
+	bool blocked;	  /* waits for EPOLLOUT to go on sending */
+	bool read_closed; /* the peer has shut down its sending side */
 	bool ended;
 	uint32_t garbage;
 	struct tape *tape;
 	uint8_t header[WAV_HEADER_SIZE_MAX];
 	uint8_t header_size, header_sent;
 	uint64_t offset, max_lag;
-	uint64_t stop_at; /* nothing is sent from here on */
+	uint64_t stop_at; /* offset; UINT64_MAX: the end of the tape */
 	uint64_t progress_usec, since_usec;
-	int outq; /* bytes that the peer had not acknowledged */
+	int outq; /* unacknowledged bytes at the last check */
 	struct connection_stats stats;
 	const struct connection_callbacks *callbacks;
 	void *userdata;
@@ -71,7 +71,8 @@ static void update_events(struct connection *c)
 		events |= EPOLLIN;
 	if (c->blocked)
 		events |= EPOLLOUT;
-	/* Fails only for want of kernel memory; the progress check ends it. */
+	/* Fails only for want of kernel memory; then the progress check ends
+	 * the connection. */
 	if (c->poller)
 		(void)poller_change(c->poller, &c->watch, events);
 }
@@ -99,8 +100,9 @@ static enum connection_end end_of_broken(const struct connection *c)
 	return CONNECTION_LOST;
 }
 
-/* Says that nothing follows. Closing now, with unread input, would send a reset
- * that can destroy what is still queued: wait for the peer. */
+/* Says that nothing follows. Closing with unread input would send a reset,
+ * which can destroy what is still queued (RFC 1122, 4.2.2.13): wait for the
+ * peer. */
 static void say_end(struct connection *c)
 {
 	int r = transport_shutdown(c->transport);
@@ -120,7 +122,7 @@ static void begin_closing(struct connection *c)
 	say_end(c);
 }
 
-/* More than max_lag behind: on to the newest frame, by whole frames. */
+/* Skips to the newest frame when the client is more than max_lag behind. */
 static void skip_if_lagging(struct connection *c)
 {
 	uint64_t lag = c->tape->size - c->offset;
@@ -136,7 +138,8 @@ static void skip_if_lagging(struct connection *c)
 	c->stats.skipped += lag;
 }
 
-/* 1 when all of the header is sent, 0 when the socket is full. */
+/* 1 when the header is sent, -EAGAIN when the socket is full, or another
+ * negative errno. */
 static int send_header(struct connection *c)
 {
 	while (c->header_sent < c->header_size) {
@@ -145,14 +148,15 @@ static int send_header(struct connection *c)
 		    (size_t)(c->header_size - c->header_sent), TRANSPORT_MORE);
 
 		if (n < 0)
-			return n == -EAGAIN ? 0 : (int)n;
+			return (int)n;
 		c->header_sent += (uint8_t)n;
 		c->progress_usec = now_usec();
 	}
 	return 1;
 }
 
-/* 1 at the page's edge, 0 when the socket is full or its turn is over. */
+/* 1 at the end of the tape or at stop_at, 0 when the turn is over, -EAGAIN when
+ * the socket is full, or another negative errno. */
 static int send_samples(struct connection *c)
 {
 	uint64_t before = c->offset;
@@ -168,26 +172,25 @@ static int send_samples(struct connection *c)
 		c->stats.sent += c->offset - before;
 		c->progress_usec = now_usec();
 	}
-	if (n < 0 && n != -EAGAIN)
+	if (n < 0)
 		return (int)n;
 	return n == 0;
 }
 
-static void push(struct connection *c)
+/* Sends what there is. Returns as send_samples(). */
+static int push(struct connection *c)
 {
 	int r = send_header(c);
 
 	if (r > 0)
 		r = send_samples(c);
-	if (r < 0) {
+	if (r < 0 && r != -EAGAIN)
 		end(c, CONNECTION_LOST);
-		return;
-	}
-	if (r > 0 && (c->tape->ended || c->offset == c->stop_at)) {
+	else if (r > 0 && (c->tape->ended || c->offset == c->stop_at))
 		begin_closing(c);
-		return;
-	}
-	set_blocked(c, r == 0);
+	else
+		set_blocked(c, r <= 0);
+	return r;
 }
 
 static void on_readable(struct connection *c)
@@ -202,8 +205,8 @@ static void on_readable(struct connection *c)
 	}
 	if (n == 0) {
 		c->read_closed = true;
-		/* During a page this may be a half-close, which is no reason
-		 * to stop talking to it. */
+		/* During a page this may be a half-close: such a peer still
+		 * listens. */
 		if (c->state == CONNECTION_ON_AIR)
 			update_events(c);
 		else
@@ -233,7 +236,7 @@ static void go_on_shaking(struct connection *c)
 	}
 	update_events(c);
 	if (r == 0)
-		connection_check_key(c); /* it may be gone since */
+		connection_check_key(c); /* it may be gone */
 	if (r == 0 && !c->ended)
 		c->callbacks->on_ready(c, c->userdata);
 }
@@ -340,10 +343,9 @@ void connection_push(struct connection *c)
 {
 	if (c->ended || c->state != CONNECTION_ON_AIR)
 		return;
-	/* Also when EPOLLOUT would call: a server that is late must not take
-	 * its own delay for the client's. */
-	push(c);
-	if (!c->ended && c->state == CONNECTION_ON_AIR && c->blocked)
+	/* Tried even while it waits for EPOLLOUT: a late server must not
+	 * mistake its own delay for the client's. */
+	if (push(c) == -EAGAIN)
 		skip_if_lagging(c);
 }
 
@@ -359,8 +361,8 @@ void connection_finish(struct connection *c)
 	connection_push(c);
 }
 
-/* Looks at what the peer has acknowledged. One that plays slowly takes from
- * the kernel's queue what was sent long before: that is progress too. */
+/* Acknowledgements are progress too: a slow peer may take long over what the
+ * kernel has queued. */
 static void note_acknowledged(struct connection *c)
 {
 	int outq, before = c->outq;
@@ -379,7 +381,7 @@ void connection_check_progress(struct connection *c, uint64_t before_usec)
 	if (c->state == CONNECTION_ON_AIR && !c->blocked)
 		return;
 	note_acknowledged(c);
-	/* The peer has it all: no need to wait until it closes too. */
+	/* The peer has everything: no need to wait until it closes. */
 	if (c->state == CONNECTION_CLOSING && c->outq == 0)
 		end(c, CONNECTION_DONE);
 	else if (c->progress_usec < before_usec)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * One client of a server: its socket and its cursor on a page. Runs in the
+ * One client of a server: its socket and its cursor on a tape. Runs in the
  * loop. Knows neither zones nor other clients. */
 #pragma once
 
@@ -13,21 +13,21 @@ struct poller;
 struct transport_keys;
 
 enum connection_state {
-	CONNECTION_HANDSHAKE, /* connected, has yet to prove who it is */
-	CONNECTION_WAITING,   /* connected, no page */
+	CONNECTION_HANDSHAKE, /* has yet to prove its key */
+	CONNECTION_WAITING,   /* waits for a page */
 	CONNECTION_ON_AIR,    /* a page is being sent */
 	CONNECTION_CLOSING,   /* all is sent; the peer has yet to close */
 };
 
-/* Why a connection is over. */
+/* Why a connection ended. */
 enum connection_end {
-	CONNECTION_DONE,       /* got its page whole */
+	CONNECTION_DONE,       /* was sent all of its page */
 	CONNECTION_LEFT,       /* went away while it waited */
 	CONNECTION_LOST,       /* broke or closed during a page */
 	CONNECTION_STUCK,      /* took nothing for too long */
 	CONNECTION_CRAWLED,    /* took too little for too long */
 	CONNECTION_ABUSED,     /* sent data, which no client does */
-	CONNECTION_UNPROVEN,   /* has no key or a wrong one */
+	CONNECTION_UNPROVEN,   /* has no key, or a wrong one */
 	CONNECTION_TOO_SLOW,   /* the handshake took too long */
 	CONNECTION_REFUSED,    /* there are too many clients */
 	CONNECTION_LOCKED_OUT, /* its key was taken away */
@@ -35,15 +35,15 @@ enum connection_end {
 
 struct connection_stats {
 	uint64_t sent;	  /* bytes of samples */
-	uint64_t skips;	  /* times that it jumped to the newest frame */
-	uint64_t skipped; /* bytes of samples that it lost that way */
+	uint64_t skips;	  /* jumps to the newest frame */
+	uint64_t skipped; /* bytes of samples that the jumps left out */
 };
 
 struct connection;
 
 struct connection_callbacks {
-	/* The handshake is done: the state is WAITING. Not called when it is
-	 * from the beginning, without keys. */
+	/* The handshake is done, the state is WAITING. Not called without keys,
+	 * since then the state is WAITING from the beginning. */
 	void (*on_ready)(struct connection *connection, void *userdata);
 	/* Called once, also from within the functions below. The connection
 	 * does nothing more; the owner frees it later, not in this call. */
@@ -51,42 +51,45 @@ struct connection_callbacks {
 		       void *userdata);
 };
 
-/* Takes over FD (non-blocking; also on error). With KEYS there is TLS around
- * it; they and POLLER outlive it. 0 or negative errno. */
+/* Takes over FD (non-blocking), also on error. With KEYS (or NULL) it speaks
+ * TLS. KEYS, POLLER and CALLBACKS must outlive it. 0 or negative errno. */
 int connection_new(struct connection **ret, struct poller *poller, int fd,
 		   struct transport_keys *keys,
 		   const struct sockaddr_storage *peer,
 		   const struct connection_callbacks *callbacks,
 		   void *userdata);
+/* Closes the socket without a callback. Takes NULL; returns NULL. */
 struct connection *connection_free(struct connection *connection);
 
-/* Begins to send PAGE from OFFSET (a frame's first byte): a header for what
- * remains, then samples. Refers to the page until it is sent. A live client
- * that falls more than MAX_LAG bytes behind skips to the newest frame; with 0
- * it never skips. */
+/* Begins to send TAPE from OFFSET (the first byte of a frame): a header for
+ * what remains, then the samples. Holds a reference until all is sent. A client
+ * more than MAX_LAG bytes behind skips to the newest frame, as long as the tape
+ * grows; with 0 it never skips. The state must be WAITING. */
 void connection_attach(struct connection *connection, struct tape *tape,
 		       uint64_t offset, uint64_t max_lag);
 
-/* Sends what the page has gained. Call it after page_append and page_end. */
+/* Sends what the tape has gained. To be called after tape_append() and
+ * tape_end(). */
 void connection_push(struct connection *connection);
 
-/* Ends the page for this client now, at the end of the current frame. */
+/* Ends the page for this client at the end of the frame that it has begun. */
 void connection_finish(struct connection *connection);
 
-/* Ends the connection when its peer has taken nothing since BEFORE_USEC. To be
- * called about once a second. */
+/* Ends the connection when its peer has acknowledged the whole page, or when it
+ * has taken nothing since BEFORE_USEC (CLOCK_MONOTONIC). To be called about
+ * once a second. */
 void connection_check_progress(struct connection *connection,
 			       uint64_t before_usec);
 
-/* Ends it for a reason of the owner's. */
+/* Ends the connection for the owner's reason. */
 void connection_drop(struct connection *connection, enum connection_end how);
-/* Ends it when its key is no more. */
+/* Ends the connection when its key was removed. */
 void connection_check_key(struct connection *connection);
 
 enum connection_state connection_state(const struct connection *connection);
-/* The page on air here, or NULL. */
+/* The tape that is being sent, or NULL. */
 const struct tape *connection_tape(const struct connection *connection);
-/* The first byte of the page that it still needs. */
+/* The first byte of the tape that it still needs. */
 uint64_t connection_offset(const struct connection *connection);
 const struct connection_stats *
 connection_stats(const struct connection *connection);
@@ -94,7 +97,7 @@ connection_stats(const struct connection *connection);
 uint64_t connection_since_usec(const struct connection *connection);
 /* "192.0.2.1:40000", owned by the connection. */
 const char *connection_peer(const struct connection *connection);
-/* The name that it has proven, or NULL without keys. */
+/* The name of its key, or NULL without keys or before the handshake. */
 const char *connection_identity(const struct connection *connection);
-/* Why it is UNPROVEN, for a person, or "". */
+/* Why the handshake failed, for a person, or "". */
 const char *connection_problem(const struct connection *connection);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Owns standard input and the status line. An observer of the server and a
- * user of its calls, nothing more. */
+ * Owns standard input and the status line. Observes the server, and uses only
+ * its public functions. */
 #include "server/console.h"
 
 #include <errno.h>
@@ -28,13 +28,14 @@ struct console {
 	sd_event_source *input, *redraw;
 	char line[LINE_SIZE];
 	size_t length;
+	bool too_long; /* the line began before c->line, and is dropped */
 	bool in_place; /* stdout is a terminal: redraw one line */
-	bool drawn;    /* a status line stands there, without a newline */
+	bool drawn;    /* the cursor is behind a status line */
 	bool leaving;  /* exit after the pages in progress */
 	uint64_t drawn_usec;
 };
 
-/* A line that stays, above the status line. */
+/* Prints a line that stays, above the status line. */
 __attribute__((format(printf, 2, 3))) static void say(struct console *c,
 						      const char *format, ...)
 {
@@ -200,6 +201,8 @@ static const char *refusal(int error)
 		return "there is no such zone";
 	case -E2BIG:
 		return "too many pages wait already";
+	case -ESHUTDOWN:
+		return "the server is about to end";
 	default:
 		return strerror(-error);
 	}
@@ -280,7 +283,7 @@ static void say_help(struct console *c)
 	       "quit        ends the server, after the page in progress");
 }
 
-/* "lobby yard": a page there. */
+/* "lobby yard" begins a page there; an empty line begins or ends one. */
 static void page_zones(struct console *c, char *line)
 {
 	uint64_t zones = 0;
@@ -329,15 +332,20 @@ static void obey_lines(struct console *c)
 		size_t used = (size_t)(newline - c->line) + 1;
 
 		*newline = '\0';
-		/* The person's own newline has ended the status line. */
+		/* The newline that was typed has ended the status line. */
 		c->drawn = false;
-		obey(c, c->line);
+		if (!c->too_long)
+			obey(c, c->line);
+		c->too_long = false;
 		c->length -= used;
 		memmove(c->line, c->line + used, c->length);
 	}
 	if (c->length == LINE_SIZE) {
-		say(c, "A line of more than %d characters is no command",
-		    LINE_SIZE);
+		if (!c->too_long)
+			say(c,
+			    "A line of more than %d characters is no command",
+			    LINE_SIZE);
+		c->too_long = true;
 		c->length = 0;
 	}
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Commands on standard input, and what the person at the microphone sees. */
+ * The terminal of the person at the microphone: commands on standard input, a
+ * display on standard output. Runs in the loop. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -13,10 +14,9 @@ struct console_config {
 	enum { CONSOLE_SHOW, CONSOLE_QUIET } display; /* -q */
 };
 
-/* Reads lines from standard input; at its end, or on "quit", the loop exits
- * after the pages in progress. The display is drawn on stdout, in place when
- * that is a terminal and a line an event when it is not. 0 or negative
- * errno. */
+/* Obeys lines from standard input; at its end, or on "quit", the loop exits
+ * after the pages in progress. Shows events as lines and, on a terminal, a
+ * status line below. SERVER must outlive the console. 0 or negative errno. */
 int console_new(struct console **ret, sd_event *event, struct server *server,
 		const struct console_config *config);
 /* Takes NULL; returns NULL. */

@@ -17,11 +17,11 @@
 #define INTERVAL_USEC (60 * USEC_PER_SEC)
 
 enum {
-	/* For the sound card, the page and its file. */
+	/* For the sound card, the pages and their files. */
 	SPARE_DESCRIPTORS = 32,
 };
 
-/* How many of each are told in a minute, and how the rest is called. */
+/* How many of each event are logged in a minute, and the words for the rest. */
 static const struct {
 	unsigned burst;
 	int level;
@@ -36,7 +36,7 @@ static const struct {
     [GATE_PAUSED] = {1, LOG_WARNING, "Pauses in accepting"},
 };
 
-/* How many connections an address has. */
+/* An address, and how many connections come from there. */
 struct gate_address {
 	struct in6_addr network;
 	unsigned count;
@@ -54,7 +54,7 @@ static void tell_rest(struct gate *gate, enum gate_event event, uint64_t now)
 			events[event].rest, rest);
 }
 
-/* When the first of what is held back is to be told. */
+/* Sets the timer for the first of the events that were held back. */
 static void set_timer(struct gate *gate)
 {
 	uint64_t next = UINT64_MAX;
@@ -156,7 +156,7 @@ static struct in6_addr network_of(const struct sockaddr_storage *address)
 	} else if (address->ss_family == AF_INET) {
 		memcpy(&network.s6_addr[12], &v4->sin_addr, 4);
 	} else {
-		memset(&network, 0xff, sizeof(network)); /* nobody's address */
+		memset(&network, 0xff, sizeof(network)); /* no peer has it */
 	}
 	return network;
 }
@@ -169,19 +169,25 @@ static int compare(const void *a, const void *b)
 		      sizeof(first->network));
 }
 
-/* The entry of this address, made when it is new; NULL without memory. */
+/* The entry of ADDRESS, created if it is new; NULL without memory. */
 static struct gate_address *find_address(struct gate *gate,
 					 const struct sockaddr_storage *address)
 {
-	struct gate_address *entry = calloc(1, sizeof(*entry)), **found;
+	const struct gate_address key = {.network = network_of(address)};
+	struct gate_address **found = tsearch(&key, &gate->addresses, compare);
 
-	if (!entry)
+	struct gate_address *entry;
+
+	if (!found || *found != &key)
+		return found ? *found : NULL;
+	entry = malloc(sizeof(*entry));
+	if (!entry) {
+		(void)tdelete(&key, &gate->addresses, compare);
 		return NULL;
-	entry->network = network_of(address);
-	found = tsearch(entry, &gate->addresses, compare);
-	if (!found || *found != entry)
-		free(entry);
-	return found ? *found : NULL;
+	}
+	*entry = key;
+	*found = entry;
+	return entry;
 }
 
 static bool has_room(struct gate *gate)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The door of a server: who may come in, how many there are, and what is said
- * of those who may not, or should not have. Counts all of them and logs few. In
- * the loop. */
+ * The door of a server: limits how many clients come in, counts those that are
+ * turned away or dropped, and logs few of them, so that strangers cannot fill
+ * the log. Runs in the loop. */
 #pragma once
 
 #include <stdbool.h>
@@ -13,12 +13,12 @@
 #include "server/connection.h"
 
 struct gate_stats {
-	uint64_t accepted;	  /* clients */
+	uint64_t accepted;	  /* admitted as clients */
 	uint64_t refused;	  /* beyond max_clients */
 	uint64_t refused_address; /* beyond max_per_address */
-	uint64_t unproven;	  /* had no key, or a wrong one */
+	uint64_t unproven;	  /* no key, a wrong one or no handshake */
 	uint64_t abused;	  /* sent data, which no client does */
-	uint64_t stuck;		  /* took nothing, or too little, of a page */
+	uint64_t stuck;		  /* took nothing or too little of a page */
 };
 
 enum gate_event {
@@ -34,45 +34,46 @@ enum gate_event {
 
 struct gate {
 	unsigned max_clients, max_per_address;
-	unsigned clients;	  /* that were admitted and have not left */
+	unsigned clients;	  /* admitted, and not yet gone */
 	void *addresses;	  /* tree of struct gate_address */
 	struct gate_stats *stats; /* the owner's */
-	int fd_end;		  /* the first descriptor that no client gets */
+	int fd_end;		  /* clients get only descriptors below it */
 	struct ratelimit limits[GATE_EVENTS];
-	sd_event_source *timer; /* when what was held back is to be told */
+	sd_event_source *timer; /* for the messages that were held back */
 };
 
-/* What a connection holds of the gate. All zero: nothing. */
+/* What a connection occupies here. All zero: nothing. */
 struct gate_place {
 	struct gate_address *address;
 	bool admitted;
 };
 
-/* Counts into STATS, which must outlive it. Keeps some of the descriptors that
- * the process may have free of clients. 0 or negative errno. */
+/* Counts into STATS, which must outlive the gate. Reserves some of the
+ * process's descriptors for everything but clients. 0 or negative errno. */
 int gate_new(struct gate **ret, sd_event *event, unsigned max_clients,
 	     unsigned max_per_address, struct gate_stats *stats);
-/* When all have left. Takes NULL; returns NULL. */
+/* To be called when all have left. Takes NULL; returns NULL. */
 struct gate *gate_free(struct gate *gate);
 
-/* Lets in the connection FD from ADDRESS, which has yet to be admitted. IPv4 in
- * IPv6 is IPv4; an IPv6 network of 64 bits is one address, since one machine
- * has all of it at will; all local sockets are one. 0, and *ret is given back
- * with gate_leave(); -EUSERS: there are too many; -EMFILE: it would take a
- * descriptor that a page needs; or -ENOMEM. */
+/* Lets in the connection FD from ADDRESS; gate_admit() makes it a client. An
+ * IPv4 address mapped into IPv6 counts as IPv4, an IPv6 /64 network as one
+ * address (one machine may use all of it), and so do all local sockets. 0, and
+ * *ret is to be given back with gate_leave(); -EUSERS: there are too many;
+ * -EMFILE: FD is one of the reserved descriptors; or -ENOMEM. */
 int gate_enter(struct gate *gate, int fd,
 	       const struct sockaddr_storage *address, struct gate_place *ret);
-/* It is a client now: has proven who it is, if there are keys. 0, or -EUSERS:
- * others were quicker. */
+/* Makes the connection a client, once it has proven its key, if there are keys.
+ * 0, or -EUSERS: the last places were taken meanwhile. */
 int gate_admit(struct gate *gate, struct gate_place *place);
-/* Gives the place back, and clears it. */
+/* Gives PLACE back and clears it. */
 void gate_leave(struct gate *gate, struct gate_place *place);
 
-/* A connection has ended: counted and logged, if there is something to say. */
+/* Counts and logs the end of a connection that was at fault. (A key that was
+ * removed is only logged.) */
 void gate_note_end(struct gate *gate, enum connection_end end,
 		   const struct connection *connection);
-/* Accepting pauses for want of descriptors or memory. */
+/* Logs that accepting pauses for want of descriptors or memory. */
 void gate_note_pause(struct gate *gate, int error);
-/* One line about all that was turned away since the start, if any was. Takes
+/* Logs one line about all that were turned away since the start, if any. Takes
  * NULL. */
 void gate_tell_totals(const struct gate *gate);

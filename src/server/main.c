@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * intercom-server: sockets, signals, readiness, loop. */
+ * intercom-server: opens sockets, handles signals, puts the parts together and
+ * runs the loop. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -10,6 +11,7 @@
 
 #include "audio/chime.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "base/util.h"
 #include "server/bus/bus.h"
 #include "server/console.h"
@@ -33,7 +35,7 @@ struct program {
 
 /* --- signals --- */
 
-/* The first ends the pages cleanly, a second one the program at once. */
+/* The first signal ends the pages cleanly, the second one the program. */
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
 		     void *userdata)
 {
@@ -42,7 +44,7 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
 	if (p->stopping)
 		return sd_event_exit(p->event, 0);
 	p->stopping = true;
-	sd_notify(0, "STOPPING=1");
+	(void)notify_if_read("STOPPING=1");
 	server_close(p->server);
 	server_stop(p->server, 0);
 	if (server_page_count(p->server) == 0)
@@ -66,7 +68,8 @@ static int add_signals(struct program *p)
 	sigset_t mask;
 	int r;
 
-	/* sendfile() has no MSG_NOSIGNAL, and a full disk is an error. */
+	/* sendfile() has no MSG_NOSIGNAL; and write() shall fail with EFBIG
+	 * at RLIMIT_FSIZE (setrlimit(2)), not kill the server. */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
 	sigemptyset(&mask);
@@ -110,8 +113,8 @@ static int listen_on(struct program *p, const char *text)
 	return r;
 }
 
-/* A socket's name is its zone; systemd's own names for sockets without one
- * ("unknown", "intercom-server.socket") are none. */
+/* The name of a socket is its zone. Invalid names, and those that systemd gives
+ * to sockets without one (sd_listen_fds_with_names(3)), mean "all". */
 static const char *zone_of_name(const char *name)
 {
 	size_t length = strlen(name);
@@ -143,7 +146,7 @@ static int inherit_one(struct program *p, int fd, const char *name)
 	return r;
 }
 
-/* How many sockets systemd handed over. */
+/* The number of sockets that systemd handed over, or negative errno. */
 static int inherit(struct program *p)
 {
 	char **names = NULL;
@@ -263,7 +266,7 @@ static int set_up(struct program *p)
 		log_error("Cannot start: %s", strerror(-r));
 		return r;
 	}
-	/* From here on what fails has said so. */
+	/* From here on, functions that fail have logged why. */
 	r = open_listeners(p);
 	if (r >= 0)
 		(void)sd_event_set_watchdog(p->event, 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Options, and nothing that they lead to. intercom-server(8) has the content
- * and order of the table below; a test compares them. */
+ * The table of options, and what it checks. intercom-server(8) has the same
+ * content in the same order; a test compares them. */
 #include "server/options.h"
 
 #include "config.h"
@@ -65,7 +65,7 @@ static int parse_archive_limit(const struct option_row *row, const char *text,
 	return -EINVAL;
 }
 
-/* As arecord has it: "cd" is S16_LE, 44100 Hz, stereo, "dat" with 48000 Hz. */
+/* As in arecord(1), "cd" is S16_LE, 44100 Hz, stereo; "dat" has 48000 Hz. */
 static int parse_format(const struct option_row *row, const char *text,
 			void *config)
 {

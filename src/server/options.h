@@ -9,8 +9,8 @@
 #include "server/server.h"
 
 struct server_options {
-	struct server_config config; /* chime and keys are not yet loaded */
-	struct option_list listen;   /* none: the default */
+	struct server_config config; /* without chime_fd and keys */
+	struct option_list listen;   /* none: the default port */
 	const char *chime_path;	     /* or NULL */
 	const char *psk_path;	     /* or NULL */
 	enum server_bus_kind bus;
@@ -18,7 +18,7 @@ struct server_options {
 	bool interactive, meter, quiet;
 };
 
-/* Fills *ret from the defaults and the command line. Returns 1 to go on; 0
- * when the program has done what was asked (--help, --version, -L); or -EINVAL
- * after a line that says what is wrong. */
+/* Fills *ret from the defaults and the command line; its strings are those of
+ * ARGV. 1: go on; 0: --help, --version or -L is done; -EINVAL: the command line
+ * is wrong, and the log says why. */
 int server_options_parse(struct server_options *ret, int argc, char **argv);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Turns a source's messages into a tape, and has the zones send it. */
+ * Turns the messages of a source into a tape and has the zones send it. */
 #include "server/page.h"
 
 #include <errno.h>
@@ -17,20 +17,22 @@
 
 enum {
 	BUFFER_SIZE = 65536,
-	/* What one wake-up may take, so that clients get their turn. */
+	/* Limits one wake-up, so that the clients get their turn. */
 	TURN_SIZE_MAX = 1 << 20,
-	/* The longest silence that stands in for an overrun. */
+	/* The longest silence that replaces an overrun. */
 	GAP_SECONDS_MAX = 10,
-	/* One may be the machine's; these are the clients'. */
+	/* A single slow turn may be the machine's fault; so many in a row are
+	 * the clients'. */
 	SLOW_TURNS = 5,
-	/* A forgotten page in store mode must not fill the machine. */
+	/* A forgotten page in store mode must not fill the memory. */
 	STORE_SIZE_MAX = 512 << 20,
-	/* How far the disk may lag before the page goes on without it. */
+	/* How far the disk may lag before the page goes on without archive. */
 	ARCHIVE_LAG_MAX = 256 << 20,
 };
 
-/* Whoever still takes a complete page may be so many times slower than sound,
- * and so much later. A page that somebody holds is one of SERVER_PAGES_MAX. */
+/* The time that clients have for what remains of an ended page: so many times
+ * its duration, and a spare. Bounded, since the page occupies one of
+ * BUS_PAGES_MAX until then. */
 #define SENDING_SLOWNESS 4
 #define SENDING_SPARE_USEC (15 * USEC_PER_SEC)
 
@@ -71,7 +73,8 @@ static size_t frame_size(const struct page *p)
 	return wav_frame_size(&p->info.format);
 }
 
-/* A source is paced, or all of it is sent at once: what has come is due. */
+/* A live source is paced, a stored page is sent as a whole: in both cases all
+ * that has come is due. */
 uint64_t page_due_frames(const struct page *p)
 {
 	return p->tape ? p->tape->size / frame_size(p) : 0;
@@ -86,7 +89,7 @@ const struct page_info *page_info(struct page *p)
 {
 	p->info.frames = page_due_frames(p);
 	p->info.skips = p->skips;
-	for (unsigned z = 0; z < BUS_ZONES_MAX && p->zones[z]; z++)
+	for (unsigned z = 0; p->zones[z]; z++)
 		p->info.skips += zone_skips(p->zones[z], p);
 	return &p->info;
 }
@@ -109,8 +112,7 @@ static bool is_live(const struct page *p)
 
 bool page_has_microphone(const struct page *p)
 {
-	return !p->info.is_file && !p->prepared && p->source &&
-	       p->info.state >= PAGE_OPENING;
+	return !p->info.is_file && p->begun && !p->prepared && p->source;
 }
 
 /* --- the zones --- */
@@ -123,14 +125,14 @@ static void attach(struct page *p, unsigned z, uint64_t offset)
 	if (is_live(p) && !p->tape->ended)
 		max_lag_frames = (uint64_t)(p->config->max_lag_seconds *
 					    p->info.format.rate);
-	/* Before attaching: a short page may end for them at once. */
+	/* Counted first: a short page may end for them while they attach. */
 	p->info.clients += zone->waiting.count;
 	zone_attach(zone, p, p->tape, offset, max_lag_frames * frame_size(p));
 }
 
 static void attach_all(struct page *p)
 {
-	for (unsigned z = 0; z < BUS_ZONES_MAX; z++) {
+	for (unsigned z = 0; p->zones[z]; z++) {
 		if (!holds(p, z))
 			continue;
 		zone_check_keys(p->zones[z]);
@@ -146,14 +148,14 @@ void page_join(struct page *p, unsigned z)
 
 static void push(struct page *p)
 {
-	for (unsigned z = 0; z < BUS_ZONES_MAX; z++)
+	for (unsigned z = 0; p->zones[z]; z++)
 		if (holds(p, z))
 			zone_push(p->zones[z], p);
 }
 
 void page_lose(struct page *p, uint64_t zones)
 {
-	for (unsigned z = 0; z < BUS_ZONES_MAX; z++) {
+	for (unsigned z = 0; p->zones[z]; z++) {
 		if (!(p->held & zones & UINT64_C(1) << z))
 			continue;
 		p->held &= ~(UINT64_C(1) << z);
@@ -186,16 +188,18 @@ void page_count_end(struct page *p, enum connection_end end,
 
 /* --- the archive --- */
 
-/* "all", or the zones' names with "+" between them. */
+/* "all", or the names of the zones, joined by "+". */
 static void label_zones(const struct page *p, char *label, size_t size)
 {
 	size_t length = 0;
 	bool all = true;
 
-	for (unsigned z = 0; z < BUS_ZONES_MAX && p->zones[z]; z++)
+	for (unsigned z = 0; p->zones[z]; z++)
 		all = all && p->info.zones & UINT64_C(1) << z;
 	snprintf(label, size, "all");
-	for (unsigned z = 0; z < BUS_ZONES_MAX && !all && length < size; z++)
+	if (all)
+		return;
+	for (unsigned z = 0; p->zones[z] && length < size; z++)
 		if (p->info.zones & UINT64_C(1) << z)
 			length += (size_t)snprintf(
 			    label + length, size - length, "%s%s",
@@ -219,7 +223,7 @@ static void begin_archive(struct page *p)
 
 /* --- the end --- */
 
-/* A live client is at most max_lag behind, one in store mode by all of it. */
+/* A live client lags by max_lag at most; in store mode, by the whole page. */
 static void set_deadline(struct page *p)
 {
 	double seconds = wav_seconds(&p->info.format, page_due_frames(p));
@@ -249,7 +253,8 @@ void page_stop(struct page *p, enum page_end end)
 	p->info.end = end;
 	if (p->source)
 		source_stop(p->source);
-	/* EPOLLHUP always comes: the thread has ended. */
+	/* epoll reports EPOLLHUP all the same (epoll_ctl(2)), when the thread
+	 * has ended. */
 	(void)sd_event_source_set_io_events(p->io, 0);
 	if (p->tape)
 		finish_sending(p);
@@ -277,7 +282,7 @@ void page_refuse(struct page *p)
 
 /* --- samples --- */
 
-/* Appends as much as the page has room for; ends it when it is full. */
+/* Appends as much as the page has room for; ends the page when it is full. */
 static void append(struct page *p, const uint8_t *data, size_t size)
 {
 	uint64_t room = p->planned_size == WAV_ENDLESS
@@ -341,7 +346,7 @@ static void on_busy(struct page *p, const struct source_message *message)
 	p->callbacks->on_busy(p->userdata, p);
 }
 
-/* How long the page will be, once its format is known. */
+/* Sets the length of the page, now that its format is known. */
 static void plan(struct page *p, const struct source_message *opened)
 {
 	const struct microphone_config *microphone = &p->config->microphone;
@@ -382,7 +387,7 @@ static void on_opened(struct page *p, const struct source_message *message)
 		page_stop(p, PAGE_COMPLETE);
 }
 
-/* Why a page fails when its source ended with an error. */
+/* How a page ends when its source failed with ERROR. */
 static enum page_end end_of_error(const struct page *p, int error)
 {
 	if (error == -EBADMSG || error == -EISDIR)
@@ -426,7 +431,7 @@ static void handle(struct page *p, const struct source_message *message)
 	}
 }
 
-/* Reads samples of the current message. 1 when some came, 0 when none. */
+/* Reads samples of the current message: 1, or 0 when there are none now. */
 static int read_samples(struct page *p)
 {
 	size_t wish = BUFFER_SIZE - p->have;
@@ -447,7 +452,7 @@ static int read_samples(struct page *p)
 	return 1;
 }
 
-/* 1 when something was read, 0 when there is nothing more now. */
+/* Reads a message or samples: 1, or 0 when there is nothing more now. */
 static int read_one(struct page *p)
 {
 	struct source_message message;
@@ -460,9 +465,9 @@ static int read_one(struct page *p)
 	return 1;
 }
 
-/* Sound goes before all else in the loop. But when serving the clients takes
- * longer than a chunk, it would be all that the loop does: then it waits for
- * its turn, and whoever has waited for room in a socket is served meanwhile. */
+/* The source has the highest priority in the loop. When one turn takes longer
+ * than a chunk, the loop would serve nothing else: then the source takes turns
+ * with the rest, such as clients whose sockets have room again. */
 static void yield_if_slow(struct page *p, uint64_t took_usec)
 {
 	bool slow = took_usec > p->chunk_usec;
@@ -480,7 +485,7 @@ static void yield_if_slow(struct page *p, uint64_t took_usec)
 		   p->info.id, p->info.clients, took_usec / 1000);
 }
 
-/* The tape has grown. */
+/* Passes on what the tape has gained. */
 static void send_on(struct page *p)
 {
 	uint64_t begin = now_usec();
@@ -551,7 +556,7 @@ static int start(struct page *p, sd_event *event,
 		return -ENOMEM;
 	r = sd_event_add_io(event, &p->io, source_fd(p->source), EPOLLIN,
 			    on_source, p);
-	/* Sound before everything else that the loop has to do. */
+	/* The sound goes before everything else in the loop. */
 	return r < 0 ? r
 		     : sd_event_source_set_priority(
 			   p->io, SD_EVENT_PRIORITY_IMPORTANT);
@@ -580,7 +585,8 @@ int page_new(struct page **ret, uint32_t id, sd_event *event,
 	p->config = config;
 	p->zones = zones;
 	p->when_busy = request->when_busy;
-	/* Then there is nothing to prepare, and the page keeps its place. */
+	/* A microphone without a chime has nothing to prepare. If it waited for
+	 * its thread, a later page could overtake it. */
 	p->prepared = !p->info.is_file && request->chime_fd < 0;
 	p->seconds = request->seconds;
 	p->callbacks = callbacks;
@@ -610,6 +616,7 @@ struct page *page_free(struct page *p)
 void page_begin(struct page *p)
 {
 	p->prepared = false;
+	p->begun = true;
 	p->held = p->info.zones;
 	set_state(p, PAGE_OPENING);
 	source_go(p->source);
@@ -625,31 +632,31 @@ void page_wait(struct page *p)
 
 static void watch_archive(struct page *p, uint64_t archived)
 {
-	if (p->tape->ended || archived >= due_size(p) ||
+	if (archived >= due_size(p) ||
 	    due_size(p) - archived <= ARCHIVE_LAG_MAX)
 		return;
 	log_error("Page %u is not archived: the disk is too slow", p->info.id);
 	archive_give_up(p->archive);
 }
 
-/* Gives back the memory that everybody has consumed. */
+/* Gives back the memory that all clients and the archive have consumed. */
 static void forget_consumed(struct page *p)
 {
 	uint64_t slowest = due_size(p), archived;
 
-	if (!p->tape || !is_live(p))
+	if (!p->tape || p->tape->ended || !is_live(p))
 		return;
 	archived = archive_offset(p->archive);
 	watch_archive(p, archived);
 	if (archived < slowest)
 		slowest = archived;
-	for (unsigned z = 0; z < BUS_ZONES_MAX && p->zones[z]; z++) {
+	for (unsigned z = 0; p->zones[z]; z++) {
 		uint64_t offset = zone_slowest(p->zones[z], p);
 
 		if (offset < slowest)
 			slowest = offset;
 	}
-	/* The last minutes stay, for whoever wants to save the page. */
+	/* The last minutes stay, so that the page can be saved. */
 	if (slowest > TAPE_KEEP_SIZE)
 		tape_forget(p->tape, slowest - TAPE_KEEP_SIZE);
 }
@@ -660,7 +667,7 @@ void page_tick(struct page *p, uint64_t now)
 	forget_consumed(p);
 	if (p->info.state != PAGE_SENDING || now <= p->deadline_usec)
 		return;
-	for (unsigned z = 0; z < BUS_ZONES_MAX && p->zones[z]; z++)
+	for (unsigned z = 0; p->zones[z]; z++)
 		zone_drop(p->zones[z], p, CONNECTION_CRAWLED);
 }
 

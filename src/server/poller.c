@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * An epoll set inside of the loop's. What is ready rotates in the kernel, so
- * that each has its turn. */
+ * An epoll set inside that of the loop. epoll_wait(2) goes through the ready
+ * descriptors in turn, so that a small batch starves none. */
 #include "server/poller.h"
 
 #include <errno.h>
@@ -8,7 +8,7 @@
 
 #include "base/util.h"
 
-/* In one turn of the loop, so that others have theirs. */
+/* Limits one turn, so that the other sources of the loop get theirs. */
 enum { BATCH = 64 };
 
 struct poller {

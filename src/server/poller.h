@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Waits for many sockets on behalf of an sd-event loop, which itself looks at
- * every socket that is ready before it serves one: with thousands that is all
- * that it does. Runs in the loop. */
+ * Waits for thousands of sockets on behalf of an sd-event loop. The loop itself
+ * looks at every ready source before it serves one, which takes too long with
+ * so many. Runs in the loop. */
 #pragma once
 
 #include <stdint.h>
@@ -9,7 +9,7 @@
 
 struct poller;
 
-/* One descriptor; embedded in what it belongs to. */
+/* One descriptor; embedded in its owner. */
 struct poller_watch {
 	int fd;
 	void (*on_ready)(void *userdata, uint32_t events); /* EPOLLIN etc. */
@@ -18,14 +18,15 @@ struct poller_watch {
 
 /* 0 or negative errno. */
 int poller_new(struct poller **ret, sd_event *event);
-/* After the last watch is removed. Takes NULL; returns NULL. */
+/* To be called when all watches are removed. Takes NULL; returns NULL. */
 struct poller *poller_free(struct poller *poller);
 
-/* WATCH stays where it is until it is removed; its descriptor remains the
- * caller's. 0 or negative errno. */
+/* WATCH must not move until it is removed; the caller keeps the descriptor.
+ * EVENTS are those of epoll. 0 or negative errno. */
 int poller_add(struct poller *poller, struct poller_watch *watch,
 	       uint32_t events);
 int poller_change(struct poller *poller, struct poller_watch *watch,
 		  uint32_t events);
-/* From now on it is not called, also when this is done in another's call. */
+/* WATCH is not called any more, even if it is removed while another one is
+ * being called. */
 void poller_remove(struct poller *poller, struct poller_watch *watch);

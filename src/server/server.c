@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Owns zones and pages, and carries out what the arbiter decides. Everything
- * that ends is freed in one deferred place, never from within a callback. */
+ * Carries out what the arbiter decides. Pages and connections that have ended
+ * are freed in on_settle(), never from within a callback. */
 #include "server/server.h"
 
 #include <errno.h>
@@ -26,7 +26,7 @@ struct server {
 	sd_event *event;
 	struct server_config config;
 	struct gate *gate;
-	struct zone *zones[BUS_ZONES_MAX];
+	struct zone *zones[BUS_ZONES_MAX + 1]; /* NULL at the end */
 	unsigned zone_count;
 	struct page_list pages; /* in the order of their ids */
 	uint32_t last_id;
@@ -48,7 +48,7 @@ static uint64_t all_zones(const struct server *server)
 		   : (UINT64_C(1) << server->zone_count) - 1;
 }
 
-/* Asks for on_settle() when the present event is dealt with. */
+/* Has on_settle() called once the current event is handled. */
 static void settle_later(void *userdata)
 {
 	struct server *server = userdata;
@@ -68,8 +68,8 @@ static bool waits(const struct page *p)
 	return p->prepared && p->info.state < PAGE_SENDING;
 }
 
-/* Fills in what the arbiter has to know of the pages that hold something or
- * wait for it; *ret_pages has them in the same order. */
+/* Lists the pages that hold zones or wait for them: for the arbiter in ORDERS,
+ * in the same order in RET_PAGES. Returns their number. */
 static size_t list_pages(const struct server *server,
 			 struct arbiter_page *orders, struct page **ret_pages)
 {
@@ -89,8 +89,7 @@ static size_t list_pages(const struct server *server,
 		    .priority = p->info.priority,
 		    .zones = waits(p) ? p->info.zones : p->held,
 		    .holds = !waits(p),
-		    .queues = !server->closed && (p->when_busy == PAGE_QUEUE ||
-						  p->info.state == PAGE_QUEUED),
+		    .queues = !server->closed && p->when_busy == PAGE_QUEUE,
 		    .microphone = microphone,
 		};
 	}
@@ -119,7 +118,7 @@ static void take_from(struct page *p, const struct arbiter_page *order)
 	}
 }
 
-/* Who has just lost its last zone may still have the microphone open. */
+/* A page that was ended a moment ago may still have the microphone open. */
 static bool has_to_wait(const struct server *server, const struct page *p)
 {
 	return !p->info.is_file && device(server) == ARBITER_DEVICE_CLOSING;
@@ -128,7 +127,7 @@ static bool has_to_wait(const struct server *server, const struct page *p)
 static void grant_to(struct server *server, struct page *p,
 		     const struct arbiter_page *order)
 {
-	if (!waits(p)) /* an observer has stopped it */
+	if (!waits(p)) /* it was stopped meanwhile */
 		return;
 	if (order->verdict == ARBITER_BEGIN && !has_to_wait(server, p))
 		page_begin(p);
@@ -151,7 +150,7 @@ static void arbitrate(struct server *server)
 		grant_to(server, pages[i], &orders[i]);
 }
 
-/* Whether a page that asks now would be refused. */
+/* Whether REQUEST would be refused if it were arbitrated now. */
 static bool is_busy(const struct server *server,
 		    const struct page_request *request)
 {
@@ -168,8 +167,8 @@ static bool is_busy(const struct server *server,
 	return orders[count].verdict == ARBITER_REFUSE;
 }
 
-/* A page has opened the microphone in vain. Unless one of ours has it, there is
- * nothing to wait for. */
+/* PAGE has found the microphone busy. It waits only for another page: nobody
+ * tells when another program closes the device. */
 static void on_busy(void *userdata, struct page *page)
 {
 	struct server *server = userdata;
@@ -228,7 +227,7 @@ static void tell_clients(const struct server *server)
 
 /* --- clients --- */
 
-/* Whoever comes during a live page joins it at the newest frame. */
+/* A client that comes during a live page joins it at the newest frame. */
 static void on_accepted(void *userdata, const struct zone *zone)
 {
 	struct server *server = userdata;
@@ -322,7 +321,8 @@ static int add_event_sources(struct server *server)
 	return sd_event_source_set_enabled(server->settle, SD_EVENT_OFF);
 }
 
-/* A building behind one address fits in, and leaves room for others. */
+/* A quarter: a building behind one address fits in and leaves room for others.
+ */
 static void choose_max_per_address(struct server_config *config)
 {
 	if (config->max_per_address > 0)
@@ -418,7 +418,7 @@ static int check_request(const struct server *server,
 	return is_busy(server, request) ? -EBUSY : 0;
 }
 
-/* The chime that every page has is shared by those that have no other. */
+/* A microphone page without a chime of its own gets the server's. */
 static int choose_chime(const struct server *server,
 			struct page_request *request)
 {

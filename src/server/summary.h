@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * How a page went, in words: for the person at the terminal and for the log. */
+ * How a page went, in words, for the console and the log. Pure. */
 #pragma once
 
 #include "server/page.h"

@@ -15,9 +15,9 @@
 #include "server/summary.h"
 #include "server/timer.h"
 
-/* STATUS= at most so often: forty loudspeakers come at once, and strangers all
- * the time. The kernel queues no more than some ten messages for systemd, and
- * the watchdog's must find room. */
+/* Limits STATUS=, since many clients may come at once. The kernel queues few
+ * datagrams for systemd (net.unix.max_dgram_qlen), and those of the watchdog
+ * must find room. */
 #define STATUS_DELAY_USEC USEC_PER_SEC
 
 struct systemd {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Tells systemd and the log what a server does, and ends a server that nobody
- * uses. An observer, nothing more. */
+ * Observes a server: tells systemd and the log about it, and ends the loop when
+ * nobody uses it. Runs in the loop. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -9,9 +9,9 @@
 
 struct systemd;
 
-/* LOG_PAGES: a line for each page that begins or ends (with fields, when it
- * goes to the journal); else somebody else shows them. With IDLE_EXIT_SECONDS
- * above 0 the loop exits when there was neither client nor page for so long.
+/* LOG_PAGES: logs each page that begins or ends, with fields if the log is the
+ * journal; SILENT: the console shows them. With IDLE_EXIT_SECONDS above 0 the
+ * loop exits after so long without any client or page. SERVER must outlive it.
  * 0 or negative errno. */
 enum systemd_pages { SYSTEMD_LOG_PAGES, SYSTEMD_SILENT };
 int systemd_new(struct systemd **ret, sd_event *event, struct server *server,
@@ -19,5 +19,5 @@ int systemd_new(struct systemd **ret, sd_event *event, struct server *server,
 /* Takes NULL; returns NULL. */
 struct systemd *systemd_free(struct systemd *systemd);
 
-/* READY=1, and from now on STATUS=. */
+/* Tells systemd READY=1, and soon the first STATUS=. */
 void systemd_ready(struct systemd *systemd);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Owns one memfd. sendfile() queues the memfd's own memory on the socket, so
- * what was appended is never altered. The newest is sent from a copy. */
+ * sendfile() queues the memory of the memfd itself on the socket, so appended
+ * bytes are never altered. The newest are sent from a copy. */
 #include "server/tape.h"
 
 #include <assert.h>
@@ -14,7 +14,7 @@
 #include "base/util.h"
 #include "wire/transport.h"
 
-/* Memory is given back in pieces of this size: one system call a piece. */
+/* Memory is given back in multiples of this size, to save system calls. */
 #define FORGET_STEP (UINT64_C(1) << 20)
 
 int tape_new(struct tape **ret, const struct wav_format *format,
@@ -131,7 +131,7 @@ void tape_forget(struct tape *tape, uint64_t offset)
 
 	if (tape->size <= TAPE_KEEP_SIZE || end <= tape->first)
 		return;
-	/* Failing costs memory, not sound; the next call tries again. */
+	/* A failure costs memory, not sound; the next call tries again. */
 	if (fallocate(tape->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 		      (off_t)tape->first, (off_t)(end - tape->first)) == 0)
 		tape->first = end;

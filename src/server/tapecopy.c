@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The kernel copies from one memfd to the other, a piece each time round. */
+ * The kernel copies from one memfd to the other, a piece in each turn. */
 #include "server/tapecopy.h"
 
 #include <errno.h>
@@ -17,7 +17,7 @@ enum {
 
 struct tapecopy {
 	int from_fd, to_fd;
-	off_t offset;  /* of what is copied next */
+	off_t offset;  /* of the next piece */
 	uint64_t left; /* bytes */
 	sd_event_source *step;
 	tapecopy_on_done on_done;
@@ -73,7 +73,7 @@ static int open_both(struct tapecopy *copy, const struct tape *tape)
 	size_t frame_size = wav_frame_size(&tape->format);
 	uint64_t first = tape->first;
 
-	/* Memory is given back by the megabyte, not by the frame. */
+	/* tape_forget() cuts at a megabyte, not at a frame. */
 	first += (frame_size - first % frame_size) % frame_size;
 	if (first >= tape->size)
 		return -ENODATA;

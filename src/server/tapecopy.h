@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Copies a tape that has ended into a WAV file in a memfd, piece by piece when
- * the loop has nothing better to do: it may be hundreds of megabytes. */
+ * Copies a tape that has ended into a WAV file in a memfd. Runs in the loop, a
+ * piece whenever it is idle: the tape may have hundreds of megabytes. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -9,12 +9,12 @@
 
 struct tapecopy;
 
-/* FD is the sealed file, at its beginning, borrowed (closed when the copy is
- * freed); or negative errno. May free the copy. */
+/* FD is the sealed file, at its beginning, borrowed (tapecopy_free() closes
+ * it); or negative errno. May free the copy. */
 typedef void (*tapecopy_on_done)(void *userdata, int fd);
 
-/* TAPE may go meanwhile. 0; -ENODATA when no frame of it is left in memory; or
- * negative errno. */
+/* TAPE need not outlive this call. 0; -ENODATA when no frame is in memory; or
+ * another negative errno. */
 int tapecopy_new(struct tapecopy **ret, sd_event *event,
 		 const struct tape *tape, tapecopy_on_done on_done,
 		 void *userdata);

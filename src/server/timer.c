@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * No state: what fails here fails for want of kernel memory. */
+ * Setting a timer can fail only for want of memory, which is ignored. */
 #include "server/timer.h"
 
 #include "base/util.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Accepts clients and fans a page out to them, one pass over a list. */
+ * Accepts clients, and sends a page to them in one pass over a list. */
 #include "server/zone.h"
 
 #include <errno.h>
@@ -14,26 +14,27 @@
 
 #define HANDSHAKE_USEC (5 * USEC_PER_SEC)
 
-/* Accepting goes on so much later when it could not. */
+/* How long accepting pauses when descriptors or memory run out. */
 #define PAUSE_USEC USEC_PER_SEC
 
 enum {
-	/* Limits one wake-up, so that a flood does not delay the sound. */
+	/* Limits one wake-up, so that a flood of connections does not delay
+	 * the sound. */
 	ACCEPTS_MAX = 32,
-	/* Those that have yet to prove who they are cost 10 kB each. In a
-	 * flood the oldest goes: an honest client needs some milliseconds. */
+	/* A client in the handshake costs 10 kB. In a flood the oldest is
+	 * dropped: an honest client is done within milliseconds. */
 	SHAKING_MAX = 128,
-	/* From one address: it drives out its own, and nobody else's. */
+	/* An address with so many drives out its own oldest. */
 	SHAKING_PER_ADDRESS_MAX = SHAKING_MAX / 2,
 };
 
 struct client {
 	TAILQ_ENTRY(client) entry;
 	struct zone *zone;
-	struct client_set *set; /* that it is in */
+	struct client_set *set; /* where it is listed */
 	struct connection *connection;
 	struct gate_place place;
-	struct page *page; /* that it hears, or NULL */
+	struct page *page; /* that is sent to it, or NULL */
 };
 
 static void take_out(struct client *client)
@@ -82,8 +83,6 @@ static void on_end(struct connection *connection, enum connection_end end,
 	move(&zone->ended, client);
 	gate_leave(zone->gate, &client->place);
 	gate_note_end(zone->gate, end, connection);
-	/* It leaves a descriptor. */
-	enable_listeners(zone, SD_EVENT_ON);
 	zone->callbacks->on_end(zone->userdata, client->page, end, connection);
 }
 
@@ -110,8 +109,8 @@ static const struct connection_callbacks connection_callbacks = {
     .on_end = on_end,
 };
 
-/* For the one that came first; those behind it have more time. Failing takes
- * kernel memory; SHAKING_MAX bounds the set all the same. */
+/* Set for the oldest; the others have more time. It fails only for want of
+ * kernel memory, and even then SHAKING_MAX bounds the set. */
 static void set_shaking_timer(struct zone *zone)
 {
 	const struct client *first = TAILQ_FIRST(&zone->shaking.list);
@@ -138,8 +137,9 @@ static int on_shaking_timer(sd_event_source *source, uint64_t usec,
 	return 0;
 }
 
-/* Whom a client from ADDRESS drives out: the oldest of its own when that
- * has its share, of all when there are too many, or nobody. */
+/* The client that gives way to a new one from ADDRESS: the oldest from there
+ * when ADDRESS has its share, else the oldest of all when there are too many,
+ * else NULL. */
 static struct client *one_too_many(const struct zone *zone,
 				   const struct gate_address *address)
 {
@@ -224,7 +224,7 @@ static int let_in(struct zone *zone, int fd,
 	return r;
 }
 
-/* Accepts one. 1; 0 when there is none (or not now). */
+/* Accepts one connection: 1; or 0 when there is none, or accepting pauses. */
 static int accept_one(struct zone *zone, int listener)
 {
 	struct sockaddr_storage address = {0};
@@ -241,7 +241,7 @@ static int accept_one(struct zone *zone, int listener)
 		pause_accepting(zone);
 		return 0;
 	}
-	return 1; /* or it was refused, or had gone already (accept(2)) */
+	return 1; /* also when it was refused or had gone (accept(2)) */
 }
 
 static int on_listener(sd_event_source *source, int fd, uint32_t revents,
@@ -300,7 +300,11 @@ static void free_clients(struct zone *zone, struct client_set *set)
 
 void zone_reap(struct zone *zone)
 {
+	if (TAILQ_EMPTY(&zone->ended.list))
+		return;
 	free_clients(zone, &zone->ended);
+	/* Their descriptors may be what accepting has waited for. */
+	enable_listeners(zone, SD_EVENT_ON);
 }
 
 struct zone *zone_free(struct zone *zone)
@@ -353,8 +357,8 @@ void zone_attach(struct zone *zone, struct page *page, struct tape *tape,
 	}
 }
 
-/* The first client of PAGE from CLIENT on, and then the next one: a client may
- * end, and leave the list, while something is done to it. */
+/* CLIENT or the first one behind it that has PAGE. The loops below fetch the
+ * next one in advance, since a client that ends leaves the list. */
 static struct client *of_page(struct client *client, const struct page *page)
 {
 	while (client && client->page != page)

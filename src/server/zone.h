@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A zone: named listening sockets and the clients that came through them. Runs
- * in the loop. Knows nothing of what is paged, or why. */
+ * A zone: a name, its listening sockets and the clients that came through them.
+ * Runs in the loop. Never looks into a page. */
 #pragma once
 
 #include <sys/queue.h>
@@ -13,11 +13,10 @@ struct page;
 struct zone;
 
 struct zone_callbacks {
-	/* A client came, has proven who it is if there are keys, and waits. */
+	/* A client was admitted and waits for a page. */
 	void (*on_accepted)(void *userdata, const struct zone *zone);
-	/* A connection is over, whatever became of it. PAGE is that of
-	 * zone_attach(), or NULL for one that waited or was yet to prove
-	 * itself. */
+	/* A connection has ended. PAGE is that of zone_attach(), or NULL when
+	 * it had none. */
 	void (*on_end)(void *userdata, struct page *page,
 		       enum connection_end end,
 		       const struct connection *connection);
@@ -26,59 +25,61 @@ struct zone_callbacks {
 enum { ZONE_LISTENERS_MAX = 64 };
 
 struct client_set {
-	TAILQ_HEAD(, client) list; /* in the order of their coming */
+	TAILQ_HEAD(, client) list; /* in order of arrival */
 	unsigned count;
 };
 
 struct zone {
 	char *name;
 	sd_event *event;
-	struct poller *poller; /* of the clients */
+	struct poller *poller; /* of the clients' sockets */
 	struct gate *gate;
 	struct transport_keys *keys;
 	sd_event_source *listeners[ZONE_LISTENERS_MAX];
 	unsigned listener_count;
 	sd_event_source *shaking_timer, *pause_timer;
-	/* Those that have yet to prove who they are, have no page, have one,
-	 * and are to be freed. */
+	/* Clients in the handshake, without a page, with a page, and ended:
+	 * to be freed. */
 	struct client_set shaking, waiting, active, ended;
 	const struct zone_callbacks *callbacks;
 	void *userdata;
 };
 
-/* GATE, CALLBACKS and KEYS (or NULL: plain connections) must outlive the zone.
- * 0 or negative errno. */
+/* GATE, CALLBACKS and KEYS (NULL: plain connections) must outlive the zone. 0
+ * or negative errno. */
 int zone_new(struct zone **ret, sd_event *event, const char *name,
 	     struct gate *gate, struct transport_keys *keys,
 	     const struct zone_callbacks *callbacks, void *userdata);
-/* Closes all. Takes NULL; returns NULL. */
+/* Closes all sockets without a callback. Takes NULL; returns NULL. */
 struct zone *zone_free(struct zone *zone);
 
-/* Takes over a listening socket, also on error. */
+/* Takes over a listening socket, also on error. 0, -E2BIG beyond
+ * ZONE_LISTENERS_MAX, or negative errno. */
 int zone_add_listener(struct zone *zone, int fd);
 
-/* Attaches every client that waits, and whose key is still there, to PAGE and
- * its tape. See connection_attach(). */
+/* Attaches every waiting client to PAGE and its tape, see connection_attach().
+ * zone_check_keys() first ends those whose keys were removed. */
 void zone_attach(struct zone *zone, struct page *page, struct tape *tape,
 		 uint64_t offset, uint64_t max_lag);
-/* These concern the clients of PAGE. */
+/* The following concern the clients of PAGE; see connection_push() etc. */
 void zone_push(struct zone *zone, const struct page *page);
 void zone_finish(struct zone *zone, const struct page *page);
-/* Ends those that have not ended yet. */
+/* Ends their connections. */
 void zone_drop(struct zone *zone, const struct page *page,
 	       enum connection_end end);
-/* The lowest offset that any of them still needs, or UINT64_MAX. */
+/* The lowest offset that one of them still needs, or UINT64_MAX. */
 uint64_t zone_slowest(const struct zone *zone, const struct page *page);
-/* Their skips so far. */
+/* The sum of their skips so far. */
 uint64_t zone_skips(const struct zone *zone, const struct page *page);
 
-/* See connection_check_progress(), for all clients. */
+/* connection_check_progress() of every client with a page. */
 void zone_check_progress(struct zone *zone, uint64_t before_usec);
-/* Ends the clients whose keys are no more. */
+/* Ends the clients whose keys were removed. */
 void zone_check_keys(struct zone *zone);
 /* Frees the clients that have ended. Not from within a callback. */
 void zone_reap(struct zone *zone);
 
+/* Calls EACH for every admitted client. */
 void zone_each_client(const struct zone *zone,
 		      void (*each)(void *userdata, const char *zone,
 				   const struct connection *connection),

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * Finds the functions of GnuTLS at run time. One thread calls it. */
+ * Finds the functions of GnuTLS at run time. Only one thread may call it. */
 #include "wire/gnutls-table.h"
 
 #include <dlfcn.h>
 #include <stdbool.h>
 
-/* All of 3.x: what is linked with one runs with all later ones. */
+/* Since GnuTLS 3.4: a program built with one release runs with later ones. */
 #define SONAME "libgnutls.so.30"
 
 static struct gnutls_table table;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * GnuTLS, loaded when the first key is: with all that it brings along it would
- * double the memory of a program that has no key. Never unloaded. */
+ * Loads GnuTLS together with the first key: with its own libraries, it would
+ * double the memory of a program that has no key. Never unloads it. */
 #pragma once
 
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 
-/* What transport.c calls, without the "gnutls_". */
+/* The functions that transport.c calls, without the prefix "gnutls_". */
 #define GNUTLS_TABLE(X)                                                        \
 	X(alert_get)                                                           \
 	X(alert_get_name)                                                      \
@@ -43,13 +43,13 @@
 	X(transport_set_pull_function)                                         \
 	X(transport_set_vec_push_function)
 
-/* Pointers to the library's own; malloc is a variable there. */
+/* Pointers into the library, where gnutls_malloc is a variable. */
 struct gnutls_table {
 #define GNUTLS_MEMBER(name) __typeof__(gnutls_##name) *name;
 	GNUTLS_TABLE(GNUTLS_MEMBER)
 #undef GNUTLS_MEMBER
 };
 
-/* The table, which stays; NULL when the library, or a function of it, is
- * missing: *ret_problem, which the loader owns, then says what. */
+/* The table, which is static. NULL when the library or one of the functions is
+ * missing; *ret_problem, which dlerror() owns, then says which. */
 const struct gnutls_table *gnutls_table_load(const char **ret_problem);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Owns the keys in memory, and wipes every copy of them that it has made. */
+ * Owns the keys in memory, and wipes every copy that it makes of them. */
 #include "wire/keyfile.h"
 
 #include <errno.h>
@@ -22,7 +22,7 @@ static const char *const role_names[] = {
     [KEYFILE_CLIENT] = "client",
 };
 
-/* Describes what is wrong, and returns ERROR. */
+/* Fills PROBLEM and returns ERROR. */
 __attribute__((format(printf, 3, 4))) static int
 fail(char problem[KEYFILE_PROBLEM_SIZE], int error, const char *format, ...)
 {
@@ -60,8 +60,7 @@ static bool same_file(const struct stat *a, const struct stat *b)
 	       same_time(&a->st_ctim, &b->st_ctim);
 }
 
-/* Whether systemd has put the file where it is (systemd.exec(5), CREDENTIALS).
- */
+/* Whether PATH is in $CREDENTIALS_DIRECTORY (systemd.exec(5), CREDENTIALS). */
 static bool is_credential(const char *path)
 {
 	const char *directory = getenv("CREDENTIALS_DIRECTORY");
@@ -81,8 +80,8 @@ static bool is_credential(const char *path)
 static int check_file(const char *path, const struct stat *st,
 		      char problem[KEYFILE_PROBLEM_SIZE])
 {
-	/* A credential belongs to root, and an access list lets the service's
-	 * user read it: the group bits are that list's mask then (acl(5)). */
+	/* A credential belongs to root, and an ACL lets the service's user read
+	 * it: then the group bits are the mask of the ACL (acl(5)). */
 	mode_t others =
 	    is_credential(path) ? S_IRWXO | S_IWGRP : S_IRWXO | S_IRWXG;
 
@@ -99,7 +98,7 @@ static int check_file(const char *path, const struct stat *st,
 	return 0;
 }
 
-/* Reads all of it. *RET has *RET_SIZE bytes and a 0 behind them. */
+/* Reads the whole file: *ret_size bytes into *ret, and a 0 after them. */
 static int read_file(int fd, char **ret, size_t *ret_size)
 {
 	char *text = malloc(FILE_SIZE_MAX + 1);
@@ -158,8 +157,8 @@ static int parse_role(const char *word, enum keyfile_role *ret)
 	return -EBADMSG;
 }
 
-/* One line, which is cut into words. 1 and *ret; 0 when there is nothing in it;
- * negative errno and PROBLEM. */
+/* Cuts LINE into words. 1 and *ret; 0 when it has none; or negative errno and
+ * PROBLEM. */
 static int parse_line(char *line, unsigned number, struct keyfile_key *ret,
 		      char problem[KEYFILE_PROBLEM_SIZE])
 {
@@ -173,7 +172,7 @@ static int parse_line(char *line, unsigned number, struct keyfile_key *ret,
 		words[count++] = w;
 	if (count == 0)
 		return 0;
-	/* What is wrong may be the key: it is not repeated in the message. */
+	/* Messages do not quote the wrong word, since it may be a key. */
 	if (parse_role(words[0], &ret->role) < 0)
 		return fail(problem, -EBADMSG,
 			    "line %u: 'server' or 'client' is needed first",
@@ -231,7 +230,7 @@ static bool same_host(const struct keyfile_key *a, const struct keyfile_key *b)
 	return strcasecmp(a->host, b->host) == 0;
 }
 
-/* Of the sorted keys: two lines of role SERVER with one name are neighbours. */
+/* The keys are sorted: two server lines with one identity are neighbours. */
 static int check_identities(const struct keys *keys,
 			    char problem[KEYFILE_PROBLEM_SIZE])
 {
@@ -247,8 +246,8 @@ static int check_identities(const struct keys *keys,
 	return 0;
 }
 
-/* A loudspeaker's file has a line or two, so they may be compared in pairs.
- * The search for another one ends at the key itself at the latest. */
+/* Compares the client lines in pairs: a file has only one or two. The inner
+ * search ends at the key itself at the latest. */
 static int check_hosts(const struct keys *keys,
 		       char problem[KEYFILE_PROBLEM_SIZE])
 {
@@ -363,14 +362,14 @@ static struct keyfile_key *find(const struct keys *keys, enum keyfile_role role,
 		       compare_keys);
 }
 
-/* Opens what the path names now. */
+/* Opens the file that the path names now. */
 static int open_file(const struct keyfile *file, struct stat *ret_stat,
 		     char problem[KEYFILE_PROBLEM_SIZE])
 {
 	_cleanup_close_ int fd = -1;
 	int r;
 
-	/* Not to be held up by a FIFO. */
+	/* O_NONBLOCK: a FIFO must not block us. */
 	fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0 || fstat(fd, ret_stat) < 0)
 		return fail(problem, -errno, "%s", strerror(errno));
@@ -450,7 +449,7 @@ int keyfile_refresh(struct keyfile *file, char problem[KEYFILE_PROBLEM_SIZE])
 	r = load(file, problem);
 	if (r == 0)
 		return 1;
-	file->stat = st; /* not again, until it is another one */
+	file->stat = st; /* no second try before the next change */
 	return r;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Sockets of both ends. Owns nothing: descriptors go to the caller. */
+ * Sockets of both ends. Owns nothing: the caller owns the descriptors. */
 #include "wire/net.h"
 
 #include <arpa/inet.h>
@@ -14,7 +14,7 @@
 
 #define NET_GAI_BASE (-10000)
 #define LISTEN_BACKLOG 1024
-/* Without it a stalled peer swallows 4 MB before send() says EAGAIN. */
+/* Without this a stalled peer takes 4 MB before send() says EAGAIN. */
 #define SENDER_NOTSENT_LOWAT (16 * 1024)
 
 static int copy_part(char *to, size_t size, const char *from, size_t length)
@@ -37,7 +37,7 @@ static bool port_valid(const char *port)
 	return *end == '\0' && strlen(port) <= 5 && number <= 65535;
 }
 
-/* Splits "[V6]" or "[V6]:PORT"; *ret_rest points behind the bracket. */
+/* Splits "[V6]" or "[V6]:PORT"; *ret_rest points after the bracket. */
 static int parse_bracket(struct net_endpoint *endpoint, const char *text,
 			 const char **ret_rest, const char **ret_problem)
 {
@@ -77,7 +77,7 @@ int net_parse_endpoint(struct net_endpoint *ret, const char *text,
 	if (*text == '[') {
 		r = parse_bracket(&endpoint, text, &rest, ret_problem);
 	} else {
-		if (!rest || strchr(rest + 1, ':')) /* none, or a bare V6 */
+		if (!rest || strchr(rest + 1, ':')) /* no port, or bare V6 */
 			rest = text + strlen(text);
 		*ret_problem = "the host name is too long";
 		r = copy_part(endpoint.host, sizeof(endpoint.host), text,
@@ -193,7 +193,7 @@ static int listen_one(const struct addrinfo *address)
 		return -errno;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
 		return -errno;
-	/* Apart from the IPv4 socket, whatever net.ipv6.bindv6only says. */
+	/* IPv4 has its own socket, whatever net.ipv6.bindv6only says. */
 	if (address->ai_family == AF_INET6 &&
 	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
 		return -errno;
@@ -204,7 +204,7 @@ static int listen_one(const struct addrinfo *address)
 	return TAKE_FD(fd);
 }
 
-/* A kernel without IPv6 (or IPv4) is no error when the other one works. */
+/* A kernel without IPv6 or IPv4 is no error if the other one works. */
 static bool family_missing(int error)
 {
 	return error == -EAFNOSUPPORT || error == -EADDRNOTAVAIL;
@@ -254,7 +254,7 @@ int net_connect(const struct addrinfo *address, int rcvbuf_size)
 
 	if (fd < 0)
 		return -errno;
-	/* Before connect(): the window is agreed on in the handshake. */
+	/* Before connect(), since the handshake fixes the window scale. */
 	if (rcvbuf_size > 0 &&
 	    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &rcvbuf_size,
 		       sizeof(rcvbuf_size)) < 0)
@@ -277,7 +277,7 @@ int net_connect_result(int fd)
 
 static void set_int(int fd, int level, int option, int value)
 {
-	/* Failing means that the peer is gone, which reading will tell. */
+	/* A failure means that the peer is gone, which reading will show. */
 	(void)setsockopt(fd, level, option, &value, sizeof(value));
 }
 

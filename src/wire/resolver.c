@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * One detached thread for each lookup; it owns its copy of the question and the
- * writing end of the pipe. */
+ * Each lookup has a detached thread, which owns its copy of the endpoint and
+ * the writing end of the pipe. */
 #include "wire/resolver.h"
 
 #include <arpa/inet.h>
@@ -19,7 +19,7 @@ struct lookup {
 	int fd;
 };
 
-/* So that a result is written whole or not at all (pipe(7)). */
+/* So that write(2) writes all of a result or nothing (pipe(7)). */
 _Static_assert(sizeof(struct resolver_result) <= PIPE_BUF,
 	       "a result must fit an atomic write");
 
@@ -54,7 +54,7 @@ static void *run_lookup(void *userdata)
 	struct resolver_result result;
 
 	look_up(&lookup->endpoint, &result);
-	/* EPIPE: the answer is no longer wanted. */
+	/* EPIPE (this thread blocks SIGPIPE): nobody wants the result. */
 	(void)write_all(lookup->fd, &result, sizeof(result));
 	close(lookup->fd);
 	return NULL;
@@ -91,7 +91,7 @@ int resolver_start(const struct net_endpoint *endpoint)
 		return r;
 	}
 	pthread_detach(thread);
-	(void)TAKE_PTR(lookup); /* the thread's now */
+	(void)TAKE_PTR(lookup); /* the thread owns it now */
 	return TAKE_FD(read_fd);
 }
 

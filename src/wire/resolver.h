@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Looks host names up beside the loop: getaddrinfo() blocks for as long as DNS
- * does, so it runs in a thread that shares a pipe with the loop and no more.
- * The process must ignore SIGPIPE. */
+ * Looks up host names without blocking the loop: getaddrinfo() blocks for as
+ * long as DNS does, so it runs in a thread that shares only a pipe with the
+ * loop. */
 #pragma once
 
 #include "wire/net.h"
@@ -9,7 +9,7 @@
 enum { RESOLVER_ADDRESSES_MAX = 8 };
 
 struct resolver_result {
-	int error; /* 0, or for net_strerror() */
+	int error; /* 0 or an error for net_strerror() */
 	uint32_t count;
 	struct resolver_address {
 		socklen_t size;
@@ -17,14 +17,15 @@ struct resolver_result {
 	} addresses[RESOLVER_ADDRESSES_MAX];
 };
 
-/* Looks an address literal up at once: 0 and *ret filled, or -EINVAL when the
- * host is a name and needs resolver_start(). */
+/* Looks up a literal address at once. 0 and *ret, whose error may be set; or
+ * -EINVAL when the host is a name or has a %SCOPE: use resolver_start(). */
 int resolver_literal(const struct net_endpoint *endpoint,
 		     struct resolver_result *ret);
 
-/* Begins a lookup. Returns a descriptor that becomes readable when it is over
- * (closing it gives the lookup up), or negative errno. */
+/* Begins a lookup. Returns a descriptor that becomes readable when the lookup
+ * is over, or negative errno. To abandon the lookup, close the descriptor. */
 int resolver_start(const struct net_endpoint *endpoint);
 
-/* Takes the result. 0; -EAGAIN when there is none yet; or negative errno. */
+/* Reads the result from FD, which stays open. 0 and *ret; -EAGAIN when there is
+ * no result yet; or another negative errno. */
 int resolver_take(int fd, struct resolver_result *ret);

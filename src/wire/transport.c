@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The only file that knows GnuTLS. GnuTLS writes through push(), which takes
- * everything: what the socket does not, waits in a buffer until it does. So no
- * call into GnuTLS ever has to be repeated with the same data. */
+ * The only file that calls GnuTLS. GnuTLS writes through push(), which buffers
+ * whatever the socket does not take. So no call into GnuTLS ever has to be
+ * repeated with the same data. */
 #include "wire/transport.h"
 
 #include <errno.h>
@@ -19,20 +19,19 @@
 
 enum {
 	RECORD_SIZE_MAX = 16384, /* RFC 8446, 5.1 */
-	/* Of a stranger; a handshake of ours takes some 500 bytes. */
+	/* Limits a stranger; a handshake of ours takes some 500 bytes. */
 	HANDSHAKE_SIZE_MAX = 32768,
 	HANDSHAKE_MESSAGE_SIZE_MAX = 8192,
-	/* In one call: a fast peer must not keep us in it. */
+	/* Limits one call, so that a fast peer does not keep us in it. */
 	RECEIVE_TURN_SIZE = 4 * RECORD_SIZE_MAX,
-	/* What may wait for the socket: a record, and what GnuTLS says itself.
-	 */
+	/* Waits for the socket: a record, and messages of GnuTLS itself. */
 	OUT_SIZE_MAX = 2 * RECORD_SIZE_MAX,
 	PROBLEM_SIZE = 128,
 };
 
-/* One hash, and key exchange always with ECDHE: +PSK would be without. GnuTLS
- * wants to hear of a signature algorithm although none is used. The server, who
- * has most to encrypt, chooses the cipher. */
+/* Ciphers with one hash, and key exchange with ECDHE only: +PSK would allow it
+ * without. GnuTLS demands a signature algorithm although none is used. The
+ * server, which has most to encrypt, chooses the cipher. */
 #define PRIORITIES(ciphers)                                                    \
 	"NONE:+VERS-TLS1.3:" ciphers ":+AEAD:+ECDHE-PSK:"                      \
 	"+GROUP-X25519:+GROUP-SECP256R1:"                                      \
@@ -48,18 +47,18 @@ struct tls {
 	int fd;
 	gnutls_session_t session;
 	struct transport_keys *keys;
-	gnutls_psk_client_credentials_t client; /* or NULL: the server's side */
-	uint8_t *out; /* what the socket has not taken; or NULL */
+	gnutls_psk_client_credentials_t client; /* NULL on the server's side */
+	uint8_t *out; /* bytes the socket has not taken, or NULL */
 	size_t out_begin, out_size;
-	size_t budget;	/* what pull() may still read */
+	size_t budget;	/* bytes that pull() may still read */
 	int send_flags; /* MSG_MORE or 0 */
-	int error;	/* of the socket; it is broken */
+	int error;	/* of the socket, which is then broken */
 	bool shaken;	/* GnuTLS is done with the handshake */
-	bool ready;	/* so are we */
+	bool ready;	/* and all of it is sent */
 	bool said_bye;
 	char identity[KEYFILE_IDENTITY_SIZE];
-	bool has_key;		       /* else none has this name */
-	uint8_t key[KEYFILE_KEY_SIZE]; /* that is used */
+	bool has_key;		       /* the file has a key for identity */
+	uint8_t key[KEYFILE_KEY_SIZE]; /* a copy of that key */
 	char problem[PROBLEM_SIZE];
 };
 
@@ -68,12 +67,12 @@ struct transport {
 	struct tls *tls; /* NULL: plain */
 };
 
-/* What all the rest calls: loaded with the first keys, and constant then. */
+/* Loaded with the first keys, and constant from then on. */
 static const struct gnutls_table *gnutls;
 
 /* --- keys --- */
 
-/* GnuTLS frees it. */
+/* Allocates *ret, which GnuTLS frees. */
 static int give_key(gnutls_datum_t *ret, const struct tls *tls)
 {
 	ret->data = (*gnutls->malloc)(KEYFILE_KEY_SIZE);
@@ -87,8 +86,8 @@ static int give_key(gnutls_datum_t *ret, const struct tls *tls)
 	return gnutls->rnd(GNUTLS_RND_KEY, ret->data, ret->size);
 }
 
-/* To a name that is not in the file belongs a key that nobody has: the peer
- * then sees the same as with a wrong key, and learns no names. */
+/* Gives a name that is not in the file a random key. So the peer sees the same
+ * failure as with a wrong key, and cannot find out names. */
 static int on_server_key(gnutls_session_t session, const gnutls_datum_t *name,
 			 gnutls_datum_t *ret)
 {
@@ -98,7 +97,7 @@ static int on_server_key(gnutls_session_t session, const gnutls_datum_t *name,
 	if (name->size < sizeof(tls->identity)) {
 		memcpy(tls->identity, name->data, name->size);
 		tls->identity[name->size] = '\0';
-		/* A name with a 0 in it is shorter than it says. */
+		/* Refuses a name that contains a 0. */
 		if (strlen(tls->identity) == name->size)
 			key = keyfile_find(tls->keys->file, tls->identity);
 	}
@@ -108,7 +107,7 @@ static int on_server_key(gnutls_session_t session, const gnutls_datum_t *name,
 	return give_key(ret, tls);
 }
 
-/* With these instructions AES is quicker than ChaCha20, without them slower. */
+/* AES is faster than ChaCha20 with these instructions, and slower without. */
 static bool cpu_has_aes(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
@@ -207,7 +206,7 @@ static ssize_t pull(gnutls_transport_ptr_t userdata, void *buffer, size_t size)
 
 	if (tls->budget == 0) {
 		if (!tls->ready)
-			tls->error = -EPROTO; /* says far too much */
+			tls->error = -EPROTO; /* sent far too much */
 		gnutls->transport_set_errno(tls->session,
 					    tls->ready ? EAGAIN : EPROTO);
 		return -1;
@@ -223,7 +222,7 @@ static ssize_t pull(gnutls_transport_ptr_t userdata, void *buffer, size_t size)
 	return -1;
 }
 
-/* Keeps what comes after the first SKIP bytes. */
+/* Buffers the bytes after the first SKIP. */
 static int keep(struct tls *tls, const giovec_t *iov, int count, size_t size,
 		size_t skip)
 {
@@ -286,7 +285,7 @@ static ssize_t push(gnutls_transport_ptr_t userdata, const giovec_t *iov,
 	return -1;
 }
 
-/* 0 when nothing waits any more, -EAGAIN, or another negative errno. */
+/* 0 when the buffer is empty, -EAGAIN, or another negative errno. */
 static int flush(struct tls *tls)
 {
 	while (tls->error == 0 && tls->out_size > 0) {
@@ -365,7 +364,7 @@ static int set_client_key(struct tls *tls, const struct keyfile_key *key)
 			   tls->client, &name, &secret, GNUTLS_PSK_KEY_RAW);
 }
 
-/* KEY is NULL on the server's side. A GnuTLS code. */
+/* KEY is NULL on the server's side. Returns a GnuTLS code. */
 static int set_up(struct tls *tls, const struct keyfile_key *key)
 {
 	unsigned flags = key ? GNUTLS_CLIENT : GNUTLS_SERVER;
@@ -414,7 +413,7 @@ static int new_tls(struct transport **ret, int fd, struct transport_keys *keys,
 	transport->tls->budget = HANDSHAKE_SIZE_MAX;
 	if (set_up(transport->tls, key) < 0) {
 		transport_free(transport);
-		return -ENOMEM; /* all else has been tried with the keys */
+		return -ENOMEM; /* the keys have proved all the rest */
 	}
 	*ret = transport;
 	return 0;
@@ -451,7 +450,7 @@ static int fail(struct tls *tls, int error, const char *problem)
 	return error;
 }
 
-/* The server knows what is wrong; it tells its log, not the client. */
+/* The server logs what is wrong, but does not tell the client. */
 static int refuse_client(struct tls *tls)
 {
 	char problem[PROBLEM_SIZE];
@@ -477,7 +476,7 @@ static int refused_by_peer(struct tls *tls)
 	return fail(tls, -EACCES, problem);
 }
 
-/* CODE is what gnutls_handshake() said. */
+/* CODE is the result of gnutls_handshake(). */
 static int explain(struct tls *tls, int code)
 {
 	if (tls->error == -EPROTO)
@@ -498,7 +497,7 @@ static int explain(struct tls *tls, int code)
 			    "the peer does not speak TLS (has it a key?)");
 	case GNUTLS_E_RECEIVED_ILLEGAL_PARAMETER:
 	case GNUTLS_E_DECRYPTION_FAILED:
-		/* The proof of the key was wrong, on either side. */
+		/* The peer's proof of the key was wrong. */
 		if (tls->client)
 			return fail(tls, -EACCES,
 				    "the server has not the same key");
@@ -508,7 +507,7 @@ static int explain(struct tls *tls, int code)
 	}
 }
 
-/* Tells the peer, if the socket takes it. */
+/* Also tells the peer, if the socket takes it. */
 static int handshake_failed(struct tls *tls, int code)
 {
 	int r = explain(tls, code);
@@ -518,8 +517,8 @@ static int handshake_failed(struct tls *tls, int code)
 	return r;
 }
 
-/* Whether the handshake was the one that is wanted. GnuTLS knows nothing else
- * with these priorities; it costs little to make sure. */
+/* Makes sure of the kind of handshake, although GnuTLS can do no other with
+ * these priorities. */
 static bool is_proof(const struct tls *tls)
 {
 	return tls->has_key &&
@@ -597,7 +596,7 @@ static ssize_t tls_recv(struct tls *tls, void *buffer, size_t size)
 {
 	ssize_t n;
 
-	(void)flush(tls); /* if it fails, reading tells */
+	(void)flush(tls); /* reading reports a failure */
 	tls->budget = RECEIVE_TURN_SIZE;
 	do
 		n = gnutls->record_recv(tls->session, buffer, size);
@@ -669,7 +668,7 @@ int transport_flush(struct transport *transport)
 	return transport->tls ? flush(transport->tls) : 0;
 }
 
-/* One record. */
+/* Sends one record at most. */
 static ssize_t tls_send_file(struct tls *tls, int file_fd, uint64_t *offset,
 			     size_t size)
 {

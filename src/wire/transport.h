@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * A connected socket, plain or with TLS 1.3 around it. Never blocks. Knows no
- * loop and no clock: the owner bounds how long a handshake may take.
+ * A connected socket, plain or with TLS 1.3. Never blocks. Knows no loop and no
+ * clock: the owner limits the time of a handshake. The process must ignore
+ * SIGPIPE, since sendfile(2) has no MSG_NOSIGNAL.
  *
- * TLS is ECDHE with an external key of both sides (RFC 8446, 2.2): who comes
- * through the handshake knows the key, on either side, and old recordings stay
- * secret even if the key gets out. No certificates, tickets or early data. */
+ * TLS is ECDHE with a pre-shared key (RFC 8446, 2.2): each side proves to the
+ * other that it knows the key, and recorded traffic stays secret even if the
+ * key is stolen later. No certificates, tickets or early data. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,80 +15,80 @@
 
 #include "wire/keyfile.h"
 
-/* --- what one side proves itself with; shared by its transports --- */
+/* --- the keys of one side, which its transports share --- */
 
 struct transport_keys;
 
-/* The role of the file decides which side it is. Takes over FILE, also on
- * error. 0 or negative errno, and *ret_problem says why (not to be freed). */
+/* FILE's role decides the side. Takes over FILE, also on error. 0; or negative
+ * errno, and *ret_problem (not to be freed) says why. */
 int transport_keys_new(struct transport_keys **ret, struct keyfile *file,
 		       const char **ret_problem);
-/* The same of the file at PATH, which a --psk-file names; logs what is wrong.
- */
+/* The same for the file at PATH, given by --psk-file; logs what is wrong. */
 int transport_keys_load(struct transport_keys **ret, const char *path,
 			enum keyfile_role role);
-/* After the last transport. Takes NULL; returns NULL. */
+/* Call it after freeing the last transport. Takes NULL; returns NULL. */
 struct transport_keys *transport_keys_free(struct transport_keys *keys);
-/* Reads the file again if it has changed, and logs that. Call it before a new
- * transport. Takes NULL. */
+/* Reads the file again if it has changed, and logs the outcome. Call it before
+ * making a transport. Takes NULL. */
 void transport_keys_refresh(struct transport_keys *keys);
 
 /* --- one connection --- */
 
 struct transport;
 
-/* Each takes over FD (a connected, non-blocking stream socket), also on error.
- * KEYS must outlive the transport. 0, -ENOKEY when there is no key for HOST, or
- * another negative errno. */
+/* The next three take over FD (a connected, non-blocking stream socket), also
+ * on error. KEYS must outlive the transport. 0; -ENOKEY when there is no key
+ * for HOST; or another negative errno. */
 int transport_new_plain(struct transport **ret, int fd);
 int transport_new_server(struct transport **ret, int fd,
 			 struct transport_keys *keys);
 int transport_new_client(struct transport **ret, int fd,
 			 struct transport_keys *keys, const char *host);
-/* Closes, without a word to the peer. Takes NULL; returns NULL. */
+/* Closes without telling the peer. Takes NULL; returns NULL. */
 struct transport *transport_free(struct transport *transport);
 
-/* The socket, to be polled. */
+/* The socket, to be polled; it stays the transport's. */
 int transport_fd(const struct transport *transport);
 
-/* Goes on with the handshake. 0 when it is done (at once, if plain); -EAGAIN:
- * call again when transport_events() say so; -EACCES: the peer has not the key,
- * or says that we have not; -EPROTO: it does not speak TLS 1.3 with such keys;
- * or another negative errno. After an error transport_problem() tells more. */
+/* Continues the handshake. 0 when it is done (at once, if plain); -EAGAIN: call
+ * again on transport_events(); -EACCES: the peer does not have the key, or says
+ * that we do not; -EPROTO: it does not speak TLS 1.3 with such keys; or another
+ * negative errno. After an error transport_problem() tells more. */
 int transport_handshake(struct transport *transport);
-/* EPOLLIN or EPOLLOUT (POLLIN, POLLOUT are the same): what the handshake, or a
- * shutdown that said -EAGAIN, waits for. */
+/* The event that the handshake, or a shutdown that returned -EAGAIN, waits for:
+ * EPOLLIN or EPOLLOUT, which equal POLLIN and POLLOUT. */
 uint32_t transport_events(const struct transport *transport);
-/* Why it failed, for a person; "" when plain or nothing has. */
+/* Why the handshake failed, for a person; "" when plain or when it has not. */
 const char *transport_problem(const struct transport *transport);
-/* Of TLS after the handshake, the client's name on either side; else NULL. */
+/* The client's identity, on either side; NULL when plain or before the end of
+ * the handshake. */
 const char *transport_identity(const struct transport *transport);
-/* Whether the key of the handshake is still in the file. True when plain
- * or in the handshake. */
+/* On the server's side: whether the client's key is still in the file. True
+ * when plain, before the end of the handshake, and on the client's side. */
 bool transport_authorised(const struct transport *transport);
 
-/* Bytes; 0 at the end, which with TLS the peer has confirmed (-ECONNRESET when
- * not); -EAGAIN, or another negative errno. */
+/* Returns bytes; 0 at the end, which with TLS the peer has confirmed (if it has
+ * not, -ECONNRESET); -EAGAIN; or another negative errno. */
 ssize_t transport_recv(struct transport *transport, void *buffer, size_t size);
-/* Bytes that wait to be received; with TLS those still encrypted count with
- * what that adds (22 bytes a record). */
+/* Bytes that wait to be received. Those that are still encrypted include TLS's
+ * overhead of 22 bytes a record. */
 size_t transport_queued(const struct transport *transport);
-/* Of these, those that are in memory: poll() does not tell of them. */
+/* How many of these are decrypted already, so that poll() does not see them. */
 size_t transport_pending(const struct transport *transport);
 
-/* Bytes that are taken, at most SIZE; -EAGAIN when the socket is full, or
- * another negative errno. With TLS up to a record of what was taken may wait
- * here for the next call of this, transport_flush or transport_shutdown. */
+/* Returns how many bytes it took, at most SIZE; -EAGAIN when the socket is
+ * full; or another negative errno. With TLS up to a record of the bytes it took
+ * may wait here until the next send, flush or shutdown. */
 enum transport_more { TRANSPORT_NO_MORE, TRANSPORT_MORE };
 ssize_t transport_send(struct transport *transport, const void *data,
 		       size_t size, enum transport_more more);
-/* The same of what a file has at *offset (there must be SIZE bytes), which is
- * advanced. The file's memory is queued, not copied: it must not change. */
+/* The same for the SIZE bytes (which must exist) at *offset of a file; advances
+ * *offset. Queues the file's memory without a copy: it must not change. */
 ssize_t transport_send_file(struct transport *transport, int file_fd,
 			    uint64_t *offset, size_t size);
-/* Sends what waits here. 0 when nothing does any more, -EAGAIN, or another
+/* Sends the bytes that wait here. 0 when none are left, -EAGAIN, or another
  * negative errno. */
 int transport_flush(struct transport *transport);
-/* Sends what waits and says that nothing will follow; receiving goes on. 0;
- * -EAGAIN: call again when transport_events() say so; or negative errno. */
+/* Sends the bytes that wait here and ends the sending direction; receiving goes
+ * on. 0; -EAGAIN: call again on transport_events(); or negative errno. */
 int transport_shutdown(struct transport *transport);

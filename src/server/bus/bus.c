@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The connection to the bus, the vtable and the signals. What a call means is
- * decided by the server; who may call, by the bus
- * (dbus/org.alsaintercom1.conf).
- */
+ * The connection to the bus, the methods, signals and properties. The bus
+ * decides who may call (dbus/org.alsaintercom1.conf), the server what happens
+ * then. */
 #include "server/bus/bus.h"
 
 #include "config.h"
@@ -28,11 +27,11 @@ enum {
 };
 
 enum {
-	CHANGED_CLIENTS = 1 << 0, /* and so the zones */
+	CHANGED_CLIENTS = 1 << 0, /* and with them the zones */
 	CHANGED_PAGES = 1 << 1,
 };
 
-/* A LastPage() that is being answered. */
+/* A call of LastPage() that is yet to be answered. */
 struct fetch {
 	LIST_ENTRY(fetch) entry;
 	struct server_bus *bus;
@@ -44,11 +43,11 @@ struct server_bus {
 	sd_event *event;
 	struct server *server;
 	enum server_bus_kind kind;
-	sd_bus *bus; /* NULL while there is none */
+	sd_bus *bus; /* NULL while not connected */
 	sd_event_source *retry, *tell;
 	struct backoff backoff;
-	bool owner;  /* of the name, or waiting for it */
-	bool warned; /* until it works again */
+	bool owner;  /* has the name, or is queued for it */
+	bool warned; /* has warned; reset when it works again */
 	unsigned changed;
 	uint64_t told_usec;
 	struct bus_pages pages;
@@ -219,9 +218,9 @@ static int get_version(sd_bus *bus, const char *path, const char *interface,
 
 /* --- the interface --- */
 
-/* Without SD_BUS_VTABLE_UNPRIVILEGED sd-bus refuses everybody but root, and so
- * the group that is to command. The policy file refuses the others; without it
- * the server cannot have its name on the system bus either. */
+/* Without SD_BUS_VTABLE_UNPRIVILEGED sd-bus lets in only root and the server's
+ * own user, not the group that may command. The policy file refuses all others;
+ * without that file the server cannot own its name on the system bus. */
 static const sd_bus_vtable vtable[] = {
     SD_BUS_VTABLE_START(0),
     SD_BUS_METHOD_WITH_ARGS(
@@ -247,7 +246,7 @@ static const sd_bus_vtable vtable[] = {
 		    SD_BUS_VTABLE_PROPERTY_CONST),
     SD_BUS_PROPERTY("Zones", "aa{sv}", get_list, 0,
 		    SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-    /* There may be thousands. */
+    /* Only invalidated: there may be thousands. */
     SD_BUS_PROPERTY("Clients", "aa{sv}", get_list, 0,
 		    SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION),
     SD_BUS_PROPERTY("Pages", "aa{sv}", get_list, 0,
@@ -281,7 +280,7 @@ static int on_tell(sd_event_source *source, uint64_t usec, void *userdata)
 	names[n] = NULL;
 	b->changed = 0;
 	b->told_usec = now_usec();
-	/* Fails when nobody is there to be told. */
+	/* Fails when the connection is lost: then nobody can be told. */
 	if (n > 0 && b->owner)
 		(void)sd_bus_emit_properties_changed_strv(
 		    b->bus, BUS_PATH, BUS_INTERFACE, (char **)names);
@@ -299,7 +298,7 @@ static void tell_later(struct server_bus *b, unsigned changed)
 
 /* --- signals --- */
 
-/* NULL when nobody could hear it. */
+/* A signal that begins with the page's id; NULL without the bus or memory. */
 static sd_bus_message *new_signal(const struct server_bus *b, const char *name,
 				  const struct page_info *page)
 {
@@ -368,8 +367,7 @@ static void on_page(void *userdata, const struct page_info *page)
 {
 	struct server_bus *b = userdata;
 
-	/* The answer first: its caller then knows what the signals are about.
-	 */
+	/* The answer first: it tells the caller the id in the signals. */
 	bus_pages_on_page(&b->pages, page);
 	if (page->state == PAGE_CHIME)
 		tell_started(b, page);
@@ -409,7 +407,7 @@ static void retry_later(struct server_bus *b)
 	timer_set(b->retry, now_usec() + backoff_next(&b->backoff));
 }
 
-/* A warning for the first time, until it has worked again. */
+/* Drops the connection and tries again later. Warns once, until it works. */
 static void give_up(struct server_bus *b, const char *what, const char *why)
 {
 	log_msg(b->warned ? LOG_DEBUG : LOG_WARNING,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A record lives from the call to the page's end, whoever ends it. */
+ * A record lives from the call until its page is DONE. */
 #include "server/bus/caller.h"
 
 #include <errno.h>
@@ -21,7 +21,7 @@ struct bus_page {
 	TAILQ_ENTRY(bus_page) entry;
 	struct bus_pages *pages;
 	struct bus_request request;
-	sd_bus_message *message; /* to be answered, or NULL */
+	sd_bus_message *message; /* the call to be answered, or NULL */
 	struct bus_watch *watch;
 	bool caller_gone;
 	uint32_t id;
@@ -65,7 +65,7 @@ static void answer_error(struct bus_page *p, const sd_bus_error *error)
 	p->message = sd_bus_message_unref(p->message);
 }
 
-/* Why a page that never began did not. */
+/* The error of a page that ended before its caller was answered. */
 static const char *error_name(const struct page_info *info)
 {
 	switch (info->end) {
@@ -137,7 +137,7 @@ static bool is_to_be_stopped(const struct bus_page *p)
 	case BUS_REQUEST_STOP_WAITING:
 		break;
 	}
-	return p->state <= PAGE_QUEUED || p->message;
+	return p->state == PAGE_QUEUED || p->message;
 }
 
 static void on_caller_gone(void *userdata)
@@ -152,7 +152,7 @@ static void on_caller_gone(void *userdata)
 		return;
 	log_notice("Page %u ends: the program that asked for it is gone",
 		   p->id);
-	/* Frees the record, when the page ends at once. */
+	/* Frees the record if the page is DONE at once. */
 	(void)server_stop(p->pages->server, p->id);
 }
 
@@ -165,7 +165,7 @@ static int begin(struct bus_page *p, enum bus_request_kind kind,
 	const char *sender = sd_bus_message_get_sender(m);
 	int r;
 
-	if (!sender) /* no message broker is between */
+	if (!sender) /* a connection without a message broker */
 		return sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS,
 					"The message does not say from whom "
 					"it is");
@@ -176,7 +176,8 @@ static int begin(struct bus_page *p, enum bus_request_kind kind,
 				     error);
 	if (r < 0)
 		return r;
-	/* dbus-send without --print-reply leaves at once and means it. */
+	/* dbus-send without --print-reply leaves at once: its page is not to
+	 * be stopped for want of an answer. */
 	if (!sd_bus_message_get_expect_reply(m))
 		p->message = sd_bus_message_unref(p->message);
 	r = server_page(p->pages->server, &p->request.page, &p->id);
@@ -236,7 +237,7 @@ void bus_pages_on_page(struct bus_pages *pages, const struct page_info *info)
 		break;
 	case PAGE_QUEUED:
 	case PAGE_OPENING:
-		/* Its turn may come in an hour. */
+		/* The turn of a caller that queues may be far off. */
 		if (p->request.page.when_busy == PAGE_QUEUE)
 			answer(p);
 		break;
@@ -254,7 +255,8 @@ void bus_pages_on_disconnected(struct bus_pages *pages)
 
 		if (!gone)
 			on_caller_gone(p);
-		/* It may have been freed, and others are left as they were. */
+		/* P may be freed: start again, past those whose caller is gone.
+		 */
 		p = gone ? TAILQ_NEXT(p, entry) : TAILQ_FIRST(&pages->list);
 	}
 }
@@ -267,7 +269,8 @@ double bus_pages_peak(struct bus_pages *pages, uint32_t id)
 
 	if (!p)
 		return peak;
-	/* Several may watch one meter; none takes the peak from the others. */
+	/* Several callers may watch one meter; none takes the peak from the
+	 * others. */
 	if (now - p->peak_usec < PEAK_USEC && p->peak > peak)
 		return p->peak;
 	p->peak = peak;

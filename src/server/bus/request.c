@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Talk is "asda{sv}", Play "asha{sv}". */
+ * The signature of Talk is "asda{sv}", that of Play "asha{sv}". */
 #include "server/bus/request.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include "base/util.h"
 #include "bus/names.h"
 
-/* The message's own descriptors are closed with it. */
+/* A message closes its own descriptors when it is freed. */
 static int keep_fd(int fd)
 {
 	int kept = fcntl(fd, F_DUPFD_CLOEXEC, 3);
@@ -82,7 +82,7 @@ static int refuse_type(sd_bus_error *error, const char *key, const char *wants)
 				 "Option '%s' has to be %s", key, wants);
 }
 
-/* An integer of whichever size the caller's language likes best. */
+/* Takes three integer types, since some languages choose one themselves. */
 static int read_priority(sd_bus_message *m, const char *type,
 			 struct bus_request *request, sd_bus_error *error)
 {
@@ -159,7 +159,7 @@ static const struct {
     {"keep", read_keep},
 };
 
-/* The message stands before the variant of option KEY. */
+/* Reads the variant of the option KEY, which comes next in the message. */
 static int read_option(sd_bus_message *m, const char *key,
 		       struct bus_request *request, sd_bus_error *error)
 {
@@ -201,7 +201,7 @@ static int read_options(sd_bus_message *m, struct bus_request *request,
 	return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
-/* A pipe may never end; a file does. */
+/* A regular file ends; a pipe may not. */
 static bool has_end(const struct page_request *page)
 {
 	struct stat st;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The arguments of Talk and Play: read, bounded, and refused by name. */
+ * Reads and checks the arguments of Talk and Play. Errors name the culprit. */
 #pragma once
 
 #include <systemd/sd-bus.h>
@@ -8,11 +8,11 @@
 
 enum bus_request_kind { BUS_REQUEST_TALK, BUS_REQUEST_PLAY };
 
-/* What becomes of the page when its caller leaves the bus. */
+/* Whether the page is stopped when its caller leaves the bus. */
 enum bus_request_orphan {
-	BUS_REQUEST_STOP_WAITING, /* stopped if it has not begun */
-	BUS_REQUEST_STOP_ALWAYS,  /* has no end of its own */
-	BUS_REQUEST_KEEP,	  /* the caller said so */
+	BUS_REQUEST_STOP_WAITING, /* only if it has not begun */
+	BUS_REQUEST_STOP_ALWAYS,  /* always: it may have no end of its own */
+	BUS_REQUEST_KEEP,	  /* never: the caller asked for that */
 };
 
 struct bus_request {
@@ -20,8 +20,8 @@ struct bus_request {
 	enum bus_request_orphan orphan;
 };
 
-/* The page's descriptors are the caller's on success. On failure negative
- * errno, and ERROR is set. */
+/* 0: the descriptors in ret->page are the caller's. Negative errno: sd-bus
+ * answers the call with ERROR if it is set, else with the errno. */
 int bus_request_read(struct bus_request *ret, sd_bus_message *message,
 		     enum bus_request_kind kind, const struct server *server,
 		     sd_bus_error *error);

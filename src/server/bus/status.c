@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What org.alsaintercom1(5) says under STATUS, in its order. */
+ * The keys of STATUS in org.alsaintercom1(5), in the same order. */
 #include "server/bus/status.h"
 
 #include "config.h"
@@ -10,8 +10,8 @@
 #include "base/util.h"
 #include "server/bus/text.h"
 
-/* The entry KEY of a dictionary of variants; its value of TYPE comes between.
- */
+/* Opens the entry KEY of a dictionary of variants. Its value, of TYPE, is to be
+ * appended before close_entry(). */
 static int open_entry(sd_bus_message *m, const char *key, const char *type)
 {
 	int r = sd_bus_message_open_container(m, 'e', "sv");
@@ -58,7 +58,7 @@ static int append_zones(sd_bus_message *m, const struct server *server)
 struct client_list {
 	sd_bus_message *message;
 	uint64_t now_usec;
-	int result; /* the first error stays */
+	int result; /* of the first call that failed, or of the last */
 };
 
 static void append_client(void *userdata, const char *zone,
@@ -111,7 +111,7 @@ static int append_page_request(sd_bus_message *m, const struct server *server,
 	return r < 0 ? r : close_entry(m);
 }
 
-/* What is known once the source is open. */
+/* Appends nothing until the source is open. */
 static int append_page_sound(sd_bus_message *m, const struct page_info *page)
 {
 	const struct wav_format *format = &page->format;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * UTF-8 as the bus wants it: without noncharacters. */
+ * The same test of UTF-8 as in sd-bus, which refuses noncharacters. */
 #include "server/bus/text.h"
 
 #include <stdbool.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Text for the bus, which refuses a whole message for one byte that is not
- * UTF-8: names of devices and files may hold anything. Pure. */
+ * Makes any text fit for D-Bus, which refuses a message with a string that is
+ * not UTF-8: names of devices and files may have any bytes. Pure. */
 #pragma once
 
-/* TEXT, or SUBSTITUTE when sd-bus would not take it: overlong forms,
- * surrogates and noncharacters count as invalid. */
+/* TEXT, or SUBSTITUTE when sd-bus would refuse TEXT: overlong forms, surrogates
+ * and noncharacters count as invalid. */
 const char *bus_text(const char *text, const char *substitute);

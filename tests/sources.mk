@@ -67,7 +67,8 @@ E2E_TESTS = \
 	tests/e2e_terminal.py \
 	tests/e2e_tls.py
 dist_check_SCRIPTS = $(E2E_TESTS)
-EXTRA_DIST += tests/alsa.conf tests/dbus_client.py tests/e2e_lib.py tests/help \
+EXTRA_DIST += tests/alsa.conf tests/desktop.py tests/qemu-leaves-out \
+	tests/sound-server tests/dbus_client.py tests/e2e_lib.py tests/help \
 	tests/soak_client.py tests/tsan.supp
 
 # What they share, main() included.

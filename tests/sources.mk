@@ -110,7 +110,7 @@ tests_fuzz_fuzz_session_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_wav_LDADD = $(FUZZ_LIBS)
 # The linker puts the targets' functions in the place of these.
 tests_fuzz_fuzz_accept_LDFLAGS = $(AM_LDFLAGS) \
-	-Wl,--wrap=clock_nanosleep,--wrap=pthread_join,--wrap=thread_start \
+	-Wl,--wrap=clock_nanosleep,--wrap=source_free,--wrap=thread_start \
 	-Wl,--wrap=source_prepared,--wrap=source_go
 tests_fuzz_fuzz_bus_LDFLAGS = $(tests_fuzz_fuzz_accept_LDFLAGS) \
 	-Wl,--wrap=sd_bus_open_user,--wrap=sd_bus_request_name_async

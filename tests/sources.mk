@@ -30,6 +30,7 @@ UNIT_TESTS = \
 	tests/test-pcm \
 	tests/test-poller \
 	tests/test-ratelimit \
+	tests/test-recorder \
 	tests/test-resolver \
 	tests/test-samples \
 	tests/test-saver \
@@ -61,6 +62,7 @@ E2E_TESTS = \
 	tests/e2e_bus.py \
 	tests/e2e_client.py \
 	tests/e2e_client_net.py \
+	tests/e2e_hang.py \
 	tests/e2e_hostile.py \
 	tests/e2e_interop.py \
 	tests/e2e_server.py \
@@ -77,12 +79,14 @@ tests_libtest_a_SOURCES = tests/main.c tests/test.h tests/arguments.h \
 	tests/folder.h tests/source-reader.h tests/tape-reader.h
 tests_test_ctl_value_SOURCES = tests/test-ctl-value.c src/ctl/value.c
 # The test stands in its way.
+# It counts.
+tests_test_wavfile_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=renameat2
 tests_test_page_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=zone_push
 # Here the test is the peer; the others must not load what has no key.
 tests_test_transport_LDADD = $(LDADD) $(GNUTLS_LIBS)
 
 # The virtual sound card. Without sanitizers: plain aplay loads it too.
-EXTRA_PROGRAMS = vcard.so vctl.so
+EXTRA_PROGRAMS = vcard.so vctl.so hang.so
 vcard_so_SOURCES = tests/vcard.c tests/vcard.h \
 	src/audio/samples.c src/audio/wav.c
 vcard_so_CFLAGS = -std=gnu11 $(WARN_CFLAGS) $(ALSA_CFLAGS) -fPIC -DPIC
@@ -92,6 +96,11 @@ vctl_so_SOURCES = tests/vctl.c
 vctl_so_CFLAGS = $(vcard_so_CFLAGS)
 vctl_so_LDFLAGS = -shared
 vctl_so_LDADD = $(ALSA_LIBS)
+# A disk that hangs, for LD_PRELOAD.
+hang_so_SOURCES = tests/hang.c
+hang_so_CFLAGS = $(vcard_so_CFLAGS) -U_FORTIFY_SOURCE
+hang_so_LDFLAGS = -shared
+hang_so_LDADD = -ldl
 
 # --- fuzzing
 EXTRA_PROGRAMS += $(FUZZ_TARGETS)
@@ -111,7 +120,7 @@ tests_fuzz_fuzz_session_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_wav_LDADD = $(FUZZ_LIBS)
 # The linker puts the targets' functions in the place of these.
 tests_fuzz_fuzz_accept_LDFLAGS = $(AM_LDFLAGS) \
-	-Wl,--wrap=clock_nanosleep,--wrap=pthread_join,--wrap=thread_start \
+	-Wl,--wrap=clock_nanosleep,--wrap=source_free,--wrap=thread_start \
 	-Wl,--wrap=source_prepared,--wrap=source_go
 tests_fuzz_fuzz_bus_LDFLAGS = $(tests_fuzz_fuzz_accept_LDFLAGS) \
 	-Wl,--wrap=sd_bus_open_user,--wrap=sd_bus_request_name_async
@@ -122,7 +131,7 @@ tests_fuzz_fuzz_session_LDFLAGS = $(AM_LDFLAGS) \
 
 if HAVE_CHECK
 check_LIBRARIES = tests/libtest.a tests/fuzz/libreplay.a
-check_PROGRAMS = vcard.so vctl.so $(UNIT_TESTS) $(FUZZ_TARGETS)
+check_PROGRAMS = vcard.so vctl.so hang.so $(UNIT_TESTS) $(FUZZ_TARGETS)
 TESTS = $(UNIT_TESTS) $(E2E_TESTS)
 if !FUZZERS
 TESTS += $(FUZZ_TARGETS)

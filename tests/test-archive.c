@@ -1,22 +1,17 @@
 /* SPDX-License-Identifier: MIT
- * Pages are kept as files; the oldest make room for new ones. */
+ * Which files of an archive must go, and what is done at the start. */
 #include "server/archive.h"
-#include "tape-reader.h"
 
 #include <limits.h>
-#include <sys/resource.h>
 
 #include "base/log.h"
 #include "folder.h"
 #include "test.h"
 
-#define PATIENCE_USEC (60 * USEC_PER_SEC)
-
 static const struct wav_format cd = {WAV_PCM, 16, 2, 44100};
 static struct archive_config config;
-static struct tape *page;
-static struct archive_writer *writer;
-static int log_fd = -1; /* reads what goes to stderr */
+static struct recorder *recorder;
+static int log_fd = -1; /* what goes to stderr */
 
 static void setup(void)
 {
@@ -26,7 +21,6 @@ static void setup(void)
 	signal(SIGPIPE, SIG_IGN);
 	folder_setup("archive");
 	config = (struct archive_config){.dir = folder};
-	ck_assert_int_eq(tape_new(&page, &cd, WAV_ENDLESS), 0);
 	ck_assert_int_eq(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
 	ck_assert_int_eq(dup2(fds[1], STDERR_FILENO), STDERR_FILENO);
 	close(fds[1]);
@@ -35,8 +29,6 @@ static void setup(void)
 
 static void teardown(void)
 {
-	writer = archive_free(writer);
-	page = tape_unref(page);
 	folder_teardown();
 	close(log_fd);
 }
@@ -60,239 +52,6 @@ static int count_of(const char *text, const char *part)
 	for (text = strstr(text, part); text; text = strstr(text + 1, part))
 		count++;
 	return count;
-}
-
-/* The only file must be a WAV file of DATA; returns its name. */
-static const char *check_only_file(const void *data, size_t size)
-{
-	static char name[NAME_MAX + 1];
-
-	ck_assert_int_eq(count_files(name), 1);
-	check_wav(name, &cd, data, size);
-	return name;
-}
-
-/* "20300102-030405-LABEL.wav" */
-static void check_name(const char *name, const char *end)
-{
-	ck_assert_uint_eq(strlen(name), 15 + strlen(end));
-	ck_assert_uint_eq(strspn(name, "0123456789"), 8);
-	ck_assert_int_eq(name[8], '-');
-	ck_assert_uint_eq(strspn(name + 9, "0123456789"), 6);
-	ck_assert_str_eq(name + 15, end);
-}
-
-static void begin(const char *label)
-{
-	ck_assert_int_eq(archive_begin(&writer, &config, label, page), 0);
-}
-
-static void grow(const void *data, size_t size)
-{
-	ck_assert_int_eq(tape_append(page, data, size), 0);
-	archive_push(writer, page->size);
-}
-
-static void wait_until(bool (*condition)(void))
-{
-	const uint64_t end = now_usec() + PATIENCE_USEC;
-
-	while (!condition()) {
-		ck_assert_msg(now_usec() < end, "waited in vain");
-		usleep(1000);
-	}
-}
-
-static bool is_done(void)
-{
-	return archive_done(writer);
-}
-
-static bool is_written(void)
-{
-	return archive_offset(writer) == page->size;
-}
-
-static void end_and_wait(void)
-{
-	tape_end(page);
-	archive_push(writer, page->size);
-	wait_until(is_done);
-	ck_assert_uint_eq(archive_offset(writer), UINT64_MAX);
-	writer = archive_free(writer);
-}
-
-/* --- writing --- */
-
-TEST(page_becomes_a_file_while_it_grows)
-{
-	char name[NAME_MAX + 1];
-
-	begin("lobby+yard");
-	grow("abcd", 4);
-	wait_until(is_written);
-	ck_assert(!archive_done(writer));
-	ck_assert_int_eq(count_files(name), 1);
-	ck_assert_int_eq(name[0], '.');
-	grow("efghijkl", 8);
-	wait_until(is_written);
-	end_and_wait();
-	check_name(check_only_file("abcdefghijkl", 12), "-lobby+yard.wav");
-	ck_assert_int_eq(count_of(logged(), "Archived "), 1);
-}
-
-TEST(page_that_was_there_before_is_written_whole)
-{
-	grow("abcdefgh", 8);
-	begin("all");
-	end_and_wait();
-	check_only_file("abcdefgh", 8);
-}
-
-TEST(page_without_samples_is_a_file)
-{
-	begin("all");
-	end_and_wait();
-	check_only_file("", 0);
-}
-
-/* Sends far more orders than the socket holds, and reads no answer. */
-TEST(nothing_is_lost_when_the_queue_is_full)
-{
-	enum { PIECES = 20000, PIECE = 404 };
-	static uint8_t data[PIECES * PIECE];
-
-	for (size_t i = 0; i < PIECES * PIECE; i++)
-		data[i] = (uint8_t)(i * 31 + i / 251);
-	begin("all");
-	for (size_t i = 0; i < PIECES; i++)
-		grow(data + i * PIECE, PIECE);
-	tape_end(page);
-	archive_push(writer, page->size);
-	writer = archive_free(writer);
-	check_only_file(data, PIECES * PIECE);
-}
-
-TEST(page_that_is_freed_early_is_kept_so_far)
-{
-	begin("all");
-	ck_assert_int_eq(tape_append(page, "abcdefgh", 8), 0);
-	writer = archive_free(writer);
-	check_only_file("abcdefgh", 8);
-}
-
-TEST(no_writer_needs_nothing)
-{
-	archive_push(NULL, page->size);
-	ck_assert(archive_done(NULL));
-	ck_assert_uint_eq(archive_offset(NULL), UINT64_MAX);
-	ck_assert_ptr_null(archive_free(NULL));
-}
-
-/* All pages begin within a second or two and have the same label. */
-TEST(pages_of_the_same_second_get_a_file_each)
-{
-	enum { PAGES = 10 };
-	struct archive_writer *writers[PAGES];
-
-	grow("abcd", 4);
-	for (int i = 0; i < PAGES; i++)
-		ck_assert_int_eq(
-		    archive_begin(&writers[i], &config, "all", page), 0);
-	for (int i = 0; i < PAGES; i++)
-		archive_free(writers[i]);
-	ck_assert_int_eq(count_files(NULL), PAGES);
-	ck_assert_int_eq(count_of(logged(), "Archived "), PAGES);
-}
-
-TEST(what_is_given_up_leaves_nothing)
-{
-	begin("all");
-	grow("abcd", 4);
-	wait_until(is_written);
-	archive_give_up(writer);
-	ck_assert_uint_eq(archive_offset(writer), UINT64_MAX);
-	wait_until(is_done);
-	archive_push(writer, page->size);
-	writer = archive_free(writer);
-	ck_assert_int_eq(count_files(NULL), 0);
-	ck_assert_str_eq(logged(), ""); /* the caller logs the reason */
-}
-
-/* The memory of the page is needed until the thread is done. */
-TEST(giving_up_after_the_end_keeps_the_file)
-{
-	static uint8_t data[16 << 20];
-	uint64_t offset;
-
-	memset(data, 'x', sizeof(data));
-	ck_assert_int_eq(tape_append(page, data, sizeof(data)), 0);
-	tape_end(page);
-	begin("all");
-	archive_push(writer, page->size);
-	archive_give_up(writer);
-	offset = archive_offset(writer);
-	ck_assert(offset != UINT64_MAX || archive_done(writer));
-	wait_until(is_done);
-	writer = archive_free(writer);
-	check_only_file(data, sizeof(data));
-}
-
-/* --- disks that do not do it --- */
-
-TEST(full_disk_costs_the_file_and_is_logged_once)
-{
-	static uint8_t samples[200000];
-	const char *text;
-	uint8_t back[4];
-	rlim_t before;
-
-	begin("all");
-	ck_assert_int_eq(tape_append(page, samples, sizeof(samples)), 0);
-	/* The limit applies to the memfd of the page, too. */
-	before = limit_file_size(100000);
-	archive_push(writer, page->size);
-	wait_until(is_done);
-	ck_assert_uint_eq(archive_offset(writer), UINT64_MAX);
-	limit_file_size(before);
-	for (int i = 0; i < 10; i++)
-		grow("abcd", 4);
-	end_and_wait();
-	text = logged();
-	ck_assert_int_eq(count_of(text, "could not be archived"), 1);
-	ck_assert_int_eq(count_of(text, "\n"), 1);
-	ck_assert_ptr_nonnull(strstr(text, strerror(EFBIG)));
-	ck_assert_ptr_nonnull(strstr(text, folder));
-	ck_assert_int_eq(count_files(NULL), 0);
-	ck_assert_int_eq(read_tape(page, sizeof(samples), back, 4), 4);
-	ck_assert_mem_eq(back, "abcd", 4);
-}
-
-TEST(folder_that_is_gone_costs_the_file_and_is_logged_once)
-{
-	const char *text;
-
-	config.dir = path_of("none");
-	begin("all");
-	grow("abcd", 4);
-	wait_until(is_done);
-	end_and_wait();
-	text = logged();
-	ck_assert_int_eq(count_of(text, "could not be archived"), 1);
-	ck_assert_int_eq(count_of(text, "\n"), 1);
-	ck_assert_ptr_nonnull(strstr(text, strerror(ENOENT)));
-}
-
-TEST(name_that_is_too_long_costs_the_file)
-{
-	char label[NAME_MAX + 1];
-
-	memset(label, 'x', NAME_MAX);
-	label[NAME_MAX] = '\0';
-	begin(label);
-	end_and_wait();
-	ck_assert_ptr_nonnull(strstr(logged(), strerror(ENAMETOOLONG)));
-	ck_assert_int_eq(count_files(NULL), 0);
 }
 
 /* --- limits --- */
@@ -328,7 +87,7 @@ TEST(without_limits_all_stay)
 
 TEST(oldest_go_above_a_size)
 {
-	/* The order is that of the times, not of the names. */
+	/* In the order of time, not of names. */
 	put(THIRD, 1000, 3000);
 	put(FIRST, 1000, 2000);
 	put(SECOND, 1000, 1000);
@@ -426,14 +185,22 @@ TEST(limits_hold_for_a_thousand_files)
 
 TEST(page_that_was_kept_makes_older_ones_go)
 {
+	struct recording *page;
+
 	put(FIRST, 5000, 1000);
 	config.limit_size = 2000;
-	begin("all");
-	grow("abcd", 4);
-	ck_assert(file_exists(FIRST));
-	end_and_wait();
-	ck_assert(!file_exists(FIRST));
-	check_only_file("abcd", 4);
+	ck_assert_int_eq(archive_open(&recorder, &config), 0);
+	put(SECOND, 5000, 1000);
+	ck_assert_int_eq(recording_begin(&page, recorder, "-all", &cd,
+					 memory_file("abcd", 4)),
+			 0);
+	recording_push(page, 4);
+	recording_release(page);
+	recorder = recorder_free(recorder, UINT64_MAX);
+	while (file_exists(SECOND))
+		usleep(1000);
+	ck_assert_int_eq(count_files(NULL), 1);
+	ck_assert_int_eq(count_of(logged(), "Archived "), 1);
 }
 
 /* --- at the start --- */

@@ -2,6 +2,7 @@
  * A client in a thread of its own, between servers played by the test and the
  * virtual card. Its lines on stderr tell the test when to go on. */
 #include "client/client.h"
+#include "client/saver.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -355,12 +356,14 @@ TEST(page_is_saved_as_it_came)
 
 	snprintf(path, sizeof(path), "%s", path_of("page.wav"));
 	config.save = path;
+	ck_assert_int_eq(saver_open(&config.recorder, path), 0);
 	config.once = true;
 	start();
 	serve(0);
 	say_page(0);
 	ck_assert_int_eq(join(), 0);
 	client = client_free(client);
+	recorder_free(config.recorder, 0);
 	f = fopen(path, "re");
 	ck_assert_ptr_nonnull(f);
 	ck_assert_uint_eq(fread(file, 1, sizeof(played), f),

@@ -34,6 +34,20 @@ static void teardown(void)
 
 FIXTURE(setup, teardown);
 
+/* By the linker, in the place of the C library's. */
+int __wrap_renameat2(int from_fd, const char *from, int to_fd, const char *to,
+		     unsigned flags);
+int __real_renameat2(int from_fd, const char *from, int to_fd, const char *to,
+		     unsigned flags);
+static int looks; /* at names that may be free */
+
+int __wrap_renameat2(int from_fd, const char *from, int to_fd, const char *to,
+		     unsigned flags)
+{
+	looks++;
+	return __real_renameat2(from_fd, from, to_fd, to, flags);
+}
+
 static void create(const char *name, const struct wav_format *format)
 {
 	ck_assert_int_eq(wavfile_create(&file, path_of(name), format), 0);
@@ -165,6 +179,22 @@ TEST(number_that_was_removed_does_not_come_again)
 	put_file("a-x.wav", "x", 1);
 	put_file("b-9.wav", "x", 1);
 	check_next_name("a.wav", "a-4.wav");
+}
+
+/* Of a flood of short pages in one second. */
+TEST(name_among_thousands_is_found_by_few_looks)
+{
+	enum { COUNT = 5000, LOOKS_MAX = 2 };
+	char name[64] = "a.wav";
+
+	for (int number = 2; number <= COUNT + 1; number++) {
+		put_file(name, NULL, 0);
+		snprintf(name, sizeof(name), "a-%d.wav", number);
+	}
+	create("a.wav", &cd);
+	looks = 0;
+	finish_as(name, WAVFILE_KEEP);
+	ck_assert_int_le(looks, LOOKS_MAX);
 }
 
 TEST(dot_in_the_directory_is_no_extension)

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -21,6 +22,8 @@ enum {
 
 struct filesource {
 	int fd;
+	bool is_regular;
+	int pipe[2]; /* of our own, for what is no regular file */
 	enum filesource_pace pace;
 	struct wav_parser parser;
 	uint8_t buffer[BUFFER_SIZE];
@@ -32,7 +35,26 @@ static void filesource_free(void *userdata)
 	struct filesource *filesource = userdata;
 
 	fd_close(filesource->fd);
+	fd_close(filesource->pipe[0]);
+	fd_close(filesource->pipe[1]);
 	free(filesource);
+}
+
+/* read(), which would block although poll() has said that there is something:
+ * others may read the same pipe, and O_NONBLOCK would be theirs, too. So its
+ * bytes are moved into a pipe of our own. */
+static ssize_t read_at_once(const struct filesource *filesource, void *buffer,
+			    size_t size)
+{
+	ssize_t n;
+
+	if (filesource->is_regular)
+		return read(filesource->fd, buffer, size);
+	n = splice(filesource->fd, NULL, filesource->pipe[1], NULL, size,
+		   SPLICE_F_NONBLOCK);
+	if (n < 0 && errno == EINVAL) /* a device that cannot do it */
+		return read(filesource->fd, buffer, size);
+	return n > 0 ? read(filesource->pipe[0], buffer, (size_t)n) : n;
 }
 
 /* Appends some bytes to the buffer. Bytes, 0 at the end, or negative errno;
@@ -51,8 +73,9 @@ static ssize_t filesource_read(struct filesource *filesource, int fd)
 			return -errno;
 		if (r <= 0)
 			continue;
-		n = read(filesource->fd, filesource->buffer + filesource->have,
-			 BUFFER_SIZE - filesource->have);
+		n = read_at_once(filesource,
+				 filesource->buffer + filesource->have,
+				 BUFFER_SIZE - filesource->have);
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (n > 0)
@@ -100,8 +123,8 @@ static void bound_size(struct filesource *filesource)
 	struct stat st;
 	uint64_t left;
 
-	if (position < 0 || fstat(filesource->fd, &st) < 0 ||
-	    !S_ISREG(st.st_mode))
+	if (!filesource->is_regular || position < 0 ||
+	    fstat(filesource->fd, &st) < 0)
 		return;
 	left = filesource->have;
 	if (st.st_size > position)
@@ -182,6 +205,9 @@ static int send_samples(struct filesource *filesource, uint32_t chunk_frames,
 		ssize_t n = fill_chunk(filesource, wish, left, frame_size, fd);
 		int r;
 
+		/* What a file has was looked at when it was opened. */
+		if (n == 0 && filesource->is_regular && left >= frame_size)
+			return -ENODATA;
 		if (n <= 0)
 			return (int)n;
 		if (filesource->pace == FILESOURCE_PACED)
@@ -231,7 +257,21 @@ static void body(void *userdata, int fd)
 		source_send_reason(fd, SOURCE_ENDED, 0, "end of file");
 	else if (r != -EPIPE)
 		source_send_reason(fd, SOURCE_ENDED, r,
-				   "Cannot read the file: %s", strerror(-r));
+				   "Cannot read the file: %s",
+				   r == -ENODATA ? "it was cut while it played"
+						 : strerror(-r));
+}
+
+static int look_at(struct filesource *filesource)
+{
+	struct stat st;
+
+	if (fstat(filesource->fd, &st) < 0)
+		return -errno;
+	filesource->is_regular = S_ISREG(st.st_mode);
+	if (!filesource->is_regular && pipe2(filesource->pipe, O_CLOEXEC) < 0)
+		return -errno;
+	return 0;
 }
 
 int filesource_start(struct source **ret, int fd, enum filesource_pace pace)
@@ -244,8 +284,12 @@ int filesource_start(struct source **ret, int fd, enum filesource_pace pace)
 		return -ENOMEM;
 	}
 	filesource->fd = fd;
+	filesource->pipe[0] = filesource->pipe[1] = -1;
 	filesource->pace = pace;
-	r = source_start(ret, "file", body, filesource_free, filesource);
+	r = look_at(filesource);
+	if (r == 0)
+		r = source_start(ret, "file", body, filesource_free,
+				 filesource);
 	if (r < 0)
 		filesource_free(filesource);
 	return r;

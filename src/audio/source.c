@@ -5,7 +5,7 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <pthread.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,9 +18,10 @@
 /* The loop's commands to the thread. */
 enum { WORD_GO = 'g', WORD_STOP = 's' };
 
+enum { CLOSE_MS = 1000 }; /* that a card may take to close */
+
 struct source {
 	int fd;
-	pthread_t thread;
 	struct source_message message;
 	size_t message_have; /* bytes of message read so far */
 	uint32_t samples_left;
@@ -51,6 +52,7 @@ int source_start(struct source **ret, const char *name,
 {
 	_cleanup_free_ struct source *source = calloc(1, sizeof(*source));
 	_cleanup_free_ struct thread_args *args = calloc(1, sizeof(*args));
+	pthread_t thread;
 	int fds[2], r;
 
 	if (!source || !args)
@@ -59,12 +61,13 @@ int source_start(struct source **ret, const char *name,
 		return -errno;
 	source->fd = fds[0];
 	*args = (struct thread_args){fds[1], body, free_data, userdata};
-	r = thread_start(&source->thread, name, thread_main, args);
+	r = thread_start(&thread, name, thread_main, args);
 	if (r < 0) {
 		close(fds[0]);
 		close(fds[1]);
 		return r;
 	}
+	pthread_detach(thread);
 	(void)TAKE_PTR(args);
 	*ret = TAKE_PTR(source);
 	return 0;
@@ -135,10 +138,13 @@ void source_stop(struct source *source)
 
 struct source *source_free(struct source *source)
 {
+	struct pollfd closed;
+
 	if (!source)
 		return NULL;
 	source_stop(source);
-	pthread_join(source->thread, NULL);
+	closed = (struct pollfd){.fd = source->fd};
+	(void)poll(&closed, 1, CLOSE_MS);
 	close(source->fd);
 	free(source);
 	return NULL;

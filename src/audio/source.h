@@ -77,8 +77,9 @@ void source_go(struct source *source);
  * event), which tells that the thread has ended. */
 void source_stop(struct source *source);
 
-/* Stops and waits for the thread (briefly, once source_fd() has hung up) and
- * frees. Takes NULL; returns NULL. */
+/* Waits until the thread has closed its device or file (it has once source_fd
+ * has hung up), for a second at most: a device that hangs is left to the
+ * thread, which ends when it can. Frees. Takes NULL; returns NULL. */
 struct source *source_free(struct source *source);
 
 /* --- the thread's side: 0, or -EPIPE when the page is over --- */

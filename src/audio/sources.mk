@@ -4,6 +4,7 @@ libintercom_a_SOURCES += \
 	src/audio/filesource.c src/audio/filesource.h \
 	src/audio/microphone.c src/audio/microphone.h \
 	src/audio/pcm.c src/audio/pcm.h \
+	src/audio/recorder.c src/audio/recorder.h \
 	src/audio/samples.c src/audio/samples.h \
 	src/audio/source.c src/audio/source.h \
 	src/audio/wav.c src/audio/wav.h \

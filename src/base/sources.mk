@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 libintercom_a_SOURCES += \
 	src/base/backoff.c src/base/backoff.h \
+	src/base/ending.c src/base/ending.h \
 	src/base/io.c src/base/io.h \
 	src/base/log.c src/base/log.h \
 	src/base/notify.c src/base/notify.h \

@@ -8,10 +8,10 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
 
+#include "base/ending.h"
 #include "base/log.h"
 #include "base/notify.h"
 #include "base/util.h"
@@ -19,8 +19,7 @@
 #include "client/turn.h"
 
 enum {
-	SAVER_WAIT_MS = 2000,	      /* for a file, when the client ends */
-	HOOK_WAIT_USEC = 1000 * 1000, /* for the hook, likewise */
+	HOOK_WAIT_USEC = 1000 * 1000, /* for the hook, when the client ends */
 	STATUS_SIZE = 256,
 };
 
@@ -29,7 +28,6 @@ struct client {
 	int signal_fd;
 	unsigned station_count;
 	struct station stations[CLIENT_SERVERS_MAX];
-	struct station_files files;
 	struct turn turn;
 	uint64_t status; /* status_number() of the text sent last */
 	uint64_t watchdog_usec, watchdog_next_usec; /* 0: none */
@@ -223,6 +221,13 @@ static void tell_all(const struct client *client)
 
 /* --- the loop --- */
 
+/* With --once a page is missing, or the loop would have ended. */
+static void stop(struct client *client)
+{
+	client->stop = true;
+	ending_begin(client->config.once ? EXIT_FAILURE : EXIT_SUCCESS);
+}
+
 static void handle_signals(struct client *client)
 {
 	struct signalfd_siginfo info;
@@ -231,17 +236,9 @@ static void handle_signals(struct client *client)
 		if (info.ssi_signo == SIGUSR1)
 			tell_all(client);
 		else if (info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM)
-			client->stop = true;
+			stop(client);
 		/* SIGCHLD only wakes the loop: each pass looks at the hook. */
 	}
-}
-
-static void count_saved(struct client *client)
-{
-	uint64_t count;
-
-	if (eventfd_read(client->files.done_fd, &count) == 0)
-		client->files.unfinished -= count;
 }
 
 static void pass(struct client *client, uint64_t now)
@@ -253,9 +250,9 @@ static void pass(struct client *client, uint64_t now)
 	run_turn(client, now);
 	tell_status(client);
 	feed_watchdog(client, now);
-	count_saved(client);
+	recorder_dispatch(client->config.recorder);
 	if (client->once_over && !client->turn.station &&
-	    client->files.unfinished == 0)
+	    recorder_is_idle(client->config.recorder))
 		client->stop = true;
 }
 
@@ -288,8 +285,8 @@ static void wait_for_something(struct client *client, uint64_t now)
 
 	fds[count++] =
 	    (struct pollfd){.fd = client->signal_fd, .events = POLLIN};
-	fds[count++] =
-	    (struct pollfd){.fd = client->files.done_fd, .events = POLLIN};
+	fds[count++] = (struct pollfd){
+	    .fd = recorder_fd(client->config.recorder), .events = POLLIN};
 	for (unsigned i = 0; i < client->station_count; i++) {
 		const struct station *station = &client->stations[i];
 
@@ -339,7 +336,8 @@ static int add_stations(struct client *client)
 
 		if (r < 0)
 			return r;
-		station->files = &client->files;
+		station->recorder = client->config.recorder;
+		station->save = client->config.save;
 		client->station_count++;
 	}
 	return 0;
@@ -355,14 +353,10 @@ int client_new(struct client **ret, const struct client_config *config,
 		return -ENOMEM;
 	client->config = *config;
 	client->signal_fd = signal_fd;
-	client->files.path = config->save;
 	client->status = UINT64_MAX;
 	if (sd_watchdog_enabled(0, &client->watchdog_usec) <= 0)
 		client->watchdog_usec = 0;
 	r = turn_init(&client->turn, &client->config);
-	client->files.done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (r == 0 && client->files.done_fd < 0)
-		r = -errno;
 	if (r == 0)
 		r = add_stations(client);
 	if (r < 0) {
@@ -388,15 +382,6 @@ static void wait_for_hook(struct client *client)
 	}
 }
 
-static void wait_for_files(struct client *client)
-{
-	struct pollfd fd = {.fd = client->files.done_fd, .events = POLLIN};
-
-	while (client->files.unfinished > 0 && poll(&fd, 1, SAVER_WAIT_MS) > 0)
-		count_saved(client);
-	fd_close(client->files.done_fd);
-}
-
 struct client *client_free(struct client *client)
 {
 	if (!client)
@@ -407,7 +392,6 @@ struct client *client_free(struct client *client)
 		session_free(client->stations[i].session);
 	}
 	wait_for_hook(client);
-	wait_for_files(client);
 	free(client);
 	return NULL;
 }

@@ -19,6 +19,7 @@ struct client_config {
 	unsigned server_count;
 	struct speaker_config speaker;
 	const char *save;	     /* file or directory, or NULL */
+	struct recorder *recorder;   /* of save, or NULL; belongs to others */
 	const char *before, *after;  /* hooks, or NULL */
 	const char *mixer;	     /* name of the control, or NULL: any */
 	int volume;		     /* percent, or -1: leave it alone */

@@ -7,13 +7,15 @@
 #include <string.h>
 #include <sys/signalfd.h>
 
-#include "audio/wavfile.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "client/mixer.h"
 #include "client/options.h"
 #include "client/saver.h"
 #include "wire/transport.h"
+
+/* For the files, when the client ends; within ENDING_SECONDS. */
+#define FILES_USEC (3 * USEC_PER_SEC)
 
 /* A signalfd for the signals that the loop handles, or negative errno. */
 static int open_signals(void)
@@ -35,22 +37,6 @@ static int open_signals(void)
 	return fd < 0 ? -errno : fd;
 }
 
-static void mend(const struct client_config *config)
-{
-	int r;
-
-	mixer_restore_left_over();
-	if (!config->save || !saver_path_is_directory(config->save))
-		return;
-	r = wavfile_repair(config->save);
-	if (r < 0)
-		log_warning("--save '%s': %s", config->save, strerror(-r));
-	else if (r > 0)
-		log_notice("--save '%s': completed %d files that were left "
-			   "behind",
-			   config->save, r);
-}
-
 static int load_keys(struct client_config *config)
 {
 	if (config->psk_path)
@@ -61,22 +47,25 @@ static int load_keys(struct client_config *config)
 	return 0;
 }
 
-static int run(const struct client_config *config)
+static int run(struct client_config *config)
 {
 	_cleanup_close_ int signal_fd = open_signals();
-	struct client *client;
+	struct client *client = NULL;
 	int r = signal_fd;
 
 	if (r >= 0) {
-		mend(config);
+		mixer_restore_left_over();
+		r = config->save ? saver_open(&config->recorder, config->save)
+				 : 0;
+	}
+	if (r >= 0)
 		r = client_new(&client, config, signal_fd);
-	}
-	if (r < 0) {
+	if (r < 0)
 		log_error("Cannot start: %s", strerror(-r));
-		return r;
-	}
-	r = client_run(client);
+	else
+		r = client_run(client);
 	client_free(client);
+	recorder_free(config->recorder, now_usec() + FILES_USEC);
 	return r;
 }
 

@@ -20,10 +20,9 @@ bool station_has_page(const struct station *station)
 
 void station_lose_file(struct station *station, int error)
 {
-	/* The saver's thread logs its own error and closes the pipe. */
+	/* -EPIPE: the recorder's error was logged already. */
 	if (error != -EPIPE)
-		log_warning("Cannot save the page as '%s': %s",
-			    station->files->path,
+		log_warning("Cannot save the page as '%s': %s", station->save,
 			    error == -EAGAIN ? "The disk is too slow"
 					     : strerror(-error));
 	station->saver = saver_free(station->saver);
@@ -41,13 +40,12 @@ void station_begin_page(struct station *station, uint64_t target_usec,
 	station->discard_usec = now_usec;
 	latency_init(&station->probe, rate, usec_to_frames(target_usec, rate),
 		     0, page->begun_usec);
-	if (!station->files->path)
+	if (!station->recorder)
 		return;
-	r = saver_start(&station->saver, station->files->path, &page->format,
-			station->files->done_fd);
+	r = saver_start(&station->saver, station->recorder, &page->format);
 	if (r < 0)
-		log_warning("Cannot save the page as '%s': %s",
-			    station->files->path, strerror(-r));
+		log_warning("Cannot save the page as '%s': %s", station->save,
+			    strerror(-r));
 }
 
 size_t station_room(const struct station *station, size_t size)
@@ -57,8 +55,6 @@ size_t station_room(const struct station *station, size_t size)
 
 void station_finish_file(struct station *station)
 {
-	if (station->saver)
-		station->files->unfinished++;
 	station->saver = saver_finish(station->saver);
 }
 

@@ -7,18 +7,12 @@
 #include "client/saver.h"
 #include "feed/session.h"
 
-/* Shared by all stations. */
-struct station_files {
-	const char *path;    /* of --save, or NULL */
-	int done_fd;	     /* an eventfd: how many files were completed */
-	uint64_t unfinished; /* files of ended pages, not yet completed */
-};
-
 struct station {
 	struct session *session;
-	struct station_files *files;
-	struct saver *saver;   /* for the page being received, or NULL */
-	uint64_t seen_page;    /* number of the page begun last */
+	struct recorder *recorder; /* shared by all stations, or NULL */
+	const char *save;	   /* its path */
+	struct saver *saver;	   /* for the page being received, or NULL */
+	uint64_t seen_page;	   /* number of the page begun last */
 	struct latency probe;  /* live or stored? while it waits for its turn */
 	bool muted;	       /* the rest of the page is not to be heard */
 	bool turned_to;	       /* the page has had a turn */

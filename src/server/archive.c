@@ -1,49 +1,19 @@
 /* SPDX-License-Identifier: MIT
- * A socket pair for each file: the loop says how far to write, the thread how
- * far it has written. The samples are read from the tape. */
+ * Which of the files must go: run by the recorder's thread. */
 #include "server/archive.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "audio/wavfile.h"
-#include "base/io.h"
 #include "base/log.h"
-#include "base/thread.h"
 #include "base/util.h"
 
-/* Without padding: send() would read uninitialised bytes. */
-struct order {
-	uint64_t size; /* bytes of the tape that are to be written */
-	uint32_t ended, give_up;
-};
-
-struct archive_writer {
-	int fd;
-	pthread_t thread;
-	struct tape *tape;
-	struct order sent; /* the last order that went out */
-	bool give_up, done;
-	uint64_t written;
-};
-
-/* Owned by the thread. */
-struct job {
-	int fd, tape_fd;
-	struct archive_config config;
-	struct wav_format format;
-	char *path;
-	struct wavfile *file;
-	uint64_t written;
-};
-
-/* --- limits --- */
+/* For which there is memory while the disk lags. */
+#define BACKLOG_MAX (UINT64_C(256) << 20)
 
 struct kept_file {
 	struct dirent *entry;
@@ -68,7 +38,7 @@ static size_t digits(const char *text)
 	return strspn(text, "0123456789");
 }
 
-/* Only files YYYYMMDD-HHMMSS-LABEL.wav are ours. */
+/* YYYYMMDD-HHMMSS-LABEL.wav: whatever else is in the directory is not ours. */
 static int is_own_name(const struct dirent *entry)
 {
 	const char *name = entry->d_name;
@@ -126,7 +96,7 @@ static bool must_go(const struct archive_config *config,
 		age > (double)config->limit_seconds);
 }
 
-/* ENOENT is no error: the thread of another page may have been faster. */
+/* The thread of another page may have been faster. */
 static int remove_file(const struct archive_config *config, int dir_fd,
 		       const struct kept_file *file)
 {
@@ -186,218 +156,37 @@ int archive_check(const struct archive_config *config)
 	return 0;
 }
 
-/* --- the thread --- */
-
-static int copy_up_to(struct job *job, uint64_t size)
+static int check(const void *config)
 {
-	uint8_t buffer[65536];
-
-	while (job->written < size) {
-		uint64_t left = size - job->written;
-		ssize_t n = pread_all(job->tape_fd, buffer,
-				      left < sizeof(buffer) ? (size_t)left
-							    : sizeof(buffer),
-				      (off_t)job->written);
-		int r;
-
-		if (n <= 0)
-			return n < 0 ? (int)n : -EIO;
-		r = wavfile_write(job->file, buffer, (size_t)n);
-		if (r < 0)
-			return r;
-		job->written += (uint64_t)n;
-		(void)send(job->fd, &job->written, sizeof(job->written),
-			   MSG_NOSIGNAL | MSG_DONTWAIT);
-	}
-	return 0;
+	return archive_check(config);
 }
 
-/* Obeys orders until the page has ended: 0, or negative errno (-ECANCELED:
- * given up). */
-static int follow(struct job *job)
+static void tidy(const void *config)
 {
-	for (;;) {
-		struct order order;
-		ssize_t n =
-		    TEMP_FAILURE_RETRY(recv(job->fd, &order, sizeof(order), 0));
-		int r;
-
-		if (n != sizeof(order) || order.give_up)
-			return -ECANCELED;
-		r = copy_up_to(job, order.size);
-		if (r < 0 || order.ended)
-			return r;
-	}
+	apply_limits(config);
 }
 
-static void free_job(struct job *job)
+static void on_file(const struct recorder_config *config, const char *path,
+		    int error)
 {
-	fd_close(job->tape_fd);
-	fd_close(job->fd);
-	free(job->path);
-	free(job);
-}
-
-static void *job_main(void *userdata)
-{
-	_cleanup_free_ char *path = NULL;
-	struct job *job = userdata;
-	int r = wavfile_create(&job->file, job->path, &job->format);
-
-	if (r == 0)
-		r = follow(job);
-	if (r == 0)
-		r = wavfile_finish(TAKE_PTR(job->file), WAVFILE_KEEP, &path);
-	job->file = wavfile_discard(job->file);
-	if (r == 0) {
-		log_info("Archived %s", path);
-		apply_limits(&job->config);
-	} else if (r != -ECANCELED) {
+	if (error < 0)
 		log_error("A page could not be archived in %s: %s",
-			  job->config.dir, strerror(-r));
-	}
-	free_job(job);
-	return NULL;
+			  config->path, strerror(-error));
+	else
+		log_info("Archived %s", path);
 }
 
-/* --- the loop's side --- */
-
-static int name_file(char **ret, const char *dir, const char *label)
+int archive_open(struct recorder **ret, const struct archive_config *config)
 {
-	time_t now = time(NULL);
-	char stamp[32];
-	struct tm tm;
-
-	localtime_r(&now, &tm);
-	strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", &tm);
-	if (asprintf(ret, "%s/%s-%s.wav", dir, stamp, label) < 0) {
-		*ret = NULL;
-		return -ENOMEM;
-	}
-	return 0;
-}
-
-static int open_job(struct job *job, const struct archive_config *config,
-		    const char *label, const struct tape *tape, int *ret_fd)
-{
-	int fds[2], r;
-
-	job->config = *config;
-	job->format = tape->format;
-	r = name_file(&job->path, config->dir, label);
-	if (r < 0)
-		return r;
-	job->tape_fd = tape_dup(tape);
-	if (job->tape_fd < 0)
-		return job->tape_fd;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
-		return -errno;
-	job->fd = fds[0];
-	*ret_fd = fds[1];
-	return 0;
-}
-
-int archive_begin(struct archive_writer **ret,
-		  const struct archive_config *config, const char *label,
-		  struct tape *tape)
-{
-	_cleanup_free_ struct archive_writer *writer = NULL;
-	struct job *job = calloc(1, sizeof(*job));
-	_cleanup_close_ int fd = -1;
-	int r = -ENOMEM;
-
-	writer = calloc(1, sizeof(*writer));
-	if (!job || !writer) {
-		free(job);
-		return -ENOMEM;
-	}
-	job->fd = job->tape_fd = -1;
-	r = open_job(job, config, label, tape, &fd);
-	if (r == 0)
-		r = thread_start(&writer->thread, "archive", job_main, job);
-	if (r < 0) {
-		free_job(job);
-		return r;
-	}
-	writer->fd = TAKE_FD(fd);
-	writer->tape = tape_ref(tape);
-	*ret = TAKE_PTR(writer);
-	return 0;
-}
-
-void archive_push(struct archive_writer *writer, uint64_t size)
-{
-	struct order order = {0};
-
-	if (!writer || writer->done || writer->sent.ended ||
-	    writer->sent.give_up)
-		return;
-	order.size = size;
-	order.ended = writer->tape->ended;
-	order.give_up = writer->give_up;
-	/* A full queue loses nothing: the next order includes this one. */
-	if (send(writer->fd, &order, sizeof(order),
-		 MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof(order))
-		writer->sent = order;
-}
-
-static void read_progress(struct archive_writer *writer)
-{
-	ssize_t n;
-
-	do
-		n = TEMP_FAILURE_RETRY(recv(writer->fd, &writer->written,
-					    sizeof(writer->written),
-					    MSG_DONTWAIT));
-	while (n > 0);
-	if (n == 0 || errno != EAGAIN)
-		writer->done = true;
-}
-
-uint64_t archive_offset(struct archive_writer *writer)
-{
-	if (!writer)
-		return UINT64_MAX;
-	read_progress(writer);
-	return writer->done || writer->give_up ? UINT64_MAX : writer->written;
-}
-
-void archive_give_up(struct archive_writer *writer)
-{
-	if (writer->sent.ended) /* the thread will not ask again */
-		return;
-	writer->give_up = true;
-	archive_push(writer, writer->sent.size);
-}
-
-bool archive_done(struct archive_writer *writer)
-{
-	if (!writer)
-		return true;
-	read_progress(writer);
-	return writer->done;
-}
-
-static void send_last_order(struct archive_writer *writer)
-{
-	struct order order = {
-	    .size = writer->tape->size,
-	    .ended = true,
-	    .give_up = writer->give_up,
+	const struct recorder_config recorder = {
+	    .path = config->dir,
+	    .kind = RECORDER_DIRECTORY,
+	    .backlog_max = BACKLOG_MAX,
+	    .check = check,
+	    .tidy = tidy,
+	    .userdata = config,
+	    .on_file = on_file,
 	};
 
-	if (!writer->sent.ended && !writer->sent.give_up)
-		(void)send(writer->fd, &order, sizeof(order), MSG_NOSIGNAL);
-}
-
-struct archive_writer *archive_free(struct archive_writer *writer)
-{
-	if (!writer)
-		return NULL;
-	send_last_order(writer);
-	pthread_join(writer->thread, NULL);
-	close(writer->fd);
-	tape_unref(writer->tape);
-	free(writer);
-	return NULL;
+	return recorder_new(ret, &recorder);
 }

@@ -5,11 +5,13 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 
 #include "audio/chime.h"
+#include "base/ending.h"
 #include "base/log.h"
 #include "base/notify.h"
 #include "base/util.h"
@@ -17,10 +19,16 @@
 #include "server/console.h"
 #include "server/options.h"
 #include "server/systemd.h"
+#include "server/timer.h"
 #include "wire/net.h"
 #include "wire/transport.h"
 
 #define DEFAULT_LISTEN NET_DEFAULT_PORT
+
+/* After a signal, and within ENDING_SECONDS: for how long clients may crawl,
+ * and until when files are waited for. */
+#define CRAWL_USEC (2 * USEC_PER_SEC)
+#define FILES_USEC (4 * USEC_PER_SEC)
 
 struct program {
 	struct server_options options;
@@ -30,35 +38,48 @@ struct program {
 	struct systemd *systemd;
 	struct console *console;
 	struct server_bus *bus;
+	struct recorder *recorder;
+	sd_event_source *stop_timer;
 	bool stopping;
+	uint64_t stop_usec; /* when that began */
 };
 
 /* --- signals --- */
 
-/* The first signal ends the pages cleanly, the second one the program. */
+static void exit_if_done(struct program *p)
+{
+	if (p->stopping && server_page_count(p->server) == 0)
+		(void)sd_event_exit(p->event, 0);
+}
+
+/* The first signal ends the pages cleanly; a second one ends the program. */
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
 		     void *userdata)
 {
 	struct program *p = userdata;
 
-	if (p->stopping)
-		return sd_event_exit(p->event, 0);
 	p->stopping = true;
+	p->stop_usec = now_usec();
+	ending_begin(EXIT_SUCCESS);
 	(void)notify_if_read("STOPPING=1");
 	server_close(p->server);
 	server_stop(p->server, 0);
-	if (server_page_count(p->server) == 0)
-		return sd_event_exit(p->event, 0);
+	timer_set(p->stop_timer, p->stop_usec + CRAWL_USEC);
+	exit_if_done(p);
 	return 0;
+}
+
+static int on_stop_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct program *p = userdata;
+
+	return sd_event_exit(p->event, 0);
 }
 
 static void on_page(void *userdata, const struct page_info *page)
 {
-	struct program *p = userdata;
-
-	if (p->stopping && page->state == PAGE_DONE &&
-	    server_page_count(p->server) == 0)
-		(void)sd_event_exit(p->event, 0);
+	if (page->state == PAGE_DONE)
+		exit_if_done(userdata);
 }
 
 static const struct server_observer stop_observer = {.on_page = on_page};
@@ -80,6 +101,8 @@ static int add_signals(struct program *p)
 	r = sd_event_add_signal(p->event, NULL, SIGINT, on_signal, p);
 	if (r >= 0)
 		r = sd_event_add_signal(p->event, NULL, SIGTERM, on_signal, p);
+	if (r >= 0)
+		r = timer_new(&p->stop_timer, p->event, on_stop_timer, p);
 	return r;
 }
 
@@ -215,19 +238,27 @@ static int load_keys(struct program *p)
 	return r;
 }
 
-static int check_archive(const struct program *p)
+static int open_archive(struct program *p)
 {
 	const struct archive_config *archive = &p->options.config.page.archive;
 	int r;
 
 	if (!archive->dir)
 		return 0;
-	r = archive_check(archive);
+	r = archive_open(&p->recorder, archive);
 	if (r < 0)
 		log_error("--archive '%s': %s; a directory that can be written "
 			  "is needed",
 			  archive->dir, strerror(-r));
+	p->options.config.page.recorder = p->recorder;
 	return r;
+}
+
+static int on_recorder(sd_event_source *source, int fd, uint32_t revents,
+		       void *userdata)
+{
+	recorder_dispatch(userdata);
+	return 0;
 }
 
 static int add_observers(struct program *p)
@@ -260,6 +291,9 @@ static int set_up(struct program *p)
 		r = add_signals(p);
 	if (r >= 0)
 		r = server_new(&p->server, p->event, &p->options.config);
+	if (r >= 0 && p->recorder)
+		r = sd_event_add_io(p->event, NULL, recorder_fd(p->recorder),
+				    EPOLLIN, on_recorder, p->recorder);
 	if (r >= 0)
 		r = add_observers(p);
 	if (r < 0) {
@@ -281,7 +315,7 @@ static int run(struct program *p)
 	if (r >= 0)
 		r = load_keys(p);
 	if (r >= 0)
-		r = check_archive(p);
+		r = open_archive(p);
 	if (r >= 0)
 		r = set_up(p);
 	if (r < 0)
@@ -299,7 +333,10 @@ static void tear_down(struct program *p)
 	server_bus_free(p->bus);
 	console_free(p->console);
 	server_free(p->server);
+	recorder_free(p->recorder,
+		      (p->stopping ? p->stop_usec : now_usec()) + FILES_USEC);
 	systemd_free(p->systemd);
+	sd_event_source_disable_unref(p->stop_timer);
 	fd_close(p->options.config.chime_fd);
 	transport_keys_free(p->keys);
 	sd_event_unref(p->event);
@@ -307,7 +344,8 @@ static void tear_down(struct program *p)
 
 int main(int argc, char **argv)
 {
-	struct program program = {0};
+	/* A thread that a disk holds may look at the options after main(). */
+	static struct program program;
 	int r = server_options_parse(&program.options, argc, argv);
 
 	if (r <= 0)

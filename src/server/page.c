@@ -188,7 +188,7 @@ void page_count_end(struct page *p, enum connection_end end,
 
 /* --- the archive --- */
 
-/* "all", or the names of the zones, joined by "+". */
+/* "-all", or the names of the zones, joined by "+". */
 static void label_zones(const struct page *p, char *label, size_t size)
 {
 	size_t length = 0;
@@ -196,29 +196,31 @@ static void label_zones(const struct page *p, char *label, size_t size)
 
 	for (unsigned z = 0; p->zones[z]; z++)
 		all = all && p->info.zones & UINT64_C(1) << z;
-	snprintf(label, size, "all");
+	snprintf(label, size, "-all");
 	if (all)
 		return;
 	for (unsigned z = 0; p->zones[z] && length < size; z++)
 		if (p->info.zones & UINT64_C(1) << z)
 			length += (size_t)snprintf(
 			    label + length, size - length, "%s%s",
-			    length ? "+" : "", p->zones[z]->name);
+			    length ? "+" : "-", p->zones[z]->name);
 }
 
 static void begin_archive(struct page *p)
 {
-	const struct archive_config *config = &p->config->archive;
 	char label[NAME_MAX / 2];
 	int r;
 
-	if (!config->dir)
+	if (!p->config->recorder)
 		return;
 	label_zones(p, label, sizeof(label));
-	r = archive_begin(&p->archive, config, label, p->tape);
+	r = tape_dup(p->tape);
+	if (r >= 0)
+		r = recording_begin(&p->recording, p->config->recorder, label,
+				    &p->info.format, r);
 	if (r < 0)
 		log_error("Page %u is not archived: %s: %s", p->info.id,
-			  config->dir, strerror(-r));
+			  p->config->archive.dir, strerror(-r));
 }
 
 /* --- the end --- */
@@ -243,7 +245,8 @@ static void finish_sending(struct page *p)
 		push(p);
 	else
 		attach_all(p);
-	archive_push(p->archive, due_size(p));
+	recording_push(p->recording, due_size(p));
+	recording_finish(p->recording);
 }
 
 void page_stop(struct page *p, enum page_end end)
@@ -490,7 +493,7 @@ static void send_on(struct page *p)
 {
 	uint64_t begin = now_usec();
 
-	archive_push(p->archive, due_size(p));
+	recording_push(p->recording, due_size(p));
 	if (is_live(p)) {
 		push(p);
 	} else if (due_size(p) > STORE_SIZE_MAX) {
@@ -606,7 +609,7 @@ struct page *page_free(struct page *p)
 		return NULL;
 	sd_event_source_disable_unref(p->io);
 	source_free(p->source);
-	archive_free(p->archive);
+	recording_release(p->recording);
 	tape_unref(p->tape);
 	free(p->buffer);
 	free(p);
@@ -636,7 +639,7 @@ static void watch_archive(struct page *p, uint64_t archived)
 	    due_size(p) - archived <= ARCHIVE_LAG_MAX)
 		return;
 	log_error("Page %u is not archived: the disk is too slow", p->info.id);
-	archive_give_up(p->archive);
+	recording_discard(p->recording);
 }
 
 /* Gives back the memory that all clients and the archive have consumed. */
@@ -646,7 +649,7 @@ static void forget_consumed(struct page *p)
 
 	if (!p->tape || p->tape->ended || !is_live(p))
 		return;
-	archived = archive_offset(p->archive);
+	archived = recording_offset(p->recording);
 	watch_archive(p, archived);
 	if (archived < slowest)
 		slowest = archived;
@@ -663,7 +666,6 @@ static void forget_consumed(struct page *p)
 
 void page_tick(struct page *p, uint64_t now)
 {
-	archive_push(p->archive, due_size(p));
 	forget_consumed(p);
 	if (p->info.state != PAGE_SENDING || now <= p->deadline_usec)
 		return;
@@ -671,8 +673,7 @@ void page_tick(struct page *p, uint64_t now)
 		zone_drop(p->zones[z], p, CONNECTION_CRAWLED);
 }
 
-bool page_is_over(struct page *p)
+bool page_is_over(const struct page *p)
 {
-	return p->info.state == PAGE_DONE && !p->source &&
-	       archive_done(p->archive);
+	return p->info.state == PAGE_DONE && !p->source;
 }

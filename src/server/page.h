@@ -25,7 +25,8 @@ struct page_config {
 	struct microphone_config microphone; /* period_frames is not 0 */
 	enum page_mode mode;
 	double max_lag_seconds;
-	struct archive_config archive; /* dir NULL: no page is archived */
+	struct archive_config archive;
+	struct recorder *recorder; /* of the archive; NULL: none */
 };
 
 /* What a caller asks for. */
@@ -110,11 +111,11 @@ struct page {
 	double seconds;
 	struct source *source; /* NULL once its device or file is closed */
 	sd_event_source *io;
-	struct tape *tape; /* NULL until the source is open */
-	struct archive_writer *archive;
-	uint64_t deadline_usec; /* when SENDING drops slow clients */
-	uint64_t planned_size;	/* bytes, chime included; or WAV_ENDLESS */
-	uint64_t skips;		/* of clients that have ended */
+	struct tape *tape;	     /* NULL until the source is open */
+	struct recording *recording; /* or NULL */
+	uint64_t deadline_usec;	     /* when SENDING drops slow clients */
+	uint64_t planned_size;	     /* bytes, chime included; or WAV_ENDLESS */
+	uint64_t skips;		     /* of clients that have ended */
 	uint64_t chunk_usec;
 	unsigned slow_turns; /* in a row */
 	bool told_slow;
@@ -133,9 +134,8 @@ int page_new(struct page **ret, uint32_t id, sd_event *event,
 	     const struct page_config *config, struct zone *const *zones,
 	     const struct page_request *request,
 	     const struct page_callbacks *callbacks, void *userdata);
-/* Waits for the threads of source and archive: not at all once page_is_over(),
- * else for as long as the device or the disk takes. Not from within a callback.
- * Takes NULL; returns NULL. */
+/* Waits for the source's thread, as source_free() does: not at all once
+ * page_is_over(). Not from within a callback. Takes NULL; returns NULL. */
 struct page *page_free(struct page *page);
 
 /* Grants the zones to a page that is prepared, and opens its source. */
@@ -159,8 +159,8 @@ void page_count_end(struct page *page, enum connection_end end,
  * clients that are too slow. */
 void page_tick(struct page *page, uint64_t now_usec);
 
-/* Whether its source is closed, all of it is sent and its archive is done. */
-bool page_is_over(struct page *page);
+/* Whether its source is closed and all of it is sent. */
+bool page_is_over(const struct page *page);
 /* Whether it has the microphone open, opens it or has yet to close it. */
 bool page_has_microphone(const struct page *page);
 /* Frames that are due by now: progress, the archive and late joiners go by

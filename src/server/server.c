@@ -406,6 +406,18 @@ int server_observe(struct server *server,
 	return 0;
 }
 
+/* Pages that are over but for a file that hangs count as well, in the end. */
+static bool has_too_many(const struct server *server)
+{
+	const struct page *p;
+	unsigned count = 0;
+
+	TAILQ_FOREACH (p, &server->pages, entry)
+		count++;
+	return server_page_count(server) >= BUS_PAGES_MAX ||
+	       count >= 2 * BUS_PAGES_MAX;
+}
+
 static int check_request(const struct server *server,
 			 const struct page_request *request)
 {
@@ -413,7 +425,7 @@ static int check_request(const struct server *server,
 		return -ESHUTDOWN;
 	if (request->zones == 0 || request->zones & ~all_zones(server))
 		return -ENOENT;
-	if (server_page_count(server) >= BUS_PAGES_MAX)
+	if (has_too_many(server))
 		return -E2BIG;
 	return is_busy(server, request) ? -EBUSY : 0;
 }

@@ -59,14 +59,13 @@ static struct fuzz_thread *fuzz_threads, *fuzz_running;
 
 int __wrap_thread_start(pthread_t *ret, const char *name,
 			void *(*body)(void *userdata), void *userdata);
-int __wrap_pthread_join(pthread_t thread, void **ret);
+struct source *__real_source_free(struct source *source);
+struct source *__wrap_source_free(struct source *source);
 int __wrap_clock_nanosleep(clockid_t clock, int flags,
 			   const struct timespec *time, struct timespec *left);
 int __wrap_source_prepared(int fd, uint64_t chime_frames);
 void __real_source_go(struct source *source);
 void __wrap_source_go(struct source *source);
-
-int __real_pthread_join(pthread_t thread, void **ret);
 
 static void *fuzz_thread_main(void *userdata)
 {
@@ -99,7 +98,7 @@ static void fuzz_resume_all(void)
 		fuzz_resume(thread);
 		if (thread->ended) {
 			*link = thread->next;
-			(void)__real_pthread_join(thread->id, NULL);
+			(void)pthread_join(thread->id, NULL);
 			sem_destroy(&thread->go);
 			sem_destroy(&thread->stopped);
 			free(thread);
@@ -152,11 +151,13 @@ void __wrap_source_go(struct source *source)
 	fuzz_resume_all();
 }
 
-/* A thread that is joined has been told to end. */
-int __wrap_pthread_join(pthread_t thread, void **ret)
+/* A thread that is waited for has been told to end. */
+struct source *__wrap_source_free(struct source *source)
 {
+	if (source)
+		source_stop(source);
 	fuzz_resume_all();
-	return 0;
+	return __real_source_free(source);
 }
 
 int __wrap_clock_nanosleep(clockid_t clock, int flags,

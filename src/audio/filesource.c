@@ -287,7 +287,7 @@ int filesource_start(struct source **ret, int fd, enum filesource_pace pace)
 	filesource->pipe[0] = filesource->pipe[1] = -1;
 	filesource->pace = pace;
 	r = look_at(filesource);
-	if (r == 0)
+	if (r >= 0)
 		r = source_start(ret, "file", body, filesource_free,
 				 filesource);
 	if (r < 0)

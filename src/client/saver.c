@@ -95,7 +95,7 @@ size_t saver_room(const struct saver *saver)
 	/* When the file is lost nothing has to wait for it. */
 	if (offset == UINT64_MAX)
 		return SIZE_MAX;
-	return (size_t)(LAG_MAX - MIN(LAG_MAX, saver->size - offset));
+	return (size_t)(LAG_MAX - MIN((uint64_t)LAG_MAX, saver->size - offset));
 }
 
 /* Failing costs memory; the next call tries again. */

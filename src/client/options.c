@@ -136,7 +136,7 @@ static int add_servers(struct client_config *config, int count, char **names)
 static int check(const struct client_config *config)
 {
 	if (config->mixer && config->volume < 0) {
-		log_error("--mixer goes with --volume PERCENT");
+		log_error("--mixer needs --volume PERCENT");
 		return -EINVAL;
 	}
 	return 1;

@@ -205,7 +205,7 @@ static int check(const struct server_options *o)
 	if ((o->config.page.archive.limit_size ||
 	     o->config.page.archive.limit_seconds) &&
 	    !o->config.page.archive.dir) {
-		log_error("--archive-limit goes with --archive DIR");
+		log_error("--archive-limit needs --archive DIR");
 		return -EINVAL;
 	}
 	return 1;
@@ -240,8 +240,8 @@ int server_options_parse(struct server_options *ret, int argc, char **argv)
 	if (r <= 0)
 		return r;
 	if (optind < argc) {
-		log_error("'%s' is no option; intercom-server --help lists "
-			  "them",
+		log_error("'%s' is not an option; intercom-server --help "
+			  "lists them",
 			  argv[optind]);
 		return -EINVAL;
 	}

@@ -83,7 +83,7 @@ class BusCase(Case):
         process = self.start(argv + list(args),
                              env=self.env(**self.card.environment), **kwargs)
         if wait:
-            process.wait_line("To be commanded on the %s bus" % bus)
+            process.wait_line("Taking commands on the %s bus" % bus)
         return process
 
     def listen(self, *zones):
@@ -692,7 +692,7 @@ class TheBusItself(BusCase):
         server.write("\n")
         self.assertGreater(len(receive_all(lobby)), 44)
         self.daemon = self.start_daemon()
-        server.wait_line("To be commanded on the user bus")
+        server.wait_line("Taking commands on the user bus")
         self.assertEqual(server.count("Cannot connect"), 1)
         self.assertEqual(self.client().call("Status")[0]["pages_begun"], 1)
 
@@ -709,10 +709,10 @@ class TheBusItself(BusCase):
                 server.write("\n")
                 self.assertGreater(len(receive_all(lobby)), 44)
                 lobby.close()
-            self.assertEqual(server.count("To be commanded"), 0)
+            self.assertEqual(server.count("Taking commands"), 0)
         finally:
             self.daemon.signal(signal.SIGCONT)
-        server.wait_line("To be commanded")
+        server.wait_line("Taking commands")
         self.assertEqual(self.client().call("Status")[0]["pages_begun"], 3)
         self.daemon.signal(signal.SIGSTOP)
         try:
@@ -730,7 +730,7 @@ class TheBusItself(BusCase):
         server.wait_line("Page 1 ends: the program that asked for it is gone")
         self.wait_card_closed()
         self.daemon = self.start_daemon()
-        server.wait_line("To be commanded on the user bus", 2)
+        server.wait_line("Taking commands on the user bus", 2)
         self.assertEqual(self.client().talk(seconds=0.1), 2)
 
     def test_a_second_server_waits_for_the_name(self):
@@ -917,7 +917,7 @@ class Ctl(ServedCase):
         chime = self.wav("chime.wav", 4410)
         text = self.ctl("talk", "-d", "0.1", "--chime", chime,
                         "--zone=yard")
-        self.assertRegex(text, r"(?s)the chime goes out, wait for it "
+        self.assertRegex(text, r"(?s)the chime plays, wait for its end "
                                r"\(0\.1 s\).*speak now")
         self.assertIn("%d frames" % (4410 + page_frames(0.1)), text)
 
@@ -947,7 +947,7 @@ class Ctl(ServedCase):
 
     def test_play_refuses_what_is_no_wav_file(self):
         (lobby,) = self.listen("lobby")
-        self.assertIn("'/etc/passwd': This is no WAV file",
+        self.assertIn("'/etc/passwd': This is not a WAV file",
                       self.ctl("play", "/etc/passwd", status=1))
         self.assertIn("'/etc/passwd': The chime cannot be used",
                       self.ctl("talk", "--chime", "/etc/passwd", status=1))

@@ -266,7 +266,7 @@ class Pages(ClientCase):
         for number, page in enumerate(bad, 1):
             connection = server.accept()
             connection.sendall(page)
-            client.wait_line("This is no page: .", number)
+            client.wait_line("This is not a page: .", number)
             connection.close()
         data = noise(40000)
         self.page_heard(server, client, card, data)
@@ -629,7 +629,7 @@ class Faults(ClientCase):
         card.set("busy")
         client, live = self.live_client(card, seconds=1)
         client.wait_line("Cannot open the playback device 'card': Device or "
-                         "resource busy at open; another program has it; ")
+                         "resource busy at open; another program uses it; ")
         live.join(PATIENCE)
         next_one = Live(self.servers[-1].accept(), tone(60))
         client.wait_line("begins", 2)
@@ -844,7 +844,7 @@ class Volume(ClientCase):
         client.wait()
         self.assertEqual(self.get_volume(), "160 160")
         client = self.client(self.card, server.name)
-        client.wait_line("Put the volume of 'Master' on 'default' back")
+        client.wait_line("Restored the volume of 'Master' on 'default'")
         self.assertEqual(self.get_volume(), "50 60")
         wait_until(lambda: not self.notes(), "no note")
 
@@ -914,7 +914,7 @@ class Telling(ClientCase):
         cases = ((("--latency", "0"), "--latency '0'"),
                  (("--delay", "1001"), "--delay '1001'"),
                  (("--volume", "loud"), "--volume 'loud'"),
-                 (("--mixer", "Master"), "--mixer goes with --volume"),
+                 (("--mixer", "Master"), "--mixer needs --volume"),
                  (("[::1",), r"'\[::1': the closing \] is missing"),
                  ((":2348",), "':2348': the host name is missing"),
                  (("--nonsense",), "nonsense"))

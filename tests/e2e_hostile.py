@@ -70,7 +70,7 @@ LIES = (
     ("zeros", bytes(1000), "does not begin with RIFF"),
     ("control characters", b"RF64\x1b[2J\x07" + bytes(100), "it is RF64"),
 )
-NO_PAGE = "This is no page: "
+NO_PAGE = "This is not a page: "
 
 
 class Flood(threading.Thread):

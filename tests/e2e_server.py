@@ -427,7 +427,7 @@ class Listening(ServerCase):
                             (["--archive", "/nonexistent"], "/nonexistent"),
                             (["--archive-limit", "5"], "--archive-limit '5'"),
                             (["--chime", "/nonexistent"], "/nonexistent"),
-                            (["extra"], "'extra' is no option")):
+                            (["extra"], "'extra' is not an option")):
             result = self.run_server(*args)
             self.assertEqual(result.returncode, 1, args)
             self.assertRegex(result.stderr, words)
@@ -544,7 +544,7 @@ class Files(ServerCase):
         write_file(path, noise(5000))
         (s,) = self.accepted(server)
         server.write("play %s\n" % path)
-        server.wait_line("This is no WAV file to play")
+        server.wait_line("This is not a WAV file that can be played")
         server.write("play %s\n" % self.path("nothing.wav"))
         server.wait_line("Cannot open .*nothing.wav")
         self.assert_silent(s)
@@ -559,7 +559,7 @@ class Files(ServerCase):
         self.assertEqual(data[44:44 + len(chime)], chime)
         self.assertEqual(data[44 + len(chime):],
                          self.sound[len(chime):len(chime) + speech])
-        server.wait_line("the chime goes out")
+        server.wait_line("the chime plays")
         server.wait_line("speak now")
 
     def test_the_chime_that_comes_with_it_is_converted_to_the_page(self):

@@ -71,7 +71,7 @@ class Terminal(TerminalCase):
                       options="open_delay 700"))
         self.screen.type("\n")
         self.screen.wait(r"opening 0\.0 s")
-        self.screen.wait(r"Page 1: the chime goes out, wait for it\r\n")
+        self.screen.wait(r"Page 1: the chime plays, wait for its end\r\n")
         self.screen.wait(r"CHIME \d\.\d s")
         self.screen.wait(r"ON AIR \d\.\d s")
 
@@ -112,7 +112,7 @@ class Terminal(TerminalCase):
         self.screen.type("all yard\n")
         self.screen.wait("ON AIR")
         self.screen.type("yard\n")
-        self.screen.wait("No page: another page of this or a higher priority")
+        self.screen.wait("No page: a page of the same or a higher priority")
         self.screen.type("stop\n")
         self.screen.wait("Page 1: ")
         self.screen.type("help\n")
@@ -123,7 +123,8 @@ class Input(ServerCase):
     def test_a_line_that_is_too_long_is_no_command(self):
         server = self.server("-d", "0.2")
         server.write("x" * 5000)
-        server.wait_line("A line of more than 4096 characters is no command")
+        server.wait_line("A line of more than 4096 characters is not a "
+                         "command")
         # Nor is the rest of it, be it the line that begins a page.
         server.write("\n" + "y" * 4096)
         server.wait_line("A line of more", 2)

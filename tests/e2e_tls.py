@@ -529,7 +529,8 @@ class LockingOut(TlsCase):
         self.write_keys("server.psk", "server\n")
         client, path = self.saving("yard")
         self.wait_clients(server, 1)
-        server.wait_line("cannot be read again, those from before stay: "
+        server.wait_line("cannot be read again, the previous ones remain "
+                         "valid: "
                          "line 1")
         server.write("\n")
         self.assertEqual(client.wait(), 0, client.output())

@@ -149,12 +149,12 @@ TEST(what_is_no_regular_file_is_refused_at_once)
 	int fds[2];
 
 	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
-	check_refused(fds[0], -EBADMSG, "no regular file");
+	check_refused(fds[0], -EBADMSG, "not a regular file");
 	close(fds[1]);
 	check_refused(open("/", O_RDONLY | O_CLOEXEC), -EBADMSG,
-		      "no regular file");
+		      "not a regular file");
 	check_refused(open("/dev/zero", O_RDONLY | O_CLOEXEC), -EBADMSG,
-		      "no regular file");
+		      "not a regular file");
 }
 
 TEST(paths_are_refused_in_words)
@@ -166,7 +166,7 @@ TEST(paths_are_refused_in_words)
 			 -ENOENT);
 	ck_assert_str_eq(problem, strerror(ENOENT));
 	ck_assert_int_eq(chime_open("/", &cd, problem), -EBADMSG);
-	ck_assert_str_eq(problem, "it is no regular file");
+	ck_assert_str_eq(problem, "it is not a regular file");
 	/* A FIFO without a writer: opening it must not block. */
 	snprintf(fifo, sizeof(fifo), "%s/test-chime.%d", tmp ? tmp : "/tmp",
 		 (int)getpid());

@@ -174,7 +174,7 @@ TEST(as_many_servers_as_there_is_room_for)
 TEST(mixer_goes_with_a_volume)
 {
 	ck_assert_int_eq(PARSE("--mixer=PCM"), -EINVAL);
-	CHECK_LINE(err, "--mixer goes with --volume PERCENT");
+	CHECK_LINE(err, "--mixer needs --volume PERCENT");
 	ck_assert_int_eq(PARSE("--mixer=PCM", "--volume=0"), 1);
 	ck_assert_int_eq(config.volume, 0);
 }

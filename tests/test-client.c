@@ -453,7 +453,8 @@ TEST(second_server_is_not_heard_beside_the_first)
 	say(0, numbers, sizeof(numbers));
 	wait_for("Page from first begins");
 	say_page(1);
-	wait_for("Page from second was not heard: another server comes first");
+	wait_for("Page from second was not heard: a server listed earlier "
+		 "has priority");
 	hang_up(0);
 	wait_for("Page from first ended");
 	ck_assert_int_eq(stop(), 0);

@@ -194,7 +194,7 @@ TEST(what_is_no_wav_file_ends_with_a_reason)
 		play(fd, FILESOURCE_PACED);
 		ck_assert_int_eq(ended.u.ended.error, -EBADMSG);
 		ck_assert_ptr_nonnull(
-		    strstr(ended.u.ended.reason, "This is no WAV file"));
+		    strstr(ended.u.ended.reason, "This is not a WAV file"));
 		source = source_free(source);
 	}
 }

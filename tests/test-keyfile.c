@@ -141,8 +141,9 @@ TEST(host_chooses_the_key)
 static const struct {
 	const char *text, *words;
 } wrong[] = {
-    {"yard " KEY_A "\n", "line 1: 'server' or 'client'"},
-    {"\nSERVER yard " KEY_A "\n", "line 2: 'server' or 'client'"},
+    {"yard " KEY_A "\n", "line 1: it has to begin with 'server' or 'client'"},
+    {"\nSERVER yard " KEY_A "\n",
+     "line 2: it has to begin with 'server' or 'client'"},
     {"server yard\n", "line 1: server IDENTITY KEY is needed"},
     {"server yard " KEY_A " host\n", "line 1: server IDENTITY KEY is needed"},
     {"client yard " KEY_A " host more\n", "[HOST]"},
@@ -198,7 +199,7 @@ TEST(bytes_that_are_no_text_are_refused)
 
 	write_bytes(bytes, sizeof(bytes), 0600);
 	ck_assert_int_eq(open_as(KEYFILE_SERVER), -EBADMSG);
-	ck_assert_ptr_nonnull(strstr(problem, "no text"));
+	ck_assert_ptr_nonnull(strstr(problem, "not a text"));
 }
 
 TEST(a_huge_file_is_refused)

@@ -402,7 +402,7 @@ TEST(a_busy_microphone_is_told_when_nobody_waits_for_it)
 	talk(1);
 	run_until(&ended);
 	ck_assert_uint_eq(info.end, PAGE_NO_DEVICE);
-	ck_assert_ptr_nonnull(strstr(info.reason, "another program has it"));
+	ck_assert_ptr_nonnull(strstr(info.reason, "another program uses it"));
 	run_until_released();
 }
 

@@ -224,7 +224,7 @@ TEST(other_archive_limits_are_refused)
 			      "or an age (30d; 1 to 1000000 m, h, d or w) is "
 			      "needed");
 	ck_assert_int_eq(PARSE("--archive-limit", "5M"), -EINVAL);
-	CHECK_LINE(err, "--archive-limit goes with --archive DIR");
+	CHECK_LINE(err, "--archive-limit needs --archive DIR");
 }
 
 TEST(page_has_one_chunk_at_least)
@@ -274,7 +274,7 @@ TEST(default_chime_is_the_one_that_was_installed)
 TEST(what_is_no_option_is_named)
 {
 	ck_assert_int_eq(PARSE("hw:0"), -EINVAL);
-	CHECK_LINE(err, "'hw:0' is no option", "--help");
+	CHECK_LINE(err, "'hw:0' is not an option", "--help");
 	ck_assert_int_eq(PARSE("--nothing"), -EINVAL);
 	CHECK_LINE(err, "--nothing");
 	ck_assert_int_eq(PARSE("-x"), -EINVAL);

@@ -250,7 +250,8 @@ int chime_load(struct chime *ret, int fd, const struct wav_format *format,
 	*problem = '\0';
 	/* A pipe may never end, and can be read only once. */
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-		snprintf(problem, CHIME_PROBLEM_SIZE, "it is no regular file");
+		snprintf(problem, CHIME_PROBLEM_SIZE,
+			 "it is not a regular file");
 		return -EBADMSG;
 	}
 	r = load(&chime, fd, (uint64_t)st.st_size, format, problem);

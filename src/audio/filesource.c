@@ -239,9 +239,10 @@ static void body(void *userdata, int fd)
 
 	r = read_header(filesource, fd);
 	if (r == -EBADMSG) {
-		source_send_reason(fd, SOURCE_ENDED, r,
-				   "This is no WAV file to play: %s",
-				   filesource->parser.error);
+		source_send_reason(
+		    fd, SOURCE_ENDED, r,
+		    "This is not a WAV file that can be played: %s",
+		    filesource->parser.error);
 		return;
 	}
 	if (r == 0) {

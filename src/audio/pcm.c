@@ -256,15 +256,17 @@ const char *pcm_remedy(enum pcm_direction direction, int error)
 	const bool capture = direction == PCM_CAPTURE;
 
 	if (error == -EBUSY)
-		return capture ? "another program has it; end that one, or use "
-				 "a dsnoop device"
-			       : "another program has it; end that one, or use "
-				 "a dmix device";
+		return capture
+			   ? "another program uses it; end that one, or use "
+			     "a dsnoop device"
+			   : "another program uses it; end that one, or use "
+			     "a dmix device";
 	if (error == -EINVAL)
-		return capture ? "it cannot do this format; try the device "
-				 "'plughw:' or other -f, -r, -c"
-			       : "it cannot do the page's format; plughw:... "
-				 "does, and plug:'...' around any other device";
+		return capture
+			   ? "it does not support this format; try the device "
+			     "'plughw:' or other -f, -r, -c"
+			   : "it does not support the page's format; use "
+			     "plughw:..., or plug:'...' around another device";
 	if (error == -EACCES || error == -EPERM)
 		return "the user must be in the group audio";
 	return capture ? "intercom-server -L lists the devices"

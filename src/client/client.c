@@ -206,7 +206,7 @@ static void tell_all(const struct client *client)
 			   session_name(session), session_state_name(session),
 			   counts.connected, counts.failed);
 	}
-	log_notice("State: card '%s' %s, in hand and ring %.0f ms",
+	log_notice("State: card '%s' %s, %.0f ms buffered",
 		   client->config.speaker.device,
 		   turn->speaker.pcm ? "open" : "closed",
 		   speaker_fill_ms(&turn->speaker));

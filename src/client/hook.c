@@ -128,8 +128,8 @@ bool hook_running(struct hook *hook, uint64_t now_usec)
 	if (pid == 0 && now_usec < hook->limit_usec)
 		return true;
 	if (pid == 0) {
-		log_warning("%s took longer than %d s and is ended", hook->name,
-			    HOOK_LIMIT_S);
+		log_warning("%s took longer than %d s and was killed",
+			    hook->name, HOOK_LIMIT_S);
 		hook_kill(hook);
 		return false;
 	}

@@ -235,12 +235,12 @@ static void restore_file(const char *path)
 	if (read_note(fd, &note)) {
 		r = write_volumes(&note);
 		if (r < 0) {
-			log_warning("Cannot put the volume of '%s' on '%s' "
-				    "back: %s",
+			log_warning("Cannot restore the volume of '%s' on "
+				    "'%s': %s",
 				    note.element, note.card, snd_strerror(r));
 			return;
 		}
-		log_notice("Put the volume of '%s' on '%s' back, which a "
+		log_notice("Restored the volume of '%s' on '%s', which a "
 			   "client had left changed",
 			   note.element, note.card);
 	}
@@ -377,8 +377,8 @@ void mixer_set(struct mixer *mixer, unsigned percent)
 	if (r < 0) {
 		forget_note(mixer);
 		if (r != mixer->logged)
-			log_warning("Cannot %s of '%s': %s; the page sounds "
-				    "as loud as it does",
+			log_warning("Cannot %s of '%s': %s; the page plays "
+				    "at the present volume",
 				    step, mixer->note.card, snd_strerror(r));
 	}
 	mixer->logged = r;
@@ -393,7 +393,7 @@ void mixer_restore(struct mixer *mixer)
 	r = write_volumes(&mixer->note);
 	/* If the card is gone, the note stays for the next restore. */
 	if (r < 0)
-		log_warning("Cannot put the volume of '%s' back: %s",
+		log_warning("Cannot restore the volume of '%s': %s",
 			    mixer->note.element, snd_strerror(r));
 	else
 		unlink(mixer->note_path);

@@ -40,7 +40,7 @@ static const struct option_row rows[] = {
      .parse = option_set_string, FIELD(speaker.device)},
     {'q', "quiet", NULL, "show nothing but warnings and errors",
      .parse = option_set_level, .level = LOG_WARNING},
-    {'v', "verbose", NULL, "tell more", .parse = option_set_level,
+    {'v', "verbose", NULL, "log more", .parse = option_set_level,
      .level = LOG_DEBUG},
     {'V', "vumeter", NULL, "show a level meter on a terminal",
      .parse = show_meter, FIELD(meter)},
@@ -57,7 +57,7 @@ static const struct option_row rows[] = {
      .limits = {8, 65536}},
     {0, "save", "FILE|DIR", "keep each page as a WAV file as well",
      .parse = option_set_string, FIELD(save)},
-    {0, "once", NULL, "exit after one page: 0 if it was complete",
+    {0, "once", NULL, "exit after one page, with 0 if it was complete",
      .parse = option_set_flag, FIELD(once)},
     {0, "volume", "PERCENT", "set the card's volume during a page",
      .parse = option_set_integer, FIELD(volume), .limits = {0, 100}},
@@ -72,29 +72,29 @@ static const struct option_row rows[] = {
     {0, "after", "CMD", "run a command after a page",
      .parse = option_set_string, FIELD(after)},
     {0, "max-duration", "SECONDS",
-     "no page sounds for longer (default: 0, no\n"
-     "limit)",
+     "play at most this much of a page\n"
+     "(default: 0, no limit)",
      .parse = option_set_number, FIELD(max_seconds),
      .limits = {0, SECONDS_MAX}},
     {0, "hold", NULL, "keep the card open between pages",
      .parse = option_set_flag, FIELD(speaker.hold)},
-    {0, "lead-in", "MS", "silence before a page (default: 0)",
+    {0, "lead-in", "MS", "play silence before a page (default: 0)",
      .parse = option_set_integer, FIELD(speaker.lead_in_ms),
      .limits = {0, 10000}},
     {0, "delay", "MS",
-     "sound so much later, to be in step with others\n"
-     "(default: 0)",
+     "play later by this time, to be in step with\n"
+     "other loudspeakers (default: 0)",
      .parse = option_set_integer, FIELD(speaker.delay_ms), .limits = {0, 1000}},
     {0, "psk-file", "FILE",
-     "believe only a server that has the key in this\n"
-     "file, with TLS",
+     "use TLS; play only the pages of a server that\n"
+     "has the key in this file",
      .parse = option_set_string, FIELD(psk_path)},
 };
 
 static const struct option_table table = {
     .usage = "Usage: intercom-client [OPTION]... [HOST[:PORT]]...\n"
-	     "Play the pages of intercom servers. Of several servers the first "
-	     "one listed wins.\n"
+	     "Play the pages of intercom servers. The server listed first has "
+	     "priority.\n"
 	     "Default: localhost:2348.\n"
 	     "\n",
     .version = "intercom-client (" PACKAGE_NAME ") " PACKAGE_VERSION,
@@ -136,7 +136,7 @@ static int add_servers(struct client_config *config, int count, char **names)
 static int check(const struct client_config *config)
 {
 	if (config->mixer && config->volume < 0) {
-		log_error("--mixer goes with --volume PERCENT");
+		log_error("--mixer needs --volume PERCENT");
 		return -EINVAL;
 	}
 	return 1;

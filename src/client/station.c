@@ -90,8 +90,8 @@ void station_discard(struct station *station, uint64_t now_usec)
 		}
 		n = station_read(station, scratch, size, now_usec);
 		if (n == 0 && !station->turned_to && !station->muted)
-			log_info("Page from %s was not heard: another server "
-				 "comes first",
+			log_info("Page from %s was not heard: a server listed "
+				 "earlier has priority",
 				 session_name(station->session));
 		if (n <= 0)
 			return;

@@ -260,8 +260,8 @@ static void end_by_limit(struct turn *turn, uint64_t now_usec)
 {
 	struct station *station = turn->station;
 
-	log_notice("Page from %s: ended by --max-duration; silent until the "
-		   "server ends it",
+	log_notice("Page from %s: ended by --max-duration; the rest of it is "
+		   "not played",
 		   session_name(station->session));
 	station->muted = true;
 	station_finish_file(station);

@@ -75,8 +75,8 @@ int ctl_refused(const struct ctl *ctl, const sd_bus_error *error)
 		return CTL_NO_SERVER;
 	}
 	if (strcmp(error->name, SD_BUS_ERROR_ACCESS_DENIED) == 0)
-		log_error("Not allowed; root and the members of group intercom "
-			  "may command");
+		log_error("Not allowed: only root and the members of the group "
+			  "intercom may control the server");
 	else
 		log_error("%s", message);
 	return means_refused(error->name) ? CTL_REFUSED : CTL_FAILED;

@@ -20,11 +20,11 @@
 enum { LINE_SIZE = KEYFILE_IDENTITY_SIZE + KEYFILE_HEX_SIZE + 16 };
 
 static const char server_head[] =
-    "# Keys of intercom-server: one line for each loudspeaker. Without its\n"
-    "# line a loudspeaker is locked out, at once.\n";
+    "# Keys of intercom-server: one line for each loudspeaker. A loudspeaker\n"
+    "# whose line is removed is locked out.\n";
 static const char client_head[] =
-    "# Key of intercom-client, for one loudspeaker: only it and the server\n"
-    "# may know this.\n";
+    "# Key of intercom-client for one loudspeaker. Only this loudspeaker and\n"
+    "# the server may know it.\n";
 
 struct keygen {
 	const char *path;   /* the server's file */
@@ -40,8 +40,8 @@ static int complain(const char *path, int error)
 {
 	log_error("Cannot make '%s': %s", path,
 		  error == -EEXIST
-		      ? "it exists, and is not overwritten (remove it first, "
-			"if its key is not used)"
+		      ? "it exists and is not overwritten (remove it first if "
+			"its key is not in use)"
 		      : strerror(-error));
 	return error;
 }
@@ -69,8 +69,8 @@ static int check_old(const struct keygen *k)
 	for (unsigned i = 0; i < k->count && r == 0; i++) {
 		if (!keyfile_find(file, k->identities[i]))
 			continue;
-		log_error("'%s' has a key for '%s' already (remove its line "
-			  "for a new one)",
+		log_error("'%s' has a key for '%s' already (remove this line "
+			  "to make a new key)",
 			  k->path, k->identities[i]);
 		r = -EEXIST;
 	}

@@ -36,27 +36,27 @@ static const struct verb {
 	bool alone; /* needs no server */
 } verbs[] = {
     {"talk", "",
-     "page what the microphone hears; on a terminal\n"
-     "until Enter or Ctrl-C",
+     "page from the microphone; on a terminal until\n"
+     "Enter or Ctrl-C",
      ctl_talk, 0, 0, TAKES_PLACE | TAKES_DURATION | TAKES_CHIME, false},
-    {"play", " FILE", "page a WAV file, - is standard input", ctl_play, 1, 1,
+    {"play", " FILE", "page a WAV file; - is standard input", ctl_play, 1, 1,
      TAKES_PLACE, false},
-    {"stop", " [ID]...", "end every page, or these", ctl_stop, 0, BUS_PAGES_MAX,
+    {"stop", " [ID]...", "end these pages, or all", ctl_stop, 0, BUS_PAGES_MAX,
      0, false},
     {"status", "", "show the server, its zones and pages", ctl_status, 0, 0,
      TAKES_JSON, false},
     {"clients", "", "show the loudspeakers that are connected", ctl_clients, 0,
      0, TAKES_JSON, false},
     {"zones", "", "show the zones", ctl_zones, 0, 0, TAKES_JSON, false},
-    {"monitor", "", "show what happens, a line an event", ctl_monitor, 0, 0,
-     TAKES_JSON, false},
+    {"monitor", "", "show events, one a line", ctl_monitor, 0, 0, TAKES_JSON,
+     false},
     {"save", " FILE",
-     "save the last page as a WAV file, - is\n"
+     "save the last page as a WAV file; - is\n"
      "standard output",
      ctl_save, 1, 1, 0, false},
     {"keygen", " [IDENTITY]...",
-     "make keys for loudspeakers with these names\n"
-     "(default: loudspeaker), in files",
+     "make key files for loudspeakers of these names\n"
+     "(default: loudspeaker)",
      ctl_keygen, 0, UINT_MAX, TAKES_PSK_FILE, true},
 };
 
@@ -78,10 +78,10 @@ static int add_zone(const struct option_row *row, const char *text,
 #define FIELD(field) OPTION_FIELD(struct ctl, field)
 
 static const struct option_row rows[] = {
-    {'d', "duration", "SECONDS", "talk: length of the page, 0: until stopped",
+    {'d', "duration", "SECONDS", "talk: length of the page, 0 for no end",
      .parse = option_set_number, FIELD(seconds), .limits = {0, BUS_SECONDS_MAX},
      .tag = TAKES_DURATION},
-    {0, "zone", "ZONE", "talk, play: where; repeatable (default: all)",
+    {0, "zone", "ZONE", "talk, play: in this zone; repeatable (default: all)",
      .parse = add_zone, FIELD(zones), .tag = TAKES_ZONE},
     {0, "chime", "FILE", "talk: play this WAV file (or default) first",
      .parse = option_set_chime, FIELD(chime), .tag = TAKES_CHIME},
@@ -92,11 +92,12 @@ static const struct option_row rows[] = {
      .limits = {BUS_PRIORITY_MIN, BUS_PRIORITY_MAX}, .tag = TAKES_PRIORITY},
     {0, "queue", NULL, "talk, play: wait for other pages to end",
      .parse = option_set_flag, FIELD(queue), .tag = TAKES_QUEUE},
-    {0, "json", NULL, "status, clients, zones, monitor: for programs",
+    {0, "json", NULL, "status, clients, zones, monitor: print JSON",
      .parse = option_set_flag, FIELD(json), .tag = TAKES_JSON},
-    {0, "psk-file", "FILE", "keygen: the server's file (default: server.psk)",
+    {0, "psk-file", "FILE",
+     "keygen: the server's key file (default: server.psk)",
      .parse = option_set_string, FIELD(psk_path), .tag = TAKES_PSK_FILE},
-    {0, "user", NULL, "use the user's bus, not the system's",
+    {0, "user", NULL, "use the user bus, not the system bus",
      .parse = option_set_flag, FIELD(user)},
 };
 

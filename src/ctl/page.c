@@ -176,7 +176,7 @@ static void on_started(struct following *f, sd_bus_message *m)
 	f->started = true;
 	if (chime > 0)
 		say(f,
-		    "Page %" PRIu32 ": the chime goes out, wait for it "
+		    "Page %" PRIu32 ": the chime plays, wait for its end "
 		    "(%.1f s)",
 		    f->id, chime);
 }
@@ -276,7 +276,8 @@ static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 		return sd_event_exit(f->event, refused(f, failure));
 	r = sd_bus_message_read(reply, "u", &f->id);
 	if (r < 0)
-		return sd_event_exit(f->event, ctl_failed("No page", r));
+		return sd_event_exit(f->event,
+				     ctl_failed("Cannot read the answer", r));
 	if (f->ctl->queue)
 		say(f, "Page %" PRIu32 " begins when its turn comes", f->id);
 	return 0;
@@ -412,8 +413,8 @@ int ctl_play(struct ctl *ctl)
 
 	if (strcmp(path, "-") == 0) {
 		if (isatty(STDIN_FILENO)) {
-			log_error("play -: a WAV file on standard input is "
-				  "needed, this is a terminal");
+			log_error("play -: standard input is a terminal; a WAV "
+				  "file is needed");
 			return CTL_USAGE;
 		}
 		return follow(ctl, "standard input", STDIN_FILENO);

@@ -156,7 +156,8 @@ static void step_handshake(struct session *session, uint64_t now_usec)
 		return;
 	problem = transport_problem(session->transport);
 	if (r == -EAGAIN)
-		problem = "the server does not answer (has it a --psk-file?)";
+		problem =
+		    "the server does not answer (does it use --psk-file?)";
 	else if (!*problem)
 		problem = strerror(-r);
 	fail(session, now_usec, "No handshake: %s", problem);
@@ -184,7 +185,7 @@ static void socket_connected(struct session *session, uint64_t now_usec)
 	if (r < 0) {
 		session->fd = -1;
 		fail(session, now_usec, "%s",
-		     r == -ENOKEY ? "There is no key for it in the --psk-file"
+		     r == -ENOKEY ? "The --psk-file has no key for this server"
 				  : strerror(-r));
 		return;
 	}
@@ -335,7 +336,7 @@ static void feed_header(struct session *session, size_t size, uint64_t now_usec)
 	}
 	n = wav_parser_feed(&session->parser, session->left, size);
 	if (n < 0) {
-		fail(session, now_usec, "This is no page: %s",
+		fail(session, now_usec, "This is not a page: %s",
 		     session->parser.error);
 		return;
 	}

@@ -160,7 +160,7 @@ static void on_page(void *userdata, const struct page_info *page)
 		break;
 	case PAGE_CHIME:
 		if (page->chime_frames > 0)
-			say(c, "Page %u: the chime goes out, wait for it",
+			say(c, "Page %u: the chime plays, wait for its end",
 			    page->id);
 		break;
 	case PAGE_SPEECH:
@@ -195,12 +195,12 @@ static const char *refusal(int error)
 {
 	switch (error) {
 	case -EBUSY:
-		return "another page of this or a higher priority is on the "
+		return "a page of the same or a higher priority is on the "
 		       "air";
 	case -ENOENT:
 		return "there is no such zone";
 	case -E2BIG:
-		return "too many pages wait already";
+		return "too many pages are running or waiting";
 	case -ESHUTDOWN:
 		return "the server is about to end";
 	default:
@@ -343,7 +343,8 @@ static void obey_lines(struct console *c)
 	if (c->length == LINE_SIZE) {
 		if (!c->too_long)
 			say(c,
-			    "A line of more than %d characters is no command",
+			    "A line of more than %d characters is not a "
+			    "command",
 			    LINE_SIZE);
 		c->too_long = true;
 		c->length = 0;

@@ -27,11 +27,12 @@ static const struct {
 	int level;
 	const char *rest;
 } events[GATE_EVENTS] = {
-    [GATE_FULL] = {1, LOG_WARNING, "Refused for --max-clients"},
-    [GATE_ADDRESS_FULL] = {3, LOG_WARNING, "Refused for --max-per-address"},
-    [GATE_UNPROVEN] = {5, LOG_NOTICE, "Not let in"},
-    [GATE_ABUSED] = {3, LOG_NOTICE, "Dropped for sending data"},
-    [GATE_STUCK] = {10, LOG_NOTICE, "Dropped for taking too little"},
+    [GATE_FULL] = {1, LOG_WARNING, "Refused because of --max-clients"},
+    [GATE_ADDRESS_FULL] = {3, LOG_WARNING,
+			   "Refused because of --max-per-address"},
+    [GATE_UNPROVEN] = {5, LOG_NOTICE, "Refused without a key"},
+    [GATE_ABUSED] = {3, LOG_NOTICE, "Dropped because they sent data"},
+    [GATE_STUCK] = {10, LOG_NOTICE, "Dropped because they took too little"},
     [GATE_LOCKED_OUT] = {10, LOG_NOTICE, "Locked out"},
     [GATE_PAUSED] = {1, LOG_WARNING, "Pauses in accepting"},
 };
@@ -50,7 +51,7 @@ static void tell_rest(struct gate *gate, enum gate_event event, uint64_t now)
 
 	if (rest > 0)
 		log_msg(events[event].level,
-			"%s in the last minute: %" PRIu64 " more",
+			"%s, in the last minute: %" PRIu64 " more",
 			events[event].rest, rest);
 }
 
@@ -211,8 +212,8 @@ static void note_address_full(struct gate *gate,
 	if (!may_tell(gate, GATE_ADDRESS_FULL))
 		return;
 	net_address_name(address, name);
-	log_warning("Client %s was refused: %u connections come from there "
-		    "already (--max-per-address)",
+	log_warning("Client %s was refused: %u connections come from its "
+		    "address already (--max-per-address)",
 		    name, gate->max_per_address);
 }
 
@@ -300,7 +301,7 @@ void gate_note_end(struct gate *gate, enum connection_end end,
 		break;
 	case CONNECTION_TOO_SLOW:
 		note_unproven(gate, peer,
-			      "no handshake in time (has it a --psk-file?)");
+			      "no handshake in time (does it use --psk-file?)");
 		break;
 	case CONNECTION_STUCK:
 		note_stuck(gate, peer, "nothing for 10 s");
@@ -311,7 +312,7 @@ void gate_note_end(struct gate *gate, enum connection_end end,
 	case CONNECTION_LOCKED_OUT:
 		if (may_tell(gate, GATE_LOCKED_OUT))
 			log_notice("Client %s ('%s') was locked out: its key "
-				   "is no more",
+				   "was removed",
 				   peer, connection_identity(connection));
 		break;
 	case CONNECTION_DONE:

@@ -154,7 +154,7 @@ static int inherit_one(struct program *p, int fd, const char *name)
 	int r;
 
 	if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0) {
-		log_error("The inherited descriptor '%s' is no listening "
+		log_error("The inherited descriptor '%s' is not a listening "
 			  "stream socket; the unit needs Accept=no",
 			  name);
 		return -EINVAL;
@@ -193,7 +193,7 @@ static int open_listeners(struct program *p)
 		return r;
 	}
 	if (r > 0 && o->listen.count > 0)
-		log_notice("-l is not used: systemd handed over %d socket%s", r,
+		log_notice("-l is ignored: systemd passed %d socket%s", r,
 			   r == 1 ? "" : "s");
 	if (r > 0)
 		return 0;
@@ -247,8 +247,7 @@ static int open_archive(struct program *p)
 		return 0;
 	r = archive_open(&p->recorder, archive);
 	if (r < 0)
-		log_error("--archive '%s': %s; a directory that can be written "
-			  "is needed",
+		log_error("--archive '%s': %s; a writable directory is needed",
 			  archive->dir, strerror(-r));
 	p->options.config.page.recorder = p->recorder;
 	return r;

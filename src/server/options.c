@@ -122,11 +122,11 @@ static const struct option_row rows[] = {
     {0, "buffer-size", "FRAMES", "capture buffer (default: ALSA's choice)",
      .parse = option_set_integer, FIELD(config.page.microphone.buffer_frames),
      .limits = {16, 1 << 22}},
-    {'V', "vumeter", NULL, "show a level meter", .parse = option_set_flag,
-     FIELD(meter)},
-    {'q', "quiet", NULL, "show nothing but errors", .parse = be_quiet,
-     .level = LOG_WARNING, FIELD(quiet)},
-    {'v', "verbose", NULL, "tell more", .parse = option_set_level,
+    {'V', "vumeter", NULL, "show a level meter on a terminal",
+     .parse = option_set_flag, FIELD(meter)},
+    {'q', "quiet", NULL, "show nothing but warnings and errors",
+     .parse = be_quiet, .level = LOG_WARNING, FIELD(quiet)},
+    {'v', "verbose", NULL, "log more", .parse = option_set_level,
      .level = LOG_DEBUG},
     {'L', "list-pcms", NULL, "list the capture devices", .parse = list_pcms},
     {'i', "interactive", NULL,
@@ -134,34 +134,38 @@ static const struct option_row rows[] = {
      "(default when it is a terminal)",
      .parse = option_set_flag, FIELD(interactive)},
     {'l', "listen", "[ZONE=][ADDRESS:]PORT",
-     "where clients connect; repeatable\n"
+     "listen here for clients; repeatable\n"
      "(default: all=2348)",
      .parse = option_add_string, FIELD(listen)},
     {0, "mode", "MODE", "live or store (default: live)",
      .parse = option_set_choice, FIELD(config.page.mode), .names = mode_names},
-    {0, "chime", "FILE", "this WAV file, or default, before speech",
+    {0, "chime", "FILE", "play this WAV file, or default, before speech",
      .parse = option_set_chime, FIELD(chime_path)},
     {0, "archive", "DIR", "keep every page as a WAV file",
      .parse = option_set_string, FIELD(config.page.archive.dir)},
     {0, "archive-limit", "LIMIT",
-     "remove the oldest above a size (500M, 20G)\n"
-     "or an age (30d, 12h)",
+     "remove the oldest files above a total size\n"
+     "(500M, 20G) or an age (30d, 12h)",
      .parse = parse_archive_limit},
-    {0, "max-clients", "N", "connections at most (default: 1000)",
+    {0, "max-clients", "N", "how many clients may connect (default: 1000)",
      .parse = option_set_integer, FIELD(config.max_clients),
      .limits = {1, 1000000}},
     {0, "max-per-address", "N",
-     "of these, from one address (default: a quarter,\n"
-     "but not less than 64)",
+     "how many from one address (default: a quarter,\n"
+     "at least 64)",
      .parse = option_set_integer, FIELD(config.max_per_address),
      .limits = {1, 1000000}},
-    {0, "max-lag", "SECONDS", "a client behind by more skips (default: 2)",
+    {0, "max-lag", "SECONDS",
+     "how far a client may lag before it skips\n"
+     "(default: 2)",
      .parse = option_set_number, FIELD(config.page.max_lag_seconds),
      .limits = {0.05, 3600}},
-    {0, "psk-file", "FILE", "let in only who has a key in this file, with TLS",
+    {0, "psk-file", "FILE",
+     "use TLS; accept only clients that have a key in\n"
+     "this file",
      .parse = option_set_string, FIELD(psk_path)},
     {0, "idle-exit", "SECONDS",
-     "end when nobody is connected for so long\n"
+     "exit after this time without a client or a page\n"
      "(default: 0, never)",
      .parse = option_set_integer, FIELD(idle_exit_seconds),
      .limits = {0, 86400}},
@@ -171,7 +175,7 @@ static const struct option_row rows[] = {
 
 static const struct option_table table = {
     .usage = "Usage: intercom-server [OPTION]...\n"
-	     "Page what a microphone hears to every loudspeaker that is "
+	     "Page from a microphone to every loudspeaker that is "
 	     "connected.\n"
 	     "\n",
     .version = "intercom-server (" PACKAGE_NAME ") " PACKAGE_VERSION,
@@ -201,7 +205,7 @@ static int check(const struct server_options *o)
 	if ((o->config.page.archive.limit_size ||
 	     o->config.page.archive.limit_seconds) &&
 	    !o->config.page.archive.dir) {
-		log_error("--archive-limit goes with --archive DIR");
+		log_error("--archive-limit needs --archive DIR");
 		return -EINVAL;
 	}
 	return 1;
@@ -236,8 +240,8 @@ int server_options_parse(struct server_options *ret, int argc, char **argv)
 	if (r <= 0)
 		return r;
 	if (optind < argc) {
-		log_error("'%s' is no option; intercom-server --help lists "
-			  "them",
+		log_error("'%s' is not an option; intercom-server --help "
+			  "lists them",
 			  argv[optind]);
 		return -EINVAL;
 	}

@@ -160,7 +160,7 @@ void page_lose(struct page *p, uint64_t zones)
 			continue;
 		p->held &= ~(UINT64_C(1) << z);
 		zone_finish(p->zones[z], p);
-		log_notice("Page %u gives zone %s to a page of higher priority",
+		log_notice("Page %u loses zone %s to a page of higher priority",
 			   p->info.id, p->zones[z]->name);
 	}
 	if (p->held == 0)
@@ -483,9 +483,10 @@ static void yield_if_slow(struct page *p, uint64_t took_usec)
 	if (p->slow_turns < SLOW_TURNS || p->told_slow)
 		return;
 	p->told_slow = true;
-	log_notice("Page %u: %u clients take %" PRIu64 " ms, longer than a "
-		   "chunk: they get larger pieces, less often",
-		   p->info.id, p->info.clients, took_usec / 1000);
+	log_notice(
+	    "Page %u: to serve %u clients takes %" PRIu64
+	    " ms, longer than a chunk; they get larger pieces less often",
+	    p->info.id, p->info.clients, took_usec / 1000);
 }
 
 /* Passes on what the tape has gained. */
@@ -526,7 +527,8 @@ static int on_source(sd_event_source *io, int fd, uint32_t revents,
 	if (!(revents & EPOLLHUP))
 		return 0;
 	if (p->info.state < PAGE_SENDING && size == before)
-		fail(p, PAGE_FAILED, "The source ended at once");
+		fail(p, PAGE_FAILED,
+		     "The source of the page ended unexpectedly");
 	if (p->info.state >= PAGE_SENDING)
 		release(p);
 	return 0;

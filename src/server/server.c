@@ -109,8 +109,8 @@ static enum arbiter_device device(const struct server *server)
 static void take_from(struct page *p, const struct arbiter_page *order)
 {
 	if (order->verdict == ARBITER_END) {
-		log_notice("Page %u gives the microphone to one of higher "
-			   "priority",
+		log_notice("Page %u ends: a page of higher priority takes the "
+			   "microphone",
 			   p->info.id);
 		page_stop(p, PAGE_PREEMPTED);
 	} else if (order->lost) {
@@ -180,11 +180,11 @@ static void on_busy(void *userdata, struct page *page)
 		if (p->info.state < PAGE_SENDING &&
 		    p->info.priority >= page->info.priority)
 			log_notice(
-			    "Page %u has the microphone, which cannot be "
+			    "Page %u uses the microphone, which cannot be "
 			    "shared%s",
 			    p->info.id,
 			    page->when_busy == PAGE_QUEUE
-				? ": the next one waits"
+				? "; the next page waits"
 				: "");
 		settle_later(server);
 		return;

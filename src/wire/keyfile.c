@@ -86,7 +86,7 @@ static int check_file(const char *path, const struct stat *st,
 	    is_credential(path) ? S_IRWXO | S_IWGRP : S_IRWXO | S_IRWXG;
 
 	if (!S_ISREG(st->st_mode))
-		return fail(problem, -EINVAL, "this is no regular file");
+		return fail(problem, -EINVAL, "this is not a regular file");
 	if (st->st_mode & others)
 		return fail(problem, -EPERM,
 			    "others can read or write the key (mode %04o): "
@@ -174,9 +174,10 @@ static int parse_line(char *line, unsigned number, struct keyfile_key *ret,
 		return 0;
 	/* Messages do not quote the wrong word, since it may be a key. */
 	if (parse_role(words[0], &ret->role) < 0)
-		return fail(problem, -EBADMSG,
-			    "line %u: 'server' or 'client' is needed first",
-			    number);
+		return fail(
+		    problem, -EBADMSG,
+		    "line %u: it has to begin with 'server' or 'client'",
+		    number);
 	if (count < 3 || count > (ret->role == KEYFILE_CLIENT ? 4 : 3))
 		return fail(problem, -EBADMSG,
 			    "line %u: %s IDENTITY KEY%s is needed", number,
@@ -262,7 +263,7 @@ static int check_hosts(const struct keys *keys,
 			continue;
 		return fail(problem, -EBADMSG,
 			    "client '%s' and client '%s' are both for %s: "
-			    "which one is meant?",
+			    "remove one",
 			    k->identity, key->identity,
 			    key->host ? key->host : "every server");
 	}
@@ -298,7 +299,7 @@ static int parse_lines(char *text, size_t size, struct keys *ret,
 	unsigned number = 0;
 
 	if (strlen(text) != size)
-		return fail(problem, -EBADMSG, "this is no text file");
+		return fail(problem, -EBADMSG, "this is not a text file");
 	ret->keys = calloc(count_lines(text), sizeof(*ret->keys));
 	if (!ret->keys)
 		return fail(problem, -ENOMEM, "%s", strerror(ENOMEM));

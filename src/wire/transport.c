@@ -192,8 +192,8 @@ void transport_keys_refresh(struct transport_keys *keys)
 		log_notice("The keys in '%s' have changed: %zu now",
 			   keys->file->path, keys->file->count);
 	else if (r < 0)
-		log_error("The keys in '%s' cannot be read again, those from "
-			  "before stay: %s",
+		log_error("The keys in '%s' cannot be read again, the previous "
+			  "ones remain valid: %s",
 			  keys->file->path, problem);
 }
 
@@ -486,21 +486,22 @@ static int explain(struct tls *tls, int code)
 	switch (code) {
 	case GNUTLS_E_PREMATURE_TERMINATION:
 		return fail(tls, -ECONNRESET,
-			    "the connection was closed in the handshake");
+			    "the connection was closed during the handshake");
 	case GNUTLS_E_FATAL_ALERT_RECEIVED:
 		return refused_by_peer(tls);
 	case GNUTLS_E_UNEXPECTED_PACKET:
 	case GNUTLS_E_UNEXPECTED_PACKET_LENGTH:
 	case GNUTLS_E_UNSUPPORTED_VERSION_PACKET:
 	case GNUTLS_E_RECORD_OVERFLOW:
-		return fail(tls, -EPROTO,
-			    "the peer does not speak TLS (has it a key?)");
+		return fail(
+		    tls, -EPROTO,
+		    "the peer does not speak TLS (does it have a key?)");
 	case GNUTLS_E_RECEIVED_ILLEGAL_PARAMETER:
 	case GNUTLS_E_DECRYPTION_FAILED:
 		/* The peer's proof of the key was wrong. */
 		if (tls->client)
 			return fail(tls, -EACCES,
-				    "the server has not the same key");
+				    "the server does not have the same key");
 		return refuse_client(tls);
 	default:
 		return fail(tls, -EPROTO, gnutls->strerror(code));
@@ -541,7 +542,7 @@ static int shake(struct tls *tls)
 	if (r < 0)
 		return handshake_failed(tls, r);
 	if (!is_proof(tls))
-		return fail(tls, -EACCES, "the peer has not used the key");
+		return fail(tls, -EACCES, "the peer did not use the key");
 	tls->shaken = true;
 	return 0;
 }

@@ -79,7 +79,7 @@ static int on_play(sd_bus_message *m, void *userdata, sd_bus_error *error)
 static int no_such_page(sd_bus_error *error, uint32_t id)
 {
 	return sd_bus_error_setf(error, BUS_ERROR_NOT_FOUND,
-				 "There is no page %u, or no more", id);
+				 "There is no page %u, or it has ended", id);
 }
 
 static int on_stop(sd_bus_message *m, void *userdata, sd_bus_error *error)
@@ -148,8 +148,10 @@ static int on_last_page(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	int r = -ENODATA;
 
 	if (b->fetch_count >= FETCHES_MAX)
-		return sd_bus_error_set(error, BUS_ERROR_LIMIT,
-					"Others are fetching the page now");
+		return sd_bus_error_set(
+		    error, BUS_ERROR_LIMIT,
+		    "Too many programs are fetching the page; "
+		    "try again later");
 	if (tape)
 		r = begin_fetch(b, tape, m);
 	if (r == -ENODATA)
@@ -410,10 +412,11 @@ static void retry_later(struct server_bus *b)
 /* Drops the connection and tries again later. Warns once, until it works. */
 static void give_up(struct server_bus *b, const char *what, const char *why)
 {
-	log_msg(b->warned ? LOG_DEBUG : LOG_WARNING,
-		"%s %s bus: %s; intercomctl cannot reach this server, all else "
-		"works (trying again)",
-		what, kind_name(b), why);
+	log_msg(
+	    b->warned ? LOG_DEBUG : LOG_WARNING,
+	    "%s %s bus: %s; intercomctl cannot reach this server, everything "
+	    "else works; trying again",
+	    what, kind_name(b), why);
 	b->warned = true;
 	drop_connection(b);
 	retry_later(b);
@@ -436,7 +439,7 @@ static int on_name(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 	uint32_t answer = 0;
 
 	if (failure) {
-		give_up(b, "Cannot have the name " BUS_NAME " on the",
+		give_up(b, "Cannot take the name " BUS_NAME " on the",
 			failure->message ? failure->message : failure->name);
 		return 0;
 	}
@@ -445,11 +448,12 @@ static int on_name(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 	b->warned = false;
 	backoff_reset(&b->backoff);
 	if (answer == 2)
-		log_warning("Another server has the name " BUS_NAME
-			    " on the %s bus; this one has it when that ends",
-			    kind_name(b));
+		log_warning(
+		    "Another server has the name " BUS_NAME
+		    " on the %s bus; this one takes it when that one ends",
+		    kind_name(b));
 	else
-		log_info("To be commanded on the %s bus as " BUS_NAME,
+		log_info("Taking commands on the %s bus as " BUS_NAME,
 			 kind_name(b));
 	return 0;
 }

@@ -11,7 +11,8 @@
 #include "bus/watch.h"
 #include "server/bus/text.h"
 
-#define BUSY_REASON "A page of equal or higher priority is on the air there"
+#define BUSY_REASON                                                            \
+	"A page of equal or higher priority is on the air in one of the zones"
 
 enum {
 	PEAK_USEC = 100000,
@@ -115,8 +116,9 @@ static int set_refusal(sd_bus_error *error, int r)
 		return sd_bus_error_set(error, BUS_ERROR_UNKNOWN_ZONE,
 					"The server has no zones");
 	case -E2BIG:
-		return sd_bus_error_set(error, BUS_ERROR_LIMIT,
-					"Too many pages wait already");
+		return sd_bus_error_set(
+		    error, BUS_ERROR_LIMIT,
+		    "Too many pages are running or waiting");
 	case -ESHUTDOWN:
 		return sd_bus_error_set(error, BUS_ERROR_STOPPED,
 					"The server is about to end");
@@ -167,8 +169,7 @@ static int begin(struct bus_page *p, enum bus_request_kind kind,
 
 	if (!sender) /* a connection without a message broker */
 		return sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS,
-					"The message does not say from whom "
-					"it is");
+					"The message has no sender");
 	r = bus_watch_new(&p->watch, sd_bus_message_get_bus(m), sender,
 			  on_caller_gone, p);
 	if (r >= 0)

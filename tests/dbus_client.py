@@ -203,10 +203,10 @@ class Client:
 
     # --- sending
 
-    def send(self, member, signature="", args=(), path="/org/alsaintercom1",
-             destination="org.alsaintercom1",
-             interface="org.alsaintercom1.Server", flags=0):
-        """Sends a call; returns its serial."""
+    def encode(self, member, signature="", args=(), path="/org/alsaintercom1",
+               destination="org.alsaintercom1",
+               interface="org.alsaintercom1.Server", flags=0):
+        """The next call: its bytes and its descriptors."""
         body = Writer()
         body.write(signature, *args)
         fields = {PATH: Variant("o", path), MEMBER: Variant("s", member),
@@ -222,9 +222,13 @@ class Client:
         head.write("yyyyuua(yv)", ord("l"), METHOD_CALL, flags, 1,
                    len(body.data), self.serial, list(fields.items()))
         head.pad(8)
-        data = bytes(head.data + body.data)
-        sent = socket.send_fds(self.socket, [data], body.fds) \
-            if body.fds else self.socket.send(data)
+        return bytes(head.data + body.data), body.fds
+
+    def send(self, *args, **kwargs):
+        """Sends a call, see encode(); returns its serial."""
+        data, fds = self.encode(*args, **kwargs)
+        sent = socket.send_fds(self.socket, [data], fds) \
+            if fds else self.socket.send(data)
         self.socket.sendall(data[sent:])
         return self.serial
 

@@ -405,6 +405,9 @@ class Listening(ServerCase):
                     ("no.such.host.invalid:2348", "."),
                     ("::1:2348", "brackets"),
                     ("b@d=2348", "zone name"),
+                    ("..=2348", "zone name.*no '.' in front"),
+                    (".=2348", "zone name"),
+                    (".yard=127.0.0.1:2348", "zone name"),
                     ("nonsense", ".")):
                 result = self.run_server("-l", text)
                 self.assertEqual(result.returncode, 1, text)
@@ -425,6 +428,9 @@ class Listening(ServerCase):
                              "--max-per-address 'x'"),
                             (["--max-lag", "nan"], "--max-lag 'nan'"),
                             (["--archive", "/nonexistent"], "/nonexistent"),
+                            (["--archive", "/proc"],
+                             "--archive '/proc': .*can be written"),
+                            (["--archive", "/proc/self"], "can be written"),
                             (["--archive-limit", "5"], "--archive-limit '5'"),
                             (["--chime", "/nonexistent"], "/nonexistent"),
                             (["extra"], "'extra' is not an option")):
@@ -466,6 +472,33 @@ class Listening(ServerCase):
         self.assertGreater(len(receive_all(lobby)), 44)
         server.wait_line("Page 1: .* 1 client reached")
         self.assert_silent(yard)
+
+    def activate(self, names):
+        """A server with an inherited socket for each name."""
+        paths = [self.path("socket%d" % i) for i in range(len(names))]
+        card = Card(self.folder, "activated%d" % len(self.processes))
+        server = self.start(
+            ["systemd-socket-activate",
+             *[word for path in paths for word in ("-l", path)],
+             "--fdname=" + ":".join(names), "--setenv=ALSA_CONFIG_PATH",
+             program("intercom-server"), "-D", "card"], env=card.env())
+        server.wait_line("Listening on", len(names))
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(paths[0])
+        return server
+
+    def test_too_many_inherited_sockets_are_counted(self):
+        for names in ["z%d" % i for i in range(65)], ["yard"] * 65:
+            server = self.activate(names)
+            self.assertEqual(server.wait(), 1)
+            self.assertEqual(server.count("^intercom-server: .*socket '%s': "
+                                          "a server has at most 64 zones, and "
+                                          "a zone 64 sockets" % names[-1]), 1)
+            self.assertEqual(server.count("^intercom-server: "), 1)
+
+    def test_an_inherited_socket_cannot_name_a_zone_of_dots(self):
+        server = self.activate([".."])
+        server.wait_line(r"'\.\.' is one of the zone all")
 
     def test_max_clients_refuses_and_frees_a_place(self):
         server = self.server("--max-clients", "2")

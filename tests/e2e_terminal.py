@@ -38,6 +38,14 @@ class Terminal(TerminalCase):
         second.close()
         self.screen.wait("\r0 clients, off air", seen.end())
 
+    def test_what_is_not_understood_cannot_command_the_terminal(self):
+        self.at_terminal()
+        # The line editor would echo these: it takes them as they are after ^V.
+        self.screen.type("\x16\x1b]0;owned\x16\x07\n")
+        self.screen.wait(r"'\?\]0;owned\?' is neither a zone nor a command")
+        self.screen.type("play \x16\x1b[2J\x16\u009b\n")
+        self.screen.wait(r"Cannot open '\?\[2J\?\?': No such file")
+
     def test_a_page_of_a_given_length_with_a_meter(self):
         child = self.at_terminal("-d", "1.5", "-V")
         done = self.one_client_hears()

@@ -465,7 +465,7 @@ class Names(BusCase):
         wait_until(lambda: asker.call("Status")[0]["unproven"] == 1,
                    "the stranger to be counted")
         status = asker.call("Status")[0]
-        self.assertEqual({c["identity"] for c in status["clients"]},
+        self.assertEqual({c["identity"] for c in asker.call("Clients")[0]},
                          {"yard-1", "hall"})
         self.assertEqual(status["accepted"], 2)
         self.assertRegex(self.ctl("clients"),

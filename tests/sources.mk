@@ -63,6 +63,7 @@ E2E_TESTS = \
 	tests/e2e_client.py \
 	tests/e2e_client_net.py \
 	tests/e2e_hang.py \
+	tests/e2e_flood.py \
 	tests/e2e_hostile.py \
 	tests/e2e_interop.py \
 	tests/e2e_server.py \

@@ -84,9 +84,13 @@ def status():
     return json.loads(text) if text.strip() else None
 
 
+def clients():
+    return json.loads(run("intercomctl", "clients", "--json"))
+
+
 def client_count():
     now = status()
-    return len(now["clients"]) if now else 0
+    return now["clients"] if now else 0
 
 
 def wait_for_clients(count):

@@ -17,27 +17,6 @@
 
 static int max_level = LOG_INFO;
 
-/* The bytes of the character that TEXT begins with; 0 for invalid UTF-8 and for
- * a control character, which a terminal might obey. */
-static size_t printable_length(const char *text)
-{
-	uint32_t c = 0;
-	size_t length = utf8_decode(text, &c);
-
-	return c < ' ' || (c >= 0x7f && c < 0xa0) ? 0 : length;
-}
-
-static void replace_controls(char *text)
-{
-	while (*text) {
-		size_t length = printable_length(text);
-
-		if (length == 0)
-			*text = '?';
-		text += length ? length : 1;
-	}
-}
-
 void log_set_level(int level)
 {
 	max_level = level;
@@ -89,7 +68,7 @@ void log_msg(int level, const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(line + start, sizeof(line) - start - 1, format, ap);
 	va_end(ap);
-	replace_controls(line + start);
+	utf8_replace_controls(line + start);
 
 	end = strlen(line);
 	line[end] = '\n';

@@ -22,3 +22,24 @@ size_t utf8_decode(const char *text, uint32_t *ret)
 	*ret = value;
 	return length;
 }
+
+/* The bytes of the character that TEXT begins with; 0 for invalid UTF-8 and for
+ * a control character, which a terminal might obey. */
+static size_t printable_length(const char *text)
+{
+	uint32_t c = 0;
+	size_t length = utf8_decode(text, &c);
+
+	return c < ' ' || (c >= 0x7f && c < 0xa0) ? 0 : length;
+}
+
+void utf8_replace_controls(char *text)
+{
+	while (*text) {
+		size_t length = printable_length(text);
+
+		if (length == 0)
+			*text = '?';
+		text += length ? length : 1;
+	}
+}

@@ -9,3 +9,7 @@
  * bytes; or 0 when TEXT does not begin with a valid character: it is cut off,
  * overlong, a surrogate, or beyond Unicode (RFC 3629). */
 size_t utf8_decode(const char *text, uint32_t *ret);
+
+/* Replaces by '?' what a terminal might obey, the control characters and those
+ * of C1, and each byte that is not UTF-8. */
+void utf8_replace_controls(char *text);

@@ -105,7 +105,8 @@ static inline const char *plural_s(uint64_t count)
 	return count == 1 ? "" : "s";
 }
 
-/* The name of a zone or a loudspeaker: 1 to 63 of A-Z a-z 0-9 . _ - */
+/* The name of a zone or a loudspeaker: 1 to 63 of A-Z a-z 0-9 . _ - without a
+ * dot in front, since it becomes a part of file names and of units' names. */
 enum { VALID_NAME_SIZE = 64 };
 static inline bool name_valid(const char *name)
 {
@@ -114,5 +115,5 @@ static inline bool name_valid(const char *name)
 				     "abcdefghijklmnopqrstuvwxyz"
 				     "0123456789._-");
 
-	return length > 0 && length < VALID_NAME_SIZE && !name[length];
+	return *name != '.' && length > 0 && length < VALID_NAME_SIZE && !name[length];
 }

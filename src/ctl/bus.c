@@ -109,15 +109,15 @@ int ctl_call(struct ctl *ctl, sd_bus_message **ret_reply, const char *method,
 	return r < 0 ? ctl_refused(ctl, &error) : CTL_DONE;
 }
 
-int ctl_read_status(struct ctl *ctl, struct value *ret)
+int ctl_read(struct ctl *ctl, const char *method, struct value *ret)
 {
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-	int status = ctl_call(ctl, &reply, "Status", NULL), r;
+	int status = ctl_call(ctl, &reply, method, NULL), r;
 
 	if (status != CTL_DONE)
 		return status;
 	r = value_read(ret, reply);
-	return r < 0 ? ctl_failed("The server's status cannot be read", r)
+	return r < 0 ? ctl_failed("The server's answer cannot be read", r)
 		     : CTL_DONE;
 }
 

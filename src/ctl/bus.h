@@ -15,9 +15,9 @@ int ctl_connect(struct ctl *ctl);
  * *ret_reply. */
 int ctl_call(struct ctl *ctl, sd_bus_message **ret_reply, const char *method,
 	     const char *types, ...);
-/* Reads the result of Status() into *ret, which must be empty and which the
- * caller clears in any case. Returns an exit status. */
-int ctl_read_status(struct ctl *ctl, struct value *ret);
+/* What METHOD, which takes no arguments, returns: into an empty *RET, which the
+ * caller clears in any case. An exit status. */
+int ctl_read(struct ctl *ctl, const char *method, struct value *ret);
 
 /* Logs why a call failed. Returns the exit status for ERROR. */
 int ctl_refused(const struct ctl *ctl, const sd_bus_error *error);

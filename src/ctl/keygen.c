@@ -245,7 +245,7 @@ static int check_identities(const struct keygen *k)
 	for (unsigned i = 0; i < k->count; i++) {
 		if (!name_valid(k->identities[i])) {
 			log_error("'%s': 1 to 63 letters, digits, '.', '_' or "
-				  "'-' are needed",
+				  "'-', with no '.' in front, are needed",
 				  k->identities[i]);
 			return -EINVAL;
 		}

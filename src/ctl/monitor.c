@@ -214,7 +214,7 @@ static int set_up(struct monitor *monitor)
 static int print_present(struct monitor *monitor)
 {
 	_cleanup_(value_clear) struct value status = {0};
-	int r = ctl_read_status(monitor->ctl, &status);
+	int r = ctl_read(monitor->ctl, "Status", &status);
 
 	if (r == CTL_DONE)
 		print_zones_event(monitor, value_get(&status, "zones"));

@@ -75,8 +75,10 @@ static void print_status(const struct value *status)
 	       value_string(status, "version"), value_string(status, "device"),
 	       value_string(status, "format"), value_natural(status, "rate"),
 	       value_natural(status, "channels"), value_string(status, "mode"));
-	printf("%" PRIu64 " pages so far; %" PRIu64 " clients came\n",
+	printf("%" PRIu64 " pages so far; %" PRIu64
+	       " clients are connected, %" PRIu64 " came\n",
 	       value_natural(status, "pages_begun"),
+	       value_natural(status, "clients"),
 	       value_natural(status, "accepted"));
 	printf("turned away: %" PRIu64 " too many, %" PRIu64
 	       " too many from one address, %" PRIu64 " without a key, %" PRIu64
@@ -93,13 +95,13 @@ static void print_status(const struct value *status)
 
 /* --- the commands --- */
 
-/* Prints the item KEY of the status, or all of it if KEY is NULL. */
-static int show(struct ctl *ctl, const char *key,
+/* Shows what METHOD returns, or its item KEY unless that is NULL. */
+static int show(struct ctl *ctl, const char *method, const char *key,
 		void (*print)(const struct value *value))
 {
 	_cleanup_(value_clear) struct value all = {0};
 	const struct value *value = &all;
-	int status = ctl_read_status(ctl, &all);
+	int status = ctl_read(ctl, method, &all);
 
 	if (status != CTL_DONE)
 		return status;
@@ -120,15 +122,15 @@ static int show(struct ctl *ctl, const char *key,
 
 int ctl_status(struct ctl *ctl)
 {
-	return show(ctl, NULL, print_status);
+	return show(ctl, "Status", NULL, print_status);
 }
 
 int ctl_clients(struct ctl *ctl)
 {
-	return show(ctl, "clients", print_clients);
+	return show(ctl, "Clients", NULL, print_clients);
 }
 
 int ctl_zones(struct ctl *ctl)
 {
-	return show(ctl, "zones", print_zones);
+	return show(ctl, "Status", "zones", print_zones);
 }

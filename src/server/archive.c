@@ -140,12 +140,32 @@ static void apply_limits(const struct archive_config *config)
 			    config->dir, strerror(-r));
 }
 
-int archive_check(const struct archive_config *config)
+/* Permissions alone do not tell: root may write everywhere, and nobody in
+ * /proc. */
+static int make_a_file(const char *dir)
 {
+	static const struct wav_format format = {WAV_PCM, 16, 1, 8000};
+	_cleanup_free_ char *path = NULL;
+	struct wavfile *file;
 	int r;
 
-	if (access(config->dir, W_OK | X_OK) < 0)
-		return -errno;
+	if (asprintf(&path, "%s/check.wav", dir) < 0) {
+		path = NULL;
+		return -ENOMEM;
+	}
+	r = wavfile_create(&file, path, &format);
+	if (r == 0)
+		wavfile_discard(file);
+	return r;
+}
+
+int archive_check(const struct archive_config *config)
+{
+	int r = make_a_file(config->dir);
+
+	/* A disk may be full only for now, and costs no page. */
+	if (r < 0 && r != -ENOSPC && r != -EDQUOT)
+		return r;
 	r = wavfile_repair(config->dir);
 	if (r > 0)
 		log_notice("Repaired %d file%s that a crash left in %s", r,

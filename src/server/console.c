@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "audio/samples.h"
+#include "base/utf8.h"
 #include "base/util.h"
 #include "server/summary.h"
 #include "server/timer.h"
@@ -235,14 +236,16 @@ static void toggle_page(struct console *c)
 		begin_page(c, 0, -1);
 }
 
-static void play_file(struct console *c, const char *path)
+static void play_file(struct console *c, char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
-	if (fd < 0)
-		say(c, "Cannot open '%s': %s", path, strerror(errno));
-	else
+	if (fd >= 0) {
 		begin_page(c, 0, fd);
+		return;
+	}
+	utf8_replace_controls(path);
+	say(c, "Cannot open '%s': %s", path, strerror(errno));
 }
 
 static void say_status(struct console *c)
@@ -289,11 +292,12 @@ static void page_zones(struct console *c, char *line)
 	uint64_t zones = 0;
 	char *rest = NULL;
 
-	for (const char *word = strtok_r(line, " \t", &rest); word;
+	for (char *word = strtok_r(line, " \t", &rest); word;
 	     word = strtok_r(NULL, " \t", &rest)) {
 		int z = server_find_zone(c->server, word);
 
 		if (z < 0) {
+			utf8_replace_controls(word);
 			say(c,
 			    "'%s' is neither a zone nor a command; try "
 			    "help",

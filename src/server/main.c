@@ -108,6 +108,13 @@ static int add_signals(struct program *p)
 
 /* --- listening --- */
 
+static const char *listener_problem(int r)
+{
+	return r == -E2BIG
+		   ? "a server has at most 64 zones, and a zone 64 sockets"
+		   : strerror(-r);
+}
+
 static int listen_on(struct program *p, const char *text)
 {
 	struct net_endpoint endpoint;
@@ -132,21 +139,33 @@ static int listen_on(struct program *p, const char *text)
 			fd_close(fds[i]);
 	}
 	if (r < 0)
-		log_error("Cannot listen on '%s': %s", text, strerror(-r));
+		log_error("Cannot listen on '%s': %s", text,
+			  listener_problem(r));
 	return r;
 }
 
-/* The name of a socket is its zone. Invalid names, and those that systemd gives
- * to sockets without one (sd_listen_fds_with_names(3)), mean "all". */
-static const char *zone_of_name(const char *name)
+/* Whether systemd gives this name to a socket that has none
+ * (sd_listen_fds_with_names(3)). */
+static bool is_default_name(const char *name)
 {
 	size_t length = strlen(name);
 
-	if (!name_valid(name) || strcmp(name, "unknown") == 0 ||
-	    strcmp(name, "connection") == 0 ||
-	    (length > 7 && strcmp(name + length - 7, ".socket") == 0))
+	return strcmp(name, "unknown") == 0 ||
+	       strcmp(name, "connection") == 0 ||
+	       (length > 7 && strcmp(name + length - 7, ".socket") == 0);
+}
+
+/* The name of a socket is its zone. */
+static const char *zone_of_name(const char *name)
+{
+	if (is_default_name(name))
 		return "all";
-	return name;
+	if (name_valid(name))
+		return name;
+	log_warning("The inherited socket '%s' is one of the zone all: this "
+		    "cannot be the name of a zone",
+		    name);
+	return "all";
 }
 
 static int inherit_one(struct program *p, int fd, const char *name)
@@ -165,16 +184,20 @@ static int inherit_one(struct program *p, int fd, const char *name)
 	r = server_add_listener(p->server, fd, zone_of_name(name));
 	if (r < 0)
 		log_error("Cannot use the inherited socket '%s': %s", name,
-			  strerror(-r));
+			  listener_problem(r));
 	return r;
 }
 
-/* The number of sockets that systemd handed over, or negative errno. */
+/* The number of sockets that systemd handed over, or negative errno after a
+ * line. */
 static int inherit(struct program *p)
 {
 	char **names = NULL;
-	int count = sd_listen_fds_with_names(1, &names), r = 0;
+	int count = sd_listen_fds_with_names(1, &names);
+	int r = count < 0 ? count : 0;
 
+	if (r < 0)
+		log_error("Cannot use the inherited sockets: %s", strerror(-r));
 	for (int i = 0; i < count && r == 0; i++)
 		r = inherit_one(p, SD_LISTEN_FDS_START + i, names[i]);
 	for (int i = 0; names && i < count; i++)
@@ -188,10 +211,8 @@ static int open_listeners(struct program *p)
 	const struct server_options *o = &p->options;
 	int r = inherit(p);
 
-	if (r < 0) {
-		log_error("Cannot use the inherited sockets: %s", strerror(-r));
+	if (r < 0)
 		return r;
-	}
 	if (r > 0 && o->listen.count > 0)
 		log_notice("-l is ignored: systemd passed %d socket%s", r,
 			   r == 1 ? "" : "s");

@@ -186,7 +186,7 @@ static int parse_line(char *line, unsigned number, struct keyfile_key *ret,
 	if (!name_valid(words[1]))
 		return fail(problem, -EBADMSG,
 			    "line %u: an identity is 1 to 63 letters, digits, "
-			    "'.', '_' or '-'",
+			    "'.', '_' or '-', with no '.' in front",
 			    number);
 	if (parse_key(words[2], ret->key) < 0)
 		return fail(problem, -EBADMSG,

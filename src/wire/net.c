@@ -107,7 +107,8 @@ static int parse_zone(char *zone, const char *text, const char **ret_address,
 {
 	const char *equals = strchr(text, '=');
 
-	*ret_problem = "a zone name is 1 to 63 letters, digits, '.', '_', '-'";
+	*ret_problem = "a zone name is 1 to 63 letters, digits, '.', '_', '-', "
+		       "with no '.' in front";
 	if (!equals) {
 		strcpy(zone, "all");
 		*ret_address = text;

@@ -294,6 +294,7 @@ static const struct {
     {"org.freedesktop.DBus.Properties", "Get", "ss"},
     {"org.freedesktop.DBus.Properties", "GetAll", "s"},
     {"org.freedesktop.DBus.Introspectable", "Introspect", ""},
+    {BUS_INTERFACE, "Clients", ""},
 };
 
 static void call(struct fuzz_input *input)

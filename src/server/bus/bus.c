@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
 #include <systemd/sd-bus.h>
 
 #include "base/backoff.h"
@@ -23,7 +24,17 @@
 
 enum {
 	FETCHES_MAX = 4,
+	/* Messages that the bus has not taken yet: beyond these nobody is
+	 * answered who only asks, */
+	ANSWERS_MAX = 16,
+	/* so many callers are told so, */
+	REFUSED_MAX = 256,
+	/* and beyond these nothing is told of pages. */
+	SIGNALS_MAX = 1024,
+	/* What the kernel holds of them would delay the others. */
+	SEND_BUFFER_SIZE = 16384,
 	CHANGED_USEC = 200000, /* at most five PropertiesChanged a second */
+	FLUSH_USEC = 500000,
 };
 
 enum {
@@ -46,8 +57,12 @@ struct server_bus {
 	sd_bus *bus; /* NULL while not connected */
 	sd_event_source *retry, *tell;
 	struct backoff backoff;
-	bool owner;  /* has the name, or is queued for it */
-	bool warned; /* has warned; reset when it works again */
+	bool owner; /* has the name, or is queued for it */
+	unsigned long
+	    refused[REFUSED_MAX]; /* callers, see is_first_refusal() */
+	unsigned refused_count;
+	bool closing; /* only what is queued still goes out */
+	bool warned;  /* has warned; reset when it works again */
 	unsigned changed;
 	uint64_t told_usec;
 	struct bus_pages pages;
@@ -58,6 +73,67 @@ struct server_bus {
 static const char *kind_name(const struct server_bus *b)
 {
 	return b->kind == SERVER_BUS_SYSTEM ? "system" : "user";
+}
+
+/* --- how much waits for the bus --- */
+
+static uint64_t queued(const struct server_bus *b)
+{
+	uint64_t count = 0;
+
+	(void)sd_bus_get_n_queued_write(b->bus, &count);
+	return count;
+}
+
+/* Whether the policy lets only the group call it: then an answer matters more
+ * than the bound. */
+static bool is_command(sd_bus_message *m)
+{
+	static const char *const names[] = {"Talk", "Play", "Stop"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (sd_bus_message_is_method_call(m, BUS_INTERFACE, names[i]))
+			return true;
+	return false;
+}
+
+/* Whether M's caller is yet to be refused since the queue was empty last; it is
+ * then remembered. */
+static bool is_first_refusal(struct server_bus *b, sd_bus_message *m)
+{
+	const char *sender = sd_bus_message_get_sender(m); /* ":1.42" */
+	const char *dot = sender ? strchr(sender, '.') : NULL;
+	unsigned long number = dot ? strtoul(dot + 1, NULL, 10) : 0;
+
+	for (unsigned i = 0; i < b->refused_count; i++)
+		if (b->refused[i] == number)
+			return false;
+	if (b->refused_count == REFUSED_MAX)
+		return false;
+	b->refused[b->refused_count++] = number;
+	return true;
+}
+
+/* Sees every message first, even those that sd-bus would answer by itself.
+ * When callers ask faster than the bus takes the answers, these must not pile
+ * up here. A caller whose calls are not answered cannot go on: the bus lets it
+ * have 128 of them. */
+static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct server_bus *b = userdata;
+	uint64_t count = queued(b);
+
+	if (b->closing)
+		return 1;
+	if (count == 0)
+		b->refused_count = 0;
+	if (count < ANSWERS_MAX || is_command(m) ||
+	    !sd_bus_message_is_method_call(m, NULL, NULL))
+		return 0;
+	return is_first_refusal(b, m)
+		   ? sd_bus_error_set(error, BUS_ERROR_LIMIT,
+				      "Too many ask at the same time")
+		   : 1;
 }
 
 /* --- commands --- */
@@ -162,15 +238,31 @@ static int on_last_page(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 /* --- state --- */
 
-static int on_status(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int reply_with(sd_bus_message *m, const struct server *server,
+		      int (*append)(sd_bus_message *reply,
+				    const struct server *server))
 {
-	struct server_bus *b = userdata;
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
 	int r = sd_bus_message_new_method_return(m, &reply);
 
 	if (r >= 0)
-		r = bus_status_append_all(reply, b->server);
+		r = append(reply, server);
 	return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
+static int on_status(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	const struct server_bus *b = userdata;
+
+	return reply_with(m, b->server, bus_status_append_all);
+}
+
+static int on_list_clients(sd_bus_message *m, void *userdata,
+			   sd_bus_error *error)
+{
+	const struct server_bus *b = userdata;
+
+	return reply_with(m, b->server, bus_status_append_clients);
 }
 
 static int find_page(const struct server *server, uint32_t id,
@@ -202,13 +294,22 @@ static int on_meter(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	    page.clients);
 }
 
-static int get_list(sd_bus *bus, const char *path, const char *interface,
-		    const char *property, sd_bus_message *reply, void *userdata,
-		    sd_bus_error *error)
+static int get_zones(sd_bus *bus, const char *path, const char *interface,
+		     const char *property, sd_bus_message *reply,
+		     void *userdata, sd_bus_error *error)
 {
 	const struct server_bus *b = userdata;
 
-	return bus_status_append_list(reply, b->server, property);
+	return bus_status_append_zones(reply, b->server);
+}
+
+static int get_pages(sd_bus *bus, const char *path, const char *interface,
+		     const char *property, sd_bus_message *reply,
+		     void *userdata, sd_bus_error *error)
+{
+	const struct server_bus *b = userdata;
+
+	return bus_status_append_pages(reply, b->server);
 }
 
 static int get_version(sd_bus *bus, const char *path, const char *interface,
@@ -240,18 +341,18 @@ static const sd_bus_vtable vtable[] = {
     SD_BUS_METHOD_WITH_ARGS("Status", SD_BUS_NO_ARGS,
 			    SD_BUS_RESULT("a{sv}", status), on_status,
 			    SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Clients", SD_BUS_NO_ARGS,
+			    SD_BUS_RESULT("aa{sv}", clients), on_list_clients,
+			    SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("Meter", SD_BUS_ARGS("u", id),
 			    SD_BUS_RESULT("d", peak, "d", seconds, "d",
 					  planned_seconds, "u", clients),
 			    on_meter, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_PROPERTY("Version", "s", get_version, 0,
 		    SD_BUS_VTABLE_PROPERTY_CONST),
-    SD_BUS_PROPERTY("Zones", "aa{sv}", get_list, 0,
+    SD_BUS_PROPERTY("Zones", "aa{sv}", get_zones, 0,
 		    SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-    /* Only invalidated: there may be thousands. */
-    SD_BUS_PROPERTY("Clients", "aa{sv}", get_list, 0,
-		    SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION),
-    SD_BUS_PROPERTY("Pages", "aa{sv}", get_list, 0,
+    SD_BUS_PROPERTY("Pages", "aa{sv}", get_pages, 0,
 		    SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_SIGNAL_WITH_ARGS(
 	"PageStarted", SD_BUS_ARGS("u", id, "as", zones, "d", chime_seconds),
@@ -270,13 +371,15 @@ static const sd_bus_vtable vtable[] = {
 static int on_tell(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct server_bus *b = userdata;
-	const char *names[4];
+	const char *names[3];
 	unsigned n = 0;
 
-	if (b->changed & CHANGED_CLIENTS) {
-		names[n++] = "Zones";
-		names[n++] = "Clients";
+	if (queued(b) >= ANSWERS_MAX) {
+		timer_start(b->tell, CHANGED_USEC);
+		return 0;
 	}
+	if (b->changed & CHANGED_CLIENTS)
+		names[n++] = "Zones";
 	if (b->changed & CHANGED_PAGES)
 		names[n++] = "Pages";
 	names[n] = NULL;
@@ -306,8 +409,9 @@ static sd_bus_message *new_signal(const struct server_bus *b, const char *name,
 {
 	sd_bus_message *signal = NULL;
 
-	if (!b->owner || sd_bus_message_new_signal(b->bus, &signal, BUS_PATH,
-						   BUS_INTERFACE, name) < 0)
+	if (!b->owner || queued(b) >= SIGNALS_MAX ||
+	    sd_bus_message_new_signal(b->bus, &signal, BUS_PATH, BUS_INTERFACE,
+				      name) < 0)
 		return NULL;
 	(void)sd_bus_message_append(signal, "u", page->id);
 	return signal;
@@ -392,6 +496,19 @@ static const struct server_observer observer = {
 
 /* --- the connection --- */
 
+/* Sends what is queued, such as how the last page ended; but who does not take
+ * it cannot hold up the server's end. */
+static void flush(struct server_bus *b)
+{
+	uint64_t now = now_usec(), end = now + FLUSH_USEC;
+
+	b->closing = true;
+	for (; b->bus && queued(b) > 0 && now < end; now = now_usec())
+		if (sd_bus_process(b->bus, NULL) < 0 ||
+		    sd_bus_wait(b->bus, end - now) < 0)
+			break;
+}
+
 static void drop_connection(struct server_bus *b)
 {
 	b->owner = false;
@@ -460,9 +577,17 @@ static int on_name(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 
 static int set_up_connection(struct server_bus *b)
 {
+	static const int size = SEND_BUFFER_SIZE;
 	int r;
 
+	(void)setsockopt(sd_bus_get_fd(b->bus), SOL_SOCKET, SO_SNDBUF, &size,
+			 sizeof(size));
 	r = sd_bus_attach_event(b->bus, b->event, SD_EVENT_PRIORITY_NORMAL);
+	/* It would wait for the bus, for as long as that takes. */
+	if (r >= 0)
+		r = sd_bus_set_close_on_exit(b->bus, 0);
+	if (r >= 0)
+		r = sd_bus_add_filter(b->bus, NULL, on_message, b);
 	if (r >= 0)
 		r = sd_bus_add_object_vtable(b->bus, NULL, BUS_PATH,
 					     BUS_INTERFACE, vtable, b);
@@ -532,6 +657,7 @@ struct server_bus *server_bus_free(struct server_bus *b)
 	if (!b)
 		return NULL;
 	bus_pages_clear(&b->pages);
+	flush(b);
 	drop_connection(b);
 	sd_event_source_disable_unref(b->retry);
 	sd_event_source_disable_unref(b->tell);

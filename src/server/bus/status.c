@@ -42,7 +42,7 @@ int bus_status_append_zone_names(sd_bus_message *m, const struct server *server,
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-static int append_zones(sd_bus_message *m, const struct server *server)
+int bus_status_append_zones(sd_bus_message *m, const struct server *server)
 {
 	int r = sd_bus_message_open_container(m, 'a', "a{sv}");
 
@@ -80,7 +80,7 @@ static void append_client(void *userdata, const char *zone,
 	    "skipped_bytes", "t", stats->skipped);
 }
 
-static int append_clients(sd_bus_message *m, const struct server *server)
+int bus_status_append_clients(sd_bus_message *m, const struct server *server)
 {
 	struct client_list list = {.message = m, .now_usec = now_usec()};
 
@@ -156,7 +156,7 @@ static int append_page(sd_bus_message *m, const struct server *server,
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-static int append_pages(sd_bus_message *m, const struct server *server)
+int bus_status_append_pages(sd_bus_message *m, const struct server *server)
 {
 	struct page_info page;
 	int r = sd_bus_message_open_container(m, 'a', "a{sv}");
@@ -191,29 +191,23 @@ static int append_stats(sd_bus_message *m, const struct server *server)
 	const struct gate_stats *gate = &stats->gate;
 
 	return sd_bus_message_append(
-	    m, "{sv}{sv}{sv}{sv}{sv}{sv}{sv}", "accepted", "t", gate->accepted,
+	    m, "{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}", "clients", "u",
+	    server_client_count(server), "accepted", "t", gate->accepted,
 	    "refused", "t", gate->refused, "refused_address", "t",
 	    gate->refused_address, "unproven", "t", gate->unproven, "abused",
 	    "t", gate->abused, "stuck", "t", gate->stuck, "pages_begun", "t",
 	    stats->pages);
 }
 
-static const struct list {
-	const char *property, *key;
-	int (*append)(sd_bus_message *message, const struct server *server);
-} lists[] = {
-    {"Zones", "zones", append_zones},
-    {"Clients", "clients", append_clients},
-    {"Pages", "pages", append_pages},
-};
-
-int bus_status_append_list(sd_bus_message *m, const struct server *server,
-			   const char *property)
+static int
+append_list(sd_bus_message *m, const struct server *server, const char *key,
+	    int (*append)(sd_bus_message *message, const struct server *server))
 {
-	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
-		if (strcmp(lists[i].property, property) == 0)
-			return lists[i].append(m, server);
-	return -ENOENT;
+	int r = open_entry(m, key, "aa{sv}");
+
+	if (r >= 0)
+		r = append(m, server);
+	return r < 0 ? r : close_entry(m);
 }
 
 int bus_status_append_all(sd_bus_message *m, const struct server *server)
@@ -224,12 +218,9 @@ int bus_status_append_all(sd_bus_message *m, const struct server *server)
 		r = append_constants(m, server);
 	if (r >= 0)
 		r = append_stats(m, server);
-	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(lists); i++) {
-		r = open_entry(m, lists[i].key, "aa{sv}");
-		if (r >= 0)
-			r = lists[i].append(m, server);
-		if (r >= 0)
-			r = close_entry(m);
-	}
+	if (r >= 0)
+		r = append_list(m, server, "zones", bus_status_append_zones);
+	if (r >= 0)
+		r = append_list(m, server, "pages", bus_status_append_pages);
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }

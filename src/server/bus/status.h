@@ -7,11 +7,14 @@
 
 #include "server/server.h"
 
-/* aa{sv}: a dictionary for each item of PROPERTY: "Zones", "Clients" or "Pages"
- * (else -ENOENT). org.alsaintercom1(5) lists the keys. */
-int bus_status_append_list(sd_bus_message *message, const struct server *server,
-			   const char *property);
-/* a{sv}: the whole state, the answer of Status. */
+/* aa{sv}: a dictionary for each. org.alsaintercom1(5) lists the keys. */
+int bus_status_append_zones(sd_bus_message *message,
+			    const struct server *server);
+int bus_status_append_clients(sd_bus_message *message,
+			      const struct server *server);
+int bus_status_append_pages(sd_bus_message *message,
+			    const struct server *server);
+/* a{sv}: the answer of Status, which does not grow with the clients. */
 int bus_status_append_all(sd_bus_message *message, const struct server *server);
 /* as: the names of ZONES, which has a bit for each. */
 int bus_status_append_zone_names(sd_bus_message *message,

@@ -194,7 +194,7 @@ static int open_listeners(struct program *p)
 	}
 	if (r > 0 && o->listen.count > 0)
 		log_notice("-l is ignored: systemd passed %d socket%s", r,
-			   r == 1 ? "" : "s");
+			   plural_s((uint64_t)r));
 	if (r > 0)
 		return 0;
 	if (o->listen.count == 0)

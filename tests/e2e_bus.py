@@ -1031,6 +1031,8 @@ class Ctl(ServedCase):
                                r"Page 1: microphone, speech, priority 5, "
                                r"zone lobby\n"
                                r"  \d+\.\d s of 3600\.0 s, 1 client\nZONE ")
+        for line in (text + "\n" + self.ctl("clients")).split("\n"):
+            self.assertLessEqual(len(line), 80, line)
         status = json.loads(self.ctl("status", "--json"))
         self.assertEqual((status["rate"], status["pages_begun"],
                           status["pages"][0]["zones"]),
@@ -1097,6 +1099,11 @@ class Ctl(ServedCase):
             "save", self.path("no/such/folder.wav"), status=1))
         self.assertEqual([n for n in os.listdir(self.folder)
                           if n.endswith(".part")], [])
+
+    def test_a_page_is_not_saved_to_a_terminal(self):
+        child, screen = self.at_terminal("save", "-")
+        screen.wait("save -: a file or a pipe is needed")
+        self.assertEqual(child.wait(PATIENCE), 2)
 
     def test_a_server_that_dies_meanwhile(self):
         talk = self.ctl_begin("talk", "-d", "0")

@@ -21,11 +21,13 @@ from e2e_server import ServerCase
 from e2e_tls import TlsCase
 
 RATE = 44100
-COUNTERS = ("came", "refused", "refused_address", "unproven", "abused",
-            "stuck")
-STATUS = re.compile(r"Clients: (\d+) came; turned away: (\d+) too many, "
-                    r"(\d+) too many from one address, (\d+) without a key, "
-                    r"(\d+) that sent data, (\d+) that took too little")
+# What "status" calls them; those that are zero are left out.
+COUNTERS = {"connections so far": "came", "connection so far": "came",
+            "turned away: too many": "refused",
+            "turned away: too many from one address": "refused_address",
+            "turned away: without a key": "unproven",
+            "dropped: sent data": "abused",
+            "dropped: took too little": "stuck"}
 # The log lines that strangers cause.
 STRANGERS = (r"refused|Refused|not let in|dropped|Dropped|"
              r"Accepting|Pauses|Turned away")
@@ -105,16 +107,24 @@ class AbuseCase(ServerCase):
 
     def _count(self, server):
         """How many clients the server has now: forces a fresh status."""
-        before = server.count(r"^Zone \S+: \d+ clients")
+        zone = r"^Zone \S+: \d+ clients?$"
+        before = server.count(zone)
         server.write("status\n")
-        line = server.wait_line(r"^Zone \S+: \d+ clients", before + 1)
+        line = server.wait_line(zone, before + 1)
         return int(line.split()[-2])
 
     def counters(self, server):
-        before = server.count(STATUS.pattern)
+        zone = r"^Zone \S+: \d+ client"
+        before = server.count(zone)
         server.write("status\n")
-        line = server.wait_line(STATUS.pattern, before + 1)
-        return dict(zip(COUNTERS, map(int, STATUS.search(line).groups())))
+        server.wait_line(zone, before + 1)
+        counters = dict.fromkeys(COUNTERS.values(), 0)
+        told = re.findall(r"^(\d+) (connections? so far|turned away: .*|"
+                          r"dropped: .*)$", server.output(), re.M)
+        newest = max(i for i, t in enumerate(told) if t[1].endswith("so far"))
+        for count, name in told[newest:]:
+            counters[COUNTERS[name]] = int(count)
+        return counters
 
     def wait_counter(self, server, name, value):
         wait_until(lambda: self.counters(server)[name] >= value,

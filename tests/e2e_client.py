@@ -165,8 +165,8 @@ class ClientCase(Case):
         """The numbers in the line about the end of a page."""
         found = re.search(
             r"ended \(([a-z-]+)\): (\d+) frames .* latency ([\d.]+) ms, "
-            r"(\d+) xruns, (\d+) starvations \((\d+) ms\), (\d+) ms dropped, "
-            r"(\d+) card losses", line)
+            r"(\d+) xruns?, (\d+) starvations? \((\d+) ms\), (\d+) ms dropped, "
+            r"(\d+) card loss(?:es)?$", line)
         self.assertTrue(found, line)
         result = {"result": found.group(1), "latency": float(found.group(3))}
         names = ("xruns", "starvations", "starved_ms", "dropped_ms", "losses")
@@ -685,7 +685,7 @@ class Faults(ClientCase):
             self.sounding(card)
             self.completed(client, live)
             client.signal(signal.SIGUSR1)
-            self.assertIn(", 1 suspends", client.wait_line("Counters"))
+            self.assertIn(", 1 suspend,", client.wait_line("Counters"))
 
     @in_time
     def test_a_card_that_is_gone_costs_no_time(self):

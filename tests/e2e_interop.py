@@ -251,7 +251,7 @@ class Restart(Case):
                                  "127.0.0.1:%d" % port], env=mic.env(),
                                 stdin=subprocess.PIPE)
             wait_until(lambda: server.write("status\n") or
-                       server.count("Zone all: 1 clients"), "the client")
+                       server.count("Zone all: 1 client$"), "the client")
             server.write("\n")
             server.wait_line("Page 1: .*1 client reached")
             return server

@@ -49,8 +49,8 @@ class ServerCase(Case):
         """Connects a client to each of the zones lobby and yard."""
         sockets = self.connect(*ports)
         wait_until(lambda: server.write("status\n") or
-                   (server.count("Zone lobby: 1 clients") and
-                    server.count("Zone yard: 1 clients")), "both zones")
+                   (server.count("Zone lobby: 1 client$") and
+                    server.count("Zone yard: 1 client$")), "both zones")
         return sockets
 
     def collect(self, sockets):
@@ -100,7 +100,7 @@ class ServerCase(Case):
         return self.server("--archive", self.archive, *args, **kwargs)
 
     def _count(self, server):
-        found = [re.search(r"Zone \S+: (\d+) clients", l)
+        found = [re.search(r"Zone \S+: (\d+) clients?", l)
                  for l in list(server.lines)]
         total = [int(m.group(1)) for m in found if m]
         server.write("status\n")

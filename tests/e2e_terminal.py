@@ -125,6 +125,26 @@ class Terminal(TerminalCase):
         self.screen.wait("Page 1: ")
         self.screen.type("help\n")
         self.screen.wait("status +shows zones, clients and pages")
+        self.screen.wait(r"help, \? +shows this list")
+        said = self.screen.wait("quit .*")
+        self.screen.type("?\n")
+        self.screen.wait("Enter +begins a page", said.end())
+        self.screen.type("zone yard\n")
+        self.screen.wait("Page 2 is on the air")
+        self.screen.type("zone\n")
+        self.screen.wait("'zone' is neither a zone nor a command")
+        self.screen.type("status\n")
+        self.screen.wait(r"0 connections so far\r\n"
+                         r"Zone all: 0 clients\r\n"
+                         r"Zone yard: 0 clients\r\n"
+                         r"Page 2: speech, \d+\.\d s, 0 clients\r\n")
+
+    def test_it_says_at_its_start_where_it_listens(self):
+        self.at_terminal("-l", "yard=localhost:0")
+        self.screen.wait("Zone all listens on 127.0.0.1:%d\r\n" % self.port)
+        self.screen.wait(r"Zone yard listens on \S+:[1-9]\d*\r\n")
+        self.screen.wait("The microphone is 'card': S16_LE, 44100 Hz, "
+                         "2 channels\r\n")
 
 
 class Input(ServerCase):

@@ -474,7 +474,7 @@ TEST(other_servers_are_called_when_one_is_missing)
 	wait_for("State: server first: ");
 	wait_for("State: server second: ");
 	wait_for("State: card 'patient' closed");
-	wait_for("Counters: 1 pages, 1 complete, 9600 frames, 0 xruns");
+	wait_for("Counters: 1 page, 1 complete, 9600 frames, 0 xruns");
 	ck_assert_int_eq(stop(), 0);
 	check_played();
 }

@@ -171,7 +171,7 @@ TEST(end_tells_what_there_was)
 
 	snprintf(line, sizeof(line),
 		 "%s: Page from lobby:2348 ended (cut-short): 66150 frames "
-		 "(1.50 s), latency 100.0 ms, 1 xruns, 2 starvations (3 ms), "
+		 "(1.50 s), latency 100.0 ms, 1 xrun, 2 starvations (3 ms), "
 		 "4 ms dropped, 5 card losses\n",
 		 program_invocation_short_name);
 	ck_assert_str_eq(told(journal_end, &page), line);

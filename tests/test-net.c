@@ -43,6 +43,8 @@ TEST(servers_are_named_with_and_without_a_port)
 	check_endpoint("[2001:db8::1]:2349", "2001:db8::1", "2349");
 	check_endpoint("[2001:db8::1]", "2001:db8::1", "2348");
 	check_endpoint("2001:db8::1", "2001:db8::1", "2348");
+	check_endpoint("fe80::1%eth0", "fe80::1%eth0", "2348");
+	check_endpoint("[fe80::1%eth0]:80", "fe80::1%eth0", "80");
 	check_endpoint("reception:http", "reception", "http");
 }
 
@@ -51,7 +53,8 @@ TEST(what_names_no_server_is_refused_in_words)
 	static const char *const wrong[] = {
 	    "",		  ":2348",	   "host:",	   "host:0",
 	    "host:65536", "host:99999999", "[2001:db8::1", "[::1]x",
-	    "[::1]:",	  "[]:80",
+	    "[::1]:",	  "[]:80",	   "a:b:c",	   "host:2348:2349",
+	    "[host]",	  "host:99999",	   "::1::2",	   "%eth0::1",
 	};
 	char name[NET_HOST_SIZE + 10];
 

@@ -99,10 +99,15 @@ static inline uint64_t frames_to_usec(uint64_t frames, uint32_t rate)
 	       frames % rate * USEC_PER_SEC / rate;
 }
 
-/* The plural ending of a noun after COUNT: "%u page%s". */
+/* The plural ending of a noun after COUNT: "%u page%s", "%u loss%s". */
 static inline const char *plural_s(uint64_t count)
 {
 	return count == 1 ? "" : "s";
+}
+
+static inline const char *plural_es(uint64_t count)
+{
+	return count == 1 ? "" : "es";
 }
 
 /* The name of a zone or a loudspeaker: 1 to 63 of A-Z a-z 0-9 . _ - without a

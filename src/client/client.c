@@ -202,21 +202,25 @@ static void tell_all(const struct client *client)
 		const struct session_counts counts = session_counts(session);
 
 		log_notice("State: server %s: %s, connected %" PRIu64
-			   " times, failed %" PRIu64 " times",
+			   " time%s, failed %" PRIu64 " time%s",
 			   session_name(session), session_state_name(session),
-			   counts.connected, counts.failed);
+			   counts.connected, plural_s(counts.connected),
+			   counts.failed, plural_s(counts.failed));
 	}
 	log_notice("State: card '%s' %s, %.0f ms buffered",
 		   client->config.speaker.device,
 		   turn->speaker.pcm ? "open" : "closed",
 		   speaker_fill_ms(&turn->speaker));
-	log_notice("Counters: %" PRIu64 " pages, %" PRIu64 " complete, %" PRIu64
-		   " frames, %" PRIu64 " xruns, %" PRIu64
-		   " starvations (%" PRIu64 " ms), %" PRIu64
-		   " ms dropped, %" PRIu64 " suspends, %" PRIu64 " card losses",
-		   t->pages, t->complete, t->written_frames, t->xruns,
-		   t->starvations, t->starved_ms, t->dropped_ms, t->suspends,
-		   t->card_losses);
+	log_notice("Counters: %" PRIu64 " page%s, %" PRIu64 " complete, %" PRIu64
+		   " frames, %" PRIu64 " xrun%s, %" PRIu64
+		   " starvation%s (%" PRIu64 " ms), %" PRIu64
+		   " ms dropped, %" PRIu64 " suspend%s, %" PRIu64
+		   " card loss%s",
+		   t->pages, plural_s(t->pages), t->complete, t->written_frames,
+		   t->xruns, plural_s(t->xruns), t->starvations,
+		   plural_s(t->starvations), t->starved_ms, t->dropped_ms,
+		   t->suspends, plural_s(t->suspends), t->card_losses,
+		   plural_es(t->card_losses));
 }
 
 /* --- the loop --- */

@@ -58,12 +58,14 @@ void journal_end(const struct journal_page *page)
 
 	snprintf(message, sizeof(message),
 		 "Page from %s ended (%s): %" PRIu64 " frames (%.2f s), "
-		 "latency %.1f ms, %" PRIu64 " xruns, %" PRIu64
-		 " starvations (%" PRIu64 " ms), %" PRIu64
-		 " ms dropped, %" PRIu64 " card losses",
+		 "latency %.1f ms, %" PRIu64 " xrun%s, %" PRIu64
+		 " starvation%s (%" PRIu64 " ms), %" PRIu64
+		 " ms dropped, %" PRIu64 " card loss%s",
 		 page->server, page->result, page->received_frames, seconds,
-		 page->latency_ms, page->xruns, page->starvations,
-		 page->starved_ms, page->dropped_ms, page->card_losses);
+		 page->latency_ms, page->xruns, plural_s(page->xruns),
+		 page->starvations, plural_s(page->starvations),
+		 page->starved_ms, page->dropped_ms, page->card_losses,
+		 plural_es(page->card_losses));
 	if (!log_takes_fields(LOG_INFO)) {
 		log_info("%s", message);
 		return;

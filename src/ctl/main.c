@@ -118,7 +118,7 @@ static const struct option_table table = {
 	     "Tell a running intercom-server what to do.\n"
 	     "\n",
     .print_commands = print_verbs,
-    .version = "intercomctl " PACKAGE_VERSION,
+    .version = "intercomctl (" PACKAGE_NAME ") " PACKAGE_VERSION,
     .rows = rows,
     .count = ARRAY_SIZE(rows),
 };

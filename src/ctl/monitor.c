@@ -57,20 +57,27 @@ static void end_line(struct monitor *monitor)
 		(void)sd_event_exit(monitor->event, status);
 }
 
+static void print_zones(const char *what, const struct value *event)
+{
+	const struct value *zones = value_get(event, "zones");
+
+	printf("%s: zone%s", what, plural_s(zones ? zones->count : 0));
+	value_print_words(zones);
+}
+
 static void print_plain(const char *name, const struct value *event)
 {
 	printf("page %" PRIu64, value_natural(event, "id"));
 	if (strcmp(name, "page_started") == 0) {
-		printf(" started: zones");
-		value_print_words(value_get(event, "zones"));
+		print_zones(" started", event);
 		if (value_real(event, "chime_seconds") > 0)
 			printf(", chime %.1f s",
 			       value_real(event, "chime_seconds"));
 	} else if (strcmp(name, "page_speech") == 0) {
 		printf(" on the air");
 	} else {
-		printf(" ended (%s): zones", value_string(event, "reason"));
-		value_print_words(value_get(event, "zones"));
+		printf(" ended (%s)", value_string(event, "reason"));
+		print_zones("", event);
 		printf(", %" PRIu64 " frames, reached %" PRIu64 ", "
 		       "lost %" PRIu64 ", overruns %" PRIu64,
 		       value_natural(event, "frames"),

@@ -80,6 +80,11 @@ int ctl_save(struct ctl *ctl)
 	const char *path = ctl->args[0];
 	int status, fd, r;
 
+	if (strcmp(path, "-") == 0 && isatty(STDOUT_FILENO)) {
+		log_error("save -: a file or a pipe is needed as standard "
+			  "output, this is a terminal");
+		return CTL_USAGE;
+	}
 	(void)sd_bus_set_method_call_timeout(ctl->bus, CALL_USEC);
 	status = ctl_call(ctl, &reply, "LastPage", NULL);
 	if (status != CTL_DONE)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * status, clients, zones: print one call's result, for people or programs. */
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/util.h"
@@ -32,61 +33,106 @@ static const char *duration_text(double seconds, char text[32])
 	return text;
 }
 
+/* The width of a column: its longest text's. An empty column has no title. */
+static int width_of(const struct value *list, const char *key,
+		    const char *title)
+{
+	size_t width = 0;
+
+	for (size_t i = 0; i < list->count; i++)
+		width = MAX(width, strlen(value_string(&list->items[i], key)));
+	return (int)(width ? MAX(width, strlen(title)) : 0);
+}
+
+/* Columns are as wide as their texts, so that a line fits a terminal. */
 static void print_clients(const struct value *clients)
 {
-	printf("%-40s %-16s %-16s %-16s %-7s %s\n", "CLIENT", "IDENTITY",
-	       "ZONE", "CONNECTED", "STATE", "SKIPS");
+	const int peer = width_of(clients, "peer", "CLIENT");
+	const int identity = width_of(clients, "identity", "IDENTITY");
+	const int zone = width_of(clients, "zone", "ZONE");
+
+	printf("%-*s %-*s%s%-*s %-12s %s\n", peer, "CLIENT", identity,
+	       identity ? "IDENTITY" : "", identity ? " " : "", zone, "ZONE",
+	       "CONNECTED", "STATE");
 	for (size_t i = 0; i < clients->count; i++) {
 		const struct value *c = &clients->items[i];
-		const char *identity = value_string(c, "identity");
+		const uint64_t skips = value_natural(c, "skips");
 		char text[32];
 
-		printf("%-40s %-16s %-16s %-16s %-7s %" PRIu64 "\n",
-		       value_string(c, "peer"), *identity ? identity : "-",
+		printf("%-*s %-*s%s%-*s %-12s %s", peer,
+		       value_string(c, "peer"), identity,
+		       value_string(c, "identity"), identity ? " " : "", zone,
 		       value_string(c, "zone"),
 		       duration_text(value_real(c, "connected_seconds"), text),
-		       value_boolean(c, "on_air") ? "on air" : "waits",
-		       value_natural(c, "skips"));
+		       value_boolean(c, "on_air") ? "on air" : "waits");
+		if (skips)
+			printf(", %" PRIu64 " skip%s", skips, plural_s(skips));
+		putchar('\n');
 	}
 }
 
 static void print_page(const struct value *page)
 {
-	printf("Page %" PRIu64 ": %s, %s, priority %" PRId64 ", zones",
+	const struct value *zones = value_get(page, "zones");
+	const uint64_t clients = value_natural(page, "clients");
+	const uint64_t lost = value_natural(page, "lost");
+	const uint64_t overruns = value_natural(page, "overruns");
+
+	printf("Page %" PRIu64 ": %s, %s, priority %" PRId64 ", zone%s",
 	       value_natural(page, "id"), value_string(page, "source"),
-	       value_string(page, "state"), value_integer(page, "priority"));
-	value_print_words(value_get(page, "zones"));
-	printf(", %.1f s", value_real(page, "seconds"));
+	       value_string(page, "state"), value_integer(page, "priority"),
+	       plural_s(zones ? zones->count : 0));
+	value_print_words(zones);
+	printf("\n  %.1f s", value_real(page, "seconds"));
 	if (value_get(page, "planned_seconds"))
 		printf(" of %.1f s", value_real(page, "planned_seconds"));
-	printf(", %" PRIu64 " clients, %" PRIu64 " lost, %" PRIu64
-	       " overruns\n",
-	       value_natural(page, "clients"), value_natural(page, "lost"),
-	       value_natural(page, "overruns"));
+	printf(", %" PRIu64 " client%s", clients, plural_s(clients));
+	if (lost)
+		printf(", %" PRIu64 " lost", lost);
+	if (overruns)
+		printf(", %" PRIu64 " overrun%s", overruns, plural_s(overruns));
+	putchar('\n');
+}
+
+static void print_turned_away(const struct value *status)
+{
+	static const struct {
+		const char *key, *text;
+	} kinds[] = {
+	    {"refused", "turned away: too many"},
+	    {"refused_address", "turned away: too many from one address"},
+	    {"unproven", "turned away: without a key"},
+	    {"abused", "dropped: sent data"},
+	    {"stuck", "dropped: took too little"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		const uint64_t count = value_natural(status, kinds[i].key);
+
+		if (count)
+			printf("%" PRIu64 " %s\n", count, kinds[i].text);
+	}
 }
 
 static void print_status(const struct value *status)
 {
 	const struct value *pages = value_get(status, "pages");
 	const struct value *zones = value_get(status, "zones");
+	const uint64_t channels = value_natural(status, "channels");
+	const uint64_t begun = value_natural(status, "pages_begun");
+	const uint64_t accepted = value_natural(status, "accepted");
+	const uint64_t clients = value_natural(status, "clients");
 
-	printf("intercom-server %s: device '%s', %s, %" PRIu64 " Hz, %" PRIu64
-	       " channels, mode %s\n",
-	       value_string(status, "version"), value_string(status, "device"),
-	       value_string(status, "format"), value_natural(status, "rate"),
-	       value_natural(status, "channels"), value_string(status, "mode"));
-	printf("%" PRIu64 " pages so far; %" PRIu64
-	       " clients are connected, %" PRIu64 " came\n",
-	       value_natural(status, "pages_begun"),
-	       value_natural(status, "clients"),
-	       value_natural(status, "accepted"));
-	printf("turned away: %" PRIu64 " too many, %" PRIu64
-	       " too many from one address, %" PRIu64 " without a key, %" PRIu64
-	       " that sent data, %" PRIu64 " that took too little\n",
-	       value_natural(status, "refused"),
-	       value_natural(status, "refused_address"),
-	       value_natural(status, "unproven"),
-	       value_natural(status, "abused"), value_natural(status, "stuck"));
+	printf("intercom-server %s, mode %s\n"
+	       "Microphone '%s': %s, %" PRIu64 " Hz, %" PRIu64 " channel%s\n",
+	       value_string(status, "version"), value_string(status, "mode"),
+	       value_string(status, "device"), value_string(status, "format"),
+	       value_natural(status, "rate"), channels, plural_s(channels));
+	printf("%" PRIu64 " page%s and %" PRIu64
+	       " connection%s so far; %" PRIu64 " client%s now\n",
+	       begun, plural_s(begun), accepted, plural_s(accepted), clients,
+	       plural_s(clients));
+	print_turned_away(status);
 	for (size_t i = 0; pages && i < pages->count; i++)
 		print_page(&pages->items[i]);
 	if (zones)

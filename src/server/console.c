@@ -248,25 +248,36 @@ static void play_file(struct console *c, char *path)
 	say(c, "Cannot open '%s': %s", path, strerror(errno));
 }
 
+static void say_count(struct console *c, uint64_t count, const char *what)
+{
+	if (count > 0)
+		say(c, "%" PRIu64 " %s", count, what);
+}
+
 static void say_status(struct console *c)
 {
 	const struct gate_stats *gate = &server_stats(c->server)->gate;
 	struct page_info page;
 
-	say(c,
-	    "Clients: %" PRIu64 " came; turned away: %" PRIu64
-	    " too many, %" PRIu64 " too many from one address, %" PRIu64
-	    " without a key, %" PRIu64 " that sent data, %" PRIu64
-	    " that took too little",
-	    gate->accepted, gate->refused, gate->refused_address,
-	    gate->unproven, gate->abused, gate->stuck);
-	for (unsigned z = 0; z < server_zone_count(c->server); z++)
-		say(c, "Zone %s: %u clients", server_zone_name(c->server, z),
-		    server_zone_clients(c->server, z));
+	say(c, "%" PRIu64 " connection%s so far", gate->accepted,
+	    plural_s(gate->accepted));
+	say_count(c, gate->refused, "turned away: too many");
+	say_count(c, gate->refused_address,
+		  "turned away: too many from one address");
+	say_count(c, gate->unproven, "turned away: without a key");
+	say_count(c, gate->abused, "dropped: sent data");
+	say_count(c, gate->stuck, "dropped: took too little");
+	for (unsigned z = 0; z < server_zone_count(c->server); z++) {
+		unsigned clients = server_zone_clients(c->server, z);
+
+		say(c, "Zone %s: %u client%s", server_zone_name(c->server, z),
+		    clients, plural_s(clients));
+	}
 	for (unsigned n = 0; server_page_at(c->server, n, &page); n++)
-		say(c, "Page %u: %s, %.1f s, %u clients", page.id,
+		say(c, "Page %u: %s, %.1f s, %u client%s", page.id,
 		    page_state_name(page.state),
-		    wav_seconds(&page.format, page.frames), page.clients);
+		    wav_seconds(&page.format, page.frames), page.clients,
+		    plural_s(page.clients));
 }
 
 static void leave(struct console *c)
@@ -283,10 +294,12 @@ static void say_help(struct console *c)
 	       "play FILE   plays a WAV file in all zones\n"
 	       "stop        ends every page\n"
 	       "status      shows zones, clients and pages\n"
+	       "help, ?     shows this list\n"
 	       "quit        ends the server, after the page in progress");
 }
 
-/* "lobby yard" begins a page there; an empty line begins or ends one. */
+/* "lobby yard" or "zone lobby yard" begins a page there; an empty line begins
+ * or ends one. A zone may be called "zone". */
 static void page_zones(struct console *c, char *line)
 {
 	uint64_t zones = 0;
@@ -296,6 +309,9 @@ static void page_zones(struct console *c, char *line)
 	     word = strtok_r(NULL, " \t", &rest)) {
 		int z = server_find_zone(c->server, word);
 
+		if (z < 0 && word == line && *rest &&
+		    strcmp(word, "zone") == 0)
+			continue;
 		if (z < 0) {
 			utf8_replace_controls(word);
 			say(c,
@@ -314,7 +330,7 @@ static void page_zones(struct console *c, char *line)
 
 static void obey(struct console *c, char *line)
 {
-	if (strcmp(line, "help") == 0)
+	if (strcmp(line, "help") == 0 || strcmp(line, "?") == 0)
 		say_help(c);
 	else if (strcmp(line, "status") == 0)
 		say_status(c);

@@ -212,9 +212,10 @@ static void note_address_full(struct gate *gate,
 	if (!may_tell(gate, GATE_ADDRESS_FULL))
 		return;
 	net_address_name(address, name);
-	log_warning("Client %s was refused: %u connections come from its "
-		    "address already (--max-per-address)",
-		    name, gate->max_per_address);
+	log_warning("Client %s was refused: %u connection%s from its address "
+		    "already (--max-per-address)",
+		    name, gate->max_per_address,
+		    plural_s(gate->max_per_address));
 }
 
 int gate_enter(struct gate *gate, int fd,
@@ -326,9 +327,10 @@ void gate_note_end(struct gate *gate, enum connection_end end,
 void gate_note_pause(struct gate *gate, int error)
 {
 	if (may_tell(gate, GATE_PAUSED))
-		log_warning("Accepting pauses at %u clients: %s; raise "
+		log_warning("Accepting pauses at %u client%s: %s; raise "
 			    "LimitNOFILE= or ulimit -n",
-			    gate->clients, strerror(-error));
+			    gate->clients, plural_s(gate->clients),
+			    strerror(-error));
 }
 
 void gate_tell_totals(const struct gate *gate)

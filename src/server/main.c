@@ -115,6 +115,18 @@ static const char *listener_problem(int r)
 		   : strerror(-r);
 }
 
+static int add_listener(struct program *p, int fd, const char *zone)
+{
+	struct sockaddr_storage address = {0};
+	socklen_t size = sizeof(address);
+	char name[NET_ADDRESS_SIZE];
+
+	(void)getsockname(fd, (struct sockaddr *)&address, &size);
+	net_address_name(&address, name);
+	log_info("Zone %s listens on %s", zone, name);
+	return server_add_listener(p->server, fd, zone);
+}
+
 static int listen_on(struct program *p, const char *text)
 {
 	struct net_endpoint endpoint;
@@ -134,7 +146,7 @@ static int listen_on(struct program *p, const char *text)
 	}
 	for (int i = 0; i < count; i++) {
 		if (r == 0)
-			r = server_add_listener(p->server, fds[i], zone);
+			r = add_listener(p, fds[i], zone);
 		else
 			fd_close(fds[i]);
 	}
@@ -181,7 +193,7 @@ static int inherit_one(struct program *p, int fd, const char *name)
 	r = fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	if (r < 0)
 		return -errno;
-	r = server_add_listener(p->server, fd, zone_of_name(name));
+	r = add_listener(p, fd, zone_of_name(name));
 	if (r < 0)
 		log_error("Cannot use the inherited socket '%s': %s", name,
 			  listener_problem(r));
@@ -215,7 +227,7 @@ static int open_listeners(struct program *p)
 		return r;
 	if (r > 0 && o->listen.count > 0)
 		log_notice("-l is ignored: systemd passed %d socket%s", r,
-			   r == 1 ? "" : "s");
+			   plural_s((uint64_t)r));
 	if (r > 0)
 		return 0;
 	if (o->listen.count == 0)
@@ -327,6 +339,15 @@ static int set_up(struct program *p)
 	return r;
 }
 
+static void tell_microphone(const struct microphone_config *microphone)
+{
+	const struct wav_format *format = &microphone->format;
+
+	log_info("The microphone is '%s': %s, %u Hz, %u channel%s",
+		 microphone->device, wav_format_name(format), format->rate,
+		 format->channels, plural_s(format->channels));
+}
+
 static int run(struct program *p)
 {
 	int r = load_chime(p);
@@ -344,6 +365,7 @@ static int run(struct program *p)
 		log_notice("No --psk-file: the pages are neither secret nor "
 			   "authentic; anybody on the network can hear them, "
 			   "and pose as this server");
+	tell_microphone(&p->options.config.page.microphone);
 	systemd_ready(p->systemd);
 	return sd_event_loop(p->event);
 }

@@ -483,10 +483,11 @@ static void yield_if_slow(struct page *p, uint64_t took_usec)
 	if (p->slow_turns < SLOW_TURNS || p->told_slow)
 		return;
 	p->told_slow = true;
-	log_notice(
-	    "Page %u: to serve %u clients takes %" PRIu64
-	    " ms, longer than a chunk; they get larger pieces less often",
-	    p->info.id, p->info.clients, took_usec / 1000);
+	log_notice("Page %u: to serve %u client%s takes %" PRIu64
+		   " ms, longer than a chunk; they get larger pieces less "
+		   "often",
+		   p->info.id, p->info.clients, plural_s(p->info.clients),
+		   took_usec / 1000);
 }
 
 /* Passes on what the tape has gained. */

@@ -37,6 +37,17 @@ static bool port_valid(const char *port)
 	return *end == '\0' && strlen(port) <= 5 && number <= 65535;
 }
 
+/* "fe80::1%eth0" has a scope, which is looked up with the address. */
+static bool is_v6(const char *host)
+{
+	char address[INET6_ADDRSTRLEN];
+	struct in6_addr in6;
+	size_t length = strcspn(host, "%");
+
+	return copy_part(address, sizeof(address), host, length) == 0 &&
+	       inet_pton(AF_INET6, address, &in6) == 1;
+}
+
 /* Splits "[V6]" or "[V6]:PORT"; *ret_rest points after the bracket. */
 static int parse_bracket(struct net_endpoint *endpoint, const char *text,
 			 const char **ret_rest, const char **ret_problem)
@@ -87,6 +98,11 @@ int net_parse_endpoint(struct net_endpoint *ret, const char *text,
 		return r;
 	if (!*endpoint.host) {
 		*ret_problem = "the host name is missing";
+		return -EINVAL;
+	}
+	if ((*text == '[' || strchr(endpoint.host, ':')) &&
+	    !is_v6(endpoint.host)) {
+		*ret_problem = "this is no IPv6 address";
 		return -EINVAL;
 	}
 	if (*rest == ':') {

@@ -468,11 +468,18 @@ static int refused_by_peer(struct tls *tls)
 	gnutls_alert_description_t alert = gnutls->alert_get(tls->session);
 	char problem[PROBLEM_SIZE];
 
-	snprintf(problem, sizeof(problem), "%s%s%s: %s",
-		 tls->client ? "the server does not accept the key of '"
-			     : "the client gave up",
-		 tls->client ? tls->identity : "", tls->client ? "'" : "",
-		 gnutls->alert_get_name(alert));
+	/* A wrong key is an "illegal parameter" to GnuTLS and a "decrypt error"
+	 * to OpenSSL: these names would explain nothing. */
+	if (tls->client && (alert == GNUTLS_A_ILLEGAL_PARAMETER ||
+			    alert == GNUTLS_A_DECRYPT_ERROR ||
+			    alert == GNUTLS_A_UNKNOWN_PSK_IDENTITY))
+		snprintf(problem, sizeof(problem),
+			 "the server does not accept the key of '%s'",
+			 tls->identity);
+	else
+		snprintf(problem, sizeof(problem), "the %s refused: %s",
+			 tls->client ? "server" : "client",
+			 gnutls->alert_get_name(alert));
 	return fail(tls, -EACCES, problem);
 }
 

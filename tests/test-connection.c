@@ -51,7 +51,7 @@ static void setup(void)
 	ends = 0;
 	ck_assert_int_ge(sd_event_new(&event), 0);
 	ck_assert_int_eq(poller_new(&poller, event), 0);
-	ck_assert_int_eq(tape_new(&page, &cd, WAV_ENDLESS), 0);
+	ck_assert_int_eq(tape_new(&page, NULL, &cd, WAV_ENDLESS), 0);
 	ck_assert_int_eq(
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
 	own = fds[0];
@@ -256,7 +256,7 @@ TEST(a_late_joiner_is_told_what_is_still_to_come)
 	const uint8_t one_piece[] = {0, PIECE >> 8, 0, 0};
 	struct tape *fixed;
 
-	ck_assert_int_eq(tape_new(&fixed, &cd, 2 * PIECE), 0);
+	ck_assert_int_eq(tape_new(&fixed, NULL, &cd, 2 * PIECE), 0);
 	ck_assert_int_eq(tape_append(fixed, piece, PIECE), 0);
 	connection_attach(connection, fixed, PIECE, MAX_LAG);
 	hear();

@@ -384,6 +384,29 @@ TEST(the_peak_is_the_highest_sample)
 	ck_assert(fabs(page->peak - 0.5) < 0.001);
 }
 
+TEST(a_page_for_which_there_is_no_room_fails)
+{
+	struct tape_shelf shelf = {.max_size = 100000};
+
+	config.shelf = &shelf;
+	talk(60); /* of a known length: fails before it begins */
+	run_until(&ended);
+	ck_assert_uint_eq(opened, 0);
+	ck_assert_uint_eq(info.end, PAGE_FAILED);
+	ck_assert_ptr_nonnull(strstr(info.reason, "not enough memory"));
+	run_until_released();
+	page = page_free(page);
+	opened = spoken = ended = done = 0;
+	talk(0);
+	run_until(&ended);
+	ck_assert_uint_eq(opened, 1);
+	ck_assert_uint_eq(info.end, PAGE_FAILED);
+	ck_assert_ptr_nonnull(strstr(info.reason, "memory ran out"));
+	run_until_released();
+	page = page_free(page);
+	ck_assert_uint_eq(shelf.size, 0);
+}
+
 TEST(freeing_a_page_in_progress_closes_the_card)
 {
 	talk(0);

@@ -24,7 +24,7 @@ static void setup(void)
 	signal(SIGPIPE, SIG_IGN); /* sendfile has no MSG_NOSIGNAL */
 	for (size_t i = 0; i < sizeof(piece); i++)
 		piece[i] = (uint8_t)(i * 31 + i / 257);
-	ck_assert_int_eq(tape_new(&page, &cd, WAV_ENDLESS), 0);
+	ck_assert_int_eq(tape_new(&page, NULL, &cd, WAV_ENDLESS), 0);
 	ck_assert_int_eq(
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
 	ck_assert_int_eq(transport_new_plain(&transport, fds[0]), 0);
@@ -43,7 +43,7 @@ FIXTURE(setup, teardown);
 static void make_planned(uint64_t size)
 {
 	tape_unref(page);
-	ck_assert_int_eq(tape_new(&page, &cd, size), 0);
+	ck_assert_int_eq(tape_new(&page, NULL, &cd, size), 0);
 }
 
 /* Bytes of memory that the tape occupies. */
@@ -65,6 +65,46 @@ TEST(a_new_page_is_empty)
 	ck_assert(wav_format_equal(&page->format, &cd));
 	ck_assert(!page->ended);
 	ck_assert_int_eq(read_tape(page, 0, heard, sizeof(heard)), 0);
+}
+
+/* All tapes have 4 pieces of room. */
+TEST(all_tapes_together_are_bounded)
+{
+	struct tape_shelf shelf = {.max_size = 4 * PIECE};
+	struct tape *one, *two, *none;
+
+	ck_assert_int_eq(tape_new(&one, &shelf, &cd, WAV_ENDLESS), 0);
+	ck_assert_int_eq(tape_append(one, piece, PIECE), 0);
+	ck_assert_int_eq(tape_new(&two, &shelf, &cd, 3 * PIECE), 0);
+	ck_assert_int_eq(tape_append(one, piece, 1), -ENOMEM);
+	ck_assert_uint_eq(one->size, PIECE);
+	ck_assert_int_eq(tape_new(&none, &shelf, &cd, 1), -ENOMEM);
+	/* What is planned is there. */
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(tape_append(two, piece, PIECE), 0);
+	/* The last page makes room for others, once nobody else needs it. */
+	tape_shelf_keep(&shelf, two);
+	two = tape_unref(two);
+	ck_assert_int_eq(tape_append(one, piece, PIECE), 0);
+	ck_assert_ptr_null(shelf.last);
+	ck_assert_uint_eq(shelf.size, 2 * PIECE);
+	tape_unref(one);
+	ck_assert_uint_eq(shelf.size, 0);
+}
+
+TEST(memory_that_is_given_back_is_room_again)
+{
+	struct tape_shelf shelf = {.max_size = TAPE_KEEP_SIZE + PIECE};
+	struct tape *tape;
+
+	ck_assert_int_eq(tape_new(&tape, &shelf, &cd, WAV_ENDLESS), 0);
+	for (int i = 0; i < 100; i++) {
+		ck_assert_int_eq(tape_append(tape, piece, PIECE), 0);
+		if (tape->size > TAPE_KEEP_SIZE)
+			tape_forget(tape, tape->size - TAPE_KEEP_SIZE);
+	}
+	tape_unref(tape);
+	ck_assert_uint_eq(shelf.size, 0);
 }
 
 TEST(what_is_appended_is_read_at_any_offset)

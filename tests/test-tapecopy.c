@@ -29,7 +29,7 @@ static void setup(void)
 	calls = 0;
 	result_fd = -1;
 	ck_assert_int_ge(sd_event_new(&event), 0);
-	ck_assert_int_eq(tape_new(&page, &cd, WAV_ENDLESS), 0);
+	ck_assert_int_eq(tape_new(&page, NULL, &cd, WAV_ENDLESS), 0);
 }
 
 static void teardown(void)

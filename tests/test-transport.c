@@ -67,7 +67,7 @@ static void make_page(void)
 		state = state * 1664525 + 1013904223;
 		sound[i] = (uint8_t)(state >> 24);
 	}
-	ck_assert_int_eq(tape_new(&page, &format, PAGE_SIZE), 0);
+	ck_assert_int_eq(tape_new(&page, NULL, &format, PAGE_SIZE), 0);
 	ck_assert_int_eq(tape_append(page, sound, sizeof(sound)), 0);
 }
 

@@ -71,7 +71,7 @@ static void setup(void)
 	ck_assert_int_eq(gate_new(&gate, event, CLIENTS, CLIENTS, &stats), 0);
 	ck_assert_int_eq(
 	    zone_new(&zone, event, "lobby", gate, NULL, &callbacks, NULL), 0);
-	ck_assert_int_eq(tape_new(&tape, &cd, WAV_ENDLESS), 0);
+	ck_assert_int_eq(tape_new(&tape, NULL, &cd, WAV_ENDLESS), 0);
 	listen_on_loopback();
 }
 
@@ -182,7 +182,7 @@ TEST(owners_do_not_disturb_each_other)
 {
 	struct tape *other;
 
-	ck_assert_int_eq(tape_new(&other, &cd, WAV_ENDLESS), 0);
+	ck_assert_int_eq(tape_new(&other, NULL, &cd, WAV_ENDLESS), 0);
 	come(0, 1);
 	zone_attach(zone, &alice, tape, 0, 0);
 	come(1, 1);

@@ -120,5 +120,6 @@ static inline bool name_valid(const char *name)
 				     "abcdefghijklmnopqrstuvwxyz"
 				     "0123456789._-");
 
-	return *name != '.' && length > 0 && length < VALID_NAME_SIZE && !name[length];
+	return *name != '.' && length > 0 && length < VALID_NAME_SIZE &&
+	       !name[length];
 }

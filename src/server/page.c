@@ -373,7 +373,8 @@ static void on_opened(struct page *p, const struct source_message *message)
 	int r;
 
 	plan(p, message);
-	r = tape_new(&p->tape, &p->info.format, p->planned_size);
+	r = tape_new(&p->tape, p->config->shelf, &p->info.format,
+		     p->planned_size);
 	if (r < 0) {
 		fail(
 		    p, PAGE_FAILED,

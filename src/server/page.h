@@ -27,6 +27,7 @@ struct page_config {
 	double max_lag_seconds;
 	struct archive_config archive;
 	struct recorder *recorder; /* of the archive; NULL: none */
+	struct tape_shelf *shelf;  /* of all pages' tapes; NULL: no bound */
 };
 
 /* What a caller asks for. */

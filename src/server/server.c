@@ -13,6 +13,8 @@
 #include "server/timer.h"
 
 #define TICK_USEC USEC_PER_SEC
+/* Of all pages together, or half of the machine's memory when that is less. */
+#define SHELF_SIZE_MAX (UINT64_C(1) << 30)
 #define STUCK_USEC (10 * USEC_PER_SEC)
 
 enum {
@@ -31,7 +33,7 @@ struct server {
 	struct page_list pages; /* in the order of their ids */
 	uint32_t last_id;
 	bool closed;
-	struct tape *last_tape;
+	struct tape_shelf shelf;
 	struct server_stats stats;
 	sd_event_source *tick, *settle;
 	struct {
@@ -201,10 +203,8 @@ static void on_state(void *userdata, struct page *p)
 
 	if (info->state == PAGE_CHIME)
 		server->stats.pages++;
-	if (info->state == PAGE_SENDING && p->tape) {
-		tape_unref(server->last_tape);
-		server->last_tape = tape_ref(p->tape);
-	}
+	if (info->state == PAGE_SENDING && p->tape)
+		tape_shelf_keep(&server->shelf, p->tape);
 	for (unsigned i = 0; i < server->observer_count; i++)
 		if (server->observers[i].observer->on_page)
 			server->observers[i].observer->on_page(
@@ -332,6 +332,15 @@ static void choose_max_per_address(struct server_config *config)
 		config->max_per_address = PER_ADDRESS_DEFAULT_MIN;
 }
 
+static uint64_t shelf_size(void)
+{
+	const long pages = sysconf(_SC_PHYS_PAGES);
+	const uint64_t half =
+	    (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) / 2;
+
+	return pages > 0 ? MIN(half, SHELF_SIZE_MAX) : SHELF_SIZE_MAX;
+}
+
 int server_new(struct server **ret, sd_event *event,
 	       const struct server_config *config)
 {
@@ -343,6 +352,8 @@ int server_new(struct server **ret, sd_event *event,
 	server->event = sd_event_ref(event);
 	server->config = *config;
 	TAILQ_INIT(&server->pages);
+	server->shelf.max_size = shelf_size();
+	server->config.page.shelf = &server->shelf;
 	choose_max_per_address(&server->config);
 	r = gate_new(&server->gate, event, server->config.max_clients,
 		     server->config.max_per_address, &server->stats.gate);
@@ -367,7 +378,7 @@ struct server *server_free(struct server *server)
 		server->zones[z] = zone_free(server->zones[z]);
 	while (!TAILQ_EMPTY(&server->pages))
 		drop_page(TAILQ_FIRST(&server->pages), server);
-	tape_unref(server->last_tape);
+	tape_shelf_keep(&server->shelf, NULL);
 	gate_tell_totals(server->gate);
 	gate_free(server->gate);
 	sd_event_source_disable_unref(server->tick);
@@ -534,7 +545,7 @@ double server_take_peak(struct server *server, uint32_t id)
 
 const struct tape *server_last_tape(const struct server *server)
 {
-	return server->last_tape;
+	return server->shelf.last;
 }
 
 unsigned server_zone_count(const struct server *server)

@@ -17,25 +17,64 @@
 /* Memory is given back in multiples of this size, to save system calls. */
 #define FORGET_STEP (UINT64_C(1) << 20)
 
-int tape_new(struct tape **ret, const struct wav_format *format,
-	     uint64_t planned_size)
+/* Takes SIZE bytes of room for TAPE. The last page goes first: nothing but
+ * somebody who might want to save it needs it. */
+static int take_room(struct tape *tape, uint64_t size)
 {
-	struct tape *tape;
-	_cleanup_close_ int fd = -1;
+	struct tape_shelf *shelf = tape->shelf;
 
-	fd = memfd_create("tape", MFD_CLOEXEC);
-	if (fd < 0)
+	if (!shelf)
+		return 0;
+	if (size > shelf->max_size - shelf->size)
+		shelf->last = tape_unref(shelf->last);
+	if (size > shelf->max_size - shelf->size)
+		return -ENOMEM;
+	shelf->size += size;
+	tape->room += size;
+	return 0;
+}
+
+static void give_room(struct tape *tape, uint64_t size)
+{
+	if (!tape->shelf)
+		return;
+	tape->shelf->size -= size;
+	tape->room -= size;
+}
+
+static int open_tape(struct tape *tape)
+{
+	const uint64_t size =
+	    tape->planned_size <= TAPE_KEEP_SIZE ? tape->planned_size : 0;
+	int r;
+
+	tape->fd = memfd_create("tape", MFD_CLOEXEC);
+	if (tape->fd < 0)
 		return -errno;
-	if (planned_size > 0 && planned_size <= TAPE_KEEP_SIZE &&
-	    fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)planned_size) < 0)
-		return -errno;
-	tape = calloc(1, sizeof(*tape));
+	r = take_room(tape, size);
+	if (r == 0 && size > 0 &&
+	    fallocate(tape->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)size) < 0)
+		r = -errno;
+	return r;
+}
+
+int tape_new(struct tape **ret, struct tape_shelf *shelf,
+	     const struct wav_format *format, uint64_t planned_size)
+{
+	struct tape *tape = calloc(1, sizeof(*tape));
+	int r;
+
 	if (!tape)
 		return -ENOMEM;
 	tape->refs = 1;
-	tape->fd = TAKE_FD(fd);
+	tape->shelf = shelf;
 	tape->format = *format;
 	tape->planned_size = planned_size;
+	r = open_tape(tape);
+	if (r < 0) {
+		tape_unref(tape);
+		return r;
+	}
 	*ret = tape;
 	return 0;
 }
@@ -50,6 +89,7 @@ struct tape *tape_unref(struct tape *tape)
 {
 	if (!tape || --tape->refs > 0)
 		return NULL;
+	give_room(tape, tape->room);
 	fd_close(tape->fd);
 	free(tape);
 	return NULL;
@@ -72,10 +112,14 @@ static void keep_newest(struct tape *tape, const uint8_t *data, size_t size)
 
 int tape_append(struct tape *tape, const void *data, size_t size)
 {
-	int r;
+	uint64_t need = tape->size + size - tape->first;
+	int r = 0;
 
 	assert(!tape->ended);
-	r = pwrite_all(tape->fd, data, size, (off_t)tape->size);
+	if (need > tape->room)
+		r = take_room(tape, need - tape->room);
+	if (r == 0)
+		r = pwrite_all(tape->fd, data, size, (off_t)tape->size);
 	if (r < 0)
 		return r;
 	tape->size += size;
@@ -133,6 +177,14 @@ void tape_forget(struct tape *tape, uint64_t offset)
 		return;
 	/* A failure costs memory, not sound; the next call tries again. */
 	if (fallocate(tape->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-		      (off_t)tape->first, (off_t)(end - tape->first)) == 0)
-		tape->first = end;
+		      (off_t)tape->first, (off_t)(end - tape->first)) < 0)
+		return;
+	give_room(tape, end - tape->first);
+	tape->first = end;
+}
+
+void tape_shelf_keep(struct tape_shelf *shelf, struct tape *tape)
+{
+	tape_unref(shelf->last);
+	shelf->last = tape ? tape_ref(tape) : NULL;
 }

@@ -16,12 +16,21 @@ enum {
 	TAPE_NEWEST_SIZE = 16384,
 };
 
+/* The memory of all pages together; the owner sets max_size. */
+struct tape_shelf {
+	uint64_t size, max_size; /* bytes */
+	/* The page that ended last, or NULL: it makes room for others. */
+	struct tape *last;
+};
+
 /* Offsets count bytes from the first frame of the page. There is no header:
  * every consumer has its own, since each may join at another frame. This folder
  * may read the fields; only tape.c writes them. */
 struct tape {
 	unsigned refs;
 	int fd;
+	struct tape_shelf *shelf; /* or NULL */
+	uint64_t room;		  /* bytes that it takes of the shelf */
 	struct wav_format format;
 	uint64_t planned_size; /* bytes, or WAV_ENDLESS */
 	uint64_t size;	       /* bytes appended so far */
@@ -32,13 +41,13 @@ struct tape {
 	uint8_t newest[TAPE_NEWEST_SIZE]; /* a copy of the last bytes */
 };
 
-/* PLANNED_SIZE is the size of the page in bytes, or WAV_ENDLESS if it is not
- * known yet. Up to TAPE_KEEP_SIZE the memory is allocated now, so that -ENOSPC
- * or -ENOMEM comes here, not during the page. 0 and one reference, or negative
- * errno. */
+/* SHELF must outlive the tape; with NULL there is no bound. PLANNED_SIZE is the
+ * size of the page in bytes, or WAV_ENDLESS if it is not known yet. Up to
+ * TAPE_KEEP_SIZE the memory is allocated now, so that -ENOSPC or -ENOMEM comes
+ * here, not during the page. 0 and one reference, or negative errno. */
 #define TAPE_KEEP_SIZE (UINT64_C(32) << 20)
-int tape_new(struct tape **ret, const struct wav_format *format,
-	     uint64_t planned_size);
+int tape_new(struct tape **ret, struct tape_shelf *shelf,
+	     const struct wav_format *format, uint64_t planned_size);
 struct tape *tape_ref(struct tape *tape);
 struct tape *tape_unref(struct tape *tape); /* takes NULL, returns NULL */
 
@@ -60,3 +69,6 @@ int tape_dup(const struct tape *tape);
 /* Gives back the memory before OFFSET, which all consumers have passed. No
  * effect up to TAPE_KEEP_SIZE. */
 void tape_forget(struct tape *tape, uint64_t offset);
+
+/* Makes TAPE the last one, with a reference; or none with NULL. */
+void tape_shelf_keep(struct tape_shelf *shelf, struct tape *tape);

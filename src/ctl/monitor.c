@@ -239,9 +239,11 @@ int ctl_monitor(struct ctl *ctl)
 		status = print_present(&monitor);
 		if (status == CTL_DONE)
 			status = sd_event_loop(monitor.event);
+		if (status < 0)
+			status = ctl_failed("Lost the bus", status);
 	}
 	(void)sd_bus_detach_event(ctl->bus);
 	sd_event_unref(monitor.event);
 	free(monitor.zones);
-	return status < 0 ? CTL_FAILED : status;
+	return status;
 }

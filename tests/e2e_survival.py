@@ -2,6 +2,7 @@
 """Programs that are started, watched and stopped in ways that nobody means:
 without standard streams, with streams that nobody reads, with hardly any
 descriptors, with waits that fail; asleep while a page goes on."""
+import contextlib
 import fcntl
 import os
 import pty
@@ -100,6 +101,175 @@ class ServerWaits(ServerCase):
         self.assertGreater(len(self.hear(server)), 44)
         server.write("quit\n")
         self.assertEqual(server.wait(), 0)
+
+
+def standard(pid):
+    """What its three standard descriptors are; "" is closed."""
+    found = [""] * 3
+    for fd in range(3):
+        with contextlib.suppress(FileNotFoundError):
+            found[fd] = os.readlink("/proc/%d/fd/%d" % (pid, fd))
+    return found
+
+
+def without(*fds):
+    return lambda: [os.close(fd) for fd in fds]
+
+
+class Closed(ServedCase):
+    """Standard descriptors that are closed."""
+
+    def run_closed(self, argv, env, *fds):
+        child = subprocess.Popen(argv, env=env,
+                                 preexec_fn=without(*fds))
+        self.addCleanup(child.wait, PATIENCE)
+        self.addCleanup(child.kill)
+        return child
+
+    def check(self, *argv):
+        card = Card(self.folder, "closed")
+        env = self.env(**card.environment)
+        for fds in (0, 1, 2), (1, 2), (2,), (0,):
+            child = self.run_closed(argv, env, *fds)
+            # Libraries that are being loaded have these numbers for a moment.
+            wait_until(lambda: {standard(child.pid)[fd] for fd in fds} ==
+                       {"/dev/null"}, "/dev/null", patience=10)
+            child.terminate()
+            child.wait(PATIENCE)
+
+    def test_a_server_has_dev_null_there(self):
+        self.check(program("intercom-server"), "-D", "card", "-l",
+                   "127.0.0.1:%d" % free_port())
+
+    def test_a_client_has_dev_null_there(self):
+        self.check(program("intercom-client"), "-D", "card", "127.0.0.1:1")
+
+    def test_intercomctl_has_dev_null_there(self):
+        self.check(program("intercomctl"), "--user", "monitor")
+
+
+def fill(fd):
+    """Until not one byte more fits into the pipe or terminal."""
+    flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+    fcntl.fcntl(fd, fcntl.F_SETFL, flags | os.O_NONBLOCK)
+    for size in 4096, 64, 1:
+        try:
+            while True:
+                os.write(fd, b"x" * size)
+        except BlockingIOError:
+            pass
+    fcntl.fcntl(fd, fcntl.F_SETFL, flags)
+
+
+class Unread(ServedCase):
+    """Standard output and error that nobody reads."""
+
+    def full_pipe(self):
+        r, w = os.pipe()
+        self.addCleanup(os.close, r)
+        self.addCleanup(os.close, w)
+        fill(w)
+        return r, w
+
+    def full_terminal(self):
+        master, slave = pty.openpty()
+        self.addCleanup(os.close, master)
+        self.addCleanup(os.close, slave)
+        fill(slave)
+        return master, slave
+
+    def popen(self, argv, env, **kwargs):
+        child = subprocess.Popen(argv, env=env, **kwargs)
+        self.addCleanup(child.wait, PATIENCE)
+        self.addCleanup(child.kill)
+        return child
+
+    def check_server(self, stream, reader):
+        port = free_port()
+        card = Card(self.folder, "unread", capture=noise(400000 * FRAME))
+        server = self.popen(
+            [program("intercom-server"), "-v", "-i", "-V", "-D", "card", "-d",
+             "0.3", "-l", "127.0.0.1:%d" % port, "--archive", self.folder],
+            self.env(**card.environment),
+            stdin=subprocess.PIPE, stdout=stream, stderr=stream)
+
+        def say(text):
+            server.stdin.write(text)
+            server.stdin.flush()
+
+        for _ in range(3):
+            (s,) = self.connect(port)
+            say(b"nowhere\n" * 100 + b"status\n\n")
+            self.assertGreater(len(receive_all(s)), 44)
+        self.assertFalse(fcntl.fcntl(stream, fcntl.F_GETFL) & os.O_NONBLOCK)
+        # And when somebody reads again, the next line tells of them.
+        text = []
+        threading.Thread(target=self.read_on, args=(reader, text),
+                         daemon=True).start()
+
+        def told():
+            say(b"\n")
+            return re.search(rb"\d+ lines were lost", b"".join(text))
+
+        wait_until(told, "the count of what was lost", step=1)
+        server.send_signal(signal.SIGTERM)
+        self.assertEqual(server.wait(PATIENCE), 0)
+
+    def read_on(self, fd, text):
+        try:
+            while True:
+                text.append(os.read(fd, 4096))
+        except OSError:
+            pass
+
+    def test_a_pipe_does_not_stop_a_server(self):
+        r, w = self.full_pipe()
+        self.check_server(w, r)
+
+    def test_a_terminal_does_not_stop_a_server(self):
+        master, slave = self.full_terminal()
+        self.check_server(slave, master)
+
+    def test_a_terminal_does_not_stop_a_client(self):
+        _, slave = self.full_terminal()
+        card = Card(self.folder, "unread")
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        client = self.popen(
+            [program("intercom-client"), "-v", "-V", "-D", "card", "--once",
+             "127.0.0.1:%d" % listener.getsockname()[1]],
+            self.env(**card.environment), stdout=slave, stderr=slave)
+        connection, _ = listener.accept()
+        data = noise(RATE * FRAME)
+        with connection:
+            connection.sendall(wav_bytes(data))
+        self.assertEqual(client.wait(PATIENCE), 0)
+        self.assertTrue(card.sound().startswith(data))
+
+    def test_a_page_of_intercomctl_ends(self):
+        path = self.wav("page.wav", RATE)
+        for _, stream in self.full_pipe(), self.full_terminal():
+            child = self.popen(self.argv("play", path), self.env(),
+                               stdout=stream, stderr=stream)
+            self.assertEqual(child.wait(PATIENCE), 0)
+
+    def test_a_signal_ends_a_monitor(self):
+        for number in signal.SIGTERM, signal.SIGINT:
+            _, stream = self.full_pipe()
+            child = self.popen(self.argv("monitor"), self.env(),
+                               stdout=stream)
+            wait_until(lambda: "pipe_write" in self.where(child) or
+                       self.asleep(child), "the monitor to wait")
+            self.ctl("play", self.wav("page.wav", 2000))
+            child.send_signal(number)
+            self.assertEqual(child.wait(PATIENCE), 0)
+
+    def where(self, child):
+        return contents("/proc/%d/wchan" % child.pid).decode()
+
+    def asleep(self, child):
+        with open("/proc/%d/stat" % child.pid) as f:
+            return f.read().rsplit(")", 1)[1].split()[0] == "S"
 
 
 if __name__ == "__main__":

@@ -82,16 +82,14 @@ int gettimeofday(struct timeval *tv, void *zone)
 
 int poll(struct pollfd *fds, nfds_t count, int timeout)
 {
-	return count > 0 && refused() ? -1
-				      : NEXT(poll)(fds, count, timeout);
+	return count > 0 && refused() ? -1 : NEXT(poll)(fds, count, timeout);
 }
 
 int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
 	  const sigset_t *mask)
 {
-	return count > 0 && refused()
-		   ? -1
-		   : NEXT(ppoll)(fds, count, timeout, mask);
+	return count > 0 && refused() ? -1
+				      : NEXT(ppoll)(fds, count, timeout, mask);
 }
 
 /* The name that ppoll() has with _FORTIFY_SOURCE. */

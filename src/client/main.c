@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/signalfd.h>
 
+#include "base/io.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "client/mixer.h"
@@ -72,8 +73,10 @@ static int run(struct client_config *config)
 int main(int argc, char **argv)
 {
 	struct client_config config;
-	int r = client_options_parse(&config, argc, argv);
+	int r = standard_fds_open();
 
+	if (r == 0)
+		r = client_options_parse(&config, argc, argv);
 	if (r <= 0)
 		return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 	/* The threads allocate little: one heap is enough. Setting a threshold,

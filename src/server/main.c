@@ -11,7 +11,11 @@
 #include <systemd/sd-event.h>
 
 #include "audio/chime.h"
+<<<<<<< HEAD
 #include "base/ending.h"
+    =======
+#include "base/io.h"
+    >>>>>>> b11ef4f (Closed and unread standard streams stop no program)
 #include "base/log.h"
 #include "base/notify.h"
 #include "base/util.h"
@@ -30,7 +34,7 @@
 #define CRAWL_USEC (2 * USEC_PER_SEC)
 #define FILES_USEC (4 * USEC_PER_SEC)
 
-enum { WAIT_PAUSE_NSEC = 100 * 1000 * 1000 };
+    enum { WAIT_PAUSE_NSEC = 100 * 1000 * 1000 };
 
 struct program {
 	struct server_options options;
@@ -44,7 +48,7 @@ struct program {
 	sd_event_source *stop_timer;
 	bool stopping;
 	uint64_t stop_usec; /* when that began */
-	int wait_error; /* that was logged last */
+	int wait_error;	    /* that was logged last */
 };
 
 /* --- signals --- */
@@ -422,10 +426,17 @@ static void tear_down(struct program *p)
 
 int main(int argc, char **argv)
 {
+<<<<<<< HEAD
 	/* A thread that a disk holds may look at the options after main(). */
 	static struct program program;
 	int r = server_options_parse(&program.options, argc, argv);
+=======
+	struct program program = {0};
+	int r = standard_fds_open();
+>>>>>>> b11ef4f (Closed and unread standard streams stop no program)
 
+	if (r == 0)
+		r = server_options_parse(&program.options, argc, argv);
 	if (r <= 0)
 		return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 	r = run(&program);

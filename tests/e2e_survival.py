@@ -116,6 +116,34 @@ def without(*fds):
     return lambda: [os.close(fd) for fd in fds]
 
 
+class Hooks(ClientCase):
+    def test_an_ignored_sigchld_is_not_inherited(self):
+        def ignore():
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+        _, server, client = self.with_server(
+            "--before", "exit 3", "--after", "grep SigIgn /proc/self/status",
+            preexec_fn=ignore)
+        server.page(wav_bytes(noise(RATE * FRAME // 2)))
+        client.wait_line("--before ended with status 3")
+        ignored = int(client.wait_line("SigIgn").split()[1], 16)
+        self.assertFalse(ignored & 1 << (signal.SIGCHLD - 1))
+
+    def test_all_that_a_hook_started_is_killed_with_it(self):
+        pids = self.path("pids")
+        _, server, client = self.with_server(
+            "--before", "(setsid sh -c 'echo $$ >>%s; setsid sleep 1000 &"
+            " sleep 1000' &); setsid sh -c 'echo $$ >>%s; exec sleep 1000' &"
+            " sleep 1000" % (pids, pids))
+        server.page(wav_bytes(tone(1)))
+        wait_until(lambda: os.path.exists(pids) and
+                   contents(pids).count(b"\n") == 2, "the hook")
+        client.wait_line("--before took longer than 5 s and is ended")
+        client.wait_line("ended \\(")
+        for pid in contents(pids).split():
+            self.assertFalse(os.path.exists("/proc/%s" % pid.decode()))
+
+
 class Closed(ServedCase):
     """Standard descriptors that are closed."""
 

@@ -27,6 +27,8 @@ static int open_signals(void)
 	/* A broken pipe and a file at its size limit are errors to handle. */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
+	/* Ignored, it would not tell of a hook's end. */
+	signal(SIGCHLD, SIG_DFL);
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGINT);
 	sigaddset(&mask, SIGTERM);

@@ -11,12 +11,9 @@
 #include <systemd/sd-event.h>
 
 #include "audio/chime.h"
-<<<<<<< HEAD
 #include "base/ending.h"
-    =======
-#include "base/io.h"
-    >>>>>>> b11ef4f (Closed and unread standard streams stop no program)
-#include "base/log.h"
+    #include "base/io.h"
+    #include "base/log.h"
 #include "base/notify.h"
 #include "base/util.h"
 #include "server/bus/bus.h"
@@ -426,14 +423,9 @@ static void tear_down(struct program *p)
 
 int main(int argc, char **argv)
 {
-<<<<<<< HEAD
 	/* A thread that a disk holds may look at the options after main(). */
 	static struct program program;
-	int r = server_options_parse(&program.options, argc, argv);
-=======
-	struct program program = {0};
 	int r = standard_fds_open();
->>>>>>> b11ef4f (Closed and unread standard streams stop no program)
 
 	if (r == 0)
 		r = server_options_parse(&program.options, argc, argv);

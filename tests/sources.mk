@@ -67,6 +67,7 @@ E2E_TESTS = \
 	tests/e2e_hostile.py \
 	tests/e2e_interop.py \
 	tests/e2e_server.py \
+	tests/e2e_survival.py \
 	tests/e2e_terminal.py \
 	tests/e2e_tls.py
 dist_check_SCRIPTS = $(E2E_TESTS)
@@ -87,7 +88,7 @@ tests_test_page_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=zone_push
 tests_test_transport_LDADD = $(LDADD) $(GNUTLS_LIBS)
 
 # The virtual sound card. Without sanitizers: plain aplay loads it too.
-EXTRA_PROGRAMS = vcard.so vctl.so hang.so
+EXTRA_PROGRAMS = vcard.so vctl.so hang.so vclock.so
 vcard_so_SOURCES = tests/vcard.c tests/vcard.h \
 	src/audio/samples.c src/audio/wav.c
 vcard_so_CFLAGS = -std=gnu11 $(WARN_CFLAGS) $(ALSA_CFLAGS) -fPIC -DPIC
@@ -102,6 +103,10 @@ hang_so_SOURCES = tests/hang.c
 hang_so_CFLAGS = $(vcard_so_CFLAGS) -U_FORTIFY_SOURCE
 hang_so_LDFLAGS = -shared
 hang_so_LDADD = -ldl
+vclock_so_SOURCES = tests/vclock.c
+vclock_so_CFLAGS = $(vcard_so_CFLAGS)
+vclock_so_LDFLAGS = -shared
+vclock_so_LDADD = -ldl
 
 # --- fuzzing
 EXTRA_PROGRAMS += $(FUZZ_TARGETS)
@@ -132,7 +137,7 @@ tests_fuzz_fuzz_session_LDFLAGS = $(AM_LDFLAGS) \
 
 if HAVE_CHECK
 check_LIBRARIES = tests/libtest.a tests/fuzz/libreplay.a
-check_PROGRAMS = vcard.so vctl.so hang.so $(UNIT_TESTS) $(FUZZ_TARGETS)
+check_PROGRAMS = vcard.so vctl.so hang.so vclock.so $(UNIT_TESTS) $(FUZZ_TARGETS)
 TESTS = $(UNIT_TESTS) $(E2E_TESTS)
 if !FUZZERS
 TESTS += $(FUZZ_TARGETS)

@@ -4,6 +4,7 @@
 #include "client/hook.h"
 
 #include <poll.h>
+#include <sys/wait.h>
 
 #include "base/log.h"
 #include "test.h"
@@ -106,6 +107,29 @@ TEST(one_that_hangs_is_killed_with_its_children)
 	ck_assert(!hook_running(&hook, 7 * SECOND));
 }
 
+/* In sessions of their own, orphans, and orphans of those. */
+TEST(one_that_hangs_is_killed_with_what_has_left_its_group)
+{
+	start("setsid sleep 1000 & (setsid sh -c 'sleep 1000 & setsid sleep "
+	      "1000 & sleep 1000' &) ; setsid -f sleep 1000; echo >&9; "
+	      "sleep 1000");
+	ck_assert_int_eq(read(out, (char[1]){0}, 1), 1);
+	ck_assert(!hook_running(&hook, 6 * SECOND));
+	printed();
+	/* None is left to be waited for. */
+	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
+}
+
+TEST(what_a_hook_leaves_behind_when_it_ends_goes_on)
+{
+	start("(sleep 0.3; echo later >&9) &");
+	while (hook_running(&hook, SECOND))
+		;
+	hook_start(&hook, "--after", "sleep 1000", &facts, SECOND);
+	ck_assert(!hook_running(&hook, 6 * SECOND));
+	ck_assert_str_eq(printed(), "later\n");
+}
+
 TEST(signals_that_the_client_does_not_want_work_in_a_hook)
 {
 	sigset_t mask;
@@ -115,11 +139,13 @@ TEST(signals_that_the_client_does_not_want_work_in_a_hook)
 	sigprocmask(SIG_BLOCK, &mask, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
+	signal(SIGCHLD, SIG_IGN);
 	start(
 	    "sh -c 'kill -TERM $$; echo lives >&9'; echo $? >&9; "
 	    "sh -c 'kill -PIPE $$; echo lives >&9'; echo $? >&9; "
 	    "ulimit -c 0; sh -c 'kill -XFSZ $$; echo lives >&9'; echo $? >&9");
 	ck_assert_str_eq(printed(), "143\n141\n153\n");
+	signal(SIGCHLD, SIG_DFL);
 }
 
 TEST(killing_nothing_is_fine)

@@ -45,11 +45,13 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 	return (ssize_t)syscall(SYS_sendmsg, journal[0], &ours, flags);
 }
 
-int access(const char *path, int mode)
+int connect(int fd, const struct sockaddr *address, socklen_t size)
 {
-	ck_assert_str_eq(path, SOCKET);
+	const struct sockaddr_un *to = (const void *)address;
+
+	ck_assert_str_eq(to->sun_path, SOCKET);
 	errno = ENOENT;
-	return journal[0] < 0 ? -1 : 0;
+	return journal[0] < 0 ? -1 : dup2(journal[0], fd) - fd;
 }
 
 static void setup(void)
@@ -287,6 +289,16 @@ TEST(stderr_that_is_not_the_journals_gets_the_line)
 	check_line(told(journal_begin, &page),
 		   (const char *const[]){": Page from lobby:2348", NULL});
 	ck_assert_ptr_null(received());
+}
+
+TEST(journal_that_does_not_read_is_not_waited_for)
+{
+	start_journal();
+	while (send(journal[0], "", 1, MSG_DONTWAIT) == 1)
+		;
+	ck_assert_int_eq(errno, EAGAIN);
+	check_line(told_journal(journal_begin, &page),
+		   (const char *const[]){"<6>Page from lobby:2348", NULL});
 }
 
 TEST(journal_that_does_not_answer_loses_no_line)

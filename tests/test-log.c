@@ -167,3 +167,49 @@ TEST(journal_gets_the_level)
 	check_text("no journal", "no journal");
 	unsetenv("JOURNAL_STREAM");
 }
+
+static void fill(int fd)
+{
+	static const char text[4096];
+
+	ck_assert_int_eq(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+	while (write(fd, text, sizeof(text)) > 0)
+		;
+	ck_assert_int_eq(fcntl(fd, F_SETFL, 0), 0);
+}
+
+static void empty(int fd, char *ret, size_t size)
+{
+	ssize_t n = 0;
+
+	ck_assert_int_eq(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+	for (ssize_t more = 0; more >= 0; more = read(fd, ret, size - 1))
+		n = more;
+	ret[n] = '\0';
+}
+
+TEST(lines_that_nobody_reads_are_counted)
+{
+	const int saved = dup(STDERR_FILENO);
+	char text[8192];
+	int fds[2];
+
+	ck_assert_int_eq(pipe(fds), 0);
+	ck_assert_int_eq(dup2(fds[1], STDERR_FILENO), STDERR_FILENO);
+	fill(fds[1]);
+	log_notice("one");
+	log_notice("two");
+	empty(fds[0], text, sizeof(text));
+	log_notice("three");
+	empty(fds[0], text, sizeof(text));
+	ck_assert_str_eq(text, PREFIX
+			 "2 lines were lost, since nobody read them\n" PREFIX
+			 "three\n");
+	log_notice("four");
+	empty(fds[0], text, sizeof(text));
+	ck_assert_int_eq(dup2(saved, STDERR_FILENO), STDERR_FILENO);
+	ck_assert_str_eq(text, PREFIX "four\n");
+	fd_close(saved);
+	fd_close(fds[0]);
+	fd_close(fds[1]);
+}

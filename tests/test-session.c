@@ -68,9 +68,10 @@ static void step_until(enum session_state state)
 	session_step(session, now);
 	while (session_state(session) != state) {
 		struct pollfd fds[2];
+		const unsigned count =
+		    session_pollfds(session, fds, SESSION_SAMPLES_WANTED);
 
-		session_pollfds(session, fds, SESSION_SAMPLES_WANTED);
-		ck_assert_int_gt(poll(fds, 2, PATIENCE_MS), 0);
+		ck_assert_int_gt(poll(fds, count, PATIENCE_MS), 0);
 		session_step(session, now);
 	}
 }
@@ -117,8 +118,11 @@ static ssize_t read_some(void *buffer, size_t size)
 
 		if (n != -EAGAIN)
 			return n;
-		session_pollfds(session, fds, SESSION_SAMPLES_WANTED);
-		ck_assert_int_gt(poll(fds, 2, PATIENCE_MS), 0);
+		ck_assert_int_gt(
+		    poll(fds,
+			 session_pollfds(session, fds, SESSION_SAMPLES_WANTED),
+			 PATIENCE_MS),
+		    0);
 	}
 }
 

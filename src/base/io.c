@@ -2,7 +2,60 @@
 #include "base/io.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
 #include <unistd.h>
+
+#include "base/util.h"
+
+/* Of a terminal that can be written to, at least so many bytes are free when
+ * every one is a newline, which takes two: 256 (the kernel's tty_buffer.c). */
+enum { TERMINAL_PIECE = 128 };
+
+int standard_fds_open(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		/* The lowest that is free: this one. */
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			return -errno;
+	return 0;
+}
+
+/* Threads must not both see room for one line: stdout and stderr may be the
+ * same terminal. */
+static pthread_mutex_t room_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static int write_with_room(int fd, const void *data, size_t size)
+{
+	/* A pipe that can be written to takes PIPE_BUF bytes, see poll(2). */
+	const size_t most = isatty(fd) ? TERMINAL_PIECE : PIPE_BUF;
+
+	while (size > 0) {
+		struct pollfd pfd = {.fd = fd, .events = POLLOUT};
+		ssize_t n;
+
+		if (poll(&pfd, 1, 0) == 0)
+			return -EAGAIN;
+		n = TEMP_FAILURE_RETRY(write(fd, data, MIN(size, most)));
+		if (n < 0)
+			return -errno;
+		data = (const char *)data + n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+int write_if_read(int fd, const void *data, size_t size)
+{
+	int r;
+
+	pthread_mutex_lock(&room_mutex);
+	r = write_with_room(fd, data, size);
+	pthread_mutex_unlock(&room_mutex);
+	return r;
+}
 
 int write_all(int fd, const void *data, size_t size)
 {

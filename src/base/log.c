@@ -1,21 +1,28 @@
 /* SPDX-License-Identifier: MIT
- * Owns the log level, a global. */
+ * Owns two globals: the log level and the count of lost lines. */
 #include "base/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "base/utf8.h"
+#include "base/util.h"
 
 #define LINE_MAX_SIZE 1024
 
 static int max_level = LOG_INFO;
+static atomic_uint lost_count;
 
 void log_set_level(int level)
 {
@@ -42,10 +49,56 @@ static bool is_journal(void)
 	return strcmp(stream, own) == 0;
 }
 
+/* Whether journald is there and reads: sd_journal_send() would wait for it. */
+static bool journal_reads(void)
+{
+	const struct sockaddr_un address = {
+	    .sun_family = AF_UNIX,
+	    .sun_path = "/run/systemd/journal/socket",
+	};
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct pollfd pfd = {.fd = fd, .events = POLLOUT};
+
+	return fd >= 0 &&
+	       connect(fd, (const struct sockaddr *)&address,
+		       sizeof(address)) == 0 &&
+	       poll(&pfd, 1, 0) > 0;
+}
+
 bool log_takes_fields(int level)
 {
-	return level <= max_level && is_journal() &&
-	       access("/run/systemd/journal/socket", W_OK) == 0;
+	return level <= max_level && is_journal() && journal_reads();
+}
+
+/* Returns the length of what begins a line. */
+static size_t begin_line(char line[LINE_MAX_SIZE], int level)
+{
+	if (is_journal())
+		snprintf(line, LINE_MAX_SIZE, "<%d>", level);
+	else
+		snprintf(line, LINE_MAX_SIZE,
+			 "%s: ", program_invocation_short_name);
+	return strlen(line);
+}
+
+/* Tells how many lines before were lost; they still are when this is. */
+static int tell_lost(void)
+{
+	const unsigned count = atomic_load(&lost_count);
+	char line[LINE_MAX_SIZE];
+	size_t start;
+	int r;
+
+	if (count == 0)
+		return 0;
+	start = begin_line(line, LOG_WARNING);
+	snprintf(line + start, sizeof(line) - start,
+		 "%u line%s lost, since nobody read them\n", count,
+		 count == 1 ? " was" : "s were");
+	r = write_if_read(STDERR_FILENO, line, strlen(line));
+	if (r == 0)
+		atomic_fetch_sub(&lost_count, count);
+	return r;
 }
 
 void log_msg(int level, const char *format, ...)
@@ -58,13 +111,7 @@ void log_msg(int level, const char *format, ...)
 	if (level > max_level)
 		return;
 
-	if (is_journal())
-		snprintf(line, sizeof(line), "<%d>", level);
-	else
-		snprintf(line, sizeof(line),
-			 "%s: ", program_invocation_short_name);
-	start = strlen(line);
-
+	start = begin_line(line, level);
 	va_start(ap, format);
 	vsnprintf(line + start, sizeof(line) - start - 1, format, ap);
 	va_end(ap);
@@ -72,6 +119,7 @@ void log_msg(int level, const char *format, ...)
 
 	end = strlen(line);
 	line[end] = '\n';
-	(void)!TEMP_FAILURE_RETRY(write(STDERR_FILENO, line, end + 1));
+	if (tell_lost() < 0 || write_if_read(STDERR_FILENO, line, end + 1) < 0)
+		atomic_fetch_add(&lost_count, 1);
 	errno = saved_errno;
 }

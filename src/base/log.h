@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Writes each message to stderr as one line with one write(2). Safe in any
- * thread; set the level before starting one. */
+ * Writes each message to stderr as one line with one write(2), and never waits:
+ * a line that nobody reads is lost and counted. Safe in any thread; set the
+ * level before starting one. */
 #pragma once
 
 #include <stdbool.h>
@@ -17,8 +18,9 @@ int log_get_level(void);
 void log_msg(int level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Whether a message of LEVEL goes to a running journal, so that it may be sent
- * with fields: sd_journal_send() does not report that no journal runs. */
+/* Whether a message of LEVEL goes to a journal that runs and reads, so that it
+ * may be sent with fields: sd_journal_send() does not report that no journal
+ * runs, and waits for one that does not read. */
 bool log_takes_fields(int level);
 
 #define log_error(...) log_msg(LOG_ERR, __VA_ARGS__)

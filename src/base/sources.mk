@@ -7,6 +7,7 @@ libintercom_a_SOURCES += \
 	src/base/notify.c src/base/notify.h \
 	src/base/options.c src/base/options.h \
 	src/base/ratelimit.c src/base/ratelimit.h \
+	src/base/screen.c src/base/screen.h \
 	src/base/thread.c src/base/thread.h \
 	src/base/utf8.c src/base/utf8.h \
 	src/base/util.h

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
 
@@ -20,6 +21,8 @@
 
 enum {
 	HOOK_WAIT_USEC = 1000 * 1000, /* for the hook, when the client ends */
+	HOOK_TICK_MS = 20,
+	WAIT_PAUSE_MS = 100, /* after a wait that failed */
 	STATUS_SIZE = 256,
 };
 
@@ -31,6 +34,7 @@ struct client {
 	struct turn turn;
 	uint64_t status; /* status_number() of the text sent last */
 	uint64_t watchdog_usec, watchdog_next_usec; /* 0: none */
+	int wait_error;				    /* that was logged last */
 	bool again;				    /* another pass at once */
 	bool stop;
 	bool once_over;
@@ -280,6 +284,19 @@ static uint64_t next_deadline(const struct client *client, uint64_t now)
 	return next;
 }
 
+/* poll() refuses more entries than RLIMIT_NOFILE, which may be lowered at any
+ * time: the loop goes on, without spinning. */
+static void wait_failed(struct client *client, int error)
+{
+	if (error == EINTR)
+		return;
+	if (error != client->wait_error)
+		log_warning("Cannot wait: %s; trying again", strerror(error));
+	client->wait_error = error;
+	handle_signals(client);
+	(void)poll(NULL, 0, WAIT_PAUSE_MS);
+}
+
 static void wait_for_something(struct client *client, uint64_t now)
 {
 	struct pollfd fds[2 + 2 * CLIENT_SERVERS_MAX];
@@ -289,22 +306,23 @@ static void wait_for_something(struct client *client, uint64_t now)
 
 	fds[count++] =
 	    (struct pollfd){.fd = client->signal_fd, .events = POLLIN};
-	fds[count++] = (struct pollfd){
-	    .fd = recorder_fd(client->config.recorder), .events = POLLIN};
+	if (client->config.recorder)
+		fds[count++] =
+		    (struct pollfd){.fd = recorder_fd(client->config.recorder),
+				    .events = POLLIN};
 	for (unsigned i = 0; i < client->station_count; i++) {
 		const struct station *station = &client->stations[i];
 
-		session_pollfds(station->session, &fds[count],
-				turn_wants(&client->turn, station));
-		count += 2;
+		count += session_pollfds(station->session, &fds[count],
+					 turn_wants(&client->turn, station));
 	}
 	if (next > now) {
 		timeout.tv_sec = (time_t)((next - now) / USEC_PER_SEC);
 		timeout.tv_nsec = (long)((next - now) % USEC_PER_SEC * 1000);
 	}
-	/* An error such as EINTR is just an early wake-up. */
-	(void)ppoll(fds, count, next == UINT64_MAX ? NULL : &timeout, NULL);
-	if (fds[0].revents)
+	if (ppoll(fds, count, next == UINT64_MAX ? NULL : &timeout, NULL) < 0)
+		wait_failed(client, errno);
+	else if (fds[0].revents)
 		handle_signals(client);
 }
 
@@ -380,7 +398,8 @@ static void wait_for_hook(struct client *client)
 
 	while (hook_running(&client->turn.hook, now_usec()) &&
 	       now_usec() < limit) {
-		(void)poll(&fd, 1, 20);
+		if (poll(&fd, 1, HOOK_TICK_MS) < 0)
+			(void)poll(NULL, 0, HOOK_TICK_MS);
 		while (read(client->signal_fd, &info, sizeof(info)) > 0)
 			;
 	}

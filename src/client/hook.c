@@ -1,21 +1,27 @@
 /* SPDX-License-Identifier: MIT
- * The child has a process group of its own, so that killing it also kills the
- * processes it started. */
+ * The child adopts its own orphans, so that killing it reaches all that it has
+ * started. */
 #include "client/hook.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
+#include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "base/log.h"
 #include "base/util.h"
 
-enum { HOOK_LIMIT_S = 5, HOOK_FACTS = 4 };
+enum {
+	HOOK_LIMIT_S = 5,
+	HOOK_FACTS = 4,
+	KILL_ROUNDS = 100,
+};
 
 static void free_environment(char **env)
 {
@@ -49,57 +55,43 @@ static char **make_environment(const struct hook_facts *facts)
 	return env;
 }
 
-static int spawn(pid_t *ret, const char *command, char **env)
+/* In the child, after fork(): becomes the shell, with the signals as they are
+ * by default. What a hook orphans stays its child (prctl(2)), also behind the
+ * exec: so all of it is there to be killed. */
+_Noreturn static void run(const char *command, char **env)
 {
-	char *const argv[] = {(char *)"sh", (char *)"-c", (char *)command,
-			      NULL};
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	sigset_t none, defaults;
-	int r;
+	static const int signals[] = {SIGPIPE, SIGXFSZ, SIGCHLD};
+	const int fd = open("/dev/null", O_RDONLY);
+	sigset_t none;
 
-	if (posix_spawn_file_actions_init(&actions) != 0)
-		return -ENOMEM;
-	if (posix_spawnattr_init(&attributes) != 0) {
-		posix_spawn_file_actions_destroy(&actions);
-		return -ENOMEM;
-	}
+	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+	setpgid(0, 0);
+	dup2(fd, STDIN_FILENO);
+	fd_close(fd);
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		signal(signals[i], SIG_DFL);
 	sigemptyset(&none);
-	sigemptyset(&defaults);
-	sigaddset(&defaults, SIGPIPE);
-	sigaddset(&defaults, SIGXFSZ);
-	posix_spawnattr_setsigmask(&attributes, &none);
-	posix_spawnattr_setsigdefault(&attributes, &defaults);
-	posix_spawnattr_setpgroup(&attributes, 0);
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK |
-						  POSIX_SPAWN_SETSIGDEF |
-						  POSIX_SPAWN_SETPGROUP);
-	r = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO,
-					     "/dev/null", O_RDONLY, 0);
-	if (r == 0)
-		r = posix_spawn(ret, "/bin/sh", &actions, &attributes, argv,
-				env);
-	posix_spawnattr_destroy(&attributes);
-	posix_spawn_file_actions_destroy(&actions);
-	return -r;
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	execle("/bin/sh", "sh", "-c", command, NULL, env);
+	_exit(127);
 }
 
 void hook_start(struct hook *hook, const char *name, const char *command,
 		const struct hook_facts *facts, uint64_t now_usec)
 {
 	char **env = make_environment(facts);
-	pid_t pid;
-	int r = -ENOMEM;
+	const pid_t pid = env ? fork() : -1;
 
 	assert(hook->pid == 0);
-	if (env)
-		r = spawn(&pid, command, env);
+	if (pid == 0)
+		run(command, env);
 	free_environment(env);
-	if (r < 0) {
+	if (pid < 0) {
 		log_warning("Cannot run %s '%s': %s", name, command,
-			    strerror(-r));
+			    strerror(errno));
 		return;
 	}
+	setpgid(pid, pid); /* whichever comes first */
 	*hook = (struct hook){
 	    .pid = pid,
 	    .name = name,
@@ -144,12 +136,48 @@ uint64_t hook_deadline(const struct hook *hook)
 	return hook->pid ? hook->limit_usec : UINT64_MAX;
 }
 
+/* Kills what are children of this process. Whether there were any. */
+static bool kill_children(void)
+{
+	bool any = false;
+	glob_t tasks;
+
+	if (glob("/proc/self/task/*/children", 0, NULL, &tasks) != 0)
+		return false;
+	for (size_t i = 0; i < tasks.gl_pathc; i++) {
+		_cleanup_file_ FILE *file = fopen(tasks.gl_pathv[i], "re");
+		int pid;
+
+		while (file && fscanf(file, "%d", &pid) == 1) {
+			kill(pid, SIGKILL);
+			any = true;
+		}
+	}
+	globfree(&tasks);
+	return any;
+}
+
+static bool reap_children(void)
+{
+	bool any = false;
+
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		any = true;
+	return any;
+}
+
+/* The hook's orphans become children of this process, generation after
+ * generation; it has no others. */
 void hook_kill(struct hook *hook)
 {
 	if (hook->pid == 0)
 		return;
+	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
 	kill(-hook->pid, SIGKILL);
-	/* SIGKILL cannot be refused, so this does not wait for long. */
-	TEMP_FAILURE_RETRY(waitpid(hook->pid, NULL, 0));
+	/* One that the kernel holds (a disk that hangs) is not waited for. */
+	for (int round = 0; round < KILL_ROUNDS && kill_children(); round++)
+		if (!reap_children())
+			(void)poll(NULL, 0, 1);
+	(void)prctl(PR_SET_CHILD_SUBREAPER, 0);
 	*hook = (struct hook){0};
 }

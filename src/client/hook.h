@@ -35,5 +35,6 @@ bool hook_running(struct hook *hook, uint64_t now_usec);
 /* When to call hook_running() at the latest, UINT64_MAX when no hook runs. */
 uint64_t hook_deadline(const struct hook *hook);
 
-/* Kills a running hook and its process group. */
+/* Kills a running hook with everything that it has started. The process must
+ * not have other children. */
 void hook_kill(struct hook *hook);

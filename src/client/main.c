@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/signalfd.h>
 
+#include "base/io.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "client/mixer.h"
@@ -26,6 +27,8 @@ static int open_signals(void)
 	/* A broken pipe and a file at its size limit are errors to handle. */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
+	/* Ignored, it would not tell of a hook's end. */
+	signal(SIGCHLD, SIG_DFL);
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGINT);
 	sigaddset(&mask, SIGTERM);
@@ -72,8 +75,10 @@ static int run(struct client_config *config)
 int main(int argc, char **argv)
 {
 	struct client_config config;
-	int r = client_options_parse(&config, argc, argv);
+	int r = standard_fds_open();
 
+	if (r == 0)
+		r = client_options_parse(&config, argc, argv);
 	if (r <= 0)
 		return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 	/* The threads allocate little: one heap is enough. Setting a threshold,

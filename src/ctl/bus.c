@@ -146,7 +146,7 @@ int ctl_follow(struct ctl *ctl, sd_event **ret,
 {
 	int r = sd_event_default(ret);
 
-	if (r >= 0)
+	if (r >= 0 && on_interrupt)
 		r = catch_signals(*ret, on_interrupt, userdata);
 	if (r >= 0)
 		r = sd_bus_attach_event(ctl->bus, *ret, 0);

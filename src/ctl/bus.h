@@ -26,10 +26,10 @@ int ctl_failed(const char *what, int r);
 /* Writes all buffered output. Returns an exit status. */
 int ctl_flush(void);
 
-/* Makes a loop and attaches the bus. Calls ON_INTERRUPT for SIGINT, SIGTERM and
- * SIGHUP, ON_SIGNAL for every signal of the server, and ON_GONE when the server
- * leaves the bus. 0 or negative errno. *ret must be NULL before; the caller
- * unrefs it, also on error. */
+/* Makes a loop and attaches the bus. Calls ON_INTERRUPT (or NULL) for SIGINT,
+ * SIGTERM and SIGHUP, ON_SIGNAL for every signal of the server, and ON_GONE
+ * when the server leaves the bus. 0 or negative errno. *ret must be NULL
+ * before; the caller unrefs it, also on error. */
 int ctl_follow(struct ctl *ctl, sd_event **ret,
 	       sd_event_signal_handler_t on_interrupt,
 	       sd_bus_message_handler_t on_signal,

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/io.h"
 #include "base/log.h"
 #include "base/options.h"
 #include "base/util.h"
@@ -174,8 +175,11 @@ int main(int argc, char **argv)
 	struct ctl ctl = {.seconds = -1, .priority = -1};
 	const struct verb *verb;
 	unsigned given = 0;
-	int r = options_parse(&table, argc, argv, &ctl, &given);
+	int r;
 
+	if (standard_fds_open() < 0)
+		return CTL_FAILED;
+	r = options_parse(&table, argc, argv, &ctl, &given);
 	if (r <= 0)
 		return r < 0 ? CTL_USAGE : CTL_DONE;
 	ctl.args = argv + optind;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * monitor: prints the server's events, one a line. */
 #include <inttypes.h>
+#include <signal.h>
 #include <string.h>
 #include <time.h>
 
@@ -199,21 +200,26 @@ static int on_gone(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	return 0;
 }
 
-static int on_interrupt(sd_event_source *source,
-			const struct signalfd_siginfo *si, void *userdata)
+/* Not by the loop, which waits for whoever reads the lines. */
+static void on_interrupt(int number)
 {
-	struct monitor *monitor = userdata;
-
-	return sd_event_exit(monitor->event, CTL_DONE);
+	_exit(CTL_DONE);
 }
 
 /* --- the command --- */
 
 static int set_up(struct monitor *monitor)
 {
-	int r = ctl_follow(monitor->ctl, &monitor->event, on_interrupt,
-			   on_signal, on_gone, monitor);
+	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+	sigset_t none;
+	int r;
 
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+		signal(numbers[i], on_interrupt);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	r = ctl_follow(monitor->ctl, &monitor->event, NULL, on_signal, on_gone,
+		       monitor);
 	return r < 0 ? r : sd_bus_set_exit_on_disconnect(monitor->ctl->bus, 1);
 }
 
@@ -239,9 +245,11 @@ int ctl_monitor(struct ctl *ctl)
 		status = print_present(&monitor);
 		if (status == CTL_DONE)
 			status = sd_event_loop(monitor.event);
+		if (status < 0)
+			status = ctl_failed("Lost the bus", status);
 	}
 	(void)sd_bus_detach_event(ctl->bus);
 	sd_event_unref(monitor.event);
 	free(monitor.zones);
-	return status < 0 ? CTL_FAILED : status;
+	return status;
 }

@@ -8,6 +8,7 @@
 
 #include "audio/samples.h"
 #include "base/log.h"
+#include "base/screen.h"
 #include "base/util.h"
 #include "bus/names.h"
 #include "ctl/bus.h"
@@ -25,26 +26,11 @@ struct following {
 	uint32_t id;	     /* 0 until the server has answered */
 	bool started, ended; /* the page */
 	bool stopped;	     /* by this program */
-	bool drawn;	     /* the status line is on the screen */
-	double seconds;	     /* of the page, by the last reply of Meter */
+	struct screen screen;
+	double seconds; /* of the page, by the last reply of Meter */
 };
 
 /* --- output --- */
-
-__attribute__((format(printf, 2, 3))) static void say(struct following *f,
-						      const char *format, ...)
-{
-	va_list ap;
-
-	if (f->drawn)
-		fputs("\r\033[K", stdout);
-	f->drawn = false;
-	va_start(ap, format);
-	vprintf(format, ap);
-	va_end(ap);
-	putchar('\n');
-	fflush(stdout);
-}
 
 /* "1:02.3" */
 static void time_text(double seconds, char text[32])
@@ -64,11 +50,9 @@ static void draw(struct following *f, double peak, double planned,
 	if (planned >= 0)
 		time_text(planned, end);
 	samples_bar(bar, METER_WIDTH, peak);
-	printf("\r  %s%s%s  [%s] %3.0f dB  %" PRIu32 " client%s\033[K", now,
-	       *end ? " of " : "", end, bar, samples_dbfs(peak), clients,
-	       plural_s(clients));
-	fflush(stdout);
-	f->drawn = true;
+	screen_draw(&f->screen, "  %s%s%s  [%s] %3.0f dB  %" PRIu32 " client%s",
+		    now, *end ? " of " : "", end, bar, samples_dbfs(peak),
+		    clients, plural_s(clients));
 }
 
 /* --- the meter --- */
@@ -158,7 +142,7 @@ static int on_input(sd_event_source *source, int fd, uint32_t revents,
 		return 0;
 	if (n <= 0)
 		(void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
-	f->drawn = false; /* Enter has moved to a new line */
+	f->screen.drawn = false; /* Enter has moved to a new line */
 	if (!f->stopped)
 		stop(f);
 	return 0;
@@ -175,20 +159,23 @@ static void on_started(struct following *f, sd_bus_message *m)
 		return;
 	f->started = true;
 	if (chime > 0)
-		say(f,
-		    "Page %" PRIu32 ": the chime plays, wait for its end "
-		    "(%.1f s)",
-		    f->id, chime);
+		screen_say(&f->screen,
+			   "Page %" PRIu32
+			   ": the chime plays, wait for its end "
+			   "(%.1f s)",
+			   f->id, chime);
 }
 
 static void on_speech(struct following *f)
 {
 	if (f->file)
-		say(f, "Page %" PRIu32 " is on the air: '%s' plays", f->id,
-		    f->file);
+		screen_say(&f->screen,
+			   "Page %" PRIu32 " is on the air: '%s' plays", f->id,
+			   f->file);
 	else
-		say(f, "Page %" PRIu32 " is on the air: speak now%s", f->id,
-		    f->input ? " (Enter ends it)" : "");
+		screen_say(&f->screen,
+			   "Page %" PRIu32 " is on the air: speak now%s", f->id,
+			   f->input ? " (Enter ends it)" : "");
 }
 
 /* The exit status for the reason of PageEnded. */
@@ -216,11 +203,12 @@ static void on_ended(struct following *f, sd_bus_message *m)
 		return;
 	f->ended = true;
 	status = status_of(f, reason);
-	say(f,
-	    "Page %" PRIu32 " has ended (%s): %" PRIu64 " frames, %" PRIu32
-	    " client%s reached, %" PRIu32 " lost, %" PRIu64 " overrun%s",
-	    f->id, reason, frames, reached, plural_s(reached), lost, overruns,
-	    plural_s(overruns));
+	screen_say(&f->screen,
+		   "Page %" PRIu32 " has ended (%s): %" PRIu64
+		   " frames, %" PRIu32 " client%s reached, %" PRIu32
+		   " lost, %" PRIu64 " overrun%s",
+		   f->id, reason, frames, reached, plural_s(reached), lost,
+		   overruns, plural_s(overruns));
 	if (status != CTL_DONE)
 		log_error("The page was not completed: %s", reason);
 	(void)sd_event_exit(f->event, status);
@@ -248,8 +236,8 @@ static int on_gone(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct following *f = userdata;
 
-	if (f->drawn)
-		say(f, "%s", "");
+	if (f->screen.drawn)
+		screen_say(&f->screen, "%s", "");
 	log_error("The server ended before the page did");
 	return sd_event_exit(f->event, CTL_NO_SERVER);
 }
@@ -279,7 +267,9 @@ static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 		return sd_event_exit(f->event,
 				     ctl_failed("Cannot read the answer", r));
 	if (f->ctl->queue)
-		say(f, "Page %" PRIu32 " begins when its turn comes", f->id);
+		screen_say(&f->screen,
+			   "Page %" PRIu32 " begins when its turn comes",
+			   f->id);
 	return 0;
 }
 

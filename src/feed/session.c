@@ -562,9 +562,10 @@ uint64_t session_deadline(const struct session *session)
 	return session->deadline_usec;
 }
 
-void session_pollfds(const struct session *session, struct pollfd fds[2],
-		     enum session_wanted wanted)
+unsigned session_pollfds(const struct session *session, struct pollfd fds[2],
+			 enum session_wanted wanted)
 {
+	unsigned count = 0;
 	short events = 0;
 
 	if (session->state == SESSION_CONNECTING)
@@ -581,9 +582,13 @@ void session_pollfds(const struct session *session, struct pollfd fds[2],
 		events = POLLOUT;
 	/* Leave out a descriptor without events: poll() would return POLLHUP
 	 * for it all the time. */
-	fds[0] =
-	    (struct pollfd){.fd = events ? session->fd : -1, .events = events};
-	fds[1] = (struct pollfd){.fd = session->resolver_fd, .events = POLLIN};
+	if (events && session->fd >= 0)
+		fds[count++] =
+		    (struct pollfd){.fd = session->fd, .events = events};
+	if (session->resolver_fd >= 0)
+		fds[count++] = (struct pollfd){.fd = session->resolver_fd,
+					       .events = POLLIN};
+	return count;
 }
 
 const char *session_name(const struct session *session)

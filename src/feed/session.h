@@ -64,10 +64,11 @@ void session_step(struct session *session, uint64_t now_usec);
 /* When to call session_step() again at the latest, or in state PAGE
  * session_read(), whatever the descriptors say. UINT64_MAX: never. */
 uint64_t session_deadline(const struct session *session);
-/* Fills in the events to wait for; those of samples only if WANTED. */
+/* Fills in the descriptors to wait for, and returns how many they are; samples
+ * count only if WANTED. */
 enum session_wanted { SESSION_SAMPLES_UNWANTED, SESSION_SAMPLES_WANTED };
-void session_pollfds(const struct session *session, struct pollfd fds[2],
-		     enum session_wanted wanted);
+unsigned session_pollfds(const struct session *session, struct pollfd fds[2],
+			 enum session_wanted wanted);
 
 /* In state PAGE the present page, otherwise the last one. */
 const struct session_page *session_page(const struct session *session);

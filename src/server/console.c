@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "audio/samples.h"
+#include "base/screen.h"
 #include "base/utf8.h"
 #include "base/util.h"
 #include "server/summary.h"
@@ -31,8 +32,8 @@ struct console {
 	size_t length;
 	bool too_long; /* the line began before c->line, and is dropped */
 	bool in_place; /* stdout is a terminal: redraw one line */
-	bool drawn;    /* the cursor is behind a status line */
-	bool leaving;  /* exit after the pages in progress */
+	struct screen screen;
+	bool leaving; /* exit after the pages in progress */
 	uint64_t drawn_usec;
 };
 
@@ -44,14 +45,9 @@ __attribute__((format(printf, 2, 3))) static void say(struct console *c,
 
 	if (c->config.display == CONSOLE_QUIET)
 		return;
-	if (c->drawn)
-		fputs("\r\033[K", stdout);
-	c->drawn = false;
 	va_start(ap, format);
-	vprintf(format, ap);
+	screen_vsay(&c->screen, format, ap);
 	va_end(ap);
-	putchar('\n');
-	fflush(stdout);
 }
 
 /* --- the status line --- */
@@ -109,9 +105,7 @@ static void draw(struct console *c)
 	if (c->config.display == CONSOLE_QUIET)
 		return;
 	describe(c, text, sizeof(text));
-	printf("\r%s\033[K", text);
-	fflush(stdout);
-	c->drawn = true;
+	screen_draw(&c->screen, "%s", text);
 	c->drawn_usec = now_usec();
 }
 
@@ -309,8 +303,7 @@ static void page_zones(struct console *c, char *line)
 	     word = strtok_r(NULL, " \t", &rest)) {
 		int z = server_find_zone(c->server, word);
 
-		if (z < 0 && word == line && *rest &&
-		    strcmp(word, "zone") == 0)
+		if (z < 0 && word == line && *rest && strcmp(word, "zone") == 0)
 			continue;
 		if (z < 0) {
 			utf8_replace_controls(word);
@@ -353,7 +346,7 @@ static void obey_lines(struct console *c)
 
 		*newline = '\0';
 		/* The newline that was typed has ended the status line. */
-		c->drawn = false;
+		c->screen.drawn = false;
 		if (!c->too_long)
 			obey(c, c->line);
 		c->too_long = false;
@@ -441,9 +434,7 @@ struct console *console_free(struct console *c)
 {
 	if (!c)
 		return NULL;
-	if (c->drawn)
-		putchar('\n');
-	fflush(stdout);
+	screen_end(&c->screen);
 	sd_event_source_disable_unref(c->input);
 	sd_event_source_disable_unref(c->redraw);
 	sd_event_unref(c->event);

@@ -12,7 +12,8 @@
 
 #include "audio/chime.h"
 #include "base/ending.h"
-#include "base/log.h"
+    #include "base/io.h"
+    #include "base/log.h"
 #include "base/notify.h"
 #include "base/util.h"
 #include "server/bus/bus.h"
@@ -30,6 +31,8 @@
 #define CRAWL_USEC (2 * USEC_PER_SEC)
 #define FILES_USEC (4 * USEC_PER_SEC)
 
+    enum { WAIT_PAUSE_NSEC = 100 * 1000 * 1000 };
+
 struct program {
 	struct server_options options;
 	struct transport_keys *keys;
@@ -42,6 +45,7 @@ struct program {
 	sd_event_source *stop_timer;
 	bool stopping;
 	uint64_t stop_usec; /* when that began */
+	int wait_error;	    /* that was logged last */
 };
 
 /* --- signals --- */
@@ -348,6 +352,39 @@ static void tell_microphone(const struct microphone_config *microphone)
 		 format->channels, plural_s(format->channels));
 }
 
+/* A wait has failed: the signals, which come by it, are read here. */
+static void pause_loop(struct program *p, int error)
+{
+	const struct timespec pause = {.tv_nsec = WAIT_PAUSE_NSEC};
+	sigset_t mask;
+
+	if (error != p->wait_error)
+		log_error("Cannot wait: %s; trying again", strerror(-error));
+	p->wait_error = error;
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, SIGTERM);
+	if (sigtimedwait(&mask, NULL, &pause) > 0) {
+		(void)on_signal(NULL, NULL, p);
+		(void)sd_event_exit(p->event, 0);
+	}
+}
+
+/* As sd_event_loop(), which the first wait that fails would end. */
+static int loop(struct program *p)
+{
+	int code = 0;
+
+	while (sd_event_get_state(p->event) != SD_EVENT_FINISHED) {
+		const int r = sd_event_run(p->event, UINT64_MAX);
+
+		if (r < 0)
+			pause_loop(p, r);
+	}
+	(void)sd_event_get_exit_code(p->event, &code);
+	return code;
+}
+
 static int run(struct program *p)
 {
 	int r = load_chime(p);
@@ -367,7 +404,7 @@ static int run(struct program *p)
 			   "and pose as this server");
 	tell_microphone(&p->options.config.page.microphone);
 	systemd_ready(p->systemd);
-	return sd_event_loop(p->event);
+	return loop(p);
 }
 
 static void tear_down(struct program *p)
@@ -388,8 +425,10 @@ int main(int argc, char **argv)
 {
 	/* A thread that a disk holds may look at the options after main(). */
 	static struct program program;
-	int r = server_options_parse(&program.options, argc, argv);
+	int r = standard_fds_open();
 
+	if (r == 0)
+		r = server_options_parse(&program.options, argc, argv);
 	if (r <= 0)
 		return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 	r = run(&program);

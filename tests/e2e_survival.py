@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: MIT
+"""Programs that are started, watched and stopped in ways that nobody means:
+without standard streams, with streams that nobody reads, with hardly any
+descriptors, with waits that fail; asleep while a page goes on."""
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+from e2e_bus import ServedCase
+from e2e_client import ClientCase, ENDLESS, Live, header, tone
+from e2e_lib import (Card, FRAME, PATIENCE, RATE, contents, free_port, main,
+                     noise, program, receive_all, wait_until, wav_bytes,
+                     write_file)
+from e2e_server import ServerCase
+
+VCLOCK = program("vclock.so")
+
+
+def idle(process, seconds=0.5):
+    """Whether it uses less than half of the time of a processor."""
+    before = process.cpu_seconds()
+    time.sleep(seconds)
+    return process.cpu_seconds() - before < seconds / 2
+
+
+class Waits(ClientCase):
+    def limited(self, count):
+        return lambda: resource.setrlimit(resource.RLIMIT_NOFILE,
+                                          (count, count))
+
+    def test_eight_servers_fit_into_sixteen_descriptors(self):
+        names = ["127.0.0.1:%d" % free_port() for _ in range(8)]
+        client = self.client(Card(self.folder), *names,
+                             preexec_fn=self.limited(16))
+        client.wait_line("trying again", 8)
+        self.assertTrue(idle(client), "it spins")
+        client.signal(signal.SIGTERM)
+        self.assertEqual(client.wait(), 0)
+
+    def test_a_limit_that_is_lowered_later_stops_nobody(self):
+        _, server, client = self.with_server()
+        server.accept()
+        client.wait_line("connected, waiting")
+        resource.prlimit(client.pid, resource.RLIMIT_NOFILE, (1, 1))
+        client.signal(signal.SIGUSR1)
+        client.wait_line("State: idle")
+        self.assertTrue(idle(client), "it spins")
+        client.signal(signal.SIGTERM)
+        self.assertEqual(client.wait(), 0)
+
+    def refusing(self, env):
+        return {**env, "LD_PRELOAD": VCLOCK, "VCLOCK": self.folder}
+
+    def test_a_client_whose_waits_fail_is_back_when_they_work(self):
+        card = Card(self.folder)
+        server = self.server()
+        client = self.client(card, server.name, env=self.refusing({}))
+        connection = server.accept()
+        client.wait_line("connected, waiting")
+        write_file(self.path("refuse"), "")
+        client.signal(signal.SIGUSR1)
+        client.wait_line("Cannot wait: Invalid argument")
+        client.wait_line("State: idle")
+        self.assertTrue(idle(client), "it spins")
+        os.unlink(self.path("refuse"))
+        data = noise(RATE * FRAME // 2)
+        connection.sendall(wav_bytes(data))
+        connection.close()
+        self.assert_heard(client, card, data)
+
+    def test_a_client_whose_waits_fail_ends_by_a_signal(self):
+        _, server, client = self.with_server(
+            "--before", "sleep 1000", env=self.refusing({}))
+        server.page(wav_bytes(tone(5)))
+        client.wait_line("begins")
+        write_file(self.path("refuse"), "")
+        client.signal(signal.SIGTERM)
+        self.assertEqual(client.wait(), 0)
+
+
+class ServerWaits(ServerCase):
+    def test_a_server_whose_waits_fail_is_back_when_they_work(self):
+        card = Card(self.folder, "mic", capture=noise(400000 * FRAME))
+        card.environment.update(LD_PRELOAD=VCLOCK, VCLOCK=self.folder)
+        server = self.server("-d", "0.3", card=card)
+        write_file(self.path("refuse"), "")
+        server.write("status\n")
+        server.wait_line("Cannot wait: Invalid argument")
+        self.assertIsNone(server.child.poll())
+        self.assertTrue(idle(server), "it spins")
+        os.unlink(self.path("refuse"))
+        self.assertGreater(len(self.hear(server)), 44)
+        server.write("quit\n")
+        self.assertEqual(server.wait(), 0)
+
+
+def standard(pid):
+    """What its three standard descriptors are; "" is closed."""
+    found = [""] * 3
+    for fd in range(3):
+        with contextlib.suppress(FileNotFoundError):
+            found[fd] = os.readlink("/proc/%d/fd/%d" % (pid, fd))
+    return found
+
+
+def without(*fds):
+    return lambda: [os.close(fd) for fd in fds]
+
+
+class Hooks(ClientCase):
+    def test_an_ignored_sigchld_is_not_inherited(self):
+        def ignore():
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+        _, server, client = self.with_server(
+            "--before", "exit 3", "--after", "grep SigIgn /proc/self/status",
+            preexec_fn=ignore)
+        server.page(wav_bytes(noise(RATE * FRAME // 2)))
+        client.wait_line("--before ended with status 3")
+        ignored = int(client.wait_line("SigIgn").split()[1], 16)
+        self.assertFalse(ignored & 1 << (signal.SIGCHLD - 1))
+
+    def test_all_that_a_hook_started_is_killed_with_it(self):
+        pids = self.path("pids")
+        _, server, client = self.with_server(
+            "--before", "(setsid sh -c 'echo $$ >>%s; setsid sleep 1000 &"
+            " sleep 1000' &); setsid sh -c 'echo $$ >>%s; exec sleep 1000' &"
+            " sleep 1000" % (pids, pids))
+        server.page(wav_bytes(tone(1)))
+        wait_until(lambda: os.path.exists(pids) and
+                   contents(pids).count(b"\n") == 2, "the hook")
+        client.wait_line("--before took longer than 5 s and is ended")
+        client.wait_line("ended \\(")
+        for pid in contents(pids).split():
+            self.assertFalse(os.path.exists("/proc/%s" % pid.decode()))
+
+
+class Closed(ServedCase):
+    """Standard descriptors that are closed."""
+
+    def run_closed(self, argv, env, *fds):
+        child = subprocess.Popen(argv, env=env,
+                                 preexec_fn=without(*fds))
+        self.addCleanup(child.wait, PATIENCE)
+        self.addCleanup(child.kill)
+        return child
+
+    def check(self, *argv):
+        card = Card(self.folder, "closed")
+        env = self.env(**card.environment)
+        for fds in (0, 1, 2), (1, 2), (2,), (0,):
+            child = self.run_closed(argv, env, *fds)
+            # Libraries that are being loaded have these numbers for a moment.
+            wait_until(lambda: {standard(child.pid)[fd] for fd in fds} ==
+                       {"/dev/null"}, "/dev/null", patience=10)
+            child.terminate()
+            child.wait(PATIENCE)
+
+    def test_a_server_has_dev_null_there(self):
+        self.check(program("intercom-server"), "-D", "card", "-l",
+                   "127.0.0.1:%d" % free_port())
+
+    def test_a_client_has_dev_null_there(self):
+        self.check(program("intercom-client"), "-D", "card", "127.0.0.1:1")
+
+    def test_intercomctl_has_dev_null_there(self):
+        self.check(program("intercomctl"), "--user", "monitor")
+
+
+def fill(fd):
+    """Until not one byte more fits into the pipe or terminal."""
+    flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+    fcntl.fcntl(fd, fcntl.F_SETFL, flags | os.O_NONBLOCK)
+    for size in 4096, 64, 1:
+        try:
+            while True:
+                os.write(fd, b"x" * size)
+        except BlockingIOError:
+            pass
+    fcntl.fcntl(fd, fcntl.F_SETFL, flags)
+
+
+class Unread(ServedCase):
+    """Standard output and error that nobody reads."""
+
+    def full_pipe(self):
+        r, w = os.pipe()
+        self.addCleanup(os.close, r)
+        self.addCleanup(os.close, w)
+        fill(w)
+        return r, w
+
+    def full_terminal(self):
+        master, slave = pty.openpty()
+        self.addCleanup(os.close, master)
+        self.addCleanup(os.close, slave)
+        fill(slave)
+        return master, slave
+
+    def popen(self, argv, env, **kwargs):
+        child = subprocess.Popen(argv, env=env, **kwargs)
+        self.addCleanup(child.wait, PATIENCE)
+        self.addCleanup(child.kill)
+        return child
+
+    def check_server(self, stream, reader):
+        port = free_port()
+        card = Card(self.folder, "unread", capture=noise(400000 * FRAME))
+        server = self.popen(
+            [program("intercom-server"), "-v", "-i", "-V", "-D", "card", "-d",
+             "0.3", "-l", "127.0.0.1:%d" % port, "--archive", self.folder],
+            self.env(**card.environment),
+            stdin=subprocess.PIPE, stdout=stream, stderr=stream)
+
+        def say(text):
+            server.stdin.write(text)
+            server.stdin.flush()
+
+        for _ in range(3):
+            (s,) = self.connect(port)
+            say(b"nowhere\n" * 100 + b"status\n\n")
+            self.assertGreater(len(receive_all(s)), 44)
+        self.assertFalse(fcntl.fcntl(stream, fcntl.F_GETFL) & os.O_NONBLOCK)
+        # And when somebody reads again, the next line tells of them.
+        text = []
+        threading.Thread(target=self.read_on, args=(reader, text),
+                         daemon=True).start()
+
+        def told():
+            say(b"\n")
+            return re.search(rb"\d+ lines were lost", b"".join(text))
+
+        wait_until(told, "the count of what was lost", step=1)
+        server.send_signal(signal.SIGTERM)
+        self.assertEqual(server.wait(PATIENCE), 0)
+
+    def read_on(self, fd, text):
+        try:
+            while True:
+                text.append(os.read(fd, 4096))
+        except OSError:
+            pass
+
+    def test_a_pipe_does_not_stop_a_server(self):
+        r, w = self.full_pipe()
+        self.check_server(w, r)
+
+    def test_a_terminal_does_not_stop_a_server(self):
+        master, slave = self.full_terminal()
+        self.check_server(slave, master)
+
+    def test_a_terminal_does_not_stop_a_client(self):
+        _, slave = self.full_terminal()
+        card = Card(self.folder, "unread")
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        client = self.popen(
+            [program("intercom-client"), "-v", "-V", "-D", "card", "--once",
+             "127.0.0.1:%d" % listener.getsockname()[1]],
+            self.env(**card.environment), stdout=slave, stderr=slave)
+        connection, _ = listener.accept()
+        data = noise(RATE * FRAME)
+        with connection:
+            connection.sendall(wav_bytes(data))
+        self.assertEqual(client.wait(PATIENCE), 0)
+        self.assertTrue(card.sound().startswith(data))
+
+    def test_a_page_of_intercomctl_ends(self):
+        path = self.wav("page.wav", RATE)
+        for _, stream in self.full_pipe(), self.full_terminal():
+            child = self.popen(self.argv("play", path), self.env(),
+                               stdout=stream, stderr=stream)
+            self.assertEqual(child.wait(PATIENCE), 0)
+
+    def test_a_signal_ends_a_monitor(self):
+        for number in signal.SIGTERM, signal.SIGINT:
+            _, stream = self.full_pipe()
+            child = self.popen(self.argv("monitor"), self.env(),
+                               stdout=stream)
+            wait_until(lambda: "pipe_write" in self.where(child) or
+                       self.asleep(child), "the monitor to wait")
+            self.ctl("play", self.wav("page.wav", 2000))
+            child.send_signal(number)
+            self.assertEqual(child.wait(PATIENCE), 0)
+
+    def where(self, child):
+        return contents("/proc/%d/wchan" % child.pid).decode()
+
+    def asleep(self, child):
+        with open("/proc/%d/stat" % child.pid) as f:
+            return f.read().rsplit(")", 1)[1].split()[0] == "S"
+
+
+if __name__ == "__main__":
+    main()

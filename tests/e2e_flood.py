@@ -12,10 +12,12 @@ import time
 
 from dbus_client import Client, DBusError
 from e2e_bus import SystemBusCase
-from e2e_lib import PATIENCE, CHUNK, RATE, SLOWNESS, connect, main, wait_until
+from e2e_lib import (CHUNK, PATIENCE, RATE, SLOWNESS, Witness, connect, main,
+                     wait_until)
 
 CONNECTIONS = 200  # of the 256 that the system bus gives to a user
 LOUDSPEAKERS = 240
+BURST = 20  # calls of each at once; the bus would let 128 wait for an answer
 # More would keep the bus itself so busy that nobody is answered by anybody.
 CALLS_A_SECOND = int(os.environ.get("INTERCOM_TEST_FLOOD_RATE", "2000"))
 SECONDS = float(os.environ.get("INTERCOM_TEST_FLOOD_SECONDS", "6"))
@@ -97,7 +99,7 @@ def flood(stop, address, call):
         caller.begin(call)
         callers[caller.socket.fileno()] = caller
         poller.register(caller.socket.fileno(), select.EPOLLOUT)
-    begin, count = time.monotonic(), 0
+    begin, count = time.monotonic(), -CONNECTIONS * BURST
     while not ended(stop):
         for fd, _ in poller.poll(0.1, 64):
             try:
@@ -181,11 +183,12 @@ class Flood(SystemBusCase):
             self.addCleanup(attack.finish)
         end = time.monotonic() + SECONDS
         slowest, slowest_bus, kib = 0, 0, 0
-        while time.monotonic() < end:
-            slowest_bus = max(slowest_bus, self.ask_the_bus())
-            slowest = max(slowest, self.ask("Status"))
-            kib = max(kib, self.running.rss_kib())
-            time.sleep(0.1)
+        with Witness() as witness:
+            while time.monotonic() < end:
+                slowest_bus = max(slowest_bus, self.ask_the_bus())
+                slowest = max(slowest, self.ask("Status"))
+                kib = max(kib, self.running.rss_kib())
+                time.sleep(0.1)
         own_memory = self.has_own_memory()
         before = time.monotonic()
         self.running.signal(signal.SIGTERM)
@@ -198,9 +201,9 @@ class Flood(SystemBusCase):
               % (args[0] if args else "no flood", calls, kib / 1024,
                  slowest * 1000, slowest_bus * 1000, gap * 1000,
                  CHUNK / RATE * 1000, stopped * 1000), end=" ", flush=True)
-        # Several times what is right: the machine may be busy.
-        self.assertLess(slowest, 5 * SLOWNESS + 10 * slowest_bus)
-        self.assertLess(gap, 0.5 * SLOWNESS)
+        # Several times what is right, and more where the machine was busy.
+        self.assertLess(slowest, 5 * SLOWNESS + 20 * slowest_bus)
+        self.assertLess(gap, 0.5 * SLOWNESS + 10 * witness.worst_seconds)
         self.assertLess(stopped, 5 * SLOWNESS)
         if own_memory:
             self.assertLess(kib, 32 * 1024)

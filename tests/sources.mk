@@ -62,8 +62,8 @@ E2E_TESTS = \
 	tests/e2e_bus.py \
 	tests/e2e_client.py \
 	tests/e2e_client_net.py \
-	tests/e2e_hang.py \
 	tests/e2e_flood.py \
+	tests/e2e_hang.py \
 	tests/e2e_hostile.py \
 	tests/e2e_interop.py \
 	tests/e2e_server.py \
@@ -73,7 +73,7 @@ E2E_TESTS = \
 dist_check_SCRIPTS = $(E2E_TESTS)
 EXTRA_DIST += tests/alsa.conf tests/desktop.py tests/qemu-leaves-out \
 	tests/sound-server tests/dbus_client.py tests/e2e_lib.py tests/help \
-	tests/soak_client.py tests/tsan.supp
+	tests/soak_client.py tests/soak_server.py tests/tsan.supp
 
 # What they share, main() included.
 tests_libtest_a_SOURCES = tests/main.c tests/test.h tests/arguments.h \

@@ -215,16 +215,15 @@ static void tell_all(const struct client *client)
 		   client->config.speaker.device,
 		   turn->speaker.pcm ? "open" : "closed",
 		   speaker_fill_ms(&turn->speaker));
-	log_notice("Counters: %" PRIu64 " page%s, %" PRIu64 " complete, %" PRIu64
-		   " frames, %" PRIu64 " xrun%s, %" PRIu64
-		   " starvation%s (%" PRIu64 " ms), %" PRIu64
-		   " ms dropped, %" PRIu64 " suspend%s, %" PRIu64
-		   " card loss%s",
-		   t->pages, plural_s(t->pages), t->complete, t->written_frames,
-		   t->xruns, plural_s(t->xruns), t->starvations,
-		   plural_s(t->starvations), t->starved_ms, t->dropped_ms,
-		   t->suspends, plural_s(t->suspends), t->card_losses,
-		   plural_es(t->card_losses));
+	log_notice(
+	    "Counters: %" PRIu64 " page%s, %" PRIu64 " complete, %" PRIu64
+	    " frames, %" PRIu64 " xrun%s, %" PRIu64 " starvation%s (%" PRIu64
+	    " ms), %" PRIu64 " ms dropped, %" PRIu64 " suspend%s, %" PRIu64
+	    " card loss%s",
+	    t->pages, plural_s(t->pages), t->complete, t->written_frames,
+	    t->xruns, plural_s(t->xruns), t->starvations,
+	    plural_s(t->starvations), t->starved_ms, t->dropped_ms, t->suspends,
+	    plural_s(t->suspends), t->card_losses, plural_es(t->card_losses));
 }
 
 /* --- the loop --- */

@@ -87,7 +87,9 @@ static int on_meter_time(sd_event_source *source, uint64_t usec, void *userdata)
 
 	if (f->started && !f->ended)
 		(void)call(f, "Meter", on_meter);
-	(void)sd_event_source_set_time(source, usec + METER_USEC);
+	/* Not from USEC on, which is 0 at first: every tick since the machine
+	 * started would be caught up. */
+	(void)sd_event_source_set_time(source, now_usec() + METER_USEC);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 

@@ -12,8 +12,8 @@
 
 #include "audio/chime.h"
 #include "base/ending.h"
-    #include "base/io.h"
-    #include "base/log.h"
+#include "base/io.h"
+#include "base/log.h"
 #include "base/notify.h"
 #include "base/util.h"
 #include "server/bus/bus.h"
@@ -31,7 +31,7 @@
 #define CRAWL_USEC (2 * USEC_PER_SEC)
 #define FILES_USEC (4 * USEC_PER_SEC)
 
-    enum { WAIT_PAUSE_NSEC = 100 * 1000 * 1000 };
+enum { WAIT_PAUSE_NSEC = 100 * 1000 * 1000 };
 
 struct program {
 	struct server_options options;

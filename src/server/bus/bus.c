@@ -24,13 +24,13 @@
 
 enum {
 	FETCHES_MAX = 4,
-	/* Messages that the bus has not taken yet: beyond these nobody is
+	/* Beyond so many messages that the bus has not taken yet, nobody is
 	 * answered who only asks, */
 	ANSWERS_MAX = 16,
-	/* so many callers are told so, */
-	REFUSED_MAX = 256,
-	/* and beyond these nothing is told of pages. */
+	/* and beyond so many nothing is told of pages. */
 	SIGNALS_MAX = 1024,
+	/* Callers that share one are unlucky; a user has 256 of them. */
+	REFUSALS_MAX = 1024,
 	/* What the kernel holds of them would delay the others. */
 	SEND_BUFFER_SIZE = 16384,
 	CHANGED_USEC = 200000, /* at most five PropertiesChanged a second */
@@ -58,9 +58,8 @@ struct server_bus {
 	sd_event_source *retry, *tell;
 	struct backoff backoff;
 	bool owner; /* has the name, or is queued for it */
-	unsigned long
-	    refused[REFUSED_MAX]; /* callers, see is_first_refusal() */
-	unsigned refused_count;
+	/* Cookies of what callers were refused with; 0 is none. */
+	uint64_t refusals[REFUSALS_MAX], newest_refusal;
 	bool closing; /* only what is queued still goes out */
 	bool warned;  /* has warned; reset when it works again */
 	unsigned changed;
@@ -97,27 +96,41 @@ static bool is_command(sd_bus_message *m)
 	return false;
 }
 
-/* Whether M's caller is yet to be refused since the queue was empty last; it is
- * then remembered. */
-static bool is_first_refusal(struct server_bus *b, sd_bus_message *m)
+/* Where the refusal of M's caller, ":1.42", is remembered. */
+static uint64_t *refusal_of(struct server_bus *b, sd_bus_message *m)
 {
-	const char *sender = sd_bus_message_get_sender(m); /* ":1.42" */
+	const char *sender = sd_bus_message_get_sender(m);
 	const char *dot = sender ? strchr(sender, '.') : NULL;
 	unsigned long number = dot ? strtoul(dot + 1, NULL, 10) : 0;
 
-	for (unsigned i = 0; i < b->refused_count; i++)
-		if (b->refused[i] == number)
-			return false;
-	if (b->refused_count == REFUSED_MAX)
-		return false;
-	b->refused[b->refused_count++] = number;
-	return true;
+	return &b->refusals[number % REFUSALS_MAX];
+}
+
+/* Cookies count what is sent, in its order, so the newest and the length of the
+ * queue tell what the bus has taken. */
+static int refuse(struct server_bus *b, sd_bus_message *m, uint64_t count)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+	uint64_t *cookie = refusal_of(b, m);
+	int r;
+
+	if ((*cookie > 0 && *cookie + count > b->newest_refusal) ||
+	    !sd_bus_message_get_expect_reply(m))
+		return 1;
+	r = sd_bus_message_new_method_errorf(m, &reply, BUS_ERROR_LIMIT,
+					     "Too many ask at the same time");
+	if (r >= 0)
+		r = sd_bus_send(b->bus, reply, cookie);
+	if (r < 0)
+		return r;
+	b->newest_refusal = *cookie;
+	return 1;
 }
 
 /* Sees every message first, even those that sd-bus would answer by itself.
  * When callers ask faster than the bus takes the answers, these must not pile
- * up here. A caller whose calls are not answered cannot go on: the bus lets it
- * have 128 of them. */
+ * up here: a caller is refused, and not answered at all as long as a refusal
+ * for it waits, which it has not read then. */
 static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct server_bus *b = userdata;
@@ -125,15 +138,10 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 	if (b->closing)
 		return 1;
-	if (count == 0)
-		b->refused_count = 0;
 	if (count < ANSWERS_MAX || is_command(m) ||
 	    !sd_bus_message_is_method_call(m, NULL, NULL))
 		return 0;
-	return is_first_refusal(b, m)
-		   ? sd_bus_error_set(error, BUS_ERROR_LIMIT,
-				      "Too many ask at the same time")
-		   : 1;
+	return refuse(b, m, count);
 }
 
 /* --- commands --- */
@@ -513,6 +521,7 @@ static void drop_connection(struct server_bus *b)
 {
 	b->owner = false;
 	b->changed = 0;
+	memset(b->refusals, 0, sizeof(b->refusals));
 	while (!LIST_EMPTY(&b->fetches))
 		fetch_free(LIST_FIRST(&b->fetches));
 	if (!b->bus)

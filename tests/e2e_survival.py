@@ -116,6 +116,64 @@ def without(*fds):
     return lambda: [os.close(fd) for fd in fds]
 
 
+class Stopped(ClientCase):
+    """A client that is stopped, or asleep, while a live page goes on."""
+
+    def stopped(self, **env):
+        """One in a page that has been live for long enough to be known."""
+        self.data = noise(20 * RATE * FRAME)
+        card, server, client = self.with_server(env=env)
+        live = Live(server.accept(), self.data)
+        client.wait_line("Opened")
+        wait_until(lambda: live.sent > 2.5 * RATE * FRAME, "a live page")
+        client.signal(signal.SIGSTOP)
+        begin = live.sent
+        wait_until(lambda: live.sent > begin + RATE * FRAME // 2, "more")
+        live.stop()
+        self.assertIsNone(live.error)
+        self.assertGreater(card.sound().find(self.data[begin - RATE * FRAME:
+                                                       begin - RATE * FRAME +
+                                                       1000]), 0)
+        return card, server, client, live
+
+    def check(self, card, server, client, live):
+        """What came meanwhile is not heard; the next page is, in its turn."""
+        client.signal(signal.SIGCONT)
+        counters = self.counters(client.wait_line("ended \\("))
+        self.assertEqual(counters["frames"] * FRAME, live.sent)
+        self.assertGreater(counters["dropped_ms"], 300)
+        sound = card.sound()
+        for back in range(1000, RATE * FRAME // 3, 1000):
+            at = live.sent - back
+            self.assertEqual(sound.find(self.data[at:at + 64]), -1, back)
+        after = noise(RATE * FRAME // 2, seed=9)
+        server.page(wav_bytes(after))
+        client.wait_line("ended \\(complete", 2)
+        self.assertGreater(card.sound().find(after), 0)
+
+    def test_nothing_is_heard_of_a_page_that_is_over(self):
+        state = self.stopped()
+        time.sleep(0.5)  # longer than the latency
+        self.check(*state)
+
+    def test_nothing_is_heard_that_came_before_the_machine_slept(self):
+        state = self.stopped(LD_PRELOAD=VCLOCK, VCLOCK=self.folder)
+        write_file(self.path("boottime"), "30")
+        self.check(*state)
+
+    def test_a_stored_page_keeps_every_frame(self):
+        card, server, client = self.with_server()
+        data = noise(4 * RATE * FRAME)
+        server.page(wav_bytes(data))
+        client.wait_line("Opened")
+        wait_until(lambda: len(card.sound()) > RATE * FRAME, "sound")
+        client.signal(signal.SIGSTOP)
+        time.sleep(0.5)
+        client.signal(signal.SIGCONT)
+        line = client.wait_line("ended \\(complete")
+        self.assertEqual(self.counters(line)["dropped_ms"], 0)
+
+
 class Hooks(ClientCase):
     def test_an_ignored_sigchld_is_not_inherited(self):
         def ignore():
@@ -138,7 +196,7 @@ class Hooks(ClientCase):
         server.page(wav_bytes(tone(1)))
         wait_until(lambda: os.path.exists(pids) and
                    contents(pids).count(b"\n") == 2, "the hook")
-        client.wait_line("--before took longer than 5 s and is ended")
+        client.wait_line("--before took longer than 5 s and was killed")
         client.wait_line("ended \\(")
         for pid in contents(pids).split():
             self.assertFalse(os.path.exists("/proc/%s" % pid.decode()))

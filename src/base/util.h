@@ -76,13 +76,18 @@ static inline void cleanup_file(FILE **f)
 }
 #define _cleanup_file_ _cleanup_(cleanup_file)
 
-/* CLOCK_MONOTONIC in microseconds. */
-static inline uint64_t now_usec(void)
+static inline uint64_t clock_usec(clockid_t clock)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	clock_gettime(clock, &ts);
 	return (uint64_t)ts.tv_sec * USEC_PER_SEC + (uint64_t)ts.tv_nsec / 1000;
+}
+
+/* CLOCK_MONOTONIC in microseconds. */
+static inline uint64_t now_usec(void)
+{
+	return clock_usec(CLOCK_MONOTONIC);
 }
 
 /* The number of frames in USEC microseconds at RATE Hz, rounded down. */

@@ -34,8 +34,9 @@ struct client {
 	struct turn turn;
 	uint64_t status; /* status_number() of the text sent last */
 	uint64_t watchdog_usec, watchdog_next_usec; /* 0: none */
-	int wait_error;				    /* that was logged last */
-	bool again;				    /* another pass at once */
+	uint64_t boot_usec; /* CLOCK_BOOTTIME of the last pass */
+	int wait_error;	    /* that was logged last */
+	bool again;	    /* another pass at once */
 	bool stop;
 	bool once_over;
 	int once_result;
@@ -296,10 +297,10 @@ static void wait_failed(struct client *client, int error)
 	(void)poll(NULL, 0, WAIT_PAUSE_MS);
 }
 
-static void wait_for_something(struct client *client, uint64_t now)
+static void wait_for_something(struct client *client, uint64_t now,
+			       uint64_t next)
 {
 	struct pollfd fds[2 + 2 * CLIENT_SERVERS_MAX];
-	const uint64_t next = next_deadline(client, now);
 	struct timespec timeout = {0};
 	nfds_t count = 0;
 
@@ -325,17 +326,37 @@ static void wait_for_something(struct client *client, uint64_t now)
 		handle_signals(client);
 }
 
+/* The loop was to be back at DUE, and the last time it was so at BEFORE. Only
+ * CLOCK_BOOTTIME goes on while the machine sleeps. */
+static void notice_stop(struct client *client, uint64_t before, uint64_t due,
+			uint64_t now)
+{
+	const uint64_t boot_usec = clock_usec(CLOCK_BOOTTIME);
+	const uint64_t passed = boot_usec - client->boot_usec;
+	const uint64_t asleep =
+	    passed > now - before ? passed - (now - before) : 0;
+
+	client->boot_usec = boot_usec;
+	turn_woken(&client->turn, (now > due ? now - due : 0) + asleep, asleep,
+		   now);
+}
+
 int client_run(struct client *client)
 {
 	uint64_t now = now_usec();
 
+	client->boot_usec = clock_usec(CLOCK_BOOTTIME);
 	pass(client, now);
 	sd_notify(0, "READY=1");
 	while (!client->stop) {
-		wait_for_something(client, now);
+		const uint64_t before = now;
+		const uint64_t due = next_deadline(client, now);
+
+		wait_for_something(client, now, due);
 		if (client->stop)
 			break;
 		now = now_usec();
+		notice_stop(client, before, due, now);
 		pass(client, now);
 	}
 	sd_notify(0, "STOPPING=1");

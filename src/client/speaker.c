@@ -49,6 +49,15 @@ static void drop_oldest(struct speaker *speaker, size_t frames)
 	fifo_drop(&speaker->fifo, frames);
 }
 
+void speaker_drop_late(struct speaker *speaker, size_t frames)
+{
+	if (frames == 0)
+		return;
+	drop_oldest(speaker, frames);
+	speaker->collecting_usec = 0;
+	speaker->fade_in = true;
+}
+
 static uint64_t behind_frames(const struct speaker *speaker)
 {
 	return speaker->ring.delay_frames + speaker->silence_frames +
@@ -287,9 +296,7 @@ static void drop_unheard(struct speaker *speaker)
 	if (speaker->latency.kind != LATENCY_LIVE ||
 	    frames <= speaker->target_frames)
 		return;
-	drop_oldest(speaker, frames - speaker->target_frames);
-	speaker->collecting_usec = 0;
-	speaker->fade_in = true;
+	speaker_drop_late(speaker, frames - speaker->target_frames);
 }
 
 static void drop_excess(struct speaker *speaker, uint64_t now_usec)

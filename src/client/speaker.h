@@ -120,6 +120,10 @@ enum speaker_end {
 void speaker_end(struct speaker *speaker, enum speaker_end end,
 		 uint64_t now_usec);
 
+/* Drops the oldest FRAMES of those that were put and not written; the rest is
+ * faded in. */
+void speaker_drop_late(struct speaker *speaker, size_t frames);
+
 /* Another page waits: gives the present one up if it has ended and its card is
  * still missing. A stored page stays, since the other one can wait for it. */
 void speaker_give_way(struct speaker *speaker);

@@ -135,6 +135,7 @@ void turn_begin(struct turn *turn, struct station *station, uint64_t now_usec)
 	/* The rest of a frame whose beginning was discarded does not sound. */
 	turn->first = page->received + frame_size - 1;
 	turn->first -= turn->first % frame_size;
+	turn->late_frames = 0;
 	turn->begun_usec = now_usec;
 	if (turn->config->meter)
 		meter_clear();
@@ -296,6 +297,49 @@ static size_t feed_size(struct turn *turn, size_t space)
 	return size;
 }
 
+static void drop_late(struct turn *turn)
+{
+	const size_t frames =
+	    MIN(turn->late_frames, fifo_frames(&turn->speaker.fifo));
+
+	speaker_drop_late(&turn->speaker, frames);
+	turn->late_frames -= frames;
+}
+
+static uint64_t arrived_bytes(const struct turn *turn)
+{
+	const struct session *session = turn->station->session;
+	const uint64_t arrived =
+	    session_page(session)->received + session_queued(session);
+
+	return arrived > turn->first ? arrived - turn->first : 0;
+}
+
+void turn_woken(struct turn *turn, uint64_t late_usec, uint64_t asleep_usec,
+		uint64_t now_usec)
+{
+	struct speaker *speaker = &turn->speaker;
+	uint64_t frame_size, age_frames, waiting;
+
+	if (!turn->station || !turn->open)
+		return;
+	frame_size = wav_frame_size(&speaker->format);
+	if (usec_to_frames(late_usec, speaker->format.rate) <=
+		speaker->target_frames ||
+	    latency_arrived(&speaker->latency, now_usec + asleep_usec,
+			    arrived_bytes(turn) / frame_size) != LATENCY_LIVE)
+		return;
+	age_frames = usec_to_frames(session_age_usec(turn->station->session) +
+					asleep_usec,
+				    speaker->format.rate);
+	waiting = fifo_frames(&speaker->fifo) +
+		  session_queued(turn->station->session) / frame_size;
+	waiting += MIN(age_frames, speaker->target_frames);
+	if (waiting > speaker->target_frames)
+		turn->late_frames = waiting - speaker->target_frames;
+	drop_late(turn);
+}
+
 static void feed(struct turn *turn, uint64_t now_usec)
 {
 	struct station *station = turn->station;
@@ -329,11 +373,10 @@ static void feed(struct turn *turn, uint64_t now_usec)
 		}
 		if (space != torn)
 			speaker_put(&turn->speaker, (size_t)n);
+		drop_late(turn);
 	}
 	if (page->received >= turn->first)
-		speaker_arrived(&turn->speaker, now_usec,
-				page->received - turn->first +
-				    session_queued(session));
+		speaker_arrived(&turn->speaker, now_usec, arrived_bytes(turn));
 }
 
 bool turn_run(struct turn *turn, uint64_t now_usec)

@@ -40,6 +40,7 @@ struct turn {
 	enum turn_result result;
 	struct session_page page; /* copied at the beginning and at the end */
 	uint64_t first;		  /* bytes received before this turn */
+	uint64_t late_frames;	  /* the oldest that wait: not to be heard */
 	uint64_t begun_usec;
 };
 
@@ -56,6 +57,11 @@ void turn_close(struct turn *turn);
 void turn_begin(struct turn *turn, struct station *station, uint64_t now_usec);
 /* Ends the page in favour of another: reads no more and fades out. */
 void turn_give_way(struct turn *turn, uint64_t now_usec);
+/* The program comes back LATE_USEC after it should have: it was stopped, or for
+ * ASLEEP_USEC, which NOW_USEC does not count, the machine slept. Of a live page
+ * only what is younger than the latency is heard. */
+void turn_woken(struct turn *turn, uint64_t late_usec, uint64_t asleep_usec,
+		uint64_t now_usec);
 /* Does all that can be done now. True when this ended the turn; turn->result
  * says how. */
 bool turn_run(struct turn *turn, uint64_t now_usec);

@@ -5,6 +5,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -488,6 +490,15 @@ size_t session_queued(const struct session *session)
 		return 0;
 	return MIN(remaining(&session->page),
 		   session->left_size + transport_queued(session->transport));
+}
+
+uint64_t session_age_usec(const struct session *session)
+{
+	struct tcp_info info = {0};
+	socklen_t size = sizeof(info);
+
+	(void)getsockopt(session->fd, IPPROTO_TCP, TCP_INFO, &info, &size);
+	return (uint64_t)info.tcpi_last_data_recv * 1000;
 }
 
 void session_hold_off(struct session *session, uint64_t now_usec)

@@ -81,6 +81,9 @@ ssize_t session_read(struct session *session, void *buffer, size_t size,
 /* Bytes of samples that wait to be read; 0 in other states than PAGE. With TLS
  * too many: see transport_queued(). */
 size_t session_queued(const struct session *session);
+/* In state PAGE: how long ago the newest byte arrived in the kernel, 0 when
+ * that does not tell. */
+uint64_t session_age_usec(const struct session *session);
 /* In state PAGE: call it while not reading on purpose, so that the server is
  * not taken for silent. */
 void session_hold_off(struct session *session, uint64_t now_usec);

@@ -62,6 +62,7 @@ E2E_TESTS = \
 	tests/e2e_bus.py \
 	tests/e2e_client.py \
 	tests/e2e_client_net.py \
+	tests/e2e_examples.py \
 	tests/e2e_flood.py \
 	tests/e2e_hang.py \
 	tests/e2e_hostile.py \

@@ -33,9 +33,9 @@ static int check(const void *path)
 		log_warning("--save '%s': %s", (const char *)path,
 			    strerror(-r));
 	else if (r > 0)
-		log_notice("--save '%s': completed %d files that were left "
+		log_notice("--save '%s': completed %d file%s that a crash left "
 			   "behind",
-			   (const char *)path, r);
+			   (const char *)path, r, plural_s((uint64_t)r));
 	return 0;
 }
 

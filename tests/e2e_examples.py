@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: MIT
+"""What the documents tell people to type, and the commands in examples/, run as
+they stand: with the real programs, and stand-ins for other people's."""
+import glob
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+from e2e_client import ClientCase
+from e2e_lib import (Card, FRAME, RATE, SRCDIR, connect, contents,
+                     free_port, main, noise, page_size, program, receive_all,
+                     wait_until, wav_bytes, write_file)
+from e2e_server import ServerCase
+
+PROGRAMS = ("intercom-server", "intercom-client", "intercomctl")
+# The state of the player is in files of the current folder.
+MPC = r"""#!/bin/sh
+echo "$*" >>calls
+case "$*" in
+status) printf 'Bach - Air\n[%s] #1/9  0:01/5:00\n' "$(cat state)" ;;
+'-q pause') echo paused >state ;;
+'-q play') echo playing >state ;;
+volume) echo "volume: $(cat volume)%   " ;;
+'-q volume '*) echo "$3" >volume ;;
+*) exit 2 ;;
+esac
+"""
+PW_CLI = r"""#!/bin/sh
+test "$*" = 'list-objects Node' || exit 2
+printf '\tid 31, type PipeWire:Interface:Node/3\n'
+printf ' \t\tmedia.class = "Audio/Sink"\n'
+for id in 40 41 42; do
+	printf '\tid %d, type PipeWire:Interface:Node/3\n' $id
+	printf ' \t\tmedia.class = "Stream/Output/Audio"\n'
+done
+"""
+WPCTL = r"""#!/bin/sh
+case $1 in
+get-volume) echo "Volume: $(cat "stream-$2") [MUTED]" ;;
+set-volume) test -e "stream-$2" && echo "$3" >"stream-$2" ;;
+esac
+"""
+GPIOSET = r"""#!/bin/sh
+case $1 in
+--version) echo "gpioset (libgpiod) $(cat version)" ;;
+*) echo "$*" >>calls ;;
+esac
+"""
+
+
+class Hooks(ClientCase):
+    """Each is run by a client before and after a page."""
+
+    def setUp(self):
+        super().setUp()
+        os.mkdir(self.path("kept"))
+
+    def stand_in(self, name, text):
+        write_file(self.path(name), text)
+        os.chmod(self.path(name), 0o755)
+
+    def put(self, **files):
+        for name, text in files.items():
+            write_file(self.path(name.replace("_", "-")), text + "\n")
+
+    def read(self, name):
+        return contents(self.path(name)).decode().strip()
+
+    def page(self, example, meanwhile=lambda: None):
+        """A page with the example as both hooks; MEANWHILE is called in it."""
+        hook = os.path.join(SRCDIR, "examples", example)
+        card = Card(self.folder, "card-%d" % len(self.processes))
+        server = self.server()
+        client = self.client(
+            card, "--once", "--before", shlex.quote(hook) + " before",
+            "--after", shlex.quote(hook) + " after", server.name,
+            env={"PATH": self.folder + ":" + os.environ["PATH"],
+                 "STATE_DIRECTORY": self.path("kept"),
+                 "XDG_RUNTIME_DIR": self.path("kept")}, cwd=self.folder)
+        connection = server.accept()
+        data = wav_bytes(noise(RATE * FRAME))
+        connection.sendall(data[:100000])
+        wait_until(lambda: card.sound(), "sound")
+        meanwhile()
+        connection.sendall(data[100000:])
+        connection.close()
+        self.assertEqual(client.wait(), 0, client.output())
+        self.assertEqual(client.count("ended with status"), 0,
+                         client.output())
+        self.assertEqual(os.listdir(self.path("kept")), [])
+
+    def test_mpd_pauses_and_goes_on_only_if_it_played(self):
+        self.stand_in("mpc", MPC)
+        for state in "playing", "paused":
+            self.put(state=state)
+            self.page("pause-mpd", lambda: self.assertEqual(
+                self.read("state"), "paused"))
+            self.assertEqual(self.read("state"), state)
+
+    def test_mpd_goes_on_after_a_client_that_has_died_in_a_page(self):
+        self.stand_in("mpc", MPC)
+        self.put(state="paused")
+        write_file(self.path("kept/pause-mpd"), b"")
+        self.page("pause-mpd")
+        self.assertEqual(self.read("state"), "playing")
+        self.put(volume="20")
+        self.put(**{"kept/duck-mpd": "77"})
+        self.page("duck-mpd")
+        self.assertEqual(self.read("volume"), "77")
+
+    def test_mpd_is_quiet_during_a_page(self):
+        self.stand_in("mpc", MPC)
+        self.put(volume="77")
+        self.page("duck-mpd", lambda: self.assertEqual(
+            self.read("volume"), "20"))
+        self.assertEqual(self.read("volume"), "77")
+
+    def test_mpd_without_a_volume_is_left_alone(self):
+        self.stand_in("mpc", MPC.replace("$(cat volume)%", "n/a"))
+        self.page("duck-mpd")
+        self.assertNotIn("n/a", self.read("calls"))
+
+    def test_other_streams_of_pipewire_are_quiet_during_a_page(self):
+        self.stand_in("pw-cli", PW_CLI)
+        self.stand_in("wpctl", WPCTL)
+        self.put(stream_40="0.80", stream_41="1.00", stream_42="0.10")
+
+        def volumes():
+            return [self.read("stream-%d" % n) for n in (40, 41, 42)
+                    if os.path.exists(self.path("stream-%d" % n))]
+
+        def meanwhile():
+            self.assertEqual(volumes(), ["0.2", "0.2", "0.10"])
+            os.unlink(self.path("stream-41"))  # a program ends
+
+        self.page("duck-pipewire", meanwhile)
+        self.assertEqual(volumes(), ["0.80", "0.10"])
+
+    def test_a_relay_is_on_during_a_page_with_either_libgpiod(self):
+        self.stand_in("gpioset", GPIOSET)
+        for version, call in (("v1.6.3", "--mode=exit gpiochip0 17=%d"),
+                              ("v2.2", "--toggle 0 --chip gpiochip0 17=%d")):
+            self.put(version=version, calls="")
+            self.page("gpio-relay", lambda: self.assertEqual(
+                self.read("calls"), call % 1))
+            self.assertEqual(self.read("calls").split("\n"),
+                             [call % 1, call % 0])
+
+
+def document(name):
+    return contents(os.path.join(SRCDIR, name)).decode()
+
+
+def documents():
+    names = ["README.md", "SECURITY.md", "HACKING.md"]
+    for pattern in ("man/*.[0-9]", "debian/*.README.Debian",
+                    "debian/*.default"):
+        names += [os.path.relpath(n, SRCDIR)
+                  for n in glob.glob(os.path.join(SRCDIR, pattern))]
+    return names
+
+
+def plain(text):
+    """A manual's text without its macros and escapes."""
+    text = text.replace("\\(dq", '"').replace("\\(aq", "'")
+    text = text.replace("\\e", "\\").replace("\\ ", " ").replace("\\&", "")
+    text = re.sub(r"^\.D1 |^\.Dl (?:[$#] )?", "    ", text, flags=re.M)
+    return re.sub(r"^\.Ic ", "    ", text, flags=re.M)
+
+
+def command_lines(text):
+    """The indented lines that begin with one of our programs."""
+    joined = re.sub(r"\\\n\s*", "", plain(text))
+    for line in re.findall(r"^(?: {4}|\t).*$", joined, re.M):
+        for part in re.split(r"[|;]|&&", line.split("  #")[0]):
+            found = re.match(r"\s*(?:\$ |sudo |\./)*(%s)(?= )(.*)"
+                             % "|".join(PROGRAMS), part)
+            if found:
+                yield found[1], shlex.split(found[2])
+
+
+class Documents(ServerCase):
+    def test_every_command_line_is_understood(self):
+        """Options are read in order, so --version comes after all others."""
+        seen = set()
+        for name in documents():
+            for tool, words in command_lines(document(name)):
+                with self.subTest(name, words=words):
+                    run = subprocess.run(
+                        [program(tool), *words, "--version"],
+                        capture_output=True, text=True, env=self.card_env())
+                    self.assertEqual((run.returncode, run.stderr), (0, ""))
+                    self.assertTrue(run.stdout.startswith(tool + " ("))
+                    seen.add(tool)
+        self.assertEqual(seen, set(PROGRAMS))
+
+    def card_env(self):
+        return Card(self.folder, "any-%d" % free_port()).env()
+
+    def test_options_in_the_settings_are_understood(self):
+        for kind in "client", "server":
+            text = document("debian/intercom-%s.default" % kind)
+            text += document("debian/intercom-%s.README.Debian" % kind)
+            text = text.replace("\\\n", "")
+            values = re.findall(r"INTERCOM_\w+_OPTIONS= *(.+)$", text, re.M)
+            self.assertGreater(len(values), 1)
+            for value in values:
+                subprocess.run([program("intercom-" + kind),
+                                *shlex.split(value), "--version"], check=True,
+                               stdout=subprocess.DEVNULL)
+
+    def test_cards_are_called_by_their_names(self):
+        for name in documents():
+            self.assertNotRegex(document(name), r"\b(?:plug)?hw:\d|dmix:\d",
+                                name)
+
+    def test_files_that_are_named_are_there(self):
+        for name in documents() + ["bench/README.md"]:
+            for path in re.findall(
+                    r"\b(?:src|scripts|tests|bench|man|examples|debian)/"
+                    r"[\w./-]*[\w/](?![\w*])", document(name)):
+                self.assertTrue(
+                    "-x." in path or os.path.exists(os.path.join(SRCDIR, path)) or
+                    os.path.exists(os.path.join(SRCDIR, path + ".c")),
+                    (name, path))
+
+    def test_text_for_terminals_fits_80_columns(self):
+        for name in glob.glob(os.path.join(SRCDIR, "debian/*.README.Debian")):
+            for line in contents(name).decode().split("\n"):
+                self.assertLessEqual(len(line), 80, line)
+
+    def test_the_units_of_the_bell_are_those_of_the_manual(self):
+        manual = plain(document("man/intercomctl.1"))
+        for name in "bell.service", "bell.timer":
+            self.assertIn("# /etc/systemd/system/%s\n%s"
+                          % (name, document("examples/" + name)), manual)
+
+    def example(self, pattern, address, port):
+        """The command of intercom(7) that matches, for another server."""
+        text = plain(document("man/intercom.7"))
+        found = re.search("^ *(%s.*)$" % pattern, text, re.M)[1]
+        return found.replace("reception", address).replace("2348", str(port))
+
+    def is_a_loudspeaker(self, pattern):
+        server = self.server("-d", "0.5")
+        command = self.example(pattern, "127.0.0.1", self.port)
+        child, screen = self.on_terminal(["sh", "-c", command],
+                                         self.card.env())
+        self.press_enter(server)
+        self.assertEqual(child.wait(30), 0, screen.text)
+        size = page_size(0.5)
+        self.assertEqual(self.card.sound()[:size], self.sound[:size])
+
+    def test_nc_at_a_terminal_is_a_loudspeaker(self):
+        self.is_a_loudspeaker("nc reception")
+        for name in "README.md", "debian/control":
+            self.assertNotRegex(document(name), r"nc \S+ 2348 \|")
+
+    def test_a_client_in_python_keeps_a_page(self):
+        text = plain(document("man/intercom.7"))
+        script = re.search(r"^import socket\nwith socket.create_conn.*?(?=^\.)",
+                           text, re.M | re.S)[0]
+        server = self.server("-d", "0.5")
+        script = script.replace('"reception", 2348',
+                                '"127.0.0.1", %d' % self.port)
+        client = self.start([sys.executable, "-c", script], cwd=self.folder)
+        self.press_enter(server)
+        self.assertEqual(client.wait(), 0, client.output())
+        self.assertEqual(contents(self.path("page.wav")),
+                         wav_bytes(self.sound[:page_size(0.5)]))
+
+    def test_a_server_in_python_and_one_of_nc_page_a_file(self):
+        bell = wav_bytes(noise(20000 * FRAME))
+        write_file(self.path("bell.wav"), bell)
+        text = plain(document("man/intercom.7"))
+        script = re.search(r"^import socket\nwith socket.create_serv.*?(?=^\.)",
+                           text, re.M | re.S)[0]
+        port = free_port()
+        server = self.start(
+            [sys.executable, "-c", script.replace('("", 2348)',
+                                                  '("127.0.0.1", %d)' % port)],
+            cwd=self.folder, stdin=subprocess.PIPE)
+        client = connect(port)
+        server.write("\n")
+        self.assertEqual(receive_all(client), bell)
+        client.close()
+        port = free_port()
+        self.start(["sh", "-c", self.example("nc -N -l", "", port).replace(
+            "-l ", "-l 127.0.0.1 ")], cwd=self.folder)
+        client = connect(port)
+        self.assertEqual(receive_all(client), bell)
+        client.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -6,13 +6,10 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "base/util.h"
-
-/* Of a terminal that can be written to, at least so many bytes are free when
- * every one is a newline, which takes two: 256 (the kernel's tty_buffer.c). */
-enum { TERMINAL_PIECE = 128 };
 
 int standard_fds_open(void)
 {
@@ -24,21 +21,32 @@ int standard_fds_open(void)
 }
 
 /* Threads must not both see room for one line: stdout and stderr may be the
- * same terminal. */
+ * same pipe. */
 static pthread_mutex_t room_mutex = PTHREAD_MUTEX_INITIALIZER;
 
+/* A terminal that poll() calls writable may lack room for a line, and write()
+ * then waits: it is opened once more, as O_NONBLOCK belongs to the open file.
+ * -1 when it is no terminal, or that of another user. */
+static int open_terminal(int fd)
+{
+	char path[sizeof("/proc/self/fd/") + 10];
+
+	if (!isatty(fd))
+		return -1;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
+/* A pipe that can be written to takes PIPE_BUF bytes, see poll(2). */
 static int write_with_room(int fd, const void *data, size_t size)
 {
-	/* A pipe that can be written to takes PIPE_BUF bytes, see poll(2). */
-	const size_t most = isatty(fd) ? TERMINAL_PIECE : PIPE_BUF;
-
 	while (size > 0) {
 		struct pollfd pfd = {.fd = fd, .events = POLLOUT};
 		ssize_t n;
 
 		if (poll(&pfd, 1, 0) == 0)
 			return -EAGAIN;
-		n = TEMP_FAILURE_RETRY(write(fd, data, MIN(size, most)));
+		n = TEMP_FAILURE_RETRY(write(fd, data, MIN(size, PIPE_BUF)));
 		if (n < 0)
 			return -errno;
 		data = (const char *)data + n;
@@ -49,10 +57,11 @@ static int write_with_room(int fd, const void *data, size_t size)
 
 int write_if_read(int fd, const void *data, size_t size)
 {
+	_cleanup_close_ int terminal = open_terminal(fd);
 	int r;
 
 	pthread_mutex_lock(&room_mutex);
-	r = write_with_room(fd, data, size);
+	r = write_with_room(terminal >= 0 ? terminal : fd, data, size);
 	pthread_mutex_unlock(&room_mutex);
 	return r;
 }

@@ -174,6 +174,53 @@ class Stopped(ClientCase):
         self.assertEqual(self.counters(line)["dropped_ms"], 0)
 
 
+class Flood(ClientCase):
+    """Pages as short and as many as a server can send."""
+
+    SECONDS = 3
+
+    def flood(self, server, data):
+        """How many pages the client has taken after a while."""
+        page, count = wav_bytes(data), 0
+        end = time.monotonic() + self.SECONDS
+        server.socket.settimeout(1)
+        while time.monotonic() < end:
+            with contextlib.suppress(TimeoutError):
+                connection, _ = server.socket.accept()
+                with connection:
+                    connection.sendall(page)
+                count += 1
+        return count
+
+    def check(self, data, *args):
+        saved = self.path("saved")
+        os.mkdir(saved)
+        first, second = self.server(), self.server()
+        card = Card(self.folder)
+        client = self.client(card, "--save", saved, *args, first.name,
+                             second.name)
+        heard = tone(60)
+        Live(first.accept(), heard)
+        client.wait_line("Opened")
+        self.assertLess(self.flood(second, data), 15 * self.SECONDS)
+        self.assertLess(len(client.lines), 50 * self.SECONDS)
+        self.assertLess(len(os.listdir("/proc/%d/task" % client.pid)), 12)
+        self.assertLess(len(os.listdir(saved)), 15 * self.SECONDS + 2)
+
+    def test_of_one_frame(self):
+        self.check(b"1234")
+
+    def test_of_no_frame(self):
+        self.check(b"")
+
+    def test_a_little_longer_than_the_latency(self):
+        self.check(noise(RATE * FRAME // 8))
+
+    def test_in_first_place(self):
+        _, server, client = self.with_server()
+        self.assertLess(self.flood(server, b"1234"), 10 * self.SECONDS)
+
+
 class Hooks(ClientCase):
     def test_an_ignored_sigchld_is_not_inherited(self):
         def ignore():

@@ -11,15 +11,14 @@ import resource
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 
 from e2e_bus import ServedCase
-from e2e_client import ClientCase, ENDLESS, Live, header, tone
+from e2e_client import ClientCase, Live, tone
 from e2e_lib import (Card, FRAME, PATIENCE, RATE, contents, free_port, main,
-                     noise, program, receive_all, wait_until, wav_bytes,
-                     write_file)
+                     noise, page_size, program, receive_all, wait_until,
+                     wav_bytes, write_file)
 from e2e_server import ServerCase
 
 VCLOCK = program("vclock.so")
@@ -219,6 +218,44 @@ class Flood(ClientCase):
     def test_in_first_place(self):
         _, server, client = self.with_server()
         self.assertLess(self.flood(server, b"1234"), 10 * self.SECONDS)
+
+
+class Clock(ServerCase):
+    def test_a_wall_clock_that_steps_disturbs_nothing(self):
+        """By hours, either way, between pages and in one."""
+        card = Card(self.folder, "mic", capture=noise(400000 * FRAME))
+        steps = {"LD_PRELOAD": VCLOCK, "VCLOCK": self.folder}
+        card.environment.update(steps)
+        server = self.archiving("-d", "0.5", card=card)
+        saved = self.path("saved")
+        os.mkdir(saved)
+        speaker = Card(self.folder, "speaker")
+        client = self.start(
+            [program("intercom-client"), "-D", "card", "--save", saved,
+             "127.0.0.1:%d" % self.port], env={**speaker.env(), **steps})
+        for count, hours in enumerate((0, 5, -5, 5, 0), 1):
+            write_file(self.path("realtime"), str(hours * 3600))
+            self.press_enter(server)
+            server.wait_line("on the air", count)
+            write_file(self.path("realtime"), str(-hours * 3600))
+            client.wait_line("Page from .* ended \\(complete", count)
+            server.wait_line("Archived", count)
+            client.wait_line("Saved", count)
+        self.assertEqual(len(os.listdir(saved)), 5)
+        self.assertEqual(len(os.listdir(self.archive)), 5)
+        self.assertTrue(idle(server) and idle(client), "it spins")
+
+
+class Microphone(ServerCase):
+    def test_periods_that_are_shorter_than_asked_for_lose_nothing(self):
+        sound = noise(400000 * FRAME)
+        for size in 64, 256, 1000:
+            card = Card(self.folder, "mic%d" % size, capture=sound,
+                        options="period_bytes_max %d" % size)
+            server = self.server("-d", "0.3", sound=sound, card=card)
+            self.assertEqual(self.hear(server)[44:], sound[:page_size(0.3)])
+            server.write("quit\n")
+            self.assertEqual(server.wait(), 0)
 
 
 class Hooks(ClientCase):

@@ -15,7 +15,7 @@ import threading
 import time
 
 from e2e_bus import ServedCase
-from e2e_client import ClientCase, Live, tone
+from e2e_client import ClientCase, Live, Server, tone
 from e2e_lib import (Card, FRAME, PATIENCE, RATE, contents, free_port, main,
                      noise, page_size, program, receive_all, wait_until,
                      wav_bytes, write_file)
@@ -256,6 +256,26 @@ class Microphone(ServerCase):
             self.assertEqual(self.hear(server)[44:], sound[:page_size(0.3)])
             server.write("quit\n")
             self.assertEqual(server.wait(), 0)
+
+
+class Names(ClientCase):
+    def test_a_server_that_moves_to_another_address_is_found(self):
+        card, port = Card(self.folder), free_port()
+        moved = [Server(port, "127.0.0.%d" % n) for n in (2, 3)]
+        self.servers += moved
+        address = self.path("address")
+        write_file(address, "127.0.0.2")
+        client = self.client(card, "intercom.invalid:%d" % port, env={
+            "LD_PRELOAD": VCLOCK, "VCLOCK": self.folder})
+        first = moved[0].accept()
+        client.wait_line("connected, waiting")
+        moved[0].socket.close()
+        write_file(address, "127.0.0.3")
+        first.close()
+        data = noise(RATE * FRAME // 2)
+        moved[1].page(wav_bytes(data))
+        client.wait_line("ended \\(complete")
+        self.assertTrue(card.sound().startswith(data))
 
 
 class Hooks(ClientCase):

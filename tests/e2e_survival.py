@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import resource
+import select
 import signal
 import socket
 import subprocess
@@ -394,8 +395,7 @@ class Unread(ServedCase):
         self.assertFalse(fcntl.fcntl(stream, fcntl.F_GETFL) & os.O_NONBLOCK)
         # And when somebody reads again, the next line tells of them.
         text = []
-        threading.Thread(target=self.read_on, args=(reader, text),
-                         daemon=True).start()
+        self.read_on(reader, text)
 
         def told():
             say(b"\n")
@@ -406,11 +406,18 @@ class Unread(ServedCase):
         self.assertEqual(server.wait(PATIENCE), 0)
 
     def read_on(self, fd, text):
-        try:
-            while True:
-                text.append(os.read(fd, 4096))
-        except OSError:
-            pass
+        """Until the test ends, before the descriptor is closed."""
+        over = threading.Event()
+
+        def run():
+            while not over.is_set():
+                if select.select([fd], [], [], 0.1)[0]:
+                    text.append(os.read(fd, 4096))
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(over.set)
 
     def test_a_pipe_does_not_stop_a_server(self):
         r, w = self.full_pipe()

@@ -8,18 +8,18 @@ import os
 import pty
 import re
 import resource
+import select
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 
 from e2e_bus import ServedCase
-from e2e_client import ClientCase, ENDLESS, Live, header, tone
+from e2e_client import ClientCase, Live, Server, tone
 from e2e_lib import (Card, FRAME, PATIENCE, RATE, contents, free_port, main,
-                     noise, program, receive_all, wait_until, wav_bytes,
-                     write_file)
+                     noise, page_size, program, receive_all, wait_until,
+                     wav_bytes, write_file)
 from e2e_server import ServerCase
 
 VCLOCK = program("vclock.so")
@@ -174,6 +174,111 @@ class Stopped(ClientCase):
         self.assertEqual(self.counters(line)["dropped_ms"], 0)
 
 
+class Flood(ClientCase):
+    """Pages as short and as many as a server can send."""
+
+    SECONDS = 3
+
+    def flood(self, server, data):
+        """How many pages the client has taken after a while."""
+        page, count = wav_bytes(data), 0
+        end = time.monotonic() + self.SECONDS
+        server.socket.settimeout(1)
+        while time.monotonic() < end:
+            with contextlib.suppress(TimeoutError):
+                connection, _ = server.socket.accept()
+                with connection:
+                    connection.sendall(page)
+                count += 1
+        return count
+
+    def check(self, data, *args):
+        saved = self.path("saved")
+        os.mkdir(saved)
+        first, second = self.server(), self.server()
+        card = Card(self.folder)
+        client = self.client(card, "--save", saved, *args, first.name,
+                             second.name)
+        heard = tone(60)
+        Live(first.accept(), heard)
+        client.wait_line("Opened")
+        self.assertLess(self.flood(second, data), 15 * self.SECONDS)
+        self.assertLess(len(client.lines), 50 * self.SECONDS)
+        self.assertLess(len(os.listdir("/proc/%d/task" % client.pid)), 12)
+        self.assertLess(len(os.listdir(saved)), 15 * self.SECONDS + 2)
+
+    def test_of_one_frame(self):
+        self.check(b"1234")
+
+    def test_of_no_frame(self):
+        self.check(b"")
+
+    def test_a_little_longer_than_the_latency(self):
+        self.check(noise(RATE * FRAME // 8))
+
+    def test_in_first_place(self):
+        _, server, client = self.with_server()
+        self.assertLess(self.flood(server, b"1234"), 10 * self.SECONDS)
+
+
+class Clock(ServerCase):
+    def test_a_wall_clock_that_steps_disturbs_nothing(self):
+        """By hours, either way, between pages and in one."""
+        card = Card(self.folder, "mic", capture=noise(400000 * FRAME))
+        steps = {"LD_PRELOAD": VCLOCK, "VCLOCK": self.folder}
+        card.environment.update(steps)
+        server = self.archiving("-d", "0.5", card=card)
+        saved = self.path("saved")
+        os.mkdir(saved)
+        speaker = Card(self.folder, "speaker")
+        client = self.start(
+            [program("intercom-client"), "-D", "card", "--save", saved,
+             "127.0.0.1:%d" % self.port], env={**speaker.env(), **steps})
+        for count, hours in enumerate((0, 5, -5, 5, 0), 1):
+            write_file(self.path("realtime"), str(hours * 3600))
+            self.press_enter(server)
+            server.wait_line("on the air", count)
+            write_file(self.path("realtime"), str(-hours * 3600))
+            client.wait_line("Page from .* ended \\(complete", count)
+            server.wait_line("Archived", count)
+            client.wait_line("Saved", count)
+        self.assertEqual(len(os.listdir(saved)), 5)
+        self.assertEqual(len(os.listdir(self.archive)), 5)
+        self.assertTrue(idle(server) and idle(client), "it spins")
+
+
+class Microphone(ServerCase):
+    def test_periods_that_are_shorter_than_asked_for_lose_nothing(self):
+        sound = noise(400000 * FRAME)
+        for size in 64, 256, 1000:
+            card = Card(self.folder, "mic%d" % size, capture=sound,
+                        options="period_bytes_max %d" % size)
+            server = self.server("-d", "0.3", sound=sound, card=card)
+            self.assertEqual(self.hear(server)[44:], sound[:page_size(0.3)])
+            server.write("quit\n")
+            self.assertEqual(server.wait(), 0)
+
+
+class Names(ClientCase):
+    def test_a_server_that_moves_to_another_address_is_found(self):
+        card, port = Card(self.folder), free_port()
+        moved = [Server(port, "127.0.0.%d" % n) for n in (2, 3)]
+        self.servers += moved
+        address = self.path("address")
+        write_file(address, "127.0.0.2")
+        client = self.client(card, "intercom.invalid:%d" % port, env={
+            "LD_PRELOAD": VCLOCK, "VCLOCK": self.folder})
+        first = moved[0].accept()
+        client.wait_line("connected, waiting")
+        moved[0].socket.close()
+        write_file(address, "127.0.0.3")
+        first.close()
+        data = noise(RATE * FRAME // 2)
+        moved[1].page(wav_bytes(data))
+        client.wait_line("ended \\(complete")
+        self.assertTrue(card.sound().startswith(data))
+
+
 class Hooks(ClientCase):
     def test_an_ignored_sigchld_is_not_inherited(self):
         def ignore():
@@ -290,8 +395,7 @@ class Unread(ServedCase):
         self.assertFalse(fcntl.fcntl(stream, fcntl.F_GETFL) & os.O_NONBLOCK)
         # And when somebody reads again, the next line tells of them.
         text = []
-        threading.Thread(target=self.read_on, args=(reader, text),
-                         daemon=True).start()
+        self.read_on(reader, text)
 
         def told():
             say(b"\n")
@@ -302,11 +406,18 @@ class Unread(ServedCase):
         self.assertEqual(server.wait(PATIENCE), 0)
 
     def read_on(self, fd, text):
-        try:
-            while True:
-                text.append(os.read(fd, 4096))
-        except OSError:
-            pass
+        """Until the test ends, before the descriptor is closed."""
+        over = threading.Event()
+
+        def run():
+            while not over.is_set():
+                if select.select([fd], [], [], 0.1)[0]:
+                    text.append(os.read(fd, 4096))
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(over.set)
 
     def test_a_pipe_does_not_stop_a_server(self):
         r, w = self.full_pipe()

@@ -7,11 +7,12 @@ import socket
 import stat
 import subprocess
 import threading
+import time
 import wave
 
 from e2e_bus import BusCase
 from e2e_lib import (Card, PATIENCE, contents, free_port, in_time, main, noise,
-                     page_size, program, receive_all, wait_until)
+                     page_size, program, receive_all, wait_until, write_file)
 from e2e_server import ServerCase
 
 GNUTLS = "NORMAL:-VERS-ALL:+VERS-TLS1.3:-KX-ALL:+ECDHE-PSK"
@@ -535,6 +536,75 @@ class LockingOut(TlsCase):
         server.write("\n")
         self.assertEqual(client.wait(), 0, client.output())
         self.assertEqual(server.count("cannot be read again"), 1)
+
+    def test_no_wrong_edit_takes_the_keys_away(self):
+        server = self.tls_server("-d", "0.2")
+        path = self.path("server.psk")
+        good = contents(path)
+
+        def written(data, mode=0o600):
+            write_file(path, data)
+            os.chmod(path, mode)
+
+        wrong = (lambda: written(good[:len(good) // 2 - 7]),
+                 lambda: written(b""),
+                 lambda: written(good, 0o644),
+                 lambda: written(os.urandom(5000)),
+                 lambda: None,  # it is removed
+                 lambda: os.mkdir(path),
+                 lambda: os.mkfifo(path, 0o600),
+                 lambda: os.symlink(path, path))
+        for count, make in enumerate(wrong, 1):
+            if os.path.isdir(path):
+                os.rmdir(path)
+            elif os.path.lexists(path):
+                os.unlink(path)
+            make()
+            client, saved = self.saving("yard")
+            server.wait_line("cannot be read again", count)
+            self.wait_clients(server, 1)
+            server.write("\n")
+            self.assertEqual(client.wait(), 0, client.output())
+            os.unlink(saved)
+        os.unlink(path)
+        written(good)
+        client, _ = self.saving("yard")
+        server.wait_line("have changed")
+        self.wait_clients(server, 1)
+        server.write("\n")
+        self.assertEqual(client.wait(), 0, client.output())
+        self.assertEqual(server.count("cannot be read again"), len(wrong))
+
+
+class Crawl(TlsCase):
+    def test_a_byte_a_second_is_no_handshake(self):
+        """Neither to the server nor to a client."""
+        server = self.tls_server("-d", "0.2")
+        crawler, = self.clients(1)
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        self.write_keys("crawl.psk", "client yard %s\n" % ("1" * 64))
+        client = self.start([
+            program("intercom-client"), "-D", "card", "--psk-file",
+            self.path("crawl.psk"),
+            "127.0.0.1:%d" % listener.getsockname()[1]], env=self.card.env())
+        other, _ = listener.accept()
+        hello = b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03" + bytes(99)
+        with other:
+            try:
+                for byte in hello:
+                    other.send(bytes([byte]))
+                    crawler.send(bytes([byte]))
+                    time.sleep(1)
+                self.fail("both still listen")
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+        client.wait_line("No handshake")
+        self.assertNotIn(b"RIFF", receive_rest(crawler))
+        honest, _ = self.saving("yard")
+        self.wait_clients(server, 1)
+        server.write("\n")
+        self.assertEqual(honest.wait(), 0, honest.output())
 
 
 if __name__ == "__main__":

@@ -213,3 +213,28 @@ TEST(lines_that_nobody_reads_are_counted)
 	fd_close(fds[0]);
 	fd_close(fds[1]);
 }
+
+TEST(limit_leaves_lines_out_and_counts_them)
+{
+	struct log_limit limit = {
+	    .about = "attic",
+	    .rate = {.burst = 2, .interval_usec = 60 * USEC_PER_SEC},
+	};
+	char out[4096];
+
+	log_set_limit(&limit);
+	ck_assert_uint_gt(log_into(out, LOG_NOTICE, "one"), 0);
+	ck_assert_uint_gt(log_into(out, LOG_NOTICE, "two"), 0);
+	ck_assert_uint_eq(log_into(out, LOG_ERR, "three"), 0);
+	ck_assert_uint_eq(log_into(out, LOG_ERR, "four"), 0);
+	ck_assert_uint_eq(log_into(out, LOG_DEBUG, "not even wanted"), 0);
+	/* Others are not affected. */
+	log_set_limit(NULL);
+	ck_assert_uint_gt(log_into(out, LOG_NOTICE, "other"), 0);
+	log_set_limit(&limit);
+	limit.rate.begin_usec -= 60 * USEC_PER_SEC;
+	log_into(out, LOG_NOTICE, "five");
+	log_set_limit(NULL);
+	ck_assert_str_eq(out, PREFIX "attic: 2 lines were left out\n" PREFIX
+				     "five\n");
+}

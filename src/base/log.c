@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * Owns two globals: the log level and the count of lost lines. */
+ * Owns globals: the log level, the count of lost lines, the limit of each
+ * thread. */
 #include "base/log.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -23,6 +25,7 @@
 
 static int max_level = LOG_INFO;
 static atomic_uint lost_count;
+static _Thread_local struct log_limit *thread_limit;
 
 void log_set_level(int level)
 {
@@ -49,6 +52,11 @@ static bool is_journal(void)
 	return strcmp(stream, own) == 0;
 }
 
+void log_set_limit(struct log_limit *limit)
+{
+	thread_limit = limit;
+}
+
 /* Whether journald is there and reads: sd_journal_send() would wait for it. */
 static bool journal_reads(void)
 {
@@ -63,11 +71,6 @@ static bool journal_reads(void)
 	       connect(fd, (const struct sockaddr *)&address,
 		       sizeof(address)) == 0 &&
 	       poll(&pfd, 1, 0) > 0;
-}
-
-bool log_takes_fields(int level)
-{
-	return level <= max_level && is_journal() && journal_reads();
 }
 
 /* Returns the length of what begins a line. */
@@ -101,20 +104,14 @@ static int tell_lost(void)
 	return r;
 }
 
-void log_msg(int level, const char *format, ...)
+static void write_line(int level, const char *format, va_list ap)
 {
 	char line[LINE_MAX_SIZE];
 	int saved_errno = errno;
 	size_t start, end;
-	va_list ap;
-
-	if (level > max_level)
-		return;
 
 	start = begin_line(line, level);
-	va_start(ap, format);
 	vsnprintf(line + start, sizeof(line) - start - 1, format, ap);
-	va_end(ap);
 	utf8_replace_controls(line + start);
 
 	end = strlen(line);
@@ -122,4 +119,50 @@ void log_msg(int level, const char *format, ...)
 	if (tell_lost() < 0 || write_if_read(STDERR_FILENO, line, end + 1) < 0)
 		atomic_fetch_add(&lost_count, 1);
 	errno = saved_errno;
+}
+
+__attribute__((format(printf, 2, 3))) static void
+write_always(int level, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	write_line(level, format, ap);
+	va_end(ap);
+}
+
+/* Counts a line for the limit, and tells of those that were left out. */
+static bool may_log(void)
+{
+	const uint64_t now = now_usec();
+	uint64_t rest;
+
+	if (!thread_limit)
+		return true;
+	rest = ratelimit_take(&thread_limit->rate, now);
+	if (rest > 0)
+		write_always(LOG_WARNING, "%s: %" PRIu64 " line%s left out",
+			     thread_limit->about, rest,
+			     rest == 1 ? " was" : "s were");
+	return ratelimit_allows(&thread_limit->rate, now);
+}
+
+void log_msg(int level, const char *format, ...)
+{
+	va_list ap;
+
+	if (level > max_level || !may_log())
+		return;
+	va_start(ap, format);
+	write_line(level, format, ap);
+	va_end(ap);
+}
+
+bool log_takes_fields(int level)
+{
+	if (level > max_level || !is_journal() || !journal_reads())
+		return false;
+	return !(thread_limit &&
+		 ratelimit_is_spent(&thread_limit->rate, now_usec())) &&
+	       may_log();
 }

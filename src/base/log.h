@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <syslog.h>
 
+#include "base/ratelimit.h"
+
 /* Drops messages above this level (syslog's scale: LOG_ERR 3 .. LOG_DEBUG 7).
  * The default is LOG_INFO. */
 void log_set_level(int level);
@@ -17,6 +19,16 @@ int log_get_level(void);
  * the text may come from a stranger. Cuts a line at 1 KiB. Keeps errno. */
 void log_msg(int level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* How much a peer may make this program log. */
+struct log_limit {
+	const char *about;
+	struct ratelimit rate;
+};
+
+/* From now on the lines of this thread count for LIMIT, or NULL for none. Those
+ * beyond are left out, and counted in a line when the interval is over. */
+void log_set_limit(struct log_limit *limit);
 
 /* Whether a message of LEVEL goes to a journal that runs and reads, so that it
  * may be sent with fields: sd_journal_send() does not report that no journal

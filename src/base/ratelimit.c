@@ -7,6 +7,11 @@ static bool is_over(const struct ratelimit *limit, uint64_t now_usec)
 	return now_usec - limit->begin_usec >= limit->interval_usec;
 }
 
+bool ratelimit_is_spent(const struct ratelimit *limit, uint64_t now_usec)
+{
+	return limit->told >= limit->burst && !is_over(limit, now_usec);
+}
+
 bool ratelimit_allows(struct ratelimit *limit, uint64_t now_usec)
 {
 	if (limit->told == 0 || is_over(limit, now_usec)) {

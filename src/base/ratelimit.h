@@ -19,6 +19,9 @@ struct ratelimit {
  * first. */
 bool ratelimit_allows(struct ratelimit *limit, uint64_t now_usec);
 
+/* Whether ratelimit_allows() would refuse. */
+bool ratelimit_is_spent(const struct ratelimit *limit, uint64_t now_usec);
+
 /* How many messages were held back; 0 until the interval is over. Resets the
  * count. */
 uint64_t ratelimit_take(struct ratelimit *limit, uint64_t now_usec);

@@ -22,7 +22,9 @@
 enum {
 	HOOK_WAIT_USEC = 1000 * 1000, /* for the hook, when the client ends */
 	HOOK_TICK_MS = 20,
-	WAIT_PAUSE_MS = 100, /* after a wait that failed */
+	WAIT_PAUSE_MS = 100,  /* after a wait that failed */
+	LINES_A_MINUTE = 300, /* of each server */
+	MINUTE_USEC = 60 * 1000 * 1000,
 	STATUS_SIZE = 256,
 };
 
@@ -32,6 +34,7 @@ struct client {
 	unsigned station_count;
 	struct station stations[CLIENT_SERVERS_MAX];
 	struct turn turn;
+	struct log_limit file_lines;
 	uint64_t status; /* status_number() of the text sent last */
 	uint64_t watchdog_usec, watchdog_next_usec; /* 0: none */
 	uint64_t boot_usec; /* CLOCK_BOOTTIME of the last pass */
@@ -52,13 +55,23 @@ static void once(struct client *client, int result)
 
 /* --- the stations --- */
 
+static struct log_limit log_limit(const char *about)
+{
+	return (struct log_limit){
+	    .about = about,
+	    .rate = {.burst = LINES_A_MINUTE, .interval_usec = MINUTE_USEC},
+	};
+}
+
+static uint64_t target_usec(const struct speaker_config *speaker)
+{
+	return (uint64_t)(speaker->latency_ms + speaker->delay_ms) * 1000;
+}
+
 static void page_begins(struct client *client, struct station *station,
 			uint64_t now)
 {
-	const struct speaker_config *speaker = &client->config.speaker;
-	const uint64_t target_ms = speaker->latency_ms + speaker->delay_ms;
-
-	station_begin_page(station, target_ms * 1000, now);
+	station_begin_page(station, target_usec(&client->config.speaker), now);
 	/* A page without samples needs no loudspeaker. */
 	if (session_page(station->session)->data_size == 0) {
 		log_info("Page from %s has no samples",
@@ -82,6 +95,7 @@ static void run_station(struct client *client, struct station *station,
 {
 	const struct session_page *page = session_page(station->session);
 
+	log_set_limit(&station->lines);
 	session_step(station->session, now);
 	if (!station_has_page(station))
 		return;
@@ -120,6 +134,7 @@ static void pick_turn(struct client *client, uint64_t now)
 
 	if (!first || client->once_over)
 		return;
+	log_set_limit(&first->lines);
 	/* The array has the stations in the order of the command line. */
 	if (turn->station && turn->open && first < turn->station)
 		turn_give_way(turn, now);
@@ -135,6 +150,7 @@ static void run_turn(struct client *client, uint64_t now)
 {
 	const struct turn *turn = &client->turn;
 
+	log_set_limit(turn->station ? &turn->station->lines : NULL);
 	client->again = turn_run(&client->turn, now);
 	if (client->again && turn->result != TURN_TAKEN_OVER)
 		once(client, turn->result == TURN_COMPLETE ? 0 : -ECANCELED);
@@ -258,7 +274,9 @@ static void pass(struct client *client, uint64_t now)
 	run_turn(client, now);
 	tell_status(client);
 	feed_watchdog(client, now);
+	log_set_limit(&client->file_lines);
 	recorder_dispatch(client->config.recorder);
+	log_set_limit(NULL);
 	if (client->once_over && !client->turn.station &&
 	    recorder_is_idle(client->config.recorder))
 		client->stop = true;
@@ -372,12 +390,13 @@ static int add_stations(struct client *client)
 	for (unsigned i = 0; i < client->config.server_count; i++) {
 		const struct client_server *server = &client->config.servers[i];
 		struct station *station = &client->stations[i];
-		const int r =
-		    session_new(&station->session, server->name,
-				&server->endpoint, client->config.keys);
+		const int r = session_new(
+		    &station->session, server->name, &server->endpoint,
+		    client->config.keys, target_usec(&client->config.speaker));
 
 		if (r < 0)
 			return r;
+		station->lines = log_limit(server->name);
 		station->recorder = client->config.recorder;
 		station->save = client->config.save;
 		client->station_count++;
@@ -396,6 +415,7 @@ int client_new(struct client **ret, const struct client_config *config,
 	client->config = *config;
 	client->signal_fd = signal_fd;
 	client->status = UINT64_MAX;
+	client->file_lines = log_limit("--save");
 	if (sd_watchdog_enabled(0, &client->watchdog_usec) <= 0)
 		client->watchdog_usec = 0;
 	r = turn_init(&client->turn, &client->config);

@@ -37,7 +37,6 @@ void station_begin_page(struct station *station, uint64_t target_usec,
 
 	station->seen_page = page->number;
 	station->muted = station->turned_to = false;
-	station->discard_usec = now_usec;
 	latency_init(&station->probe, rate, usec_to_frames(target_usec, rate),
 		     0, page->begun_usec);
 	if (!station->recorder)

@@ -3,12 +3,14 @@
  * that are not to be heard; the turn plays them. Runs in the client's loop. */
 #pragma once
 
+#include "base/log.h"
 #include "client/latency.h"
 #include "client/saver.h"
 #include "feed/session.h"
 
 struct station {
 	struct session *session;
+	struct log_limit lines;	   /* that the server makes the client log */
 	struct recorder *recorder; /* shared by all stations, or NULL */
 	const char *save;	   /* its path */
 	struct saver *saver;	   /* for the page being received, or NULL */

@@ -24,9 +24,9 @@ enum {
 	HEADER_USEC = 10000 * 1000,  /* from its first byte to its last */
 	SILENCE_USEC = 30000 * 1000, /* a page without data is broken */
 	LINGER_USEC = 1000 * 1000,
-	SETTLE_USEC = 1000 * 1000,     /* shorter connections are dubious */
-	FORGIVE_USEC = 5000 * 1000,    /* longer ones reset the pauses */
-	SHORT_PAUSE_USEC = 100 * 1000, /* after a page without a sample */
+	SETTLE_USEC = 1000 * 1000,  /* shorter connections are dubious */
+	FORGIVE_USEC = 5000 * 1000, /* longer ones reset the pauses */
+	SHORT_PAUSE_MAX_MS = 1000,  /* after short pages in a row */
 	RECEIVE_BUFFER_SIZE = 128 * 1024,
 	LEFT_SIZE = 4096,
 	STEP_READS = 16, /* limits the reads of one step */
@@ -42,7 +42,8 @@ struct session {
 	struct net_endpoint endpoint;
 	enum session_state state;
 	uint64_t deadline_usec;
-	struct backoff backoff;
+	struct backoff backoff, short_pages;
+	uint64_t short_usec;	    /* shorter pages are followed by a pause */
 	char problem[PROBLEM_SIZE]; /* logged last; "" when all is well */
 	bool was_connected;	    /* since the last problem */
 	bool dubious;		    /* the last connection ended quickly */
@@ -380,17 +381,29 @@ static void step_header(struct session *session, uint64_t now_usec)
 		fail(session, now_usec, "A header did not end within 10 s");
 }
 
+static bool is_short(const struct session_page *page, uint64_t short_usec)
+{
+	const uint64_t frames = page->received / wav_frame_size(&page->format);
+
+	return frames == 0 ||
+	       frames_to_usec(frames, page->format.rate) < short_usec;
+}
+
 /* Connects at once, since the next page may begin at any time; but pauses after
- * an empty page, since a server may send those for ever. */
+ * a short page, since a server may send those for ever. */
 static void reconnect(struct session *session, uint64_t now_usec)
 {
-	if (session->page.received > 0) {
-		backoff_reset(&session->backoff);
-		pause_for(session, now_usec, 0);
-		attempt(session, now_usec);
-	} else {
-		pause_for(session, now_usec, SHORT_PAUSE_USEC);
+	if (now_usec - session->connected_usec >= FORGIVE_USEC)
+		backoff_reset(&session->short_pages);
+	if (is_short(&session->page, session->short_usec)) {
+		pause_for(session, now_usec,
+			  backoff_next(&session->short_pages));
+		return;
 	}
+	backoff_reset(&session->short_pages);
+	backoff_reset(&session->backoff);
+	pause_for(session, now_usec, 0);
+	attempt(session, now_usec);
 }
 
 static void step_lingering(struct session *session, uint64_t now_usec)
@@ -510,7 +523,7 @@ void session_hold_off(struct session *session, uint64_t now_usec)
 
 int session_new(struct session **ret, const char *name,
 		const struct net_endpoint *endpoint,
-		struct transport_keys *keys)
+		struct transport_keys *keys, uint64_t short_usec)
 {
 	_cleanup_free_ struct session *session = calloc(1, sizeof(*session));
 
@@ -522,6 +535,8 @@ int session_new(struct session **ret, const char *name,
 	session->endpoint = *endpoint;
 	session->keys = keys;
 	session->backoff.limit_ms = PAUSE_MAX_MS;
+	session->short_pages.limit_ms = SHORT_PAUSE_MAX_MS;
+	session->short_usec = short_usec;
 	session->fd = session->resolver_fd = -1;
 	session->state = SESSION_PAUSED; /* until 0: the first step connects */
 	*ret = TAKE_PTR(session);

@@ -43,10 +43,11 @@ struct session;
 
 /* NAME is the user's name for the server, and is copied. With KEYS, which must
  * outlive the session, the server has to prove that it knows the key for its
- * host; NULL: no TLS. 0 or -ENOMEM. */
+ * host; NULL: no TLS. After a page that is shorter than SHORT_USEC the session
+ * pauses before it connects. 0 or -ENOMEM. */
 int session_new(struct session **ret, const char *name,
 		const struct net_endpoint *endpoint,
-		struct transport_keys *keys);
+		struct transport_keys *keys, uint64_t short_usec);
 /* Closes. Takes NULL; returns NULL. */
 struct session *session_free(struct session *session);
 

@@ -3,9 +3,11 @@
  * which the kernel releases when the writer dies. */
 #include "audio/wavfile.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -200,14 +202,18 @@ static char *numbered(const char *path, int number)
 static int number_of(const char *entry, const char *name)
 {
 	const size_t stem = stem_length(name);
-	int number = 1, end = 0;
+	long number = 1;
+	char *end;
 
 	if (strncmp(entry, name, stem) != 0)
 		return 0;
-	entry += stem;
-	if (entry[0] == '-' && sscanf(entry, "-%9d%n", &number, &end) == 1)
-		entry += end;
-	return strcmp(entry, name + stem) == 0 ? number : 0;
+	end = (char *)entry + stem;
+	if (end[0] == '-' && isdigit((unsigned char)end[1]))
+		number = strtol(end + 1, &end, 10);
+	/* More than that is none of ours. */
+	return strcmp(end, name + stem) == 0 && number < INT_MAX / 2
+		   ? (int)number
+		   : 0;
 }
 
 /* The highest number in use, or 1. A lower one that is free had a file which

@@ -902,7 +902,7 @@ class Ctl(ServedCase):
         self.listen("lobby")
         child, screen = self.at_terminal("talk")
         screen.wait(r"speak now \(Enter ends it\)")
-        screen.wait(r"0:00\.\d  \[#+-*\] +-?\d+ dB  1 client\b")
+        screen.wait(r"0:00\.\d  \[#+-*\] +(?:-?\d+ dB|CLIP)  1 client\b")
         screen.type("\n")
         screen.wait(r"has ended \(stopped\)")
         self.assertEqual(child.wait(PATIENCE), 0)

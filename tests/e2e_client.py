@@ -898,17 +898,28 @@ class Telling(ClientCase):
         client.signal(signal.SIGUSR1)
         client.wait_line("State: server %s: connected" % server.name)
         client.wait_line("State: card 'card' closed")
-        self.assertIn("1 pages, 1 complete, 44100 frames",
+        self.assertIn("1 page, 1 complete, 44100 frames",
                       client.wait_line("Counters"))
 
     def test_the_meter_is_drawn_on_a_terminal(self):
-        card = Card(self.folder)
-        server = self.server()
-        _, screen = self.on_terminal([program("intercom-client"), "-V", "-D",
-                                      "card", server.name], card.env())
-        server.page(wav_bytes(tone(3)))
-        screen.wait(r"\[#+-*\] +-\d+\.\d dBFS +buffer +\d+ ms +"
-                    r"latency +\d+ ms +playing")
+        for columns, line in (
+                (80, r"^ +\d\.\d s \[#+-*\] +-\d+ dB  buffer +\d+ ms  "
+                     r"latency +\d+ ms  playing$"),
+                (40, r"^ +\d\.\d s \[#+-*\] +-\d+ dB  latency +\d+ ms$")):
+            card = Card(self.folder, "card-%d" % columns)
+            server = self.server()
+            _, screen = self.on_terminal(
+                [program("intercom-client"), "-V", "-D", "card", server.name],
+                card.env(), columns)
+            server.page(wav_bytes(tone(2)))
+            screen.wait_shown(line)
+            screen.type("typed")
+            # The log's lines are above it; nothing is left of it.
+            screen.wait_shown(r"losses$")
+            text = "".join(screen.shown())
+            self.assertRegex(text, r"intercom-client: Page from \S+ begins: "
+                                   r"[^:[]*intercom-client: Page .* ended")
+            self.assertNotRegex(text, r"\[#|typed")
 
     def test_options_that_are_wrong_are_explained(self):
         cases = ((("--latency", "0"), "--latency '0'"),

@@ -228,11 +228,65 @@ class Process:
             return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
 
 
+def shown(text, columns, rows=24):
+    """The lines that a terminal shows when TEXT was written to it, and what is
+    no longer on it: a VT102 as far as the programs need one."""
+    gone, grid = [], [[] for _ in range(rows)]
+    x = y = 0
+    saved = (0, 0)
+
+    def down():
+        nonlocal y
+        if y == rows - 1:
+            gone.append(grid.pop(0))
+            grid.append([])
+        else:
+            y += 1
+
+    for control, number, command, character in re.findall(
+            "(?s)\x1b(?:([78D])|\\[(\\d*)([ABJKLM]))|([^\x1b])", text):
+        count = int(number or 1)
+        if control == "7":
+            saved = (x, y)
+        elif control == "8":
+            x, y = saved
+        elif control == "D" or character == "\n":
+            down()
+        elif character == "\r":
+            x = 0
+        elif character:
+            if x == columns:
+                x = 0
+                down()
+            grid[y] += " " * (x - len(grid[y]))
+            grid[y][x:x + 1] = character
+            x += 1
+        elif command == "A":
+            y = max(0, y - count)
+        elif command == "B":
+            y = min(rows - 1, y + count)
+        elif command in "JK":
+            del grid[y][min(x, columns - 1):]
+            if command == "J":
+                grid[y + 1:] = [[] for _ in grid[y + 1:]]
+        elif command == "L":
+            grid[y:y] = [[] for _ in range(count)]
+            del grid[rows:]
+        elif command == "M":
+            del grid[y:y + count]
+            grid += [[] for _ in range(count)]
+    lines = ["".join(line).rstrip() for line in gone + grid]
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
 class Screen:
     """The other end of a pseudo-terminal: what was written to it, as text."""
 
-    def __init__(self):
+    def __init__(self, columns=80):
         self.master, self.slave = pty.openpty()
+        self.resize(columns)
         self.condition = threading.Condition()
         self.text = ""
         self.over = False
@@ -250,8 +304,28 @@ class Screen:
                 self.over = not data
                 self.condition.notify_all()
 
+    def resize(self, columns):
+        self.columns = columns
+        fcntl.ioctl(self.slave, termios.TIOCSWINSZ,
+                    struct.pack("4H", 24, columns, 0, 0))
+
     def type(self, text):
         os.write(self.master, text.encode())
+
+    def shown(self):
+        with self.condition:
+            return shown(self.text, self.columns)
+
+    def wait_shown(self, pattern):
+        """What the terminal shows once that matches; lines end in \\n."""
+        def look():
+            text = "\n".join(self.shown()) + "\n"
+            return re.search(pattern, text, re.M) and text
+        try:
+            return wait_until(look, pattern)
+        except AssertionError:
+            raise AssertionError("%r is not shown:\n%s" % (
+                pattern, "\n".join(self.shown()))) from None
 
     def wait(self, pattern, beyond=0):
         """The match of what comes after so many characters; and their end."""
@@ -439,15 +513,17 @@ class Case(unittest.TestCase):
         self.processes.append(process)
         return process
 
-    def on_terminal(self, argv, env):
+    def on_terminal(self, argv, env, columns=80):
         """A child with a terminal of its own, and the terminal's other end."""
-        screen = Screen()
+        screen = Screen(columns)
         self.addCleanup(screen.close)
         child = subprocess.Popen(
             argv, env=env, stdin=screen.slave, stdout=screen.slave,
             stderr=screen.slave, start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+        # What is resized is the master: it is the same terminal.
         os.close(screen.slave)
+        screen.slave = screen.master
         self.addCleanup(child.wait, PATIENCE)
         self.addCleanup(lambda: child.poll() is None and child.terminate())
         return child, screen

@@ -9,12 +9,12 @@ from e2e_server import ServerCase
 
 
 class TerminalCase(ServerCase):
-    def at_terminal(self, *args, **kwargs):
+    def at_terminal(self, *args, columns=80, **kwargs):
         """Starts a server whose standard streams are a terminal."""
         env = self.prepare(**kwargs)
         child, self.screen = self.on_terminal(
             [program("intercom-server"), "-D", "card", "-l",
-             "127.0.0.1:%d" % self.port, *args], env)
+             "127.0.0.1:%d" % self.port, *args], env, columns)
         self.notify.wait(b"READY=1")
         return child
 
@@ -31,12 +31,13 @@ class Terminal(TerminalCase):
     def test_the_status_line_counts_clients(self):
         self.at_terminal()
         (first,) = self.clients(1)
-        self.screen.wait("\r1 client, off air; Enter begins a page\x1b\\[K")
+        self.screen.wait_shown("^1 client, off air; Enter begins a page$")
         (second,) = self.clients(1)
-        seen = self.screen.wait("\r2 clients, off air")
+        self.screen.wait_shown("^2 clients, off air")
         first.close()
         second.close()
-        self.screen.wait("\r0 clients, off air", seen.end())
+        text = self.screen.wait_shown("^0 clients, off air")
+        self.assertEqual(text.count("off air"), 1)
 
     def test_what_is_not_understood_cannot_command_the_terminal(self):
         self.at_terminal()
@@ -49,16 +50,16 @@ class Terminal(TerminalCase):
     def test_a_page_of_a_given_length_with_a_meter(self):
         child = self.at_terminal("-d", "1.5", "-V")
         done = self.one_client_hears()
-        self.screen.wait(r"Page 1 is on the air: speak now\r\n")
+        self.screen.wait_shown("^Page 1 is on the air: speak now$")
         shown = self.screen.wait(
             r"1 client, ON AIR (\d\.\d) s, (\d\.\d) s left "
-            r"\[.{30}\] +(-?\d+) dB")
+            r"\[.{30}\] +(-?\d+ dB|CLIP)")
         self.assertAlmostEqual(float(shown[1]) + float(shown[2]),
                                page_frames(1.5) / RATE, delta=0.11)
-        # The status line is erased before this line.
-        said = self.screen.wait(r"\r\x1b\[KPage 1: \d+ frames .* 1 client "
-                                r"reached, 0 lost, 0 skips, 0 overruns\r\n")
-        self.screen.wait("0 clients, off air", said.end())
+        self.screen.wait_shown(
+            r"Page 1 is on the air: speak now\n"
+            r"Page 1: \d+ frames .* 1 client\s+reached, 0 lost, 0 skips, "
+            r"0 overruns\n0 clients, off air; Enter begins a page\n>$")
         self.assertEqual(done()[44:], self.sound[:page_size(1.5)])
         self.assertIsNone(child.poll())
 
@@ -79,7 +80,7 @@ class Terminal(TerminalCase):
                       options="open_delay 700"))
         self.screen.type("\n")
         self.screen.wait(r"opening 0\.0 s")
-        self.screen.wait(r"Page 1: the chime plays, wait for its end\r\n")
+        self.screen.wait_shown("^Page 1: the chime plays, wait for its end$")
         self.screen.wait(r"CHIME \d\.\d s")
         self.screen.wait(r"ON AIR \d\.\d s")
 
@@ -145,6 +146,59 @@ class Terminal(TerminalCase):
         self.screen.wait(r"Zone yard listens on \S+:[1-9]\d*\r\n")
         self.screen.wait("The microphone is 'card': S16_LE, 44100 Hz, "
                          "2 channels\r\n")
+
+
+    def test_what_is_typed_stays_whatever_is_shown_meanwhile(self):
+        self.at_terminal("-d", "0")
+        self.screen.wait_shown("off air; Enter begins a page\n>$")
+        self.screen.type("yar")
+        (client,) = self.clients(1)
+        self.screen.wait_shown("^1 client, off air.*\n> yar$")
+        client.send(bytes(5000))  # which the log tells
+        text = self.screen.wait_shown(
+            r"^intercom-server: Client \S+ (?s:.*)\n0 clients, off air.*\n"
+            "> yar$")
+        self.assertEqual(text.count("off air"), 1)
+        self.screen.type("d\n")
+        text = self.screen.wait_shown(
+            "^> yard\n'yard' is neither a zone nor a command; try help\n"
+            "0 clients, off air.*\n>$")
+        self.screen.type("\n")
+        self.screen.wait_shown("^0 clients, ON AIR.*\n>$")
+        self.screen.type("hel")
+        self.screen.wait_shown("ON AIR [1-9].*\n> hel$")
+
+    def test_lines_are_not_glued_at_the_bottom_of_the_screen(self):
+        self.at_terminal(columns=40)
+        for count in range(4):
+            self.screen.wait_shown(
+                r"\A(?:(?s:.*?)progress\n){%d}((?!progress)(?s:.))*\n?"
+                r"0 clients, off air; Enter begins a page\n>\n\Z" % count)
+            self.screen.type("help\n")
+        self.screen.wait_shown(r"(?:(?s:.*?)progress\n){4}0 clients.*\n>$")
+        lines = self.screen.shown()
+        self.assertEqual(lines.count("> help"), 4)
+        self.assertEqual(lines.count("stop        ends every page"), 4)
+        self.assertEqual([l for l in lines if "off air" in l], lines[-2:-1])
+
+    def test_a_narrow_terminal_keeps_the_meter(self):
+        loud = b"\xff\x7f" * 88200
+        self.at_terminal("-V", "-d", "30", columns=40, sound=loud)
+        self.screen.type("\n")
+        self.screen.wait_shown(
+            r"^0 clients, ON AIR \d\.\d s \[#+\]   CLIP\n>$")
+        self.screen.resize(80)
+        self.screen.wait(r"ON AIR \d\.\d s, \d+\.\d s left \[#{28,30}\]   CLIP")
+        self.screen.resize(20)
+        seen = self.screen.wait(r"\r0 clients, ON AIR \d\x1b")
+        self.screen.wait(r"\r0 clients, ON AIR \d\x1b", seen.end())
+
+    def test_nothing_is_left_of_the_prompt(self):
+        child = self.at_terminal()
+        self.screen.wait_shown("^>$")
+        self.screen.type("quit\n")
+        self.assertEqual(child.wait(PATIENCE), 0)
+        self.assertEqual(self.screen.shown()[-1], "> quit")
 
 
 class Input(ServerCase):

@@ -385,23 +385,36 @@ TEST(decibels_end_at_99_below)
 	ck_assert_double_eq_tol(samples_dbfs(0), -99, TINY);
 }
 
-TEST(bar_grows_with_the_level)
+TEST(meter_grows_with_the_level)
 {
 	static const struct {
 		double peak;
-		const char *bar;
+		const char *meter;
 	} cases[] = {
-	    {0, "------"},   {0.001, "------"}, {0.0316, "###---"},
-	    {0.5, "#####-"}, {1, "######"},	{1.1, "######"},
+	    {0, "[------] -99 dB"},	 {0.001, "[------] -60 dB"},
+	    {0.0316, "[###---] -30 dB"}, {0.5, "[#####-]  -6 dB"},
+	    {0.97, "[######]   0 dB"},	 {0.98, "[######]   CLIP"},
+	    {1, "[######]   CLIP"},	 {1.1, "[######]   CLIP"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		char text[8] = "zzzzzzz";
+		char text[SAMPLES_METER_SIZE];
 
-		samples_bar(text, 6, cases[i].peak);
-		ck_assert_str_eq(text, cases[i].bar);
-		ck_assert_int_eq(text[7], '\0');
-		samples_bar(text, 0, cases[i].peak);
-		ck_assert_str_eq(text, "");
+		samples_meter(text, 15, cases[i].peak);
+		ck_assert_str_eq(text, cases[i].meter);
 	}
+}
+
+TEST(meter_fits_any_width)
+{
+	char text[SAMPLES_METER_SIZE];
+
+	for (size_t columns = 0; columns < 100; columns++)
+		for (double peak = 0; peak < 1.1; peak += 0.07) {
+			samples_meter(text, columns, peak);
+			ck_assert_uint_le(strlen(text), columns);
+			ck_assert(columns < 6 || *text);
+			ck_assert((columns >= 13) == (*text == '['));
+		}
+	ck_assert_uint_eq(strlen(text), SAMPLES_METER_SIZE - 1);
 }

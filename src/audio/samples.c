@@ -5,7 +5,20 @@
 
 #include <endian.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
+
+#include "base/util.h"
+
+enum {
+	METER_BAR_MIN = 4,
+	METER_BAR_MAX = 30,
+	METER_LEVEL = 6, /* "-12 dB" */
+	METER_FRAME = METER_LEVEL + 3,
+};
+
+/* The largest sample of mu-law is 0.98, those of other formats are larger. */
+#define METER_CLIP 0.98
 
 static double from_alaw(uint8_t code)
 {
@@ -233,7 +246,7 @@ double samples_dbfs(double peak)
 	return peak > 0 ? fmax(-99, 20 * log10(peak)) : -99;
 }
 
-void samples_bar(char *text, size_t width, double peak)
+static void draw_bar(char *text, size_t width, double peak)
 {
 	double part = (samples_dbfs(peak) + 60) / 60;
 	size_t filled = part > 0 ? (size_t)(part * (double)width + 0.5) : 0;
@@ -243,6 +256,25 @@ void samples_bar(char *text, size_t width, double peak)
 	memset(text, '#', filled);
 	memset(text + filled, '-', width - filled);
 	text[width] = '\0';
+}
+
+void samples_meter(char text[SAMPLES_METER_SIZE], size_t columns, double peak)
+{
+	char bar[METER_BAR_MAX + 1], level[METER_LEVEL + 1];
+
+	if (peak >= METER_CLIP)
+		strcpy(level, "  CLIP");
+	else
+		snprintf(level, sizeof(level), "%3ld dB",
+			 lround(samples_dbfs(peak)));
+	*text = '\0';
+	if (columns >= METER_BAR_MIN + METER_FRAME) {
+		draw_bar(bar, MIN(columns - METER_FRAME, (size_t)METER_BAR_MAX),
+			 peak);
+		snprintf(text, SAMPLES_METER_SIZE, "[%s] %s", bar, level);
+	} else if (columns >= METER_LEVEL) {
+		strcpy(text, level);
+	}
 }
 
 void samples_fade(const struct wav_format *format, void *data, size_t count,

@@ -23,9 +23,13 @@ double samples_power(const struct wav_format *format, const void *data,
 /* PEAK in dBFS, at least -99. */
 double samples_dbfs(double peak);
 
-/* Draws PEAK as a bar of WIDTH characters ("#####---") on a scale from -60 to
- * 0 dBFS; TEXT takes WIDTH + 1 bytes. */
-void samples_bar(char *text, size_t width, double peak);
+enum { SAMPLES_METER_SIZE = 40 };
+
+/* Draws PEAK as a bar of up to 30 characters on a scale from -60 to 0 dBFS, and
+ * its number: "[#####---] -12 dB". At full scale, or so near to it as the
+ * largest sample of A-law and mu-law, "CLIP" replaces the number. All has
+ * COLUMNS characters at most; the bar is left out rather than too short. */
+void samples_meter(char text[SAMPLES_METER_SIZE], size_t columns, double peak);
 
 /* Multiplies COUNT frames in place by a gain that moves linearly from FROM to
  * TO. */

@@ -17,7 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "base/io.h"
+#include "base/screen.h"
 #include "base/utf8.h"
 #include "base/util.h"
 
@@ -96,9 +96,9 @@ static int tell_lost(void)
 		return 0;
 	start = begin_line(line, LOG_WARNING);
 	snprintf(line + start, sizeof(line) - start,
-		 "%u line%s lost, since nobody read them\n", count,
-		 count == 1 ? " was" : "s were");
-	r = write_if_read(STDERR_FILENO, line, strlen(line));
+		 "%u line%s lost, since nobody read %s\n", count,
+		 count == 1 ? " was" : "s were", count == 1 ? "it" : "them");
+	r = screen_log(line, strlen(line));
 	if (r == 0)
 		atomic_fetch_sub(&lost_count, count);
 	return r;
@@ -116,7 +116,7 @@ static void write_line(int level, const char *format, va_list ap)
 
 	end = strlen(line);
 	line[end] = '\n';
-	if (tell_lost() < 0 || write_if_read(STDERR_FILENO, line, end + 1) < 0)
+	if (tell_lost() < 0 || screen_log(line, end + 1) < 0)
 		atomic_fetch_add(&lost_count, 1);
 	errno = saved_errno;
 }

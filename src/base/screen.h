@@ -1,24 +1,30 @@
 /* SPDX-License-Identifier: MIT
- * Standard output for a person: lines that stay, and below them one that is
- * drawn over and over. What nobody reads is not shown; nothing waits. */
+ * The terminal of a person: lines that stay, below them a status line that is
+ * drawn over and over, and below that the line in which the person types, which
+ * nothing that is shown disturbs. What nobody reads is not shown, and nothing
+ * waits. Safe in any thread. */
 #pragma once
 
 #include <stdarg.h>
-#include <stdbool.h>
+#include <stddef.h>
 
-/* All zero is a valid start. */
-struct screen {
-	bool drawn; /* the cursor is behind a line that is drawn */
-};
+/* How many columns a status line may have: one less than the terminal has now
+ * (80 when standard output does not say). */
+unsigned screen_columns(void);
 
-/* Takes the line that is drawn away, and writes one that stays. */
-void screen_say(struct screen *screen, const char *format, ...)
+/* Writes lines that stay to standard output, which need not be a terminal. */
+void screen_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void screen_vsay(const char *format, va_list ap)
+    __attribute__((format(printf, 1, 0)));
+/* Writes LINE, which ends with a newline, to standard error; above the status
+ * line if that is on the same terminal. 0 or as write_if_read(). */
+int screen_log(const char *line, size_t size);
+
+/* Draws the status line, cut at screen_columns(), in ASCII. PROMPT, a string
+ * constant, goes before what is typed. Standard output must be a terminal. */
+void screen_draw(const char *prompt, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-void screen_vsay(struct screen *screen, const char *format, va_list ap)
-    __attribute__((format(printf, 2, 0)));
-/* Draws the line anew, to the edge of the terminal. */
-void screen_draw(struct screen *screen, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-/* Takes it away, or lets it stay above what comes next. */
-void screen_clear(struct screen *screen);
-void screen_end(struct screen *screen);
+/* Says that a newline was typed. What was typed stays, the status line goes. */
+void screen_entered(void);
+/* Takes the status line away, and what is typed. */
+void screen_clear(void);

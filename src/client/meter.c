@@ -2,30 +2,46 @@
  * Relies on its caller for stdout being a terminal. */
 #include "client/meter.h"
 
-#include "audio/samples.h"
-#include "base/io.h"
-#include "base/util.h"
+#include <stdio.h>
+#include <string.h>
 
-enum { BAR_WIDTH = 30 };
+#include "audio/samples.h"
+#include "base/screen.h"
+
+/* The level of a short bar at least, which is not given up for anything. */
+enum { LEVEL_COLUMNS = 14 };
+
+void meter_text(char text[METER_SIZE], const struct meter_reading *reading,
+		unsigned columns)
+{
+	char seconds[24], level[SAMPLES_METER_SIZE], latency[24], buffer[24];
+	char what[40];
+	size_t used = LEVEL_COLUMNS;
+
+	snprintf(seconds, sizeof(seconds), "%6.1f s", reading->seconds);
+	snprintf(latency, sizeof(latency), "  latency %3.0f ms",
+		 reading->latency_ms);
+	snprintf(buffer, sizeof(buffer), "  buffer %3.0f ms", reading->fill_ms);
+	snprintf(what, sizeof(what), "  %s", reading->what);
+	used += strlen(seconds) + strlen(latency);
+	if (used + strlen(what) > columns)
+		*what = '\0';
+	used += strlen(what);
+	if (used + strlen(buffer) > columns)
+		*buffer = '\0';
+	used += strlen(buffer);
+	samples_meter(level,
+		      columns > used ? LEVEL_COLUMNS - 1 + columns - used
+				     : LEVEL_COLUMNS - 1,
+		      reading->peak);
+	snprintf(text, METER_SIZE, "%s %s%s%s%s", seconds, level, buffer,
+		 latency, what);
+}
 
 void meter_draw(const struct meter_reading *reading)
 {
-	char bar[BAR_WIDTH + 1], text[256];
+	char text[METER_SIZE];
 
-	samples_bar(bar, BAR_WIDTH, reading->peak);
-	/* Wrapping is off meanwhile (DECAWM, ?7): on a narrow terminal a
-	 * wrapped line would not be overwritten by the next one. */
-	snprintf(text, sizeof(text),
-		 "\r\033[?7l%6.1f s [%s] %5.1f dBFS  buffer %4.0f ms  "
-		 "latency %4.0f ms  %s\033[K\033[?7h",
-		 reading->seconds, bar, samples_dbfs(reading->peak),
-		 reading->fill_ms, reading->latency_ms, reading->what);
-	(void)write_if_read(STDOUT_FILENO, text, strlen(text));
-}
-
-void meter_clear(void)
-{
-	static const char text[] = "\r\033[K";
-
-	(void)write_if_read(STDOUT_FILENO, text, strlen(text));
+	meter_text(text, reading, screen_columns());
+	screen_draw("", "%s", text);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * The level meter (-V): a line on a terminal, redrawn in place, with the level,
- * the buffer and the latency. */
+ * the latency and, where they fit, the buffer and the state. */
 #pragma once
 
 struct meter_reading {
@@ -11,7 +11,10 @@ struct meter_reading {
 	double seconds; /* since the page's turn began */
 };
 
-/* Both write to stdout. */
+enum { METER_SIZE = 160 };
+
+/* Writes the line for a terminal with room for so many columns. */
+void meter_text(char text[METER_SIZE], const struct meter_reading *reading,
+		unsigned columns);
+/* Draws it on stdout; screen_clear() takes it away. */
 void meter_draw(const struct meter_reading *reading);
-/* Erases the line, so that something else can be printed. */
-void meter_clear(void);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/screen.h"
 #include "base/util.h"
 #include "client/journal.h"
 #include "client/meter.h"
@@ -138,7 +139,7 @@ void turn_begin(struct turn *turn, struct station *station, uint64_t now_usec)
 	turn->late_frames = 0;
 	turn->begun_usec = now_usec;
 	if (turn->config->meter)
-		meter_clear();
+		screen_clear();
 	told = describe(turn);
 	journal_begin(&told);
 	if (turn->config->before)
@@ -197,7 +198,7 @@ static void end_page(struct turn *turn, uint64_t now_usec)
 	    turn->page.received > turn->first)
 		turn->result = TURN_UNHEARD;
 	if (turn->config->meter)
-		meter_clear();
+		screen_clear();
 	told = describe(turn);
 	journal_end(&told);
 	count_page(turn, &told);

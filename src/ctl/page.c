@@ -14,8 +14,9 @@
 #include "ctl/bus.h"
 
 enum {
-	METER_WIDTH = 30,
+	METER_COLUMNS = 13, /* of a short bar */
 	METER_USEC = 100000,
+	TIME_SIZE = 32,
 };
 
 struct following {
@@ -26,33 +27,41 @@ struct following {
 	uint32_t id;	     /* 0 until the server has answered */
 	bool started, ended; /* the page */
 	bool stopped;	     /* by this program */
-	struct screen screen;
-	double seconds; /* of the page, by the last reply of Meter */
+	double seconds;	     /* of the page, by the last reply of Meter */
 };
 
 /* --- output --- */
 
 /* "1:02.3" */
-static void time_text(double seconds, char text[32])
+static void time_text(double seconds, char text[TIME_SIZE])
 {
 	uint64_t tenths = seconds > 0 ? (uint64_t)(seconds * 10) : 0;
 
-	snprintf(text, 32, "%" PRIu64 ":%02" PRIu64 ".%" PRIu64, tenths / 600,
-		 tenths / 10 % 60, tenths % 10);
+	snprintf(text, TIME_SIZE, "%" PRIu64 ":%02" PRIu64 ".%" PRIu64,
+		 tenths / 600, tenths / 10 % 60, tenths % 10);
 }
 
 static void draw(struct following *f, double peak, double planned,
 		 uint32_t clients)
 {
-	char now[32], end[32] = "", bar[METER_WIDTH + 1];
+	const size_t columns = screen_columns();
+	char now[TIME_SIZE], end[TIME_SIZE + 8] = "", heard[32],
+					     meter[SAMPLES_METER_SIZE];
+	size_t used;
 
 	time_text(f->seconds, now);
-	if (planned >= 0)
-		time_text(planned, end);
-	samples_bar(bar, METER_WIDTH, peak);
-	screen_draw(&f->screen, "  %s%s%s  [%s] %3.0f dB  %" PRIu32 " client%s",
-		    now, *end ? " of " : "", end, bar, samples_dbfs(peak),
-		    clients, plural_s(clients));
+	if (planned >= 0) {
+		strcpy(end, " of ");
+		time_text(planned, end + strlen(end));
+	}
+	snprintf(heard, sizeof(heard), "%" PRIu32 " client%s", clients,
+		 plural_s(clients));
+	used = strlen("  ") * 3 + strlen(now) + strlen(heard);
+	if (used + strlen(end) + METER_COLUMNS > columns)
+		*end = '\0';
+	used += strlen(end);
+	samples_meter(meter, columns > used ? columns - used : 0, peak);
+	screen_draw("", "  %s%s  %s  %s", now, end, meter, heard);
 }
 
 /* --- the meter --- */
@@ -144,7 +153,8 @@ static int on_input(sd_event_source *source, int fd, uint32_t revents,
 		return 0;
 	if (n <= 0)
 		(void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
-	f->screen.drawn = false; /* Enter has moved to a new line */
+	if (n > 0)
+		screen_entered();
 	if (!f->stopped)
 		stop(f);
 	return 0;
@@ -161,8 +171,7 @@ static void on_started(struct following *f, sd_bus_message *m)
 		return;
 	f->started = true;
 	if (chime > 0)
-		screen_say(&f->screen,
-			   "Page %" PRIu32
+		screen_say("Page %" PRIu32
 			   ": the chime plays, wait for its end "
 			   "(%.1f s)",
 			   f->id, chime);
@@ -171,12 +180,10 @@ static void on_started(struct following *f, sd_bus_message *m)
 static void on_speech(struct following *f)
 {
 	if (f->file)
-		screen_say(&f->screen,
-			   "Page %" PRIu32 " is on the air: '%s' plays", f->id,
+		screen_say("Page %" PRIu32 " is on the air: '%s' plays", f->id,
 			   f->file);
 	else
-		screen_say(&f->screen,
-			   "Page %" PRIu32 " is on the air: speak now%s", f->id,
+		screen_say("Page %" PRIu32 " is on the air: speak now%s", f->id,
 			   f->input ? " (Enter ends it)" : "");
 }
 
@@ -205,8 +212,8 @@ static void on_ended(struct following *f, sd_bus_message *m)
 		return;
 	f->ended = true;
 	status = status_of(f, reason);
-	screen_say(&f->screen,
-		   "Page %" PRIu32 " has ended (%s): %" PRIu64
+	screen_clear();
+	screen_say("Page %" PRIu32 " has ended (%s): %" PRIu64
 		   " frames, %" PRIu32 " client%s reached, %" PRIu32
 		   " lost, %" PRIu64 " overrun%s",
 		   f->id, reason, frames, reached, plural_s(reached), lost,
@@ -238,8 +245,7 @@ static int on_gone(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct following *f = userdata;
 
-	if (f->screen.drawn)
-		screen_say(&f->screen, "%s", "");
+	screen_clear();
 	log_error("The server ended before the page did");
 	return sd_event_exit(f->event, CTL_NO_SERVER);
 }
@@ -269,8 +275,7 @@ static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 		return sd_event_exit(f->event,
 				     ctl_failed("Cannot read the answer", r));
 	if (f->ctl->queue)
-		screen_say(&f->screen,
-			   "Page %" PRIu32 " begins when its turn comes",
+		screen_say("Page %" PRIu32 " begins when its turn comes",
 			   f->id);
 	return 0;
 }
@@ -362,6 +367,7 @@ static int run(struct following *f, int fd)
 	if (r < 0)
 		return ctl_failed("Cannot ask for a page", r);
 	r = sd_event_loop(f->event);
+	screen_clear();
 	return r < 0 ? ctl_failed("Lost the bus", r) : r;
 }
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,9 +20,11 @@
 
 enum {
 	LINE_SIZE = 4096,
-	METER_WIDTH = 30,
+	METER_COLUMNS = 14, /* of a short bar */
 	REDRAW_USEC = 100000,
 };
+
+#define PROMPT "> "
 
 struct console {
 	sd_event *event;
@@ -32,8 +35,7 @@ struct console {
 	size_t length;
 	bool too_long; /* the line began before c->line, and is dropped */
 	bool in_place; /* stdout is a terminal: redraw one line */
-	struct screen screen;
-	bool leaving; /* exit after the pages in progress */
+	bool leaving;  /* exit after the pages in progress */
 	uint64_t drawn_usec;
 };
 
@@ -46,7 +48,7 @@ __attribute__((format(printf, 2, 3))) static void say(struct console *c,
 	if (c->config.display == CONSOLE_QUIET)
 		return;
 	va_start(ap, format);
-	screen_vsay(&c->screen, format, ap);
+	screen_vsay(format, ap);
 	va_end(ap);
 }
 
@@ -60,52 +62,54 @@ static bool page_on_air(const struct server *server, struct page_info *ret)
 	return false;
 }
 
-static int describe_page(const struct page_info *page, char *text, size_t size)
+static double seconds_left(const struct page_info *page)
 {
-	double elapsed = wav_seconds(&page->format, page->frames);
+	return wav_seconds(&page->format, page->planned_frames - page->frames);
+}
+
+static void draw_page(struct console *c, const struct page_info *page)
+{
+	const unsigned clients = server_client_count(c->server);
 	const char *what = page->state <= PAGE_OPENING ? "opening"
 			   : page->state == PAGE_CHIME ? "CHIME"
 						       : "ON AIR";
+	const bool with_meter = c->config.meter == CONSOLE_METER;
+	const size_t columns = screen_columns();
+	char text[128], left[32] = "", meter[SAMPLES_METER_SIZE] = "";
+	size_t used;
 
-	if (page->planned_frames == WAV_ENDLESS)
-		return snprintf(text, size, "%s %.1f s", what, elapsed);
-	return snprintf(
-	    text, size, "%s %.1f s, %.1f s left", what, elapsed,
-	    wav_seconds(&page->format, page->planned_frames - page->frames));
-}
-
-static void describe(struct console *c, char *text, size_t size)
-{
-	unsigned clients = server_client_count(c->server);
-	struct page_info page;
-	int n;
-
-	n = snprintf(text, size, "%u client%s, ", clients, plural_s(clients));
-	text += n;
-	size -= (size_t)n;
-	if (!page_on_air(c->server, &page)) {
-		snprintf(text, size, "off air; Enter begins a page");
-		return;
-	}
-	n = describe_page(&page, text, size);
-	if (c->config.meter == CONSOLE_METER) {
-		char bar[METER_WIDTH + 1];
-		double peak = server_take_peak(c->server, page.id);
-
-		samples_bar(bar, METER_WIDTH, peak);
-		snprintf(text + n, size - (size_t)n, " [%s] %3.0f dB", bar,
-			 samples_dbfs(peak));
-	}
+	snprintf(text, sizeof(text), "%u client%s, %s %.1f s", clients,
+		 plural_s(clients), what,
+		 wav_seconds(&page->format, page->frames));
+	if (page->planned_frames != WAV_ENDLESS)
+		snprintf(left, sizeof(left), ", %.1f s left",
+			 seconds_left(page));
+	used = strlen(text) + (with_meter ? METER_COLUMNS : 0);
+	if (used + strlen(left) > columns)
+		*left = '\0';
+	used = strlen(text) + strlen(left) + 1;
+	if (with_meter)
+		samples_meter(meter, columns > used ? columns - used : 0,
+			      server_take_peak(c->server, page->id));
+	screen_draw(PROMPT, "%s%s%s%s", text, left, with_meter ? " " : "", meter);
 }
 
 static void draw(struct console *c)
 {
-	char text[256];
+	const unsigned clients = server_client_count(c->server);
+	struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+	struct page_info page;
 
 	if (c->config.display == CONSOLE_QUIET)
 		return;
-	describe(c, text, sizeof(text));
-	screen_draw(&c->screen, "%s", text);
+	/* Enter has moved the cursor: on_input() says so, and draws. */
+	if (poll(&input, 1, 0) > 0)
+		return;
+	if (page_on_air(c->server, &page))
+		draw_page(c, &page);
+	else
+		screen_draw(PROMPT, "%u client%s, off air; Enter begins a page",
+			    clients, plural_s(clients));
 	c->drawn_usec = now_usec();
 }
 
@@ -345,8 +349,7 @@ static void obey_lines(struct console *c)
 		size_t used = (size_t)(newline - c->line) + 1;
 
 		*newline = '\0';
-		/* The newline that was typed has ended the status line. */
-		c->screen.drawn = false;
+		screen_entered();
 		if (!c->too_long)
 			obey(c, c->line);
 		c->too_long = false;
@@ -379,6 +382,9 @@ static int on_input(sd_event_source *source, int fd, uint32_t revents,
 	}
 	c->length += (size_t)n;
 	obey_lines(c);
+	/* At once: what is typed next shall find its line. */
+	if (c->in_place)
+		draw(c);
 	draw_later(c);
 	return 0;
 }
@@ -434,7 +440,7 @@ struct console *console_free(struct console *c)
 {
 	if (!c)
 		return NULL;
-	screen_end(&c->screen);
+	screen_clear();
 	sd_event_source_disable_unref(c->input);
 	sd_event_source_disable_unref(c->redraw);
 	sd_event_unref(c->event);

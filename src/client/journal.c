@@ -54,18 +54,22 @@ void journal_end(const struct journal_page *page)
 {
 	const double seconds =
 	    wav_seconds(&page->format, page->received_frames);
+	const double heard = wav_seconds(&page->format, page->heard_frames);
 	char format[JOURNAL_FORMAT_SIZE], message[MESSAGE_SIZE];
+	char part[64] = "";
 
+	if (page->heard_frames < page->received_frames)
+		snprintf(part, sizeof(part), "; %.2f s of it heard", heard);
 	snprintf(message, sizeof(message),
 		 "Page from %s ended (%s): %" PRIu64 " frames (%.2f s), "
 		 "latency %.1f ms, %" PRIu64 " xrun%s, %" PRIu64
 		 " starvation%s (%" PRIu64 " ms), %" PRIu64
-		 " ms dropped, %" PRIu64 " card loss%s",
+		 " ms dropped, %" PRIu64 " card loss%s%s",
 		 page->server, page->result, page->received_frames, seconds,
 		 page->latency_ms, page->xruns, plural_s(page->xruns),
 		 page->starvations, plural_s(page->starvations),
 		 page->starved_ms, page->dropped_ms, page->card_losses,
-		 plural_es(page->card_losses));
+		 plural_es(page->card_losses), part);
 	if (!log_takes_fields(LOG_INFO)) {
 		log_info("%s", message);
 		return;
@@ -75,8 +79,9 @@ void journal_end(const struct journal_page *page)
 	    "MESSAGE=%s", message, "PRIORITY=%d", LOG_INFO,
 	    "INTERCOM_EVENT=page-end", "INTERCOM_SERVER=%s", page->server,
 	    "INTERCOM_FORMAT=%s", format, "INTERCOM_RESULT=%s", page->result,
-	    "INTERCOM_SECONDS=%.3f", seconds, "INTERCOM_LATENCY_MS=%.1f",
-	    page->latency_ms, "INTERCOM_FRAMES=%" PRIu64, page->received_frames,
+	    "INTERCOM_SECONDS=%.3f", seconds, "INTERCOM_HEARD=%.3f", heard,
+	    "INTERCOM_LATENCY_MS=%.1f", page->latency_ms,
+	    "INTERCOM_FRAMES=%" PRIu64, page->received_frames,
 	    "INTERCOM_XRUNS=%" PRIu64, page->xruns,
 	    "INTERCOM_STARVATIONS=%" PRIu64, page->starvations,
 	    "INTERCOM_STARVED_MS=%" PRIu64, page->starved_ms,

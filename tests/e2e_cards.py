@@ -4,7 +4,8 @@
 known at once or jumps, a position in steps, a clock that stands still."""
 from e2e_client import ClientCase, Live, tone
 from e2e_lib import (Card, FRAME, RATE, contents, in_time, main, noise,
-                     wait_until, wav_bytes)
+                     page_size, program, wait_until, wav_bytes)
+from e2e_server import ServerCase
 
 
 class Awkward(ClientCase):
@@ -149,6 +150,79 @@ class Steps(Awkward):
                 self.send(server, data, live)
                 self.assert_heard(client, card, data)
                 self.assertEqual(client.count("in steps of"), 0)
+
+
+class Capture(ServerCase):
+    def test_a_page_is_whole_whatever_the_card(self):
+        for number, options in enumerate((
+                "step 48", "step -1 period_bytes_min 16384",
+                "step -1 period_bytes_max 256", "start_delay 1000")):
+            sound = noise(RATE * FRAME)
+            server = self.server(
+                "-d", "0.5", sound=sound, card=Card(
+                    self.folder, "mic%d" % number, capture=sound,
+                    options=options))
+            data = self.hear(server)
+            self.assertEqual(data[44:], sound[:page_size(0.5)], options)
+            self.assertIn(" 0 overruns", server.wait_line("Page 1: .*reached"))
+            server.stop()
+
+
+class Test(ClientCase):
+    def sound_test(self, card, *args):
+        client = self.client(card, "--test", *args)
+        return client, client.wait()
+
+    def test_the_loudspeaker_is_tested_by_a_page(self):
+        card = Card(self.folder, options="delay 200")
+        client, status = self.sound_test(
+            card, "--after", "echo it was $INTERCOM_RESULT", "--save",
+            self.path("saved.wav"), "nowhere.invalid")
+        self.assertEqual(status, 0, client.output())
+        self.assert_clean(client.wait_line("Page from test ended"))
+        client.wait_line("it was complete")
+        self.assertTrue(
+            card.sound().startswith(contents(self.path("saved.wav"))[44:]))
+        self.assertEqual(client.count("nowhere|psk-file"), 0)
+
+    def test_a_loudspeaker_that_is_not_heard_fails_the_test(self):
+        for fault in ("stalled", "unplugged"):
+            card = Card(self.folder, fault)
+            card.set(fault)
+            client, status = self.sound_test(card)
+            self.assertEqual(status, 1)
+            client.wait_line("ended \\(unheard\\)")
+
+    def microphone_test(self, card, *args):
+        server = self.start([program("intercom-server"), "-D", "card",
+                             "--test", *args], env=card.env())
+        return server, server.wait()
+
+    def test_the_microphone_is_tested_without_a_page(self):
+        card = Card(self.folder, capture="tone 440")
+        server, status = self.microphone_test(card, "2")
+        self.assertEqual(status, 0, server.output())
+        self.assertEqual(server.count(r"s \[#+-*\]  -6.0 dBFS"), 2)
+        server.wait_line("'card': 2.0 s, peak -6.0 dBFS, mean -9.0 dBFS")
+
+    def test_a_microphone_that_gives_nothing_fails_the_test(self):
+        silent = Card(self.folder, "silent", capture=b"\0" * 40000)
+        server, status = self.microphone_test(silent, "0.5")
+        self.assertEqual(status, 1)
+        server.wait_line("nothing but digital silence")
+        for fault, words in (("stalled", "gives no samples"),
+                             ("busy", "Device or resource busy"),
+                             ("unplugged", "No such device")):
+            card = Card(self.folder, fault, capture="tone 440")
+            card.set(fault)
+            server, status = self.microphone_test(card)
+            self.assertEqual(status, 1)
+            server.wait_line(words)
+
+    def test_how_long_to_test_must_be_a_time(self):
+        server = self.start([program("intercom-server"), "--test", "soon"])
+        self.assertEqual(server.wait(), 1)
+        server.wait_line("--test 'soon'")
 
 
 if __name__ == "__main__":

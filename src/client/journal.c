@@ -79,12 +79,12 @@ void journal_end(const struct journal_page *page)
 	    "MESSAGE=%s", message, "PRIORITY=%d", LOG_INFO,
 	    "INTERCOM_EVENT=page-end", "INTERCOM_SERVER=%s", page->server,
 	    "INTERCOM_FORMAT=%s", format, "INTERCOM_RESULT=%s", page->result,
-	    "INTERCOM_SECONDS=%.3f", seconds, "INTERCOM_HEARD=%.3f", heard,
-	    "INTERCOM_LATENCY_MS=%.1f", page->latency_ms,
-	    "INTERCOM_FRAMES=%" PRIu64, page->received_frames,
+	    "INTERCOM_SECONDS=%.3f", seconds, "INTERCOM_LATENCY_MS=%.1f",
+	    page->latency_ms, "INTERCOM_FRAMES=%" PRIu64, page->received_frames,
 	    "INTERCOM_XRUNS=%" PRIu64, page->xruns,
 	    "INTERCOM_STARVATIONS=%" PRIu64, page->starvations,
 	    "INTERCOM_STARVED_MS=%" PRIu64, page->starved_ms,
 	    "INTERCOM_DROPPED_MS=%" PRIu64, page->dropped_ms,
-	    "INTERCOM_CARD_LOSSES=%" PRIu64, page->card_losses, NULL);
+	    "INTERCOM_CARD_LOSSES=%" PRIu64, page->card_losses,
+	    "INTERCOM_HEARD=%.3f", heard, NULL);
 }

@@ -59,17 +59,17 @@ void journal_end(const struct journal_page *page)
 	char part[64] = "";
 
 	if (page->heard_frames < page->received_frames)
-		snprintf(part, sizeof(part), "; %.2f s of it heard", heard);
+		snprintf(part, sizeof(part), ", %.2f s heard", heard);
 	snprintf(message, sizeof(message),
-		 "Page from %s ended (%s): %" PRIu64 " frames (%.2f s), "
+		 "Page from %s ended (%s): %" PRIu64 " frames (%.2f s%s), "
 		 "latency %.1f ms, %" PRIu64 " xrun%s, %" PRIu64
 		 " starvation%s (%" PRIu64 " ms), %" PRIu64
-		 " ms dropped, %" PRIu64 " card loss%s%s",
+		 " ms dropped, %" PRIu64 " card loss%s",
 		 page->server, page->result, page->received_frames, seconds,
-		 page->latency_ms, page->xruns, plural_s(page->xruns),
+		 part, page->latency_ms, page->xruns, plural_s(page->xruns),
 		 page->starvations, plural_s(page->starvations),
 		 page->starved_ms, page->dropped_ms, page->card_losses,
-		 plural_es(page->card_losses), part);
+		 plural_es(page->card_losses));
 	if (!log_takes_fields(LOG_INFO)) {
 		log_info("%s", message);
 		return;

@@ -76,7 +76,7 @@ static uint64_t waiting_frames(const struct speaker *speaker)
 /* How many frames lie behind the ring: constant for most cards. */
 static uint64_t behind_ring(const struct speaker *speaker)
 {
-	return less(speaker->ring.delay_frames, speaker->ring.fill_frames);
+	return speaker->ring.delay_frames - speaker->ring.fill_frames;
 }
 
 static void set_target(struct speaker *speaker)
@@ -267,7 +267,7 @@ static void learn_step(struct speaker *speaker, uint64_t now_usec)
 	    ring->fill_frames <= passed + step / 8 ||
 	    ring->fill_frames > passed + step)
 		return;
-	speaker->step_usec = frames_to_usec(step, rate);
+	speaker->step_usec = frames_to_usec(step, rate) + 1;
 	log_notice("The playback device '%s' tells its position in steps of "
 		   "up to %.1f ms: the latency is %.1f ms more than --latency "
 		   "from now on",
@@ -513,6 +513,15 @@ static bool rejoin(struct speaker *speaker)
 	return true;
 }
 
+/* What is in the ring has not sounded, whatever delay a sound server tells in
+ * its first moments. */
+static void note_position(struct speaker_ring *ring,
+			  const struct pcm_position *position)
+{
+	ring->fill_frames = position->ring_frames;
+	ring->delay_frames = MAX(position->delay_frames, position->ring_frames);
+}
+
 /* The ring may still hold frames from before a starvation. 0, or a negative
  * errno as recover(). */
 static int ready_ring(struct speaker *speaker, uint64_t now_usec)
@@ -521,8 +530,7 @@ static int ready_ring(struct speaker *speaker, uint64_t now_usec)
 	const int r = pcm_look(speaker->pcm, &position);
 
 	if (r == 0) {
-		speaker->ring.fill_frames = position.ring_frames;
-		speaker->ring.delay_frames = position.delay_frames;
+		note_position(&speaker->ring, &position);
 		return 0;
 	}
 	if (r != -EPIPE && r != -ESTRPIPE) {
@@ -685,14 +693,13 @@ static void note_progress(struct speaker *speaker,
 {
 	struct speaker_ring *ring = &speaker->ring;
 	const uint64_t taken = less(ring->written, position->ring_frames);
-	const uint64_t played = less(ring->written, position->delay_frames);
 
-	ring->fill_frames = position->ring_frames;
-	ring->delay_frames = position->delay_frames;
+	note_position(ring, position);
 	ring->looked_usec = now_usec;
 	if (taken > ring->taken) {
 		ring->taken = taken;
-		ring->played = MAX(ring->played, played);
+		ring->played =
+		    MAX(ring->played, less(ring->written, ring->delay_frames));
 		ring->progress_usec = now_usec;
 		backoff_reset(&speaker->backoff);
 	} else if (now_usec >= ring->progress_usec + STALL_USEC) {

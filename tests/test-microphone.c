@@ -92,12 +92,12 @@ TEST(every_chunk_comes_once_and_in_order)
 TEST_LOOP(awkward_cards_give_every_chunk_once_and_in_order, 0, 6)
 {
 	static const char *const options[] = {
-	    "step 48",
-	    "step -1",
-	    "step -1 period_bytes_min 4096",
-	    "step -1 period_bytes_max 256",
-	    "period_bytes_max 256 buffer_bytes_max 2048",
-	    "start_delay 1000",
+	    "patient 1 step 48",
+	    "patient 1 step -1",
+	    "patient 1 step -1 period_bytes_min 4096",
+	    "patient 1 step -1 period_bytes_max 256",
+	    "patient 1 period_bytes_max 256 buffer_bytes_max 2048",
+	    "patient 1 start_delay 1000",
 	};
 	struct microphone_config wish = config;
 	struct source_message message;

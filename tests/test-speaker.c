@@ -729,6 +729,7 @@ TEST(page_that_stops_coming_starves_and_goes_on)
 	run_until(SPEAKER_DONE);
 	ck_assert_uint_eq(speaker.stats.starvations, 1);
 	ck_assert_uint_gt(speaker.stats.starved_usec, 0);
+	ck_assert_uint_eq(speaker_heard_frames(&speaker), 2 * TARGET);
 	ck_assert_uint_le(speaker.stats.starved_usec, now - began);
 	ck_assert_uint_eq(speaker.stats.dropped_frames, 0);
 }

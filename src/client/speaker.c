@@ -537,6 +537,8 @@ static int ready_ring(struct speaker *speaker, uint64_t now_usec)
 		lose_card(speaker, r, now_usec);
 		return r;
 	}
+	if (r == -EPIPE)
+		note_empty(speaker, now_usec);
 	return recover(speaker, now_usec);
 }
 

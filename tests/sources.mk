@@ -60,6 +60,7 @@ E2E_TESTS = \
 	tests/e2e_abuse.py \
 	tests/e2e_archive.py \
 	tests/e2e_bus.py \
+	tests/e2e_cards.py \
 	tests/e2e_client.py \
 	tests/e2e_client_net.py \
 	tests/e2e_examples.py \

@@ -63,6 +63,7 @@ TEST(every_option_reaches_its_place)
 	ck_assert(config.speaker.hold);
 	ck_assert_str_eq(config.save, "pages");
 	ck_assert(config.once);
+	ck_assert(!config.test);
 	ck_assert_int_eq(config.volume, 70);
 	ck_assert_str_eq(config.mixer, "PCM");
 	ck_assert_str_eq(config.before, "amp on");
@@ -85,6 +86,12 @@ TEST(options_and_servers_may_be_mixed)
 	check_server(2, "[::1]:2", "::1", "2");
 	check_server(3, "2001:db8::1", "2001:db8::1", "2348");
 	check_server(4, "-last", "-last", "2348");
+}
+
+TEST(test_needs_no_server)
+{
+	ck_assert_int_eq(PARSE("--test", "-Dhw:1"), 1);
+	ck_assert(config.test);
 }
 
 TEST(how_much_is_told_can_be_chosen)

@@ -16,6 +16,7 @@ static const struct hook_facts facts = {
     .format = "S16_LE 44100 Hz 2 channels",
     .seconds = "5.000",
     .result = "complete",
+    .heard = "4.000",
 };
 static struct hook hook;
 static int out; /* what the hook prints */
@@ -70,15 +71,17 @@ TEST(facts_are_in_the_environment)
 	setenv("INTERCOM_RESULT", "old", 1);
 	setenv("OTHER", "kept", 1);
 	start("echo \"$INTERCOM_SERVER|$INTERCOM_FORMAT|$INTERCOM_SECONDS|"
-	      "$INTERCOM_RESULT|$OTHER\" >&9");
+	      "$INTERCOM_RESULT|$INTERCOM_HEARD|$OTHER\" >&9");
 	ck_assert_str_eq(
 	    printed(),
-	    "attic:2348|S16_LE 44100 Hz 2 channels|5.000|complete|kept\n");
+	    "attic:2348|S16_LE 44100 Hz 2 channels|5.000|complete|4.000|"
+	    "kept\n");
 }
 
 TEST(text_of_a_fact_is_no_command)
 {
-	static const struct hook_facts evil = {"$(echo evil)", "`id`", ";", ""};
+	static const struct hook_facts evil = {"$(echo evil)", "`id`", ";", "",
+					       ""};
 
 	hook_start(&hook, "--before", "echo \"$INTERCOM_SERVER\" >&9", &evil,
 		   SECOND);

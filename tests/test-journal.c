@@ -24,6 +24,7 @@ static const struct journal_page page = {
     .data_size = 44100 * 4 * 5 / 2,
     .result = "cut-short",
     .received_frames = 66150,
+    .heard_frames = 66150,
     .xruns = 1,
     .starvations = 2,
     .starved_ms = 3,
@@ -179,6 +180,22 @@ TEST(end_tells_what_there_was)
 	ck_assert_str_eq(told(journal_end, &page), line);
 }
 
+TEST(what_was_not_heard_is_told)
+{
+	struct journal_page half = page;
+	const char *event;
+
+	half.heard_frames = 22050;
+	check_line(told(journal_end, &half),
+		   (const char *const[]){
+		       "66150 frames (1.50 s, 0.50 s heard), ", NULL});
+	start_journal();
+	ck_assert_str_eq(told_journal(journal_end, &half), "");
+	event = received();
+	ck_assert_ptr_nonnull(event);
+	ck_assert_ptr_nonnull(strstr(event, "\nINTERCOM_HEARD=0.500\n"));
+}
+
 TEST(largest_numbers_fit)
 {
 	const struct journal_page longest = {
@@ -187,6 +204,7 @@ TEST(largest_numbers_fit)
 	    .data_size = WAV_ENDLESS - 1,
 	    .result = "taken-over",
 	    .received_frames = UINT64_MAX,
+	    .heard_frames = UINT64_MAX,
 	    .xruns = UINT64_MAX,
 	    .starvations = UINT64_MAX,
 	    .starved_ms = UINT64_MAX,

@@ -51,17 +51,13 @@ static void start(const struct microphone_config *wish,
 	ck_assert_int_eq(next_chunk(first), 1);
 }
 
-TEST(every_chunk_comes_once_and_in_order)
+/* COUNT chunks: each comes once, whole and in order. */
+static void check_chunks(int count)
 {
 	struct source_message message;
-	uint32_t expected = 0, count;
+	uint32_t expected = 0, size;
 
-	start(&config, &message);
-	ck_assert_int_eq(message.type, SOURCE_OPENED);
-	ck_assert(wav_format_equal(&message.u.opened.format, &config.format));
-	ck_assert_uint_eq(message.u.opened.period_frames, CHUNK);
-	ck_assert_uint_eq(message.u.opened.size, WAV_ENDLESS);
-	for (int i = 0; i < 20; i++) {
+	for (int i = 0; i < count; i++) {
 		const uint32_t *frames = (const uint32_t *)(void *)heard;
 
 		ck_assert_int_eq(next_chunk(&message), 1);
@@ -71,12 +67,47 @@ TEST(every_chunk_comes_once_and_in_order)
 		}
 		ck_assert_int_eq(message.type, SOURCE_SAMPLES);
 		/* A gap cuts the chunk before it. */
-		count = message.u.samples.size / 4;
-		ck_assert_uint_le(count, CHUNK);
+		size = message.u.samples.size / 4;
+		ck_assert_uint_le(size, CHUNK);
 		ck_assert_uint_eq(frames[0], expected);
-		ck_assert_uint_eq(frames[count - 1], expected + count - 1);
-		expected += count;
+		ck_assert_uint_eq(frames[size - 1], expected + size - 1);
+		expected += size;
 	}
+}
+
+TEST(every_chunk_comes_once_and_in_order)
+{
+	struct source_message message;
+
+	start(&config, &message);
+	ck_assert_int_eq(message.type, SOURCE_OPENED);
+	ck_assert(wav_format_equal(&message.u.opened.format, &config.format));
+	ck_assert_uint_eq(message.u.opened.period_frames, CHUNK);
+	ck_assert_uint_eq(message.u.opened.size, WAV_ENDLESS);
+	check_chunks(20);
+}
+
+/* Position in steps of USB's 1 ms and of a period; periods longer and shorter
+ * than a chunk; a card that gives nothing for a second. */
+TEST_LOOP(awkward_cards_give_every_chunk_once_and_in_order, 0, 6)
+{
+	static const char *const options[] = {
+	    "patient 1 step 48",
+	    "patient 1 step -1",
+	    "patient 1 step -1 period_bytes_min 4096",
+	    "patient 1 step -1 period_bytes_max 256",
+	    "patient 1 period_bytes_max 256 buffer_bytes_max 2048",
+	    "patient 1 start_delay 1000",
+	};
+	struct microphone_config wish = config;
+	struct source_message message;
+
+	card_add("awkward", options[_i]);
+	wish.device = "awkward";
+	start(&wish, &message);
+	ck_assert_int_eq(message.type, SOURCE_OPENED);
+	check_chunks(100);
+	ck_assert_uint_eq(card_count("start"), 1);
 }
 
 TEST(an_overrun_is_a_gap_of_its_length)

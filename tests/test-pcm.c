@@ -135,6 +135,14 @@ static void write_frames(struct pcm *pcm, const uint32_t *frames, size_t count)
 	}
 }
 
+static ssize_t pcm_delay(struct pcm *pcm)
+{
+	struct pcm_position position;
+	const int r = pcm_look(pcm, &position);
+
+	return r < 0 ? r : (ssize_t)position.delay_frames;
+}
+
 static void wait_for_underrun(struct pcm *pcm)
 {
 	uint64_t end = now_usec() + PATIENCE_MS * UINT64_C(1000);

@@ -77,6 +77,21 @@ TEST(every_option_reaches_its_place)
 	ck_assert(o.meter && o.interactive && !o.quiet);
 }
 
+TEST(test_of_the_microphone_may_say_how_long)
+{
+	ck_assert_int_eq(PARSE("-i"), 1);
+	ck_assert_double_eq(o.test_seconds, 0);
+	ck_assert_int_eq(PARSE("--test"), 1);
+	ck_assert_double_eq(o.test_seconds, 5);
+	ck_assert_int_eq(PARSE("--test", "2.5", "-Dhw:1"), 1);
+	ck_assert_double_eq(o.test_seconds, 2.5);
+	log_set_level(LOG_EMERG);
+	ck_assert_int_eq(PARSE("--test", "0"), -EINVAL);
+	ck_assert_int_eq(PARSE("--test", "2", "3"), -EINVAL);
+	ck_assert_int_eq(PARSE("2"), -EINVAL);
+	log_set_level(LOG_INFO);
+}
+
 TEST(short_options_are_those_of_arecord)
 {
 	ck_assert_int_eq(PARSE("-Dhw:1", "-f", "u8", "-r8000", "-c1", "-d0",

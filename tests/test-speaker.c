@@ -729,6 +729,7 @@ TEST(page_that_stops_coming_starves_and_goes_on)
 	run_until(SPEAKER_DONE);
 	ck_assert_uint_eq(speaker.stats.starvations, 1);
 	ck_assert_uint_gt(speaker.stats.starved_usec, 0);
+	ck_assert_uint_eq(speaker_heard_frames(&speaker), 2 * TARGET);
 	ck_assert_uint_le(speaker.stats.starved_usec, now - began);
 	ck_assert_uint_eq(speaker.stats.dropped_frames, 0);
 }
@@ -826,4 +827,121 @@ TEST(stored_page_is_never_late)
 	for (int i = 0; i < 30; i++)
 		turn_at(now + 50000, 1);
 	ck_assert_uint_eq(speaker.stats.dropped_frames, 0);
+}
+
+/* --- awkward cards --- */
+
+static void use(const char *options, uint32_t latency_ms)
+{
+	card_add("awkward", options);
+	config.device = "awkward";
+	config.latency_ms = latency_ms;
+	configure(&config);
+}
+
+/* A delay behind the ring, known at once or later, and a position in steps. */
+TEST_LOOP(all_of_a_page_is_heard_behind_the_ring, 0, 8)
+{
+	static const char *const options[] = {
+	    "patient 1 delay 300",
+	    "patient 1 delay 300 timing 0",
+	    "patient 1 delay 100 timing 200",
+	    "patient 1 delay 100 step -1",
+	};
+	const size_t count = _i % 2 ? 50 * MS : 900 * MS;
+
+	use(options[_i / 2], 100);
+	play_numbers(count);
+	find_numbers(count);
+	ck_assert_uint_eq(speaker_heard_frames(&speaker), count);
+	ck_assert_uint_eq(speaker.stats.xruns, 0);
+	ck_assert_uint_eq(speaker.stats.card_losses, 0);
+	ck_assert_uint_eq(card_count("start"), 1);
+	/* The next page begins anew. */
+	speaker_finish(&speaker);
+	begin(&cd48, SPEAKER_FRESH);
+	ck_assert_uint_eq(speaker_heard_frames(&speaker), 0);
+}
+
+TEST(silence_before_a_page_is_not_heard_of_it)
+{
+	config.lead_in_ms = 100;
+	configure(&config);
+	card_command("stalled");
+	begin(&cd48, SPEAKER_FRESH);
+	put_all(numbers, RATE * 4);
+	speaker_allow(&speaker, now);
+	turn(1);
+	ck_assert_int_eq(speaker.state, SPEAKER_PLAYING);
+	card_command("unplugged");
+	turn(1);
+	ck_assert_int_eq(speaker.state, SPEAKER_OPENING);
+	ck_assert_uint_eq(speaker_heard_frames(&speaker), 0);
+}
+
+TEST_LOOP(card_that_stops_half_way_has_played_so_much, 0, 2)
+{
+	use(_i ? "stall_after 500 delay 100" : "stall_after 500", 100);
+	begin(&cd48, SPEAKER_FRESH);
+	put_all(numbers, RATE * 4);
+	speaker_end(&speaker, SPEAKER_COMPLETE, now);
+	speaker_allow(&speaker, now);
+	run_until(SPEAKER_OPENING);
+	ck_assert_uint_eq(speaker.stats.card_losses, 1);
+	ck_assert_uint_eq(speaker_heard_frames(&speaker),
+			  (_i ? 400 : 500) * MS);
+	ck_assert_uint_eq(speaker_heard_frames(&speaker) +
+			      speaker.stats.dropped_frames,
+			  speaker.stats.written_frames);
+}
+
+TEST(reserve_is_what_is_in_the_ring)
+{
+	use("delay 300", 100);
+	card_command("stalled");
+	begin(&cd48, SPEAKER_FRESH);
+	put_all(numbers, TARGET * 4);
+	speaker_allow(&speaker, now);
+	turn_at(now + 100000, 1);
+	ck_assert_int_eq(speaker.state, SPEAKER_PLAYING);
+	turn(1);
+	ck_assert_uint_eq(speaker.stats.written_frames, TARGET);
+	ck_assert_double_eq(speaker_fill_ms(&speaker), 100);
+	/* But the page is late by all of it. */
+	ck_assert_double_eq(speaker_behind_ms(&speaker), 400);
+	ck_assert_uint_eq(speaker.excess_frames, 0);
+}
+
+/* The card has told of 480 frames in the ring, and runs empty. */
+TEST_LOOP(position_in_steps_raises_the_target_once, 0, 2)
+{
+	const uint32_t latency_ms = _i ? 100 : 5;
+	const uint32_t target = latency_ms * MS, raised = _i ? 0 : 1024;
+	struct capture capture;
+	char text[1024];
+
+	use("step -1 period_bytes_min 4096 period_bytes_max 4096", latency_ms);
+	card_command("stalled");
+	log_set_level(LOG_NOTICE);
+	capture = capture_begin(STDERR_FILENO);
+	begin(&cd48, SPEAKER_FRESH);
+	speaker_allow(&speaker, now);
+	put_all(numbers, TARGET * 4);
+	turn_at(now + latency_ms * 1000, 1);
+	ck_assert_int_eq(speaker.state, SPEAKER_PLAYING);
+	card_command("xrun");
+	turn(1);
+	capture_end(capture, text, sizeof(text));
+	ck_assert_uint_eq(speaker.stats.xruns, 1);
+	ck_assert_uint_eq(speaker.target_frames, target + raised);
+	if (raised)
+		check_line(text, (const char *const[]){"'awkward'",
+						       "steps of up to 21.3 ms",
+						       NULL});
+	else
+		ck_assert_str_eq(text, "");
+	/* It is the card's, not the page's. */
+	speaker_finish(&speaker);
+	begin(&cd48, SPEAKER_FRESH);
+	ck_assert_uint_eq(speaker.target_frames, target + raised);
 }

@@ -35,6 +35,7 @@ enum {
 	PERIOD_BYTES_MAX = 1 << 20,
 	BUFFER_BYTES_MAX = 4 << 20,
 	PERIODS_MAX = 1024,
+	JUMPS_MAX = 4,
 	PATIENT_LOOKS = 16, /* one turn of a program's loop is a few */
 	PATIENT_NS = 20 * 1000 * 1000,
 };
@@ -45,6 +46,7 @@ struct vcard_config {
 	const char *control, *file, *log, *format;
 	double drift_ppm, tone_hz;
 	long clicks, loop, open_delay_ms, can_resume, patient, rate, channels;
+	long delay_ms, jump_ms, timing_ms, step, start_delay_ms, stall_after_ms;
 	long period_bytes_min, period_bytes_max;
 	long buffer_bytes_min, buffer_bytes_max;
 };
@@ -55,6 +57,12 @@ struct vcard {
 	int control_fd, lock_fd, inotify_fd, timer_fd, file_fd, log_fd;
 	double drift_ppm, tone_hz;
 	bool clicks, loop, can_resume, patient;
+	snd_pcm_ioplug_callback_t callbacks;
+	uint64_t delay_ns, jump_ns; /* behind the ring; what a jump adds */
+	uint64_t start_delay_ns, stall_after_ns;
+	uint64_t timing_ns; /* how long after the start the delay is unknown */
+	bool timing_late;
+	long step;	      /* of the position that is told; -1: a period */
 	const uint8_t *input; /* mmap of the file to capture */
 	size_t input_size;
 	uint8_t *ring; /* playback: transferred and not yet played */
@@ -63,6 +71,9 @@ struct vcard {
 	double true_rate; /* with the drift */
 	snd_pcm_uframes_t boundary, avail_min, stop_threshold;
 	uint64_t position;     /* frames since start */
+	uint8_t *behind;       /* taken from the ring, and not yet heard */
+	size_t behind_frames;  /* its size */
+	uint64_t heard;	       /* frames since start */
 	uint64_t start_ns;     /* when frame 0 was captured or played */
 	uint64_t origin_ns;    /* of the first start; 0: not yet started */
 	uint64_t content_base; /* frame of the file that is frame 0 */
@@ -245,26 +256,59 @@ static void write_all(int fd, const uint8_t *data, size_t size)
 
 /* COUNT frames reach the loudspeaker: into the file with them, and their time
  * into the log. */
-static void play(struct vcard *card, uint64_t count)
+static void sound(struct vcard *card, uint64_t count)
 {
-	size_t size = card->io.buffer_size;
-	uint64_t offset = card->position % size;
+	const uint8_t *from = card->behind ? card->behind : card->ring;
+	size_t size = card->behind ? card->behind_frames : card->io.buffer_size;
+	uint64_t offset = card->heard % size;
 	uint64_t head = count < size - offset ? count : size - offset;
 
 	if (count == 0)
 		return;
 	if (card->file_fd >= 0) {
-		write_all(card->file_fd, card->ring + offset * card->frame_size,
+		write_all(card->file_fd, from + offset * card->frame_size,
 			  head * card->frame_size);
-		write_all(card->file_fd, card->ring,
+		write_all(card->file_fd, from,
 			  (count - head) * card->frame_size);
 	}
 	if (card->log_fd >= 0)
 		dprintf(card->log_fd, "%llu %llu %llu\n",
-			(unsigned long long)(card->file_base + card->position),
+			(unsigned long long)(card->file_base + card->heard),
 			(unsigned long long)count,
-			(unsigned long long)time_of(card, card->position));
-	card->position += count;
+			(unsigned long long)(time_of(card, card->heard) +
+					     card->delay_ns));
+	card->heard += count;
+}
+
+/* Those of the frames behind the ring that are due. */
+static void sound_due(struct vcard *card)
+{
+	uint64_t since = card->start_ns + card->delay_ns;
+	uint64_t now = card->halted_ns ? card->halted_ns : now_ns();
+	uint64_t due = now > since ? frames_in(card, now - since) : 0;
+
+	if (due > card->position)
+		due = card->position;
+	if (due > card->heard)
+		sound(card, due - card->heard);
+}
+
+/* The card takes COUNT frames out of the ring. */
+static void play(struct vcard *card, uint64_t count)
+{
+	if (!card->behind) {
+		sound(card, count);
+		card->position += count;
+		return;
+	}
+	sound_due(card);
+	for (uint64_t i = 0; i < count; i++, card->position++)
+		memcpy(card->behind + card->position % card->behind_frames *
+					  card->frame_size,
+		       card->ring + card->position % card->io.buffer_size *
+					card->frame_size,
+		       card->frame_size);
+	sound_due(card);
 }
 
 /* --- faults --- */
@@ -310,6 +354,9 @@ static void look_for_faults(struct vcard *card)
 		enter_fault(card, SND_PCM_STATE_SUSPENDED, "suspend");
 	} else if (control_has(card, "stalled")) {
 		halt(card);
+	} else if (control_take(card, "jump")) {
+		card->delay_ns += card->jump_ns;
+		log_event(card, "jump");
 	} else {
 		unhalt(card);
 	}
@@ -350,6 +397,17 @@ static bool wait_for_frames(struct vcard *card, uint64_t ready)
 	return true;
 }
 
+/* What the program is told of the position. */
+static snd_pcm_uframes_t told_position(const struct vcard *card)
+{
+	uint64_t step =
+	    card->step < 0 ? card->io.period_size : (uint64_t)card->step;
+	uint64_t told =
+	    step ? card->position - card->position % step : card->position;
+
+	return told % card->boundary;
+}
+
 static void advance_playback(struct vcard *card, uint64_t passed)
 {
 	uint64_t ready = snd_pcm_ioplug_hw_avail(
@@ -384,16 +442,34 @@ static void advance_capture(struct vcard *card, uint64_t passed)
 	}
 }
 
+/* The clock stops for good when the time for it has come. */
+static uint64_t stop_in_time(struct vcard *card, uint64_t target)
+{
+	uint64_t last = frames_in(card, card->stall_after_ns);
+	int fd;
+
+	if (card->stall_after_ns == 0 || target < last)
+		return target;
+	fd = openat(card->control_fd, "stalled", O_CREAT | O_CLOEXEC | O_WRONLY,
+		    0666);
+	fd_close(fd);
+	halt(card);
+	return last;
+}
+
 /* Brings the position up to the clock. */
 static void advance(struct vcard *card)
 {
-	uint64_t target;
+	uint64_t target, now;
 
 	if (control_changed(card))
 		look_for_faults(card);
 	if (!is_active(card) || card->halted_ns)
 		return;
-	target = frames_in(card, now_ns() - card->start_ns);
+	now = now_ns();
+	if (now < card->start_ns)
+		return;
+	target = stop_in_time(card, frames_in(card, now - card->start_ns));
 	if (target <= card->position)
 		return;
 	if (card->io.stream == SND_PCM_STREAM_PLAYBACK)
@@ -410,7 +486,22 @@ static snd_pcm_sframes_t on_pointer(snd_pcm_ioplug_t *io)
 	struct vcard *card = io->private_data;
 
 	advance(card);
-	return (snd_pcm_sframes_t)(card->position % card->boundary);
+	return (snd_pcm_sframes_t)told_position(card);
+}
+
+/* As PulseAudio's: no delay before there is a time. */
+static int on_delay(snd_pcm_ioplug_t *io, snd_pcm_sframes_t *delay)
+{
+	struct vcard *card = io->private_data;
+
+	advance(card);
+	if (card->timing_late &&
+	    (!is_active(card) || now_ns() < card->start_ns + card->timing_ns))
+		return -EIO;
+	*delay = (snd_pcm_sframes_t)frames_in(card, card->delay_ns);
+	*delay += (snd_pcm_sframes_t)snd_pcm_ioplug_hw_avail(
+	    io, told_position(card), io->appl_ptr);
+	return 0;
 }
 
 static int on_start(snd_pcm_ioplug_t *io)
@@ -419,7 +510,7 @@ static int on_start(snd_pcm_ioplug_t *io)
 
 	if (control_has(card, "unplugged"))
 		return -ENODEV;
-	card->start_ns = now_ns();
+	card->start_ns = now_ns() + card->start_delay_ns;
 	card->halted_ns = 0;
 	if (!card->origin_ns)
 		card->origin_ns = card->start_ns;
@@ -439,6 +530,12 @@ static int on_stop(snd_pcm_ioplug_t *io)
 	struct vcard *card = io->private_data;
 
 	arm_timer(card, 0);
+	if (card->behind)
+		sound_due(card);
+	/* As a sound server: what it has not played goes with the program. */
+	if (card->position > card->heard)
+		log_event(card, "lost");
+	card->heard = card->position;
 	if (card->io.state != SND_PCM_STATE_DISCONNECTED)
 		log_event(card, "stop");
 	return 0;
@@ -473,6 +570,21 @@ static snd_pcm_sframes_t on_transfer(snd_pcm_ioplug_t *io,
 	return (snd_pcm_sframes_t)size;
 }
 
+/* For what is between the ring and the loudspeaker. */
+static int make_room_behind(struct vcard *card)
+{
+	uint64_t longest_ns = card->delay_ns + JUMPS_MAX * card->jump_ns;
+
+	free(card->behind);
+	card->behind = NULL;
+	if (longest_ns == 0 || card->io.stream != SND_PCM_STREAM_PLAYBACK)
+		return 0;
+	card->behind_frames =
+	    card->io.buffer_size + frames_in(card, longest_ns);
+	card->behind = calloc(card->behind_frames, card->frame_size);
+	return card->behind ? 0 : -ENOMEM;
+}
+
 static int on_hw_params(snd_pcm_ioplug_t *io, snd_pcm_hw_params_t *params)
 {
 	struct vcard *card = io->private_data;
@@ -486,7 +598,7 @@ static int on_hw_params(snd_pcm_ioplug_t *io, snd_pcm_hw_params_t *params)
 	card->origin_ns = 0;
 	free(card->ring);
 	card->ring = calloc(io->buffer_size, card->frame_size);
-	if (!card->ring)
+	if (!card->ring || make_room_behind(card) < 0)
 		return -ENOMEM;
 	log_event(card, "hw_params %s %u %u %lu %lu",
 		  snd_pcm_format_name(io->format), io->channels, io->rate,
@@ -514,11 +626,14 @@ static int on_prepare(snd_pcm_ioplug_t *io)
 		return -ENODEV;
 	if (control_has(card, "asleep"))
 		return -EAGAIN;
+	/* What is behind the ring is heard also when that has run empty. */
+	if (io->stream == SND_PCM_STREAM_PLAYBACK)
+		sound(card, card->position - card->heard);
 	if (card->file_fd >= 0 && fstat(card->file_fd, &st) == 0)
 		card->file_base = (uint64_t)st.st_size / card->frame_size;
 	else
 		card->file_base += card->position;
-	card->position = 0;
+	card->position = card->heard = 0;
 	card->halted_ns = 0;
 	card->looks = 0;
 	/* An empty ring can be written to. */
@@ -564,7 +679,7 @@ static int on_poll_descriptors(snd_pcm_ioplug_t *io, struct pollfd *pfd,
 
 static bool is_ready(const struct vcard *card)
 {
-	return snd_pcm_ioplug_avail(&card->io, card->position % card->boundary,
+	return snd_pcm_ioplug_avail(&card->io, told_position(card),
 				    card->io.appl_ptr) >= card->avail_min;
 }
 
@@ -618,6 +733,7 @@ static void vcard_free(struct vcard *card)
 	fd_close(card->control_fd);
 	free(card->control);
 	free(card->ring);
+	free(card->behind);
 	free(card);
 }
 
@@ -676,6 +792,12 @@ static int read_field(struct vcard_config *config, const char *id,
 	    {.name = "open_delay", .integer = &config->open_delay_ms},
 	    {.name = "patient", .integer = &config->patient},
 	    {.name = "resume", .integer = &config->can_resume},
+	    {.name = "delay", .integer = &config->delay_ms},
+	    {.name = "jump", .integer = &config->jump_ms},
+	    {.name = "timing", .integer = &config->timing_ms},
+	    {.name = "step", .integer = &config->step},
+	    {.name = "start_delay", .integer = &config->start_delay_ms},
+	    {.name = "stall_after", .integer = &config->stall_after_ms},
 	    {.name = "rate", .integer = &config->rate},
 	    {.name = "channels", .integer = &config->channels},
 	    {.name = "period_bytes_min", .integer = &config->period_bytes_min},
@@ -785,6 +907,27 @@ static int open_files(struct vcard *card, const struct vcard_config *config)
 	return r < 0 ? r : open_append(&card->log_fd, config->log);
 }
 
+static uint64_t ms_to_ns(long ms)
+{
+	return (uint64_t)ms * 1000 * 1000;
+}
+
+static void be_awkward(struct vcard *card, const struct vcard_config *config)
+{
+	card->delay_ns = ms_to_ns(config->delay_ms);
+	card->jump_ns = ms_to_ns(config->jump_ms);
+	card->start_delay_ns = ms_to_ns(config->start_delay_ms);
+	card->stall_after_ns = ms_to_ns(config->stall_after_ms);
+	card->step = config->step;
+	card->timing_late = config->timing_ms >= 0;
+	if (card->timing_late)
+		card->timing_ns = ms_to_ns(config->timing_ms);
+	card->callbacks = callbacks;
+	if (card->io.stream == SND_PCM_STREAM_PLAYBACK &&
+	    (card->delay_ns || card->jump_ns || card->timing_late))
+		card->callbacks.delay = on_delay;
+}
+
 static int vcard_new(struct vcard **ret, const struct vcard_config *config,
 		     snd_pcm_stream_t stream)
 {
@@ -803,6 +946,7 @@ static int vcard_new(struct vcard **ret, const struct vcard_config *config,
 	card->can_resume = config->can_resume;
 	card->patient = config->patient;
 	card->boundary = LONG_MAX;
+	be_awkward(card, config);
 	card->timer_fd =
 	    timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 	r = card->timer_fd < 0 ? -errno : 0;
@@ -900,7 +1044,7 @@ static int vcard_open(snd_pcm_t **ret, const char *name,
 		return r;
 	card->io.version = SND_PCM_IOPLUG_VERSION;
 	card->io.name = "virtual card";
-	card->io.callback = &callbacks;
+	card->io.callback = &card->callbacks;
 	card->io.private_data = card;
 	card->io.flags =
 	    SND_PCM_IOPLUG_FLAG_MONOTONIC | SND_PCM_IOPLUG_FLAG_BOUNDARY_WA;
@@ -925,6 +1069,7 @@ SND_PCM_PLUGIN_DEFINE_FUNC(vcard);
 SND_PCM_PLUGIN_DEFINE_FUNC(vcard)
 {
 	struct vcard_config config = {
+	    .timing_ms = -1,
 	    .period_bytes_min = 16,
 	    .period_bytes_max = PERIOD_BYTES_MAX,
 	    .buffer_bytes_min = 32,

@@ -18,6 +18,14 @@
  *		format "S16_LE" rate 48000 channels 2	# the only ones
  *		period_bytes_min 64 period_bytes_max 4096
  *		buffer_bytes_min 64 buffer_bytes_max 65536
+ *		delay 200	# ms from the ring to the loudspeaker
+ *		jump 100	# ms by which the fault of that name adds to it
+ *		timing 50	# the delay fails with EIO before the start and
+ *				# for so many ms after it
+ *		step 48		# the position is told in such steps, in frames;
+ *				# -1: in periods
+ *		start_delay 1000	# ms from the start to the first frame
+ *		stall_after 1500	# ms after which it becomes "stalled"
  *		capture {
  *			file "in.raw" loop 1	# frame n of the file is frame
  *						# n since the first start
@@ -40,16 +48,20 @@
  *	unplugged	open fails with ENODEV; what is open is disconnected
  *	busy		open fails with EBUSY
  *	stalled		the clock of the card stands still
+ *	jump		the delay grows; the card removes the file
  *	xrun		an xrun; the card removes the file
  *	suspend		a suspend; the card removes the file
  *	asleep		resume does nothing and prepare fails with EAGAIN
  * It writes there "log", lines of "TIME EVENT DIRECTION" (open, refused,
- * hw_params .., start, stop, xrun, suspend, resume, unplug, close), and holds
- * "lock-DIRECTION" while it is open: like hardware, it opens once.
+ * hw_params .., start, stop, lost, xrun, suspend, resume, unplug, jump, close),
+ * and holds "lock-DIRECTION" while it is open: like hardware, it opens once.
  *
  * The clock of a patient card waits when a ring is full or about to be empty: a
  * capture goes on when the program has read, and a playback gives it time to
  * look and to write. Then a busy machine delays a test and does not fail it.
+ *
+ * What is behind the ring when the program stops the card is "lost": not heard.
+ * The htimestamp is the time of the look: alsa-lib makes it (pcm_ioplug.c).
  *
  * After an xrun the capture goes on where the clock is, not where it was.
  */

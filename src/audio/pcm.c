@@ -517,19 +517,40 @@ ssize_t pcm_write(struct pcm *pcm, const void *buffer, size_t count)
 	return n;
 }
 
-ssize_t pcm_delay(struct pcm *pcm)
+/* The status has position and delay of one moment. And snd_pcm_delay() may fail
+ * while all is well: that of PulseAudio's plug-in does until the server has
+ * told a time (alsa-plugins#65). The status has the ring's fill then. */
+int pcm_look(struct pcm *pcm, struct pcm_position *ret)
 {
+	snd_pcm_status_t *status;
 	snd_pcm_sframes_t delay;
+	snd_pcm_uframes_t avail;
 	int r = state_error(pcm);
 
+	snd_pcm_status_alloca(&status);
 	if (r == 0)
-		r = snd_pcm_delay(pcm->handle, &delay);
+		r = snd_pcm_status(pcm->handle, status);
 	if (r == 0)
 		r = state_error(pcm);
 	if (r < 0)
 		return r;
+	avail = snd_pcm_status_get_avail(status);
+	delay = snd_pcm_status_get_delay(status);
+	note_avail(pcm, avail);
+	ret->ring_frames =
+	    avail < pcm->buffer_frames ? pcm->buffer_frames - avail : 0;
+	ret->delay_frames = ret->ring_frames;
 	/* Negative when a plug-in has played silence after an underrun. */
-	return delay > 0 ? delay : 0;
+	if (snd_pcm_status_get_state(status) != SND_PCM_STATE_PREPARED)
+		ret->delay_frames = delay > 0 ? (uint64_t)delay : 0;
+	return 0;
+}
+
+bool pcm_delay_known(const struct pcm *pcm)
+{
+	snd_pcm_sframes_t delay;
+
+	return snd_pcm_delay(pcm->handle, &delay) == 0;
 }
 
 static snd_pcm_uframes_t frames_in_ring(const struct pcm *pcm)

@@ -3,6 +3,7 @@
  * includes asoundlib. Only one thread at a time may use a pcm. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/types.h>
@@ -64,9 +65,18 @@ ssize_t pcm_read(struct pcm *pcm, void *buffer, size_t count, int timeout_ms,
  * another negative errno when the device is lost. */
 ssize_t pcm_write(struct pcm *pcm, const void *buffer, size_t count);
 
-/* How many frames later a frame written now will sound: those in the ring and
- * behind it. 0 or more, or an error as of pcm_write(). */
-ssize_t pcm_delay(struct pcm *pcm);
+/* Where playback stands. What lies behind the ring (Bluetooth, a DSP, a sound
+ * server, the network) is delay, and takes no room in the ring. */
+struct pcm_position {
+	uint64_t ring_frames;  /* written, and not yet taken by the card */
+	uint64_t delay_frames; /* how much later a frame written now sounds */
+};
+
+/* One look at both. Before the PCM runs, and where ALSA cannot tell a delay,
+ * that is what the ring holds. 0, or an error as of pcm_write(). */
+int pcm_look(struct pcm *pcm, struct pcm_position *ret);
+/* Whether ALSA can tell the delay now. Some cannot in the first moments. */
+bool pcm_delay_known(const struct pcm *pcm);
 
 /* How many frames pcm_write() would take now, or an error as of pcm_write(). */
 ssize_t pcm_room(struct pcm *pcm);

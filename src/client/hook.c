@@ -19,7 +19,7 @@
 
 enum {
 	HOOK_LIMIT_S = 5,
-	HOOK_FACTS = 4,
+	HOOK_FACTS = 5,
 	KILL_ROUNDS = 100,
 };
 
@@ -45,7 +45,8 @@ static char **make_environment(const struct hook_facts *facts)
 	if (asprintf(&env[0], "INTERCOM_SERVER=%s", facts->server) < 0 ||
 	    asprintf(&env[1], "INTERCOM_FORMAT=%s", facts->format) < 0 ||
 	    asprintf(&env[2], "INTERCOM_SECONDS=%s", facts->seconds) < 0 ||
-	    asprintf(&env[3], "INTERCOM_RESULT=%s", facts->result) < 0) {
+	    asprintf(&env[3], "INTERCOM_RESULT=%s", facts->result) < 0 ||
+	    asprintf(&env[4], "INTERCOM_HEARD=%s", facts->heard) < 0) {
 		free_environment(env);
 		return NULL;
 	}

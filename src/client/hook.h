@@ -13,6 +13,7 @@ struct hook_facts {
 	const char *format;  /* INTERCOM_FORMAT */
 	const char *seconds; /* INTERCOM_SECONDS */
 	const char *result;  /* INTERCOM_RESULT */
+	const char *heard;   /* INTERCOM_HEARD */
 };
 
 /* All zero: no hook is running. */

@@ -54,15 +54,19 @@ void journal_end(const struct journal_page *page)
 {
 	const double seconds =
 	    wav_seconds(&page->format, page->received_frames);
+	const double heard = wav_seconds(&page->format, page->heard_frames);
 	char format[JOURNAL_FORMAT_SIZE], message[MESSAGE_SIZE];
+	char part[64] = "";
 
+	if (page->heard_frames < page->received_frames)
+		snprintf(part, sizeof(part), ", %.2f s heard", heard);
 	snprintf(message, sizeof(message),
-		 "Page from %s ended (%s): %" PRIu64 " frames (%.2f s), "
+		 "Page from %s ended (%s): %" PRIu64 " frames (%.2f s%s), "
 		 "latency %.1f ms, %" PRIu64 " xrun%s, %" PRIu64
 		 " starvation%s (%" PRIu64 " ms), %" PRIu64
 		 " ms dropped, %" PRIu64 " card loss%s",
 		 page->server, page->result, page->received_frames, seconds,
-		 page->latency_ms, page->xruns, plural_s(page->xruns),
+		 part, page->latency_ms, page->xruns, plural_s(page->xruns),
 		 page->starvations, plural_s(page->starvations),
 		 page->starved_ms, page->dropped_ms, page->card_losses,
 		 plural_es(page->card_losses));
@@ -81,5 +85,6 @@ void journal_end(const struct journal_page *page)
 	    "INTERCOM_STARVATIONS=%" PRIu64, page->starvations,
 	    "INTERCOM_STARVED_MS=%" PRIu64, page->starved_ms,
 	    "INTERCOM_DROPPED_MS=%" PRIu64, page->dropped_ms,
-	    "INTERCOM_CARD_LOSSES=%" PRIu64, page->card_losses, NULL);
+	    "INTERCOM_CARD_LOSSES=%" PRIu64, page->card_losses,
+	    "INTERCOM_HEARD=%.3f", heard, NULL);
 }

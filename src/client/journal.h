@@ -14,6 +14,7 @@ struct journal_page {
 	/* For journal_end() only. */
 	const char *result; /* "complete", "cut-short" .. */
 	uint64_t received_frames;
+	uint64_t heard_frames; /* of the page, played by a moving card */
 	uint64_t xruns, starvations, starved_ms, dropped_ms, card_losses;
 	double latency_ms; /* speaker_behind_ms() */
 };

@@ -13,6 +13,7 @@
 #include "client/mixer.h"
 #include "client/options.h"
 #include "client/saver.h"
+#include "client/soundtest.h"
 #include "wire/transport.h"
 
 /* For the files, when the client ends; within ENDING_SECONDS. */
@@ -40,8 +41,25 @@ static int open_signals(void)
 	return fd < 0 ? -errno : fd;
 }
 
+/* The test is the only server. 0 or an error, logged. */
+static int begin_test(struct client_config *config, struct soundtest **ret)
+{
+	int r;
+
+	if (!config->test)
+		return 0;
+	r = soundtest_start(ret, &config->servers[0]);
+	if (r < 0)
+		log_error("Cannot begin the test: %s", net_strerror(r));
+	config->server_count = 1;
+	config->once = true;
+	return r;
+}
+
 static int load_keys(struct client_config *config)
 {
+	if (config->test)
+		return 0;
 	if (config->psk_path)
 		return transport_keys_load(&config->keys, config->psk_path,
 					   KEYFILE_CLIENT);
@@ -75,6 +93,7 @@ static int run(struct client_config *config)
 int main(int argc, char **argv)
 {
 	struct client_config config;
+	struct soundtest *test = NULL;
 	int r = standard_fds_open();
 
 	if (r == 0)
@@ -88,7 +107,10 @@ int main(int argc, char **argv)
 	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
 	r = load_keys(&config);
 	if (r >= 0)
+		r = begin_test(&config, &test);
+	if (r >= 0)
 		r = run(&config);
+	soundtest_free(test);
 	transport_keys_free(config.keys);
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

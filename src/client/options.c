@@ -59,6 +59,10 @@ static const struct option_row rows[] = {
      .parse = option_set_string, FIELD(save)},
     {0, "once", NULL, "exit after one page, with 0 if it was complete",
      .parse = option_set_flag, FIELD(once)},
+    {0, "test", NULL,
+     "play two notes as a page now, and exit as\n"
+     "with --once",
+     .parse = option_set_flag, FIELD(test)},
     {0, "volume", "PERCENT", "set the card's volume during a page",
      .parse = option_set_integer, FIELD(volume), .limits = {0, 100}},
     {0, "mixer", "NAME",

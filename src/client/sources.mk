@@ -11,6 +11,7 @@ libintercom_a_SOURCES += \
 	src/client/mixer.c src/client/mixer.h \
 	src/client/options.c src/client/options.h \
 	src/client/saver.c src/client/saver.h \
+	src/client/soundtest.c src/client/soundtest.h \
 	src/client/speaker.c src/client/speaker.h \
 	src/client/station.c src/client/station.h \
 	src/client/turn.c src/client/turn.h

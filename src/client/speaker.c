@@ -37,6 +37,12 @@ static uint32_t ms_to_frames(const struct speaker *speaker, uint64_t ms)
 	return (uint32_t)(ms * speaker->format.rate / 1000);
 }
 
+/* A - B, but not less than 0. */
+static uint64_t less(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
+
 static size_t fade_frames(const struct speaker *speaker)
 {
 	return ms_to_frames(speaker, FADE_MS);
@@ -58,10 +64,65 @@ void speaker_drop_late(struct speaker *speaker, size_t frames)
 	speaker->fade_in = true;
 }
 
-static uint64_t behind_frames(const struct speaker *speaker)
+/* The reserve: what has yet to go through the ring. What lies behind the ring
+ * is no part of it: it cannot be dropped, and does not help when frames come
+ * late. */
+static uint64_t waiting_frames(const struct speaker *speaker)
 {
-	return speaker->ring.delay_frames + speaker->silence_frames +
+	return speaker->ring.fill_frames + speaker->silence_frames +
 	       fifo_frames(&speaker->fifo);
+}
+
+/* How many frames lie behind the ring: constant for most cards. */
+static uint64_t behind_ring(const struct speaker *speaker)
+{
+	return speaker->ring.delay_frames - speaker->ring.fill_frames;
+}
+
+static void set_target(struct speaker *speaker)
+{
+	const uint32_t ms =
+	    speaker->config.latency_ms + speaker->config.delay_ms;
+	const uint64_t step =
+	    usec_to_frames(speaker->step_usec, speaker->format.rate);
+
+	speaker->target_frames =
+	    MAX(ms_to_frames(speaker, ms), 1u) + (uint32_t)step;
+	speaker->latency.target_frames = speaker->target_frames;
+}
+
+/* --- what is heard --- */
+
+static uint64_t heard_of_ring(const struct speaker *speaker)
+{
+	const struct speaker_ring *ring = &speaker->ring;
+	const uint64_t silence = ring->page_end - ring->page_frames;
+
+	return MIN(less(ring->played, silence), ring->page_frames);
+}
+
+uint64_t speaker_heard_frames(const struct speaker *speaker)
+{
+	return speaker->stats.heard_frames + heard_of_ring(speaker);
+}
+
+static void end_ring(struct speaker *speaker)
+{
+	speaker->stats.heard_frames += heard_of_ring(speaker);
+	speaker->ring = (struct speaker_ring){0};
+}
+
+/* The ring has run empty: all in it has sounded for which there was time since
+ * the card was last seen to take frames. */
+static void note_empty(struct speaker *speaker, uint64_t now_usec)
+{
+	struct speaker_ring *ring = &speaker->ring;
+	const uint64_t since = now_usec - MIN(now_usec, ring->progress_usec);
+
+	ring->played =
+	    MIN(ring->written, ring->taken + pcm_period_frames(speaker->pcm) +
+				   usec_to_frames(since, speaker->format.rate));
+	ring->fill_frames = ring->delay_frames = 0;
 }
 
 /* --- the card comes and goes --- */
@@ -126,7 +187,7 @@ static void try_card(struct speaker *speaker, uint64_t now_usec)
 		    now_usec + backoff_next(&speaker->backoff);
 		return;
 	}
-	speaker->ring = (struct speaker_ring){0};
+	end_ring(speaker);
 	speaker->latency.period_frames = pcm_period_frames(speaker->pcm);
 	speaker->silence_frames =
 	    ms_to_frames(speaker, speaker->config.lead_in_ms);
@@ -136,10 +197,8 @@ static void try_card(struct speaker *speaker, uint64_t now_usec)
 /* Frames of the page in the ring of a lost card will not be heard. */
 static void note_lost_ring(struct speaker *speaker)
 {
-	const struct speaker_ring *ring = &speaker->ring;
-
-	if (ring->page_end > ring->played)
-		speaker->stats.dropped_frames += ring->page_end - ring->played;
+	speaker->stats.dropped_frames +=
+	    speaker->ring.page_frames - heard_of_ring(speaker);
 }
 
 static void stop_starving(struct speaker *speaker, uint64_t now_usec)
@@ -161,7 +220,7 @@ static void lose_card(struct speaker *speaker, int error, uint64_t now_usec)
 	note_lost_ring(speaker);
 	stop_starving(speaker, now_usec);
 	speaker->pcm = pcm_close(speaker->pcm);
-	speaker->ring = (struct speaker_ring){0};
+	end_ring(speaker);
 	speaker->collecting_usec = 0;
 	speaker->fade_in = true;
 	speaker->state = SPEAKER_OPENING;
@@ -176,7 +235,7 @@ static int recover(struct speaker *speaker, uint64_t now_usec)
 	int r = pcm_recover(speaker->pcm);
 
 	if (r == 0) {
-		speaker->ring = (struct speaker_ring){0};
+		end_ring(speaker);
 		return 0;
 	}
 	if (speaker->state != SPEAKER_RECOVERING)
@@ -192,11 +251,38 @@ static int recover(struct speaker *speaker, uint64_t now_usec)
 	return r;
 }
 
+/* The card ran empty. If there were frames in the ring by what it last told, it
+ * tells its position in steps, and the target must rise by such a step. A
+ * card's step is a period at most, or one of USB's milliseconds. */
+static void learn_step(struct speaker *speaker, uint64_t now_usec)
+{
+	const struct speaker_ring *ring = &speaker->ring;
+	const uint32_t rate = speaker->format.rate;
+	const uint64_t step =
+	    MAX(pcm_period_frames(speaker->pcm), ms_to_frames(speaker, 1));
+	const uint64_t passed =
+	    usec_to_frames(now_usec - ring->looked_usec, rate);
+
+	if (speaker->step_usec || 2 * step <= speaker->target_frames ||
+	    ring->fill_frames <= passed + step / 8 ||
+	    ring->fill_frames > passed + step)
+		return;
+	speaker->step_usec = frames_to_usec(step, rate) + 1;
+	log_notice("The playback device '%s' tells its position in steps of "
+		   "up to %.1f ms: the latency is %.1f ms more than --latency "
+		   "from now on",
+		   speaker->config.device, (double)speaker->step_usec / 1000,
+		   (double)speaker->step_usec / 1000);
+	set_target(speaker);
+}
+
 /* The PCM has stopped with ERROR: counts the cause and recovers. */
 static void handle_stop(struct speaker *speaker, int error, uint64_t now_usec)
 {
 	if (error == -EPIPE) {
 		speaker->stats.xruns++;
+		learn_step(speaker, now_usec);
+		note_empty(speaker, now_usec);
 	} else if (error == -ESTRPIPE) {
 		speaker->stats.suspends++;
 		note_lost_ring(speaker);
@@ -219,6 +305,7 @@ static ssize_t write_frames(struct speaker *speaker, const void *data,
 
 	if (n > 0) {
 		speaker->ring.written += (uint64_t)n;
+		speaker->ring.fill_frames += (uint64_t)n;
 		speaker->ring.delay_frames += (uint64_t)n;
 	}
 	return n;
@@ -235,9 +322,7 @@ static size_t ring_allowance(const struct speaker *speaker)
 	if (speaker->latency.kind != LATENCY_STORED)
 		limit =
 		    MIN(limit, speaker->excess_frames ? target : 2 * target);
-	return limit > speaker->ring.delay_frames
-		   ? (size_t)(limit - speaker->ring.delay_frames)
-		   : 0;
+	return (size_t)less(limit, speaker->ring.fill_frames);
 }
 
 /* As pcm_write(), but writes COUNT (> 0) frames of silence. */
@@ -281,6 +366,7 @@ static int write_fifo(struct speaker *speaker)
 		    fmax(speaker->peak,
 			 samples_peak(&speaker->format, data, (size_t)n));
 	fifo_take(&speaker->fifo, (size_t)n);
+	speaker->ring.page_frames += (uint64_t)n;
 	speaker->ring.page_end = speaker->ring.written;
 	speaker->stats.written_frames += (uint64_t)n;
 	return 0;
@@ -331,17 +417,42 @@ static void drop_excess(struct speaker *speaker, uint64_t now_usec)
 
 /* --- the states --- */
 
-/* How many frames of silence are still to be written after the page: up to a
- * period boundary and a period more, since hardware may stop at once when the
- * ring is empty, with the last frames unheard. */
+/* How many frames of silence are still to be written after the page: enough to
+ * push it out of what lies behind the ring, up to a period boundary and a
+ * period more, since hardware may stop at once when the ring is empty, with the
+ * last frames unheard. */
 static uint64_t padding_frames(const struct speaker *speaker)
 {
 	const uint64_t period = pcm_period_frames(speaker->pcm);
-	const uint64_t end = speaker->ring.page_end;
-	const uint64_t padded = (end + period - 1) / period * period + period;
+	const uint64_t end = speaker->ring.page_end + behind_ring(speaker);
+	uint64_t padded = (end + period - 1) / period * period + period;
 
-	return padded > speaker->ring.written ? padded - speaker->ring.written
-					      : 0;
+	if (speaker->ring.unknown_usec)
+		padded =
+		    MAX(padded, speaker->ring.taken + speaker->target_frames);
+	return less(padded, speaker->ring.written);
+}
+
+/* Whether all of the page has sounded. Before ALSA can tell a delay, a short
+ * page only seems to have: then the next look decides. */
+static bool has_sounded(struct speaker *speaker, uint64_t now_usec)
+{
+	struct speaker_ring *ring = &speaker->ring;
+	const bool seems = ring->played >= ring->page_end;
+	const bool known = seems && pcm_delay_known(speaker->pcm);
+
+	if (!seems)
+		return false;
+	if (known && ring->unknown_usec == 0)
+		return true;
+	if (ring->unknown_usec == 0)
+		ring->unknown_usec = now_usec;
+	if (now_usec >= ring->unknown_usec + STALL_USEC)
+		return true;
+	if (known)
+		ring->unknown_usec = 0;
+	ring->played = 0;
+	return false;
 }
 
 static void step_draining(struct speaker *speaker, uint64_t now_usec)
@@ -351,8 +462,9 @@ static void step_draining(struct speaker *speaker, uint64_t now_usec)
 	    padding > 0 ? write_silence(speaker, (size_t)padding) : 0;
 
 	/* -EPIPE: the ring is empty, so everything has sounded. */
-	if (n == -EPIPE ||
-	    (n >= 0 && speaker->ring.played >= speaker->ring.page_end))
+	if (n == -EPIPE)
+		note_empty(speaker, now_usec);
+	if (n == -EPIPE || (n >= 0 && has_sounded(speaker, now_usec)))
 		speaker->state = SPEAKER_DONE;
 	else if (n < 0)
 		handle_stop(speaker, (int)n, now_usec);
@@ -381,7 +493,7 @@ static bool enough_to_start(struct speaker *speaker, uint64_t now_usec)
 	if (speaker->ended)
 		return true;
 	note_collecting(speaker, now_usec);
-	if (behind_frames(speaker) < speaker->target_frames)
+	if (waiting_frames(speaker) < speaker->target_frames)
 		return false;
 	return speaker->latency.kind == LATENCY_STORED ||
 	       (speaker->collecting_usec > 0 &&
@@ -401,20 +513,32 @@ static bool rejoin(struct speaker *speaker)
 	return true;
 }
 
+/* What is in the ring has not sounded, whatever delay a sound server tells in
+ * its first moments. */
+static void note_position(struct speaker_ring *ring,
+			  const struct pcm_position *position)
+{
+	ring->fill_frames = position->ring_frames;
+	ring->delay_frames = MAX(position->delay_frames, position->ring_frames);
+}
+
 /* The ring may still hold frames from before a starvation. 0, or a negative
  * errno as recover(). */
 static int ready_ring(struct speaker *speaker, uint64_t now_usec)
 {
-	const ssize_t delay = pcm_delay(speaker->pcm);
+	struct pcm_position position;
+	const int r = pcm_look(speaker->pcm, &position);
 
-	if (delay >= 0) {
-		speaker->ring.delay_frames = (uint64_t)delay;
+	if (r == 0) {
+		note_position(&speaker->ring, &position);
 		return 0;
 	}
-	if (delay != -EPIPE && delay != -ESTRPIPE) {
-		lose_card(speaker, (int)delay, now_usec);
-		return (int)delay;
+	if (r != -EPIPE && r != -ESTRPIPE) {
+		lose_card(speaker, r, now_usec);
+		return r;
 	}
+	if (r == -EPIPE)
+		note_empty(speaker, now_usec);
 	return recover(speaker, now_usec);
 }
 
@@ -445,7 +569,7 @@ static void step_filling(struct speaker *speaker, uint64_t now_usec)
 		return;
 	}
 	stop_starving(speaker, now_usec);
-	speaker->ring.progress_usec = now_usec;
+	speaker->ring.progress_usec = speaker->ring.looked_usec = now_usec;
 	speaker->state = SPEAKER_PLAYING;
 }
 
@@ -550,7 +674,7 @@ static void begin_starving(struct speaker *speaker, uint64_t now_usec)
 	speaker->starving = true;
 	speaker->starved_since_usec =
 	    now_usec +
-	    frames_to_usec(speaker->ring.delay_frames, speaker->format.rate);
+	    frames_to_usec(speaker->ring.fill_frames, speaker->format.rate);
 	speaker->fade_in = true;
 	fill_anew(speaker);
 }
@@ -565,18 +689,22 @@ static void fade_the_end(struct speaker *speaker)
 	fifo_drop(&speaker->fifo, fifo_frames(&speaker->fifo));
 }
 
-static void note_progress(struct speaker *speaker, uint64_t delay,
+static void note_progress(struct speaker *speaker,
+			  const struct pcm_position *position,
 			  uint64_t now_usec)
 {
-	const uint64_t played =
-	    speaker->ring.written > delay ? speaker->ring.written - delay : 0;
+	struct speaker_ring *ring = &speaker->ring;
+	const uint64_t taken = less(ring->written, position->ring_frames);
 
-	speaker->ring.delay_frames = delay;
-	if (played > speaker->ring.played) {
-		speaker->ring.played = played;
-		speaker->ring.progress_usec = now_usec;
+	note_position(ring, position);
+	ring->looked_usec = now_usec;
+	if (taken > ring->taken) {
+		ring->taken = taken;
+		ring->played =
+		    MAX(ring->played, less(ring->written, ring->delay_frames));
+		ring->progress_usec = now_usec;
 		backoff_reset(&speaker->backoff);
-	} else if (now_usec >= speaker->ring.progress_usec + STALL_USEC) {
+	} else if (now_usec >= ring->progress_usec + STALL_USEC) {
 		lose_card(speaker, -ETIMEDOUT, now_usec);
 	}
 }
@@ -594,9 +722,11 @@ static void ring_ran_empty(struct speaker *speaker, int error,
 			  (speaker->ended && !has_data(speaker));
 
 	if (over && error == -EPIPE) {
+		note_empty(speaker, now_usec);
 		speaker->state = SPEAKER_DONE;
 	} else if (error == -EPIPE && !has_data(speaker)) {
-		speaker->ring.delay_frames = 0;
+		learn_step(speaker, now_usec);
+		note_empty(speaker, now_usec);
 		begin_starving(speaker, now_usec);
 	} else {
 		handle_stop(speaker, error, now_usec);
@@ -606,31 +736,33 @@ static void ring_ran_empty(struct speaker *speaker, int error,
 void speaker_look(struct speaker *speaker, uint64_t now_usec,
 		  size_t queued_bytes)
 {
-	ssize_t delay;
+	struct pcm_position position;
+	int r;
 
 	speaker->arriving = queued_bytes > 0;
 	speaker->spare_frames = fifo_frames(&speaker->fifo);
 	if (speaker->state != SPEAKER_PLAYING &&
 	    speaker->state != SPEAKER_DRAINING)
 		return;
-	delay = pcm_delay(speaker->pcm);
-	if (delay < 0) {
-		ring_ran_empty(speaker, (int)delay, now_usec);
+	r = pcm_look(speaker->pcm, &position);
+	if (r < 0) {
+		ring_ran_empty(speaker, r, now_usec);
 		return;
 	}
-	note_progress(speaker, (uint64_t)delay, now_usec);
+	note_progress(speaker, &position, now_usec);
 	if (speaker->state != SPEAKER_PLAYING)
 		return;
 	/* A stored page waits in the FIFO because it is early, not late. */
-	speaker->stats.behind_sum += speaker->latency.kind == LATENCY_STORED
-					 ? speaker->ring.delay_frames
-					 : behind_frames(speaker);
+	speaker->stats.behind_sum +=
+	    speaker->latency.kind == LATENCY_STORED
+		? speaker->ring.delay_frames
+		: waiting_frames(speaker) + behind_ring(speaker);
 	speaker->stats.behind_count++;
 	if (speaker->arriving)
 		speaker->excess_frames = latency_excess(
-		    &speaker->latency, now_usec, behind_frames(speaker));
+		    &speaker->latency, now_usec, waiting_frames(speaker));
 	if (!has_data(speaker) && !speaker->ended &&
-	    (uint64_t)delay <= guard_frames(speaker)) {
+	    position.ring_frames <= guard_frames(speaker)) {
 		fade_the_end(speaker);
 		begin_starving(speaker, now_usec);
 	}
@@ -665,13 +797,11 @@ static size_t fifo_capacity(const struct speaker *speaker)
 int speaker_begin(struct speaker *speaker, const struct wav_format *format,
 		  enum speaker_begin begin, uint64_t begun_usec)
 {
-	const uint32_t target_ms =
-	    speaker->config.latency_ms + speaker->config.delay_ms;
 	int r;
 
 	assert(speaker->state == SPEAKER_IDLE);
 	speaker->format = *format;
-	speaker->target_frames = MAX(ms_to_frames(speaker, target_ms), 1u);
+	set_target(speaker);
 	r = fifo_init(&speaker->fifo, format, fifo_capacity(speaker));
 	if (r < 0)
 		return r;
@@ -750,9 +880,7 @@ void speaker_finish(struct speaker *speaker)
 static uint64_t playing_wait_usec(const struct speaker *speaker)
 {
 	const uint64_t guard = guard_frames(speaker);
-	uint64_t frames = speaker->ring.delay_frames > guard
-			      ? speaker->ring.delay_frames - guard
-			      : 1;
+	uint64_t frames = MAX(less(speaker->ring.fill_frames, guard), 1u);
 
 	/* With more to write, come back when the ring has room for a period. */
 	if (fifo_frames(&speaker->fifo) > 0 || speaker->silence_frames > 0 ||
@@ -806,7 +934,7 @@ double speaker_fill_ms(const struct speaker *speaker)
 {
 	if (speaker->state == SPEAKER_IDLE)
 		return 0;
-	return frames_to_ms(speaker, (double)behind_frames(speaker));
+	return frames_to_ms(speaker, (double)waiting_frames(speaker));
 }
 
 double speaker_take_peak(struct speaker *speaker)

@@ -33,6 +33,7 @@ enum speaker_state {
 /* Counted from speaker_begin(), so for one page. */
 struct speaker_stats {
 	uint64_t written_frames; /* of the page (no silence) to the card */
+	uint64_t heard_frames;	 /* of these; see speaker_heard_frames() */
 	uint64_t dropped_frames; /* too late, or lost with the card */
 	uint64_t xruns;	      /* the ring ran empty although data had arrived */
 	uint64_t starvations; /* the ring ran low because no data arrived */
@@ -43,14 +44,21 @@ struct speaker_stats {
 };
 
 /* Frames since the page got the card, or since the card was last recovered. The
- * delay of the next frame and how many have sounded are separate numbers: a
- * card may stand still. */
+ * fill of the ring says how much may be written, the delay how late a frame
+ * written now will sound; what has sounded is a third number, which grows only
+ * while the card takes frames: a card may stand still. */
 struct speaker_ring {
 	uint64_t written;
-	uint64_t page_end;	/* "written" after the last frame of the page */
-	uint64_t delay_frames;	/* pcm_delay(), and what was written since */
+	uint64_t page_frames;	/* of these, frames of the page */
+	uint64_t page_end;	/* "written" after the last of them */
+	uint64_t fill_frames;	/* in the ring, as of looked_usec, and .. */
+	uint64_t delay_frames;	/* .. until a frame sounds; both with what was
+				   written since */
+	uint64_t taken;		/* out of the ring by the card */
 	uint64_t played;	/* how many have sounded */
-	uint64_t progress_usec; /* when "played" last grew */
+	uint64_t progress_usec; /* when "taken" last grew */
+	uint64_t looked_usec;
+	uint64_t unknown_usec; /* since when the end waits for a delay; or 0 */
 };
 
 struct speaker {
@@ -64,6 +72,7 @@ struct speaker {
 	struct backoff backoff;
 	struct speaker_stats stats;
 	uint32_t target_frames;
+	uint64_t step_usec; /* added to the target for this card; 0: nothing */
 	uint32_t silence_frames; /* still to be written before the page */
 	bool ended;		 /* no more frames will be put */
 	bool fade_in;		 /* the next start begins inside the page */
@@ -138,8 +147,11 @@ uint64_t speaker_deadline(const struct speaker *speaker, uint64_t now_usec);
  * held. */
 void speaker_finish(struct speaker *speaker);
 
-/* The mean latency of the page so far: how long a frame waited in FIFO and ring
- * before it sounded; of a stored page, in the ring only. */
+/* How many frames of the page have sounded: played by a card whose clock moves.
+ * Stays valid until the next speaker_begin(). */
+uint64_t speaker_heard_frames(const struct speaker *speaker);
+/* The mean latency of the page so far: how long a frame waited in the FIFO, the
+ * ring and behind it before it sounded; of a stored page, without the FIFO. */
 double speaker_behind_ms(const struct speaker *speaker);
 /* How much is in the FIFO and the ring now. */
 double speaker_fill_ms(const struct speaker *speaker);

@@ -43,6 +43,7 @@ static struct journal_page describe(const struct turn *turn)
 	    .data_size = turn->page.data_size,
 	    .result = result_name(turn->result),
 	    .received_frames = turn->page.received / wav_frame_size(format),
+	    .heard_frames = speaker_heard_frames(&turn->speaker),
 	    .xruns = stats->xruns,
 	    .starvations = stats->starvations,
 	    .starved_ms = stats->starved_usec / 1000,
@@ -59,12 +60,15 @@ static void run_hook(struct turn *turn, const char *name, const char *command,
 	const struct wav_format *format = &turn->page.format;
 	const uint64_t size =
 	    turn->before ? turn->page.data_size : turn->page.received;
-	char format_text[JOURNAL_FORMAT_SIZE], seconds[32] = "";
+	const uint64_t heard = speaker_heard_frames(&turn->speaker);
+	char format_text[JOURNAL_FORMAT_SIZE], seconds[32] = "",
+					       played[32] = "";
 	const struct hook_facts facts = {
 	    .server = session_name(turn->station->session),
 	    .format = format_text,
 	    .seconds = seconds,
 	    .result = result,
+	    .heard = played,
 	};
 
 	journal_format(format, format_text);
@@ -72,6 +76,9 @@ static void run_hook(struct turn *turn, const char *name, const char *command,
 	if (size != WAV_ENDLESS)
 		snprintf(seconds, sizeof(seconds), "%.3f",
 			 wav_seconds(format, size / wav_frame_size(format)));
+	if (!turn->before)
+		snprintf(played, sizeof(played), "%.3f",
+			 wav_seconds(format, heard));
 	hook_start(&turn->hook, name, command, &facts, now_usec);
 }
 
@@ -194,7 +201,7 @@ static void end_page(struct turn *turn, uint64_t now_usec)
 	struct journal_page told;
 
 	if (turn->result == TURN_COMPLETE &&
-	    turn->speaker.stats.written_frames == 0 &&
+	    speaker_heard_frames(&turn->speaker) == 0 &&
 	    turn->page.received > turn->first)
 		turn->result = TURN_UNHEARD;
 	if (turn->config->meter)

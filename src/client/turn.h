@@ -15,7 +15,7 @@ enum turn_result {
 	TURN_CUT_SHORT,	 /* the connection ended early */
 	TURN_TAKEN_OVER, /* by a server that is listed earlier */
 	TURN_LIMIT,	 /* --max-duration */
-	TURN_UNHEARD,	 /* complete, but there was no card to play it on */
+	TURN_UNHEARD,	 /* complete, but no card has played a frame of it */
 	TURN_STOPPED,	 /* the client ends */
 };
 

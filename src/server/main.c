@@ -19,6 +19,7 @@
 #include "server/bus/bus.h"
 #include "server/console.h"
 #include "server/options.h"
+#include "server/soundcheck.h"
 #include "server/systemd.h"
 #include "server/timer.h"
 #include "wire/net.h"
@@ -407,6 +408,13 @@ static int run(struct program *p)
 	return loop(p);
 }
 
+static int test_microphone(const struct server_options *o)
+{
+	signal(SIGPIPE, SIG_IGN); /* of a source that is stopped */
+	return soundcheck_run(&o->config.page.microphone, o->test_seconds,
+			      o->quiet ? SOUNDCHECK_QUIET : SOUNDCHECK_SHOW);
+}
+
 static void tear_down(struct program *p)
 {
 	server_bus_free(p->bus);
@@ -431,7 +439,10 @@ int main(int argc, char **argv)
 		r = server_options_parse(&program.options, argc, argv);
 	if (r <= 0)
 		return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-	r = run(&program);
+	if (program.options.test_seconds > 0)
+		r = test_microphone(&program.options);
+	else
+		r = run(&program);
 	tear_down(&program);
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

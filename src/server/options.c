@@ -18,6 +18,8 @@
 #include "base/util.h"
 #include "bus/names.h"
 
+enum { TEST_SECONDS_DEFAULT = 5, TEST_SECONDS_MAX = 86400 };
+
 static const char *const mode_names[] = {"live", "store", NULL};
 static const char *const bus_names[] = {"none", "system", "user", NULL};
 
@@ -99,6 +101,15 @@ static int list_pcms(const struct option_row *row, const char *text,
 	return pcm_list(stdout, PCM_CAPTURE) < 0 ? -EINVAL : OPTION_DONE;
 }
 
+static int set_test(const struct option_row *row, const char *text,
+		    void *config)
+{
+	struct server_options *o = config;
+
+	o->test_seconds = TEST_SECONDS_DEFAULT;
+	return 0;
+}
+
 #define FIELD(field) OPTION_FIELD(struct server_options, field)
 
 static const struct option_row rows[] = {
@@ -129,6 +140,10 @@ static const struct option_row rows[] = {
     {'v', "verbose", NULL, "log more", .parse = option_set_level,
      .level = LOG_DEBUG},
     {'L', "list-pcms", NULL, "list the capture devices", .parse = list_pcms},
+    {0, "test", NULL,
+     "show the microphone's level for 5 s, or so many\n"
+     "seconds as follow, and exit: no page, no server",
+     .parse = set_test},
     {'i', "interactive", NULL,
      "take commands from standard input\n"
      "(default when it is a terminal)",
@@ -239,6 +254,10 @@ int server_options_parse(struct server_options *ret, int argc, char **argv)
 	r = options_parse(&table, argc, argv, ret, NULL);
 	if (r <= 0)
 		return r;
+	if (ret->test_seconds > 0 && optind < argc &&
+	    option_number("--test", argv[optind++], 0.1, TEST_SECONDS_MAX,
+			  &ret->test_seconds) < 0)
+		return -EINVAL;
 	if (optind < argc) {
 		log_error("'%s' is not an option; intercom-server --help "
 			  "lists them",

@@ -15,6 +15,7 @@ struct server_options {
 	const char *psk_path;	     /* or NULL */
 	enum server_bus_kind bus;
 	unsigned idle_exit_seconds; /* 0: never */
+	double test_seconds;	    /* of the microphone, no server; 0: none */
 	bool interactive, meter, quiet;
 };
 

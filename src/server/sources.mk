@@ -10,6 +10,7 @@ libintercom_a_SOURCES += \
 	src/server/page.c src/server/page.h \
 	src/server/poller.c src/server/poller.h \
 	src/server/server.c src/server/server.h \
+	src/server/soundcheck.c src/server/soundcheck.h \
 	src/server/summary.c src/server/summary.h \
 	src/server/systemd.c src/server/systemd.h \
 	src/server/tape.c src/server/tape.h \

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Owns two globals: the log level and the count of lost lines. */
+ * Owns two globals, the log level and the count of lost lines, and each
+ * thread's last error. */
 #include "base/log.h"
 
 #include <errno.h>
@@ -23,6 +24,7 @@
 
 static int max_level = LOG_INFO;
 static atomic_uint lost_count;
+static _Thread_local char last_error[256];
 
 void log_set_level(int level)
 {
@@ -32,6 +34,11 @@ void log_set_level(int level)
 int log_get_level(void)
 {
 	return max_level;
+}
+
+const char *log_last_error(void)
+{
+	return last_error;
 }
 
 /* $JOURNAL_STREAM is "DEVICE:INODE" of the stream that systemd has connected to
@@ -116,6 +123,8 @@ void log_msg(int level, const char *format, ...)
 	vsnprintf(line + start, sizeof(line) - start - 1, format, ap);
 	va_end(ap);
 	utf8_replace_controls(line + start);
+	if (level <= LOG_ERR)
+		snprintf(last_error, sizeof(last_error), "%s", line + start);
 
 	end = strlen(line);
 	line[end] = '\n';

@@ -18,6 +18,9 @@ int log_get_level(void);
 void log_msg(int level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* What this thread has logged last at LOG_ERR, cut; "" for nothing. */
+const char *log_last_error(void);
+
 /* Whether a message of LEVEL goes to a journal that runs and reads, so that it
  * may be sent with fields: sd_journal_send() does not report that no journal
  * runs, and waits for one that does not read. */

@@ -8,6 +8,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import time
 import xml.etree.ElementTree as ET
 
 from dbus_client import Client, DBusError, NO_REPLY_EXPECTED, Variant
@@ -744,6 +745,108 @@ class TheBusItself(BusCase):
             return [z["name"] for z in client.call("Status")[0]["zones"]]
         except DBusError:
             return []
+
+
+CONFIGURATION = """<!DOCTYPE busconfig PUBLIC
+ "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig><type>session</type><auth>EXTERNAL</auth><listen>%s</listen>
+<servicedir>%s</servicedir>
+<policy context="default"><allow send_destination="*" eavesdrop="true"/>
+<allow eavesdrop="true"/><allow own="*"/></policy>
+</busconfig>"""
+
+
+class Activation(BusCase):
+    """The bus starts the server, by itself instead of through systemd."""
+
+    def start_daemon(self):
+        self.server_log = self.path("server.log")
+        os.mkdir(self.path("services"))
+        write_file(self.path("bus.conf"), CONFIGURATION % (
+            self.address, self.path("services")))
+        return super().start_daemon("--config-file=" + self.path("bus.conf"))
+
+    def tearDown(self):
+        self.end_server()
+        super().tearDown()
+
+    def offer(self, *args):
+        """A service file for a server with these options."""
+        card = Card(self.folder, "mic", capture=noise(400000 * FRAME))
+        argv = [program("intercom-server"), "-D", "card", "--bus", "user", "-l",
+                "all=127.0.0.1:0", *args]
+        write_file(self.path("start"), "#!/bin/sh\n%s exec %s >>%s 2>&1\n" % (
+            " ".join("%s=%s" % pair for pair in card.environment.items()),
+            " ".join(argv), self.server_log))
+        os.chmod(self.path("start"), 0o755)
+        write_file(self.path("services/org.alsaintercom1.service"),
+                   "[D-BUS Service]\nName=org.alsaintercom1\nExec=%s\n"
+                   % self.path("start"))
+        self.client().call("ReloadConfig", path="/org/freedesktop/DBus",
+                           destination="org.freedesktop.DBus",
+                           interface="org.freedesktop.DBus")
+
+    def server_pid(self):
+        asker = self.client()
+        try:
+            return asker.call("GetConnectionUnixProcessID", "s",
+                              ("org.alsaintercom1",),
+                              path="/org/freedesktop/DBus",
+                              destination="org.freedesktop.DBus",
+                              interface="org.freedesktop.DBus")[0]
+        except DBusError:
+            return 0
+
+    def end_server(self):
+        pid = self.server_pid()
+        if pid:
+            os.kill(pid, signal.SIGTERM)
+            wait_until(lambda: self.server_pid() == 0, "the server's end")
+
+    def times_left(self):
+        return contents(self.server_log).count(b"Nobody is connected")
+
+    def test_commands_start_the_server(self):
+        self.offer("--idle-exit", "600")
+        self.assertIn("all", self.ctl("status"))
+        self.end_server()
+        text = self.ctl("talk", "-d", "0.1")
+        self.assertIn("has ended (complete)", text)
+        self.end_server()
+        self.ctl("play", self.wav("bell.wav", 4410))
+
+    def test_talk_and_play_with_nobody_connected_say_so(self):
+        self.offer()
+        for args in (("talk", "-d", "0.1"),
+                     ("play", self.wav("bell.wav", 4410))):
+            self.assertIn("No loudspeaker is connected", self.ctl(*args))
+
+    def test_calls_while_the_server_leaves_are_answered(self):
+        """Again and again a server leaves: none of the calls is lost."""
+        self.offer("--idle-exit", "1")
+        callers = [self.client() for _ in range(4)]
+        callers[0].call("Status")
+        while self.times_left() < 3:
+            serials = [caller.send("Status") for caller in callers]
+            for caller, serial in zip(callers, serials):
+                self.assertIn("zones", caller.wait_reply(serial)[0])
+            self.assert_error("NotFound", callers[0].call, "LastPage")
+
+    def test_a_page_that_the_leaving_server_refuses_goes_to_the_next(self):
+        """The call is there when the idle time is over, before or after."""
+        self.offer("--idle-exit", "1")
+        for _ in range(3):
+            self.client().call("Status")
+            pid = self.server_pid()
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                talk = self.ctl_begin("talk", "-d", "0.1")
+                time.sleep(1.2)  # the idle time, not a synchronisation
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            self.assertEqual(talk.wait(), 0, talk.output())
+            self.assertIn("has ended (complete)", talk.output())
 
 
 class SystemBusCase(BusCase):

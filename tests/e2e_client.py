@@ -931,7 +931,7 @@ class Telling(ClientCase):
                  (("--nonsense",), "nonsense"))
         for args, words in cases:
             client = self.start([program("intercom-client"), *args])
-            self.assertEqual(client.wait(), 1)
+            self.assertEqual(client.wait(), 2)
             self.assertRegex(client.output(), words)
 
     def test_help_is_the_text_that_is_kept(self):

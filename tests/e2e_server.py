@@ -396,21 +396,21 @@ class Listening(ServerCase):
                               stdin=subprocess.DEVNULL, capture_output=True,
                               text=True, timeout=PATIENCE, env=env)
 
-    def test_bad_addresses_are_one_clear_line_and_exit_1(self):
+    def test_bad_addresses_are_one_clear_line(self):
         port = free_port()
         with socket.create_server(("127.0.0.1", port)):
-            for text, words in (
-                    ("127.0.0.1:%d" % port, "Address already in use"),
-                    ("127.0.0.1:70000", "0 to 65535"),
-                    ("no.such.host.invalid:2348", "."),
-                    ("::1:2348", "brackets"),
-                    ("b@d=2348", "zone name"),
-                    ("..=2348", "zone name.*no '.' in front"),
-                    (".=2348", "zone name"),
-                    (".yard=127.0.0.1:2348", "zone name"),
-                    ("nonsense", ".")):
+            for text, words, status in (
+                    ("127.0.0.1:%d" % port, "Address already in use", 1),
+                    ("127.0.0.1:70000", "0 to 65535", 2),
+                    ("no.such.host.invalid:2348", ".", 1),
+                    ("::1:2348", "brackets", 2),
+                    ("b@d=2348", "zone name", 2),
+                    ("..=2348", "zone name.*no '.' in front", 2),
+                    (".=2348", "zone name", 2),
+                    (".yard=127.0.0.1:2348", "zone name", 2),
+                    ("nonsense", ".", 1)):
                 result = self.run_server("-l", text)
-                self.assertEqual(result.returncode, 1, text)
+                self.assertEqual(result.returncode, status, text)
                 self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
                 self.assertIn(text, result.stderr)
                 self.assertRegex(result.stderr, words)
@@ -435,8 +435,38 @@ class Listening(ServerCase):
                             (["--chime", "/nonexistent"], "/nonexistent"),
                             (["extra"], "'extra' is not an option")):
             result = self.run_server(*args)
-            self.assertEqual(result.returncode, 1, args)
+            self.assertEqual(result.returncode,
+                             1 if args[-1][0] == "/" else 2, args)
             self.assertRegex(result.stderr, words)
+            self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
+
+    def test_what_getopt_refuses_comes_with_a_hint(self):
+        for args, words in ((["--nonsense"], "'--nonsense' is not an option"),
+                            (["--max"], "'--max' is ambiguous"),
+                            (["-x"], "'-x' is not an option"),
+                            (["-r"], "--rate needs an argument, HZ"),
+                            (["--chime"], "--chime needs an argument, FILE"),
+                            (["--quiet=1"], "--quiet takes no argument")):
+            result = self.run_server(*args)
+            self.assertEqual(result.returncode, 2, args)
+            self.assertRegex(result.stderr, "^intercom-server: %s.*; "
+                             "intercom-server --help lists the options\n$"
+                             % words)
+
+    def test_under_systemd_a_wrong_option_is_told_before_the_end(self):
+        """At once it would be started again, while a client waits."""
+        for args, status, words in (
+                (["-r", "1"], 2, b"-r '1'"),
+                (["--chime", "/nonexistent"], 1, b"--chime '/nonexistent'")):
+            notify = Notify(self.path("notify"))
+            self.addCleanup(notify.close)
+            server = self.start([program("intercom-server"), *args], env={
+                **os.environ, "NOTIFY_SOCKET": notify.path})
+            self.assertIn(words, notify.wait(b"STATUS=Cannot start: "))
+            os.unlink(notify.path)
+            self.assertIsNone(server.child.poll())
+            server.signal(signal.SIGTERM)  # else it waits for 10 s
+            self.assertEqual(server.wait(), status)
 
     def test_help_is_the_text_that_is_kept(self):
         self.check_help("intercom-server")

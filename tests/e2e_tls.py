@@ -11,10 +11,12 @@ import time
 import wave
 
 from e2e_bus import BusCase
-from e2e_lib import (Card, PATIENCE, contents, free_port, in_time, main, noise,
-                     page_size, program, receive_all, wait_until, write_file)
+from e2e_lib import (Card, Notify, PATIENCE, contents, free_port, in_time, main,
+                     noise, page_size, program, receive_all, wait_until, write_file)
 from e2e_server import ServerCase
 
+# "Unexpected message": of TLS to who has said nothing.
+ALERT = b"\x15\x03\x03\x00\x02\x02\x0a"
 GNUTLS = "NORMAL:-VERS-ALL:+VERS-TLS1.3:-KX-ALL:+ECDHE-PSK"
 
 
@@ -227,6 +229,20 @@ class Start(TlsCase):
             del os.environ["CREDENTIALS_DIRECTORY"]
         self.heard(server, "yard")
 
+    def test_the_credential_is_found_by_the_name_of_what_cannot_be_read(self):
+        """As of "--psk-file /etc/credstore/server.psk" in the unit."""
+        self.keygen("yard")
+        os.environ["CREDENTIALS_DIRECTORY"] = self.folder
+        try:
+            server = self.server("--psk-file", "/nonexistent/server.psk")
+            self.refused([program("intercom-server"), "--psk-file",
+                          "/nonexistent/other.psk"],
+                         "--psk-file '/nonexistent/other.psk': No such file or "
+                         "directory; '%s': No such file" % self.path("other.psk"))
+        finally:
+            del os.environ["CREDENTIALS_DIRECTORY"]
+        self.heard(server, "yard")
+
 
 class Pages(TlsCase):
     def test_a_page_arrives_exactly(self):
@@ -316,8 +332,8 @@ class Strangers(TlsCase):
         (plain,) = self.on_air(server)
         self.assertEqual(honest.wait(), 0)
         server.wait_line("Page 1: .* 1 client reached, 0 lost")
-        # Just the end: the client has not proven itself in time.
-        self.assertEqual(receive_all(plain), b"")
+        # An alert: the client has not proven itself in time.
+        self.assertEqual(receive_all(plain), ALERT)
         server.wait_line("127.0.0.1:%d was not let in: no handshake in time"
                          % plain.getsockname()[1])
 
@@ -328,8 +344,26 @@ class Strangers(TlsCase):
         honest, path = self.saving("yard")
         self.press_enter(server)
         self.assertEqual(honest.wait(), 0)
-        plain.wait_line("connection ended before a page")
+        plain.wait_line("lets in only who has a key")
         self.assertEqual(card.events("open"), [])
+
+    def test_a_client_without_a_key_is_told_once(self):
+        """And its pauses grow, until the server wants no key."""
+        notify = Notify(self.path("notify-client"))
+        self.addCleanup(notify.close)
+        server = self.tls_server()
+        plain = self.start([program("intercom-client"), "-D", "null",
+                            "127.0.0.1:%d" % self.port],
+                           env={**os.environ, "NOTIFY_SOCKET": notify.path})
+        server.wait_line("no handshake in time", 2)
+        self.assertEqual(plain.count("lets in only who has a key"), 1)
+        self.assertEqual(plain.count("connected, waiting for a page"), 1)
+        notify.wait(b"STATUS=Connected to 0 of 1 servers; 127.0.0.1:%d: It "
+                    b"lets in only who has a key" % self.port)
+        server.stop()
+        plain.wait_line("Connection refused")
+        with socket.create_server(("127.0.0.1", self.port)):
+            plain.wait_line("connected, waiting for a page", 2, 2 * PATIENCE)
 
     def test_wrong_and_unknown_keys_look_the_same_to_the_peer(self):
         server = self.tls_server()
@@ -424,7 +458,7 @@ class Abuse(TlsCase):
         before = server.fd_count()
         silent = self.clients(400)
         # The server closes them one after the other, oldest first.
-        self.assertEqual(receive_rest(silent[0]), b"")
+        self.assertEqual(receive_rest(silent[0]), ALERT)
         client, path = self.saving("yard")
         self.wait_clients(server, 1)
         self.assertLess(server.fd_count(), before + 140)

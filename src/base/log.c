@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Owns globals: the log level, the count of lost lines, the limit of each
- * thread. */
+ * Owns globals: the log level and the count of lost lines; and for each thread
+ * its limit and its last error. */
 #include "base/log.h"
 
 #include <errno.h>
@@ -26,6 +26,7 @@
 static int max_level = LOG_INFO;
 static atomic_uint lost_count;
 static _Thread_local struct log_limit *thread_limit;
+static _Thread_local char last_error[256];
 
 void log_set_level(int level)
 {
@@ -35,6 +36,11 @@ void log_set_level(int level)
 int log_get_level(void)
 {
 	return max_level;
+}
+
+const char *log_last_error(void)
+{
+	return last_error;
 }
 
 /* $JOURNAL_STREAM is "DEVICE:INODE" of the stream that systemd has connected to
@@ -113,6 +119,8 @@ static void write_line(int level, const char *format, va_list ap)
 	start = begin_line(line, level);
 	vsnprintf(line + start, sizeof(line) - start - 1, format, ap);
 	utf8_replace_controls(line + start);
+	if (level <= LOG_ERR)
+		snprintf(last_error, sizeof(last_error), "%s", line + start);
 
 	end = strlen(line);
 	line[end] = '\n';

@@ -30,6 +30,9 @@ struct log_limit {
  * beyond are left out, and counted in a line when the interval is over. */
 void log_set_limit(struct log_limit *limit);
 
+/* What this thread has logged last at LOG_ERR, cut; "" for nothing. */
+const char *log_last_error(void);
+
 /* Whether a message of LEVEL goes to a journal that runs and reads, so that it
  * may be sent with fields: sd_journal_send() does not report that no journal
  * runs, and waits for one that does not read. */

@@ -3,11 +3,14 @@
 #include "base/notify.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "base/log.h"
 #include "base/util.h"
 
 int notify_if_read(const char *state)
@@ -30,4 +33,22 @@ int notify_if_read(const char *state)
 		   (const struct sockaddr *)&address, (socklen_t)size) < 0)
 		return -errno;
 	return 0;
+}
+
+void notify_failure(void)
+{
+	static const struct timespec pause = {.tv_sec = 10};
+	char text[512];
+	sigset_t mask;
+
+	if (!getenv("NOTIFY_SOCKET"))
+		return;
+	snprintf(text, sizeof(text), "STATUS=Cannot start: %s",
+		 log_last_error());
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, SIGTERM);
+	sigprocmask(SIG_BLOCK, &mask, NULL);
+	(void)notify_if_read(text);
+	(void)sigtimedwait(&mask, NULL, &pause);
 }

@@ -259,7 +259,7 @@ static void print_help(const struct option_table *table)
 /* The table in the form that getopt_long() takes. */
 struct getopt_rows {
 	struct option options[ROWS_MAX + 1];
-	char letters[2 * ROWS_MAX + 1];
+	char letters[2 * ROWS_MAX + 2];
 };
 
 static void fill_getopt_rows(struct getopt_rows *ret,
@@ -269,6 +269,7 @@ static void fill_getopt_rows(struct getopt_rows *ret,
 	char *letter = ret->letters;
 
 	*ret = (struct getopt_rows){0};
+	*letter++ = ':'; /* tells a missing argument by ':' */
 	for (int i = 0; (row = row_at(table, (size_t)i)); i++) {
 		assert(i < ROWS_MAX);
 		ret->options[i].name = row->name;
@@ -309,6 +310,45 @@ static int parse_row(const struct option_table *table,
 	return OPTION_DONE;
 }
 
+/* Whether TEXT, "--NAME" or "--NAME=VALUE", could be short for an option. */
+static bool begins_a_name(const struct option_table *table, const char *text)
+{
+	const struct option_row *row;
+
+	text += 2;
+	for (size_t i = 0; (row = row_at(table, i)); i++)
+		if (strncmp(row->name, text, strcspn(text, "=")) == 0)
+			return true;
+	return false;
+}
+
+/* Logs why getopt_long() returned RESULT. Then optopt is a letter or
+ * LONG_OPTION plus an index; or 0, and the long option before argv[optind] is
+ * unknown. */
+static void log_refusal(const struct option_table *table, int result,
+			char **argv)
+{
+	const struct option_row *row = optopt ? find_row(table, optopt) : NULL;
+	const char *text = argv[optind - 1];
+	char problem[256];
+
+	if (row && result == ':')
+		snprintf(problem, sizeof(problem), "--%s needs an argument, %s",
+			 row->name, row->argument);
+	else if (row)
+		snprintf(problem, sizeof(problem), "--%s takes no argument",
+			 row->name);
+	else if (optopt)
+		snprintf(problem, sizeof(problem), "'-%c' is not an option",
+			 optopt);
+	else
+		snprintf(problem, sizeof(problem), "'%s' is %s", text,
+			 begins_a_name(table, text) ? "ambiguous"
+						    : "not an option");
+	log_error("%s; %s --help lists the options", problem,
+		  program_invocation_short_name);
+}
+
 int options_parse(const struct option_table *table, int argc, char **argv,
 		  void *config, unsigned *ret_given)
 {
@@ -317,13 +357,16 @@ int options_parse(const struct option_table *table, int argc, char **argv,
 	int option;
 
 	fill_getopt_rows(&rows, table);
+	opterr = 0;
 	while ((option = getopt_long(argc, argv, rows.letters, rows.options,
 				     NULL)) != -1) {
 		const struct option_row *row = find_row(table, option);
 		int r;
 
-		if (!row)
-			return -EINVAL; /* getopt has said why */
+		if (!row) {
+			log_refusal(table, option, argv);
+			return -EINVAL;
+		}
 		r = parse_row(table, row, optarg, config);
 		if (r != 0)
 			return r < 0 ? r : 0;
@@ -332,4 +375,11 @@ int options_parse(const struct option_table *table, int argc, char **argv,
 	if (ret_given)
 		*ret_given = given;
 	return 1;
+}
+
+int option_exit_status(int r)
+{
+	if (r >= 0)
+		return EXIT_SUCCESS;
+	return r == -EINVAL ? 2 : EXIT_FAILURE;
 }

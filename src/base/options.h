@@ -8,7 +8,8 @@
 #include <stdint.h>
 
 /* A parser returns this when the program has done its job and should exit; 0 to
- * go on; or -EINVAL after it has logged what is wrong. */
+ * go on; or a negative errno after it has logged what is wrong: -EINVAL when
+ * that is the command line. */
 #define OPTION_DONE 1
 
 struct option_row;
@@ -51,6 +52,10 @@ struct option_table {
  * after logging what is wrong. */
 int options_parse(const struct option_table *table, int argc, char **argv,
 		  void *config, unsigned *ret_given);
+
+/* The exit status of a program that could not go on, by what a parser returned:
+ * 2 for a command line that is wrong, 1 for any other error, and 0. */
+int option_exit_status(int r);
 
 /* Prints an entry of --help: SYNTAX, and HELP in a column of its own. */
 void option_print_entry(const char *syntax, const char *help);

@@ -25,7 +25,7 @@ enum {
 	WAIT_PAUSE_MS = 100,  /* after a wait that failed */
 	LINES_A_MINUTE = 300, /* of each server */
 	MINUTE_USEC = 60 * 1000 * 1000,
-	STATUS_SIZE = 256,
+	STATUS_SIZE = 512,
 };
 
 struct client {
@@ -35,7 +35,7 @@ struct client {
 	struct station stations[CLIENT_SERVERS_MAX];
 	struct turn turn;
 	struct log_limit file_lines;
-	uint64_t status; /* status_number() of the text sent last */
+	char status[STATUS_SIZE];		    /* the text sent last */
 	uint64_t watchdog_usec, watchdog_next_usec; /* 0: none */
 	uint64_t boot_usec; /* CLOCK_BOOTTIME of the last pass */
 	int wait_error;	    /* that was logged last */
@@ -158,45 +158,61 @@ static void run_turn(struct client *client, uint64_t now)
 
 /* --- telling --- */
 
+/* A connection after a failure has yet to prove itself. */
+static bool is_connected(const struct session *session)
+{
+	return session_state(session) >= SESSION_WAITING &&
+	       !*session_problem(session);
+}
+
 static unsigned connected_count(const struct client *client)
 {
 	unsigned count = 0;
 
 	for (unsigned i = 0; i < client->station_count; i++)
-		count += session_state(client->stations[i].session) >=
-			 SESSION_WAITING;
+		count += is_connected(client->stations[i].session);
 	return count;
 }
 
-/* Changes whenever the text of the status does. */
-static uint64_t status_number(const struct client *client)
+/* The first server that there is something wrong with, or NULL. */
+static const struct session *first_with_problem(const struct client *client)
+{
+	for (unsigned i = 0; i < client->station_count; i++)
+		if (*session_problem(client->stations[i].session))
+			return client->stations[i].session;
+	return NULL;
+}
+
+static void describe(const struct client *client, char text[STATUS_SIZE])
 {
 	const struct turn *turn = &client->turn;
+	const unsigned connected = connected_count(client);
+	const struct session *bad = first_with_problem(client);
+	int n;
 
-	if (!turn->station)
-		return connected_count(client);
-	return UINT64_C(1) << 32 |
-	       (uint64_t)(turn->station - client->stations) << 16 |
-	       (uint64_t)turn->speaker.state;
+	if (turn->station) {
+		snprintf(text, STATUS_SIZE, "STATUS=Page from %.128s: %s",
+			 session_name(turn->station->session),
+			 speaker_state_name(&turn->speaker));
+		return;
+	}
+	n = snprintf(text, STATUS_SIZE,
+		     "STATUS=Connected to %u of %u servers%s", connected,
+		     client->station_count,
+		     connected ? ", waiting for a page" : "");
+	if (bad)
+		snprintf(text + n, STATUS_SIZE - (size_t)n, "; %.128s: %s",
+			 session_name(bad), session_problem(bad));
 }
 
 static void tell_status(struct client *client)
 {
-	const struct turn *turn = &client->turn;
 	char text[STATUS_SIZE];
 
-	if (status_number(client) == client->status)
+	describe(client, text);
+	if (strcmp(text, client->status) == 0)
 		return;
-	client->status = status_number(client);
-	if (turn->station)
-		snprintf(text, sizeof(text), "STATUS=Page from %.128s: %s",
-			 session_name(turn->station->session),
-			 speaker_state_name(&turn->speaker));
-	else
-		snprintf(text, sizeof(text),
-			 "STATUS=Connected to %u of %u servers, waiting for a "
-			 "page",
-			 connected_count(client), client->station_count);
+	strcpy(client->status, text);
 	(void)notify_if_read(text); /* a lost status does no harm */
 }
 
@@ -223,10 +239,12 @@ static void tell_all(const struct client *client)
 		const struct session_counts counts = session_counts(session);
 
 		log_notice("State: server %s: %s, connected %" PRIu64
-			   " time%s, failed %" PRIu64 " time%s",
+			   " time%s, failed %" PRIu64 " time%s%s%s",
 			   session_name(session), session_state_name(session),
 			   counts.connected, plural_s(counts.connected),
-			   counts.failed, plural_s(counts.failed));
+			   counts.failed, plural_s(counts.failed),
+			   *session_problem(session) ? ": " : "",
+			   session_problem(session));
 	}
 	log_notice("State: card '%s' %s, %.0f ms buffered",
 		   client->config.speaker.device,
@@ -414,7 +432,6 @@ int client_new(struct client **ret, const struct client_config *config,
 		return -ENOMEM;
 	client->config = *config;
 	client->signal_fd = signal_fd;
-	client->status = UINT64_MAX;
 	client->file_lines = log_limit("--save");
 	if (sd_watchdog_enabled(0, &client->watchdog_usec) <= 0)
 		client->watchdog_usec = 0;

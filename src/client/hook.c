@@ -23,6 +23,11 @@ enum {
 	KILL_ROUNDS = 100,
 };
 
+/* Nobody else forbids /bin/sh. */
+static const char sandbox_hint[] =
+    "; the unit's sandbox lets programs run only with ExecPaths=/usr/bin in a "
+    "drop-in, see intercom-client(1), HOOKS";
+
 static void free_environment(char **env)
 {
 	for (size_t i = 0; env && i < HOOK_FACTS; i++)
@@ -80,10 +85,18 @@ _Noreturn static void run(const char *command, char **env)
 void hook_start(struct hook *hook, const char *name, const char *command,
 		const struct hook_facts *facts, uint64_t now_usec)
 {
-	char **env = make_environment(facts);
-	const pid_t pid = env ? fork() : -1;
+	char **env;
+	pid_t pid;
 
 	assert(hook->pid == 0);
+	if (access("/bin/sh", X_OK) < 0) {
+		log_warning("Cannot run %s '%s': %s%s", name, command,
+			    strerror(errno),
+			    errno == EACCES ? sandbox_hint : "");
+		return;
+	}
+	env = make_environment(facts);
+	pid = env ? fork() : -1;
 	if (pid == 0)
 		run(command, env);
 	free_environment(env);

@@ -9,6 +9,8 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "base/notify.h"
+#include "base/options.h"
 #include "base/util.h"
 #include "client/mixer.h"
 #include "client/options.h"
@@ -96,10 +98,11 @@ int main(int argc, char **argv)
 	struct soundtest *test = NULL;
 	int r = standard_fds_open();
 
-	if (r == 0)
-		r = client_options_parse(&config, argc, argv);
+	if (r < 0)
+		return EXIT_FAILURE;
+	r = client_options_parse(&config, argc, argv);
 	if (r <= 0)
-		return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+		return option_exit_status(r);
 	/* The threads allocate little: one heap is enough. Setting a threshold,
 	 * even its default, keeps glibc from raising it (mallopt(3)): so the
 	 * large buffers of a page return to the system when it ends. */
@@ -108,7 +111,9 @@ int main(int argc, char **argv)
 	r = load_keys(&config);
 	if (r >= 0)
 		r = begin_test(&config, &test);
-	if (r >= 0)
+	if (r < 0)
+		notify_failure();
+	else
 		r = run(&config);
 	soundtest_free(test);
 	transport_keys_free(config.keys);

@@ -30,7 +30,7 @@ static int show_meter(const struct option_row *row, const char *text,
 static int list_pcms(const struct option_row *row, const char *text,
 		     void *config)
 {
-	return pcm_list(stdout, PCM_PLAYBACK) < 0 ? -EINVAL : OPTION_DONE;
+	return pcm_list(stdout, PCM_PLAYBACK) < 0 ? -EIO : OPTION_DONE;
 }
 
 #define FIELD(field) OPTION_FIELD(struct client_config, field)

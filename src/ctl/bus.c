@@ -38,14 +38,21 @@ static bool is_one_of(const char *name, const char *const *names)
 static bool means_no_server(const char *name)
 {
 	static const char *const names[] = {
-	    SD_BUS_ERROR_SERVICE_UNKNOWN, SD_BUS_ERROR_NAME_HAS_NO_OWNER,
-	    SD_BUS_ERROR_NO_REPLY,	  SD_BUS_ERROR_TIMEOUT,
-	    SD_BUS_ERROR_DISCONNECTED,	  SD_BUS_ERROR_NO_SERVER,
-	    SD_BUS_ERROR_UNKNOWN_OBJECT,  NULL,
+	    SD_BUS_ERROR_SERVICE_UNKNOWN,
+	    SD_BUS_ERROR_NAME_HAS_NO_OWNER,
+	    SD_BUS_ERROR_NO_REPLY,
+	    SD_BUS_ERROR_TIMEOUT,
+	    SD_BUS_ERROR_DISCONNECTED,
+	    SD_BUS_ERROR_NO_SERVER,
+	    SD_BUS_ERROR_UNKNOWN_OBJECT,
+	    "org.freedesktop.DBus.Error.TimedOut",
+	    NULL,
 	};
 
-	/* sd-bus reports a broken connection by errno ("System.Error.*"). */
+	/* The bus has systemd start the server, and hands on its errors; sd-bus
+	 * reports a broken connection by errno ("System.Error.*"). */
 	return is_one_of(name, names) ||
+	       strncmp(name, "org.freedesktop.systemd1.", 25) == 0 ||
 	       strncmp(name, "org.freedesktop.DBus.Error.Spawn.", 33) == 0 ||
 	       strcmp(name, "System.Error.ECONNRESET") == 0 ||
 	       strcmp(name, "System.Error.ENOTCONN") == 0;
@@ -69,9 +76,9 @@ int ctl_refused(const struct ctl *ctl, const sd_bus_error *error)
 	const char *message = error->message ? error->message : error->name;
 
 	if (means_no_server(error->name)) {
-		log_error("No server on the %s bus (intercom-server --bus %s "
-			  "makes one): %s",
-			  bus_word(ctl), bus_word(ctl), message);
+		log_error("No server on the %s bus (\"systemctl%s enable --now "
+			  "intercom-server.socket\" makes one): %s",
+			  bus_word(ctl), ctl->user ? " --user" : "", message);
 		return CTL_NO_SERVER;
 	}
 	if (strcmp(error->name, SD_BUS_ERROR_ACCESS_DENIED) == 0)

@@ -24,9 +24,12 @@ struct following {
 	sd_event *event;
 	sd_event_source *meter, *input;
 	const char *file;    /* the name of the file to play; NULL: talk */
+	int fd;		     /* the file to play, or the chime of talk, or -1 */
 	uint32_t id;	     /* 0 until the server has answered */
 	bool started, ended; /* the page */
 	bool stopped;	     /* by this program */
+	bool gone;	     /* the server has left the bus */
+	struct value zones;  /* the page's, by name */
 	double seconds;	     /* of the page, by the last reply of Meter */
 };
 
@@ -162,14 +165,45 @@ static int on_input(sd_event_source *source, int fd, uint32_t revents,
 
 /* --- the server's signals and answer --- */
 
+static bool has_zone(const struct following *f, const char *name)
+{
+	for (size_t i = 0; i < f->zones.count; i++)
+		if (strcmp(f->zones.items[i].u.string, name) == 0)
+			return true;
+	return false;
+}
+
+static int on_zones(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+	_cleanup_(value_clear) struct value zones = {0};
+	struct following *f = userdata;
+	uint64_t clients = 0;
+
+	if (f->ended || sd_bus_message_is_method_error(reply, NULL) ||
+	    value_read(&zones, reply) < 0)
+		return 0;
+	for (size_t i = 0; i < zones.count; i++)
+		if (has_zone(f, value_string(&zones.items[i], "name")))
+			clients += value_natural(&zones.items[i], "clients");
+	if (clients > 0)
+		return 0;
+	screen_say("%s",
+		   "No loudspeaker is connected: nobody hears this page yet");
+	return 0;
+}
+
 static void on_started(struct following *f, sd_bus_message *m)
 {
 	double chime;
 
-	if (sd_bus_message_skip(m, "as") < 0 ||
+	if (f->started || value_read(&f->zones, m) < 0 ||
 	    sd_bus_message_read(m, "d", &chime) < 0)
 		return;
 	f->started = true;
+	(void)sd_bus_call_method_async(f->ctl->bus, NULL, BUS_NAME, BUS_PATH,
+				       "org.freedesktop.DBus.Properties", "Get",
+				       on_zones, f, "ss", BUS_INTERFACE,
+				       "Zones");
 	if (chime > 0)
 		screen_say("Page %" PRIu32
 			   ": the chime plays, wait for its end "
@@ -241,10 +275,14 @@ static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	return 0;
 }
 
+/* A call that is not answered when the server leaves gets an error. */
 static int on_gone(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct following *f = userdata;
 
+	f->gone = true;
+	if (f->id == 0)
+		return 0;
 	screen_clear();
 	log_error("The server ended before the page did");
 	return sd_event_exit(f->event, CTL_NO_SERVER);
@@ -262,12 +300,28 @@ static int refused(const struct following *f, const sd_bus_error *failure)
 	return CTL_FAILED;
 }
 
+static int ask(struct following *f);
+
+/* A server that ends for want of use leaves the bus, and then refuses what came
+ * meanwhile: another one is started by asking again. */
+static bool is_for_the_next_server(const struct following *f,
+				   const sd_bus_error *failure)
+{
+	return f->gone && strcmp(failure->name, BUS_ERROR_STOPPED) == 0;
+}
+
 static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
 	struct following *f = userdata;
 	const sd_bus_error *failure = sd_bus_message_get_error(reply);
 	int r;
 
+	if (failure && is_for_the_next_server(f, failure)) {
+		f->gone = false;
+		r = ask(f);
+		return r < 0 ? sd_event_exit(f->event, ctl_failed("No page", r))
+			     : 0;
+	}
 	if (failure)
 		return sd_event_exit(f->event, refused(f, failure));
 	r = sd_bus_message_read(reply, "u", &f->id);
@@ -314,8 +368,7 @@ static double talk_seconds(const struct following *f)
 	return f->input ? 0 : -1;
 }
 
-/* FD is the file to play, or the chime of talk, or -1. */
-static int make_call(const struct following *f, int fd, sd_bus_message **ret)
+static int make_call(const struct following *f, sd_bus_message **ret)
 {
 	const struct ctl *ctl = f->ctl;
 	int r;
@@ -326,16 +379,16 @@ static int make_call(const struct following *f, int fd, sd_bus_message **ret)
 	if (r >= 0)
 		r = append_zones(ctl, *ret);
 	if (r >= 0)
-		r = f->file ? sd_bus_message_append(*ret, "h", fd)
+		r = f->file ? sd_bus_message_append(*ret, "h", f->fd)
 			    : sd_bus_message_append(*ret, "d", talk_seconds(f));
-	return r < 0 ? r : append_options(ctl, *ret, f->file ? -1 : fd);
+	return r < 0 ? r : append_options(ctl, *ret, f->file ? -1 : f->fd);
 }
 
 /* Has no time limit: a device may take long to open, and a pipe to begin. */
-static int ask(struct following *f, int fd)
+static int ask(struct following *f)
 {
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
-	int r = make_call(f, fd, &m);
+	int r = make_call(f, &m);
 
 	return r < 0 ? r
 		     : sd_bus_call_async(f->ctl->bus, NULL, m, on_answer, f,
@@ -358,12 +411,12 @@ static int set_up(struct following *f)
 	return r;
 }
 
-static int run(struct following *f, int fd)
+static int run(struct following *f)
 {
 	int r = set_up(f);
 
 	if (r >= 0)
-		r = ask(f, fd);
+		r = ask(f);
 	if (r < 0)
 		return ctl_failed("Cannot ask for a page", r);
 	r = sd_event_loop(f->event);
@@ -373,13 +426,14 @@ static int run(struct following *f, int fd)
 
 static int follow(struct ctl *ctl, const char *file, int fd)
 {
-	struct following f = {.ctl = ctl, .file = file};
-	int status = run(&f, fd);
+	struct following f = {.ctl = ctl, .file = file, .fd = fd};
+	int status = run(&f);
 
 	(void)sd_bus_detach_event(ctl->bus);
 	sd_event_source_disable_unref(f.meter);
 	sd_event_source_disable_unref(f.input);
 	sd_event_unref(f.event);
+	value_clear(&f.zones);
 	return status;
 }
 

@@ -27,6 +27,10 @@ enum {
 	SETTLE_USEC = 1000 * 1000,  /* shorter connections are dubious */
 	FORGIVE_USEC = 5000 * 1000, /* longer ones reset the pauses */
 	SHORT_PAUSE_MAX_MS = 1000,  /* after short pages in a row */
+	/* Of a server that has asked for a key: it takes 5 s for each refusal,
+	 * and somebody has to bring a key. */
+	KEYLESS_SETTLE_USEC = 15000 * 1000,
+	KEYLESS_PAUSE_MAX_MS = 60000,
 	RECEIVE_BUFFER_SIZE = 128 * 1024,
 	LEFT_SIZE = 4096,
 	STEP_READS = 16, /* limits the reads of one step */
@@ -47,6 +51,7 @@ struct session {
 	char problem[PROBLEM_SIZE]; /* logged last; "" when all is well */
 	bool was_connected;	    /* since the last problem */
 	bool dubious;		    /* the last connection ended quickly */
+	bool keyless;		    /* the server has asked for a key */
 	uint64_t connected_usec;
 	struct session_counts counts;
 
@@ -97,8 +102,8 @@ static void judge_connection(struct session *session, uint64_t now_usec)
 
 	if (session->fd < 0 || session->state == SESSION_CONNECTING)
 		return;
-	session->dubious = lived_usec < SETTLE_USEC;
-	if (lived_usec >= FORGIVE_USEC)
+	session->dubious = session->keyless || lived_usec < SETTLE_USEC;
+	if (lived_usec >= FORGIVE_USEC && !session->keyless)
 		backoff_reset(&session->backoff);
 }
 
@@ -122,6 +127,13 @@ fail(struct session *session, uint64_t now_usec, const char *format, ...)
 	pause_for(session, now_usec, backoff_next(&session->backoff));
 }
 
+static void set_keyless(struct session *session, bool keyless)
+{
+	session->keyless = keyless;
+	session->backoff.limit_ms =
+	    keyless ? KEYLESS_PAUSE_MAX_MS : PAUSE_MAX_MS;
+}
+
 /* The connection has proved itself. */
 static void settle(struct session *session)
 {
@@ -129,6 +141,7 @@ static void settle(struct session *session)
 		log_info("%s: connected, waiting for a page", session->name);
 	session->was_connected = true;
 	session->dubious = false;
+	set_keyless(session, false);
 	*session->problem = '\0';
 	if (session->state == SESSION_WAITING)
 		session->deadline_usec = UINT64_MAX;
@@ -139,7 +152,8 @@ static void connected(struct session *session, uint64_t now_usec)
 	session->counts.connected++;
 	session->connected_usec = now_usec;
 	session->state = SESSION_WAITING;
-	session->deadline_usec = now_usec + SETTLE_USEC;
+	session->deadline_usec =
+	    now_usec + (session->keyless ? KEYLESS_SETTLE_USEC : SETTLE_USEC);
 	wav_parser_init(&session->parser);
 	/* Else a server that closes at once would be logged each time. */
 	if (!session->dubious)
@@ -333,6 +347,14 @@ static void feed_header(struct session *session, size_t size, uint64_t now_usec)
 {
 	ssize_t n;
 
+	if (session->state == SESSION_WAITING &&
+	    transport_is_refusal(session->left, size)) {
+		set_keyless(session, true);
+		fail(session, now_usec,
+		     "It lets in only who has a key: --psk-file with this "
+		     "loudspeaker's key is needed");
+		return;
+	}
 	if (session->state == SESSION_WAITING) {
 		session->state = SESSION_HEADER;
 		session->deadline_usec = now_usec + HEADER_USEC;
@@ -534,7 +556,7 @@ int session_new(struct session **ret, const char *name,
 		return -ENOMEM;
 	session->endpoint = *endpoint;
 	session->keys = keys;
-	session->backoff.limit_ms = PAUSE_MAX_MS;
+	set_keyless(session, false);
 	session->short_pages.limit_ms = SHORT_PAUSE_MAX_MS;
 	session->short_usec = short_usec;
 	session->fd = session->resolver_fd = -1;
@@ -625,6 +647,11 @@ const char *session_name(const struct session *session)
 enum session_state session_state(const struct session *session)
 {
 	return session->state;
+}
+
+const char *session_problem(const struct session *session)
+{
+	return session->problem;
 }
 
 const char *session_state_name(const struct session *session)

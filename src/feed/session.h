@@ -54,6 +54,8 @@ struct session *session_free(struct session *session);
 const char *session_name(const struct session *session);
 enum session_state session_state(const struct session *session);
 const char *session_state_name(const struct session *session);
+/* Why it is not connected: what went wrong last; "" when all is well. */
+const char *session_problem(const struct session *session);
 
 struct session_counts {
 	uint64_t connected, failed; /* failed: or cut short */

@@ -390,6 +390,8 @@ void connection_check_progress(struct connection *c, uint64_t before_usec)
 
 void connection_drop(struct connection *c, enum connection_end how)
 {
+	if (how == CONNECTION_TOO_SLOW)
+		transport_refuse(c->transport);
 	end(c, how);
 }
 

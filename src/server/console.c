@@ -143,6 +143,20 @@ static void say_end(struct console *c, const struct page_info *page)
 	say(c, "Page %u: %s", page->id, text);
 }
 
+static void say_if_alone(struct console *c, const struct page_info *page)
+{
+	unsigned clients = 0;
+
+	for (unsigned z = 0; z < server_zone_count(c->server); z++)
+		if (page->zones & UINT64_C(1) << z)
+			clients += server_zone_clients(c->server, z);
+	if (clients == 0)
+		say(c,
+		    "Page %u: no loudspeaker is connected, so nobody hears it "
+		    "yet",
+		    page->id);
+}
+
 static void leave_if_idle(struct console *c)
 {
 	if (c->leaving && server_page_count(c->server) == 0)
@@ -158,6 +172,7 @@ static void on_page(void *userdata, const struct page_info *page)
 		say(c, "Page %u waits for its turn", page->id);
 		break;
 	case PAGE_CHIME:
+		say_if_alone(c, page);
 		if (page->chime_frames > 0)
 			say(c, "Page %u: the chime plays, wait for its end",
 			    page->id);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * intercom-server: opens sockets, handles signals, puts the parts together and
  * runs the loop. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -49,12 +50,33 @@ struct program {
 	int wait_error;	    /* that was logged last */
 };
 
-/* --- signals --- */
+/* --- the end --- */
 
-static void exit_if_done(struct program *p)
+static void exit_now(void *userdata)
+{
+	struct program *p = userdata;
+
+	(void)sd_event_exit(p->event, 0);
+}
+
+/* Nothing is in progress, and nothing begins any more. systemd is told first: a
+ * server that is called or connected to from now on is to be another one. */
+static void leave(void *userdata)
+{
+	struct program *p = userdata;
+
+	if (!p->stopping)
+		p->stop_usec = now_usec();
+	p->stopping = true;
+	(void)notify_if_read("STOPPING=1");
+	server_close(p->server);
+	server_bus_leave(p->bus, exit_now, p);
+}
+
+static void leave_if_done(struct program *p)
 {
 	if (p->stopping && server_page_count(p->server) == 0)
-		(void)sd_event_exit(p->event, 0);
+		leave(p);
 }
 
 /* The first signal ends the pages cleanly; a second one ends the program. */
@@ -70,7 +92,7 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
 	server_close(p->server);
 	server_stop(p->server, 0);
 	timer_set(p->stop_timer, p->stop_usec + CRAWL_USEC);
-	exit_if_done(p);
+	leave_if_done(p);
 	return 0;
 }
 
@@ -84,7 +106,7 @@ static int on_stop_timer(sd_event_source *source, uint64_t usec, void *userdata)
 static void on_page(void *userdata, const struct page_info *page)
 {
 	if (page->state == PAGE_DONE)
-		exit_if_done(userdata);
+		leave_if_done(userdata);
 }
 
 static const struct server_observer stop_observer = {.on_page = on_page};
@@ -137,12 +159,11 @@ static int listen_on(struct program *p, const char *text)
 	struct net_endpoint endpoint;
 	char zone[NET_ZONE_SIZE];
 	const char *problem;
-	int fds[NET_LISTENERS_MAX], count, r = 0;
+	int fds[NET_LISTENERS_MAX], count, r;
 
-	if (net_parse_listen(&endpoint, zone, text, &problem) < 0) {
-		log_error("-l '%s': %s", text, problem);
-		return -EINVAL;
-	}
+	/* The options have looked at it. */
+	r = net_parse_listen(&endpoint, zone, text, &problem);
+	assert(r == 0);
 	count = net_listen(&endpoint, fds);
 	if (count < 0) {
 		log_error("Cannot listen on '%s': %s", text,
@@ -305,11 +326,15 @@ static int add_observers(struct program *p)
 	    .meter = o->meter ? CONSOLE_METER : CONSOLE_PLAIN,
 	    .display = o->quiet ? CONSOLE_QUIET : CONSOLE_SHOW,
 	};
+	const struct systemd_config systemd = {
+	    .pages = o->interactive ? SYSTEMD_SILENT : SYSTEMD_LOG_PAGES,
+	    .idle_exit_seconds = o->idle_exit_seconds,
+	    .on_idle = leave,
+	    .userdata = p,
+	};
 	int r;
 
-	r = systemd_new(&p->systemd, p->event, p->server,
-			o->interactive ? SYSTEMD_SILENT : SYSTEMD_LOG_PAGES,
-			o->idle_exit_seconds);
+	r = systemd_new(&p->systemd, p->event, p->server, &systemd);
 	if (r >= 0 && o->interactive)
 		r = console_new(&p->console, p->event, p->server, &config);
 	if (r >= 0)
@@ -386,7 +411,7 @@ static int loop(struct program *p)
 	return code;
 }
 
-static int run(struct program *p)
+static int start(struct program *p)
 {
 	int r = load_chime(p);
 
@@ -405,7 +430,7 @@ static int run(struct program *p)
 			   "and pose as this server");
 	tell_microphone(&p->options.config.page.microphone);
 	systemd_ready(p->systemd);
-	return loop(p);
+	return 0;
 }
 
 static int test_microphone(const struct server_options *o)
@@ -429,20 +454,34 @@ static void tear_down(struct program *p)
 	sd_event_unref(p->event);
 }
 
+static int run(struct program *p)
+{
+	int r = start(p);
+	const bool started = r >= 0;
+
+	if (started)
+		r = loop(p);
+	tear_down(p);
+	if (!started)
+		notify_failure();
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv)
 {
 	/* A thread that a disk holds may look at the options after main(). */
 	static struct program program;
 	int r = standard_fds_open();
 
-	if (r == 0)
-		r = server_options_parse(&program.options, argc, argv);
+	if (r < 0)
+		return EXIT_FAILURE;
+	r = server_options_parse(&program.options, argc, argv);
+	if (r < 0)
+		notify_failure();
 	if (r <= 0)
-		return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-	if (program.options.test_seconds > 0)
-		r = test_microphone(&program.options);
-	else
-		r = run(&program);
-	tear_down(&program);
-	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+		return option_exit_status(r);
+	if (program.options.test_seconds == 0)
+		return run(&program);
+	return test_microphone(&program.options) < 0 ? EXIT_FAILURE
+						     : EXIT_SUCCESS;
 }

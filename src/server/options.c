@@ -17,6 +17,7 @@
 #include "base/options.h"
 #include "base/util.h"
 #include "bus/names.h"
+#include "wire/net.h"
 
 enum { TEST_SECONDS_DEFAULT = 5, TEST_SECONDS_MAX = 86400 };
 
@@ -95,10 +96,24 @@ static int be_quiet(const struct option_row *row, const char *text,
 	return option_set_level(row, text, config);
 }
 
+static int add_listener(const struct option_row *row, const char *text,
+			void *config)
+{
+	struct net_endpoint endpoint;
+	char zone[NET_ZONE_SIZE];
+	const char *problem;
+
+	if (net_parse_listen(&endpoint, zone, text, &problem) < 0) {
+		log_error("-l '%s': %s", text, problem);
+		return -EINVAL;
+	}
+	return option_add_string(row, text, config);
+}
+
 static int list_pcms(const struct option_row *row, const char *text,
 		     void *config)
 {
-	return pcm_list(stdout, PCM_CAPTURE) < 0 ? -EINVAL : OPTION_DONE;
+	return pcm_list(stdout, PCM_CAPTURE) < 0 ? -EIO : OPTION_DONE;
 }
 
 static int set_test(const struct option_row *row, const char *text,
@@ -151,7 +166,7 @@ static const struct option_row rows[] = {
     {'l', "listen", "[ZONE=][ADDRESS:]PORT",
      "listen here for clients; repeatable\n"
      "(default: all=2348)",
-     .parse = option_add_string, FIELD(listen)},
+     .parse = add_listener, FIELD(listen)},
     {0, "mode", "MODE", "live or store (default: live)",
      .parse = option_set_choice, FIELD(config.page.mode), .names = mode_names},
     {0, "chime", "FILE", "play this WAV file, or default, before speech",

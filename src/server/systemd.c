@@ -21,10 +21,8 @@
 #define STATUS_DELAY_USEC USEC_PER_SEC
 
 struct systemd {
-	sd_event *event;
 	struct server *server;
-	enum systemd_pages pages;
-	unsigned idle_exit_seconds;
+	struct systemd_config config;
 	sd_event_source *status, *idle;
 };
 
@@ -81,8 +79,8 @@ static void watch_idle(struct systemd *s)
 	if (!s->idle)
 		return;
 	if (is_idle(s))
-		timer_set(s->idle,
-			  now_usec() + s->idle_exit_seconds * USEC_PER_SEC);
+		timer_set(s->idle, now_usec() + s->config.idle_exit_seconds *
+						    USEC_PER_SEC);
 	else
 		timer_stop(s->idle);
 }
@@ -97,7 +95,7 @@ static void on_page(void *userdata, const struct page_info *page)
 {
 	struct systemd *s = userdata;
 
-	if (s->pages == SYSTEMD_LOG_PAGES) {
+	if (s->config.pages == SYSTEMD_LOG_PAGES) {
 		if (page->state == PAGE_CHIME)
 			log_begin(page);
 		if (page->state == PAGE_DONE && page->format.rate != 0)
@@ -136,25 +134,23 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *userdata)
 
 	if (is_idle(s)) {
 		log_info("Nobody is connected: the server ends (--idle-exit)");
-		return sd_event_exit(s->event, 0);
+		s->config.on_idle(s->config.userdata);
 	}
 	return 0;
 }
 
 int systemd_new(struct systemd **ret, sd_event *event, struct server *server,
-		enum systemd_pages pages, unsigned idle_exit_seconds)
+		const struct systemd_config *config)
 {
 	struct systemd *s = calloc(1, sizeof(*s));
 	int r;
 
 	if (!s)
 		return -ENOMEM;
-	s->event = sd_event_ref(event);
 	s->server = server;
-	s->pages = pages;
-	s->idle_exit_seconds = idle_exit_seconds;
+	s->config = *config;
 	r = timer_new(&s->status, event, on_status, s);
-	if (r >= 0 && idle_exit_seconds > 0)
+	if (r >= 0 && config->idle_exit_seconds > 0)
 		r = timer_new(&s->idle, event, on_idle, s);
 	if (r >= 0)
 		r = server_observe(server, &observer, s);
@@ -179,7 +175,6 @@ struct systemd *systemd_free(struct systemd *s)
 		return NULL;
 	sd_event_source_disable_unref(s->status);
 	sd_event_source_disable_unref(s->idle);
-	sd_event_unref(s->event);
 	free(s);
 	return NULL;
 }

@@ -406,6 +406,38 @@ static int load(struct keyfile *file, char problem[KEYFILE_PROBLEM_SIZE])
 	return 0;
 }
 
+/* The file of this name among the service's credentials, or NULL. */
+static char *credential_path(const char *path)
+{
+	const char *directory = getenv("CREDENTIALS_DIRECTORY");
+	char *credential;
+
+	if (!directory ||
+	    asprintf(&credential, "%s/%s", directory, basename(path)) < 0)
+		return NULL;
+	return credential;
+}
+
+/* A service may not read /etc/credstore: there it gets copies. */
+static int load_credential(struct keyfile *file, int error,
+			   char problem[KEYFILE_PROBLEM_SIZE])
+{
+	char *credential = credential_path(file->path);
+	char first[64], second[KEYFILE_PROBLEM_SIZE];
+	int r;
+
+	if (!credential)
+		return error;
+	snprintf(first, sizeof(first), "%s", problem);
+	free(file->path);
+	file->path = credential;
+	r = load(file, second);
+	if (r < 0)
+		(void)fail(problem, r, "%s; '%s': %s", first, credential,
+			   second);
+	return r;
+}
+
 int keyfile_open(struct keyfile **ret, const char *path, enum keyfile_role role,
 		 char problem[KEYFILE_PROBLEM_SIZE])
 {
@@ -420,6 +452,8 @@ int keyfile_open(struct keyfile **ret, const char *path, enum keyfile_role role,
 	}
 	file->role = role;
 	r = load(file, problem);
+	if (r < 0 && access(path, R_OK) < 0)
+		r = load_credential(file, r, problem);
 	if (r < 0) {
 		keyfile_free(file);
 		return r;

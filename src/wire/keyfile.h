@@ -59,7 +59,8 @@ struct keyfile {
 /* Reads the file at PATH, which must have a line of ROLE. 0; or negative errno
  * and PROBLEM, for a person, with the remedy: -EPERM when others can read or
  * write the file, -EBADMSG for a wrong line, -ENOKEY when no line has ROLE. In
- * $CREDENTIALS_DIRECTORY systemd's read access for the group is accepted. */
+ * $CREDENTIALS_DIRECTORY systemd's read access for the group is accepted; and
+ * the file of this name there is taken if PATH cannot be read. */
 int keyfile_open(struct keyfile **ret, const char *path, enum keyfile_role role,
 		 char problem[KEYFILE_PROBLEM_SIZE]);
 /* Wipes the keys. Takes NULL; returns NULL. */

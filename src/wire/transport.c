@@ -568,6 +568,22 @@ int transport_handshake(struct transport *transport)
 	return r;
 }
 
+void transport_refuse(struct transport *transport)
+{
+	struct tls *tls = transport->tls;
+
+	if (tls && tls->budget == HANDSHAKE_SIZE_MAX && tls->error == 0)
+		(void)gnutls->alert_send_appropriate(
+		    tls->session, GNUTLS_E_UNEXPECTED_PACKET);
+}
+
+bool transport_is_refusal(const uint8_t *data, size_t size)
+{
+	static const uint8_t alert[] = {21, 3}; /* RFC 8446, 5.1 */
+
+	return size >= sizeof(alert) && memcmp(data, alert, sizeof(alert)) == 0;
+}
+
 uint32_t transport_events(const struct transport *transport)
 {
 	const struct tls *tls = transport->tls;

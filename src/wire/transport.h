@@ -55,6 +55,12 @@ int transport_fd(const struct transport *transport);
  * that we do not; -EPROTO: it does not speak TLS 1.3 with such keys; or another
  * negative errno. After an error transport_problem() tells more. */
 int transport_handshake(struct transport *transport);
+/* On the server's side: tells a client that has said nothing that TLS is needed
+ * here, by an alert, if the socket takes it. */
+void transport_refuse(struct transport *transport);
+/* Whether a client without keys has received the alert of transport_refuse().
+ */
+bool transport_is_refusal(const uint8_t *data, size_t size);
 /* The event that the handshake, or a shutdown that returned -EAGAIN, waits for:
  * EPOLLIN or EPOLLOUT, which equal POLLIN and POLLOUT. */
 uint32_t transport_events(const struct transport *transport);

@@ -67,6 +67,9 @@ struct server_bus {
 	struct bus_pages pages;
 	LIST_HEAD(, fetch) fetches;
 	unsigned fetch_count;
+	bool released; /* the name was given back */
+	void (*on_left)(void *userdata);
+	void *left_userdata;
 };
 
 static const char *kind_name(const struct server_bus *b)
@@ -180,15 +183,58 @@ static int on_stop(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	return r < 0 ? r : sd_bus_reply_method_return(m, "u", (uint32_t)r);
 }
 
+/* --- the end --- */
+
+static void leave_if_done(struct server_bus *b)
+{
+	void (*on_left)(void *) = b->on_left;
+
+	if (!on_left || !b->released || !LIST_EMPTY(&b->fetches))
+		return;
+	b->on_left = NULL;
+	on_left(b->left_userdata);
+}
+
+/* What came before this answer has had its own, but for the last page, which a
+ * thread copies. */
+static int on_released(sd_bus_message *reply, void *userdata,
+		       sd_bus_error *error)
+{
+	struct server_bus *b = userdata;
+
+	b->released = true;
+	leave_if_done(b);
+	return 0;
+}
+
+void server_bus_leave(struct server_bus *b, void (*on_left)(void *userdata),
+		      void *userdata)
+{
+	int r = -ENOTCONN;
+
+	if (b && b->bus && b->owner) {
+		b->on_left = on_left;
+		b->left_userdata = userdata;
+		(void)sd_bus_set_method_call_timeout(b->bus, USEC_PER_SEC);
+		r = sd_bus_release_name_async(b->bus, NULL, BUS_NAME,
+					      on_released, b);
+	}
+	if (r < 0)
+		on_left(userdata);
+}
+
 /* --- the last page --- */
 
 static void fetch_free(struct fetch *fetch)
 {
+	struct server_bus *b = fetch->bus;
+
 	LIST_REMOVE(fetch, entry);
-	fetch->bus->fetch_count--;
+	b->fetch_count--;
 	tapecopy_free(fetch->copy);
 	sd_bus_message_unref(fetch->message);
 	free(fetch);
+	leave_if_done(b);
 }
 
 static void on_copied(void *userdata, int fd)
@@ -666,6 +712,7 @@ struct server_bus *server_bus_free(struct server_bus *b)
 	if (!b)
 		return NULL;
 	bus_pages_clear(&b->pages);
+	b->on_left = NULL;
 	flush(b);
 	drop_connection(b);
 	sd_event_source_disable_unref(b->retry);

@@ -17,5 +17,10 @@ struct server_bus;
  * must outlive it. 0 or negative errno. */
 int server_bus_new(struct server_bus **ret, sd_event *event,
 		   struct server *server, enum server_bus_kind kind);
+/* Gives the name back, so that a call from now on goes to another server, and
+ * calls ON_LEFT once, when all that came before is answered; at once if BUS is
+ * NULL or not connected. At the latest after a second. */
+void server_bus_leave(struct server_bus *bus, void (*on_left)(void *userdata),
+		      void *userdata);
 /* Takes NULL; returns NULL. */
 struct server_bus *server_bus_free(struct server_bus *bus);

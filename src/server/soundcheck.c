@@ -4,15 +4,15 @@
 #include <errno.h>
 #include <math.h>
 #include <poll.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "audio/samples.h"
 #include "base/log.h"
+#include "base/screen.h"
 #include "base/util.h"
 
 enum {
-	BAR_WIDTH = 30,
+	METER_COLUMNS = 39,
 	LINE_MS = 1000,
 	REDRAW_MS = 100, /* on a terminal */
 };
@@ -30,17 +30,16 @@ struct soundcheck {
 static void print_level(struct soundcheck *s)
 {
 	const struct wav_format *format = &s->config->format;
-	char bar[BAR_WIDTH + 1];
+	const double seconds = wav_seconds(format, s->frames);
+	char meter[SAMPLES_METER_SIZE];
 
 	s->next_frames +=
 	    (uint64_t)format->rate * (s->in_place ? REDRAW_MS : LINE_MS) / 1000;
-	if (s->display == SOUNDCHECK_SHOW) {
-		samples_bar(bar, BAR_WIDTH, s->peak);
-		printf("%s%6.1f s [%s] %5.1f dBFS%s", s->in_place ? "\r" : "",
-		       wav_seconds(format, s->frames), bar,
-		       samples_dbfs(s->peak), s->in_place ? "\033[K" : "\n");
-		fflush(stdout);
-	}
+	samples_meter(meter, METER_COLUMNS, s->peak);
+	if (s->display == SOUNDCHECK_SHOW && s->in_place)
+		screen_draw("", "%6.1f s %s", seconds, meter);
+	else if (s->display == SOUNDCHECK_SHOW)
+		screen_say("%6.1f s %s", seconds, meter);
 	s->peak = 0;
 }
 
@@ -124,12 +123,13 @@ static int judge(const struct soundcheck *s)
 {
 	const double mean = sqrt(s->energy / (double)s->frames);
 
+	screen_clear();
 	if (s->display == SOUNDCHECK_SHOW)
-		printf("%sThe capture device '%s': %.1f s, peak %.1f dBFS, "
-		       "mean %.1f dBFS\n",
-		       s->in_place ? "\r\033[K" : "", s->config->device,
-		       wav_seconds(&s->config->format, s->frames),
-		       samples_dbfs(s->loudest), samples_dbfs(mean));
+		screen_say("The capture device '%s': %.1f s, peak %.1f dBFS, "
+			   "mean %.1f dBFS",
+			   s->config->device,
+			   wav_seconds(&s->config->format, s->frames),
+			   samples_dbfs(s->loudest), samples_dbfs(mean));
 	if (s->loudest == 0) {
 		log_error("The capture device '%s' gives nothing but digital "
 			  "silence; is it muted? alsamixer -V capture",

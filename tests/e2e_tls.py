@@ -505,13 +505,15 @@ class Names(BusCase):
         self.assertEqual(status["accepted"], 2)
         self.assertRegex(self.ctl("clients"),
                          r"(?m)^127.0.0.1:\d+ +yard-1 +yard ")
-        self.assertIn(" 1 without a key,", self.ctl("status"))
+        self.assertIn("\n1 turned away: without a key\n",
+                      self.ctl("status"))
 
     def test_without_keys_there_are_no_names(self):
         self.server()
         self.listen("yard")
         self.assertRegex(self.ctl("clients"),
-                         r"(?m)^127.0.0.1:\d+ +- +yard ")
+                         r"\ACLIENT +ZONE +CONNECTED +STATE\n"
+                         r"127.0.0.1:\d+ +yard [^\n]*\Z")
 
 
 class LockingOut(TlsCase):

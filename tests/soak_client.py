@@ -200,9 +200,9 @@ class Soak(ClientCase):
         wanted = "Counters: %d pages, %d complete, " % (
             self.ended, self.results["complete"])
         assert wanted in totals, (wanted, totals)
-        for name, count in (("xruns", self.sums["xruns"]),
-                            ("suspends", self.injected["suspend"]),
-                            ("card losses", self.sums["losses"])):
+        for name, count in (("xrun", self.sums["xruns"]),
+                            ("suspend", self.injected["suspend"]),
+                            ("card loss", self.sums["losses"])):
             assert ", %d %s" % (count, name) in totals, (name, count, totals)
         assert self.sums["losses"] == self.injected["unplug"]
         breaks = self.sums["xruns"] + self.sums["starvations"]

@@ -13,7 +13,7 @@
 enum pcm_direction { PCM_PLAYBACK, PCM_CAPTURE };
 
 struct pcm_config {
-	const char *device;	  /* ALSA's name: "default", "plughw:1" .. */
+	const char *device;	  /* ALSA's name: "default", "hw:CARD=x" */
 	struct wav_format format; /* must be valid */
 	/* Wanted; 0: a quarter of buffer_frames, or 20 ms if that is 0. */
 	uint32_t period_frames;

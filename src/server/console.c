@@ -91,7 +91,8 @@ static void draw_page(struct console *c, const struct page_info *page)
 	if (with_meter)
 		samples_meter(meter, columns > used ? columns - used : 0,
 			      server_take_peak(c->server, page->id));
-	screen_draw(PROMPT, "%s%s%s%s", text, left, with_meter ? " " : "", meter);
+	screen_draw(PROMPT, "%s%s%s%s", text, left, with_meter ? " " : "",
+		    meter);
 }
 
 static void draw(struct console *c)

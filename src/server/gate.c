@@ -212,7 +212,7 @@ static void note_address_full(struct gate *gate,
 	if (!may_tell(gate, GATE_ADDRESS_FULL))
 		return;
 	net_address_name(address, name);
-	log_warning("Client %s was refused: %u connection%s from its address "
+	log_warning("Client %s was refused: its address has %u connection%s "
 		    "already (--max-per-address)",
 		    name, gate->max_per_address,
 		    plural_s(gate->max_per_address));

@@ -429,8 +429,8 @@ class Listening(ServerCase):
                             (["--max-lag", "nan"], "--max-lag 'nan'"),
                             (["--archive", "/nonexistent"], "/nonexistent"),
                             (["--archive", "/proc"],
-                             "--archive '/proc': .*can be written"),
-                            (["--archive", "/proc/self"], "can be written"),
+                             "--archive '/proc': .*a writable directory is needed"),
+                            (["--archive", "/proc/self"], "a writable directory"),
                             (["--archive-limit", "5"], "--archive-limit '5'"),
                             (["--chime", "/nonexistent"], "/nonexistent"),
                             (["extra"], "'extra' is not an option")):

@@ -429,7 +429,7 @@ class Listening(ServerCase):
                             (["--max-lag", "nan"], "--max-lag 'nan'"),
                             (["--archive", "/nonexistent"], "/nonexistent"),
                             (["--archive", "/proc"],
-                             "--archive '/proc': .*a writable directory"),
+                             "--archive '/proc': .*a writable directory is needed"),
                             (["--archive", "/proc/self"], "a writable directory"),
                             (["--archive-limit", "5"], "--archive-limit '5'"),
                             (["--chime", "/nonexistent"], "/nonexistent"),
@@ -524,7 +524,7 @@ class Listening(ServerCase):
             self.assertEqual(server.count("^intercom-server: .*socket '%s': "
                                           "a server has at most 64 zones, and "
                                           "a zone 64 sockets" % names[-1]), 1)
-            self.assertEqual(server.count("^intercom-server: (?!Zone)"), 1)
+            self.assertEqual(server.count("^intercom-server: "), 1)
 
     def test_an_inherited_socket_cannot_name_a_zone_of_dots(self):
         server = self.activate([".."])

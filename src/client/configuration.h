@@ -27,6 +27,6 @@ struct client_config {
 	const char *psk_path;	     /* or NULL */
 	struct transport_keys *keys; /* from psk_path, or NULL: no TLS */
 	bool once;
-	bool test; /* one page, of the client's own: no servers, no keys */
+	bool test;  /* one page, of the client's own: no servers, no keys */
 	bool meter; /* show a level meter: stdout is a terminal */
 };

@@ -142,18 +142,6 @@ static const char *listener_problem(int r)
 		   : strerror(-r);
 }
 
-static int add_listener(struct program *p, int fd, const char *zone)
-{
-	struct sockaddr_storage address = {0};
-	socklen_t size = sizeof(address);
-	char name[NET_ADDRESS_SIZE];
-
-	(void)getsockname(fd, (struct sockaddr *)&address, &size);
-	net_address_name(&address, name);
-	log_info("Zone %s listens on %s", zone, name);
-	return server_add_listener(p->server, fd, zone);
-}
-
 static int listen_on(struct program *p, const char *text)
 {
 	struct net_endpoint endpoint;
@@ -172,7 +160,7 @@ static int listen_on(struct program *p, const char *text)
 	}
 	for (int i = 0; i < count; i++) {
 		if (r == 0)
-			r = add_listener(p, fds[i], zone);
+			r = server_add_listener(p->server, fds[i], zone);
 		else
 			fd_close(fds[i]);
 	}
@@ -219,7 +207,7 @@ static int inherit_one(struct program *p, int fd, const char *name)
 	r = fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	if (r < 0)
 		return -errno;
-	r = add_listener(p, fd, zone_of_name(name));
+	r = server_add_listener(p->server, fd, zone_of_name(name));
 	if (r < 0)
 		log_error("Cannot use the inherited socket '%s': %s", name,
 			  listener_problem(r));
@@ -428,6 +416,7 @@ static int start(struct program *p)
 		log_notice("No --psk-file: the pages are neither secret nor "
 			   "authentic; anybody on the network can hear them, "
 			   "and pose as this server");
+	server_tell_listeners(p->server);
 	tell_microphone(&p->options.config.page.microphone);
 	systemd_ready(p->systemd);
 	return 0;

@@ -11,6 +11,7 @@
 #include "base/util.h"
 #include "server/arbiter.h"
 #include "server/timer.h"
+#include "wire/net.h"
 
 #define TICK_USEC USEC_PER_SEC
 /* Of all pages together, or half of the machine's memory when that is less. */
@@ -404,6 +405,28 @@ int server_add_listener(struct server *server, int fd, const char *name)
 		return r;
 	}
 	return zone_add_listener(server->zones[server->zone_count++], fd);
+}
+
+static void tell_listener(const struct zone *zone, int fd)
+{
+	struct sockaddr_storage address = {0};
+	socklen_t size = sizeof(address);
+	char name[NET_ADDRESS_SIZE];
+
+	(void)getsockname(fd, (struct sockaddr *)&address, &size);
+	net_address_name(&address, name);
+	log_info("Zone %s listens on %s", zone->name, name);
+}
+
+void server_tell_listeners(const struct server *server)
+{
+	for (unsigned z = 0; z < server->zone_count; z++) {
+		const struct zone *zone = server->zones[z];
+
+		for (unsigned i = 0; i < zone->listener_count; i++)
+			tell_listener(zone, sd_event_source_get_io_fd(
+						zone->listeners[i]));
+	}
 }
 
 int server_observe(struct server *server,

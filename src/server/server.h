@@ -48,6 +48,8 @@ struct server *server_free(struct server *server);
  * created if it is new. 0, -E2BIG beyond BUS_ZONES_MAX or ZONE_LISTENERS_MAX,
  * or another negative errno. */
 int server_add_listener(struct server *server, int fd, const char *name);
+/* Logs where each zone listens. */
+void server_tell_listeners(const struct server *server);
 /* At most 4 observers; OBSERVER must outlive the server. 0 or -E2BIG. */
 int server_observe(struct server *server,
 		   const struct server_observer *observer, void *userdata);

@@ -36,6 +36,7 @@ struct pcm {
 	uint64_t last_write_usec;
 	uint64_t written_frames; /* since prepare */
 	uint64_t played_frames;	 /* of these, until the last recovery */
+	size_t room_frames;	 /* at the last look; 0: to be asked for */
 };
 
 /* alsa-lib prints to stderr by itself; its return values say the same. */
@@ -499,9 +500,21 @@ ssize_t pcm_room(struct pcm *pcm)
 	return avail;
 }
 
+/* A write that follows a look need not ask again: there is no less room. */
+static ssize_t known_room(struct pcm *pcm)
+{
+	const size_t room = pcm->room_frames;
+	const int r = room > 0 ? state_error(pcm) : 0;
+
+	pcm->room_frames = 0;
+	if (room == 0)
+		return pcm_room(pcm);
+	return r < 0 ? r : (ssize_t)room;
+}
+
 ssize_t pcm_write(struct pcm *pcm, const void *buffer, size_t count)
 {
-	ssize_t room = pcm_room(pcm);
+	ssize_t room = known_room(pcm);
 	snd_pcm_sframes_t n;
 
 	if (room <= 0)
@@ -537,6 +550,7 @@ int pcm_look(struct pcm *pcm, struct pcm_position *ret)
 	avail = snd_pcm_status_get_avail(status);
 	delay = snd_pcm_status_get_delay(status);
 	note_avail(pcm, avail);
+	pcm->room_frames = avail;
 	ret->ring_frames =
 	    avail < pcm->buffer_frames ? pcm->buffer_frames - avail : 0;
 	ret->delay_frames = ret->ring_frames;

@@ -160,11 +160,15 @@ static bool kill_children(void)
 		return false;
 	for (size_t i = 0; i < tasks.gl_pathc; i++) {
 		_cleanup_file_ FILE *file = fopen(tasks.gl_pathv[i], "re");
-		int pid;
+		_cleanup_free_ char *word = NULL;
+		size_t size = 0;
 
-		while (file && fscanf(file, "%d", &pid) == 1) {
-			kill(pid, SIGKILL);
-			any = true;
+		while (file && getdelim(&word, &size, ' ', file) > 0) {
+			const long pid = strtol(word, NULL, 10);
+
+			any = any || pid > 0;
+			if (pid > 0)
+				kill((pid_t)pid, SIGKILL);
 		}
 	}
 	globfree(&tasks);

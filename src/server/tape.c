@@ -58,6 +58,13 @@ static int open_tape(struct tape *tape)
 	return r;
 }
 
+static void tape_free(struct tape *tape)
+{
+	give_room(tape, tape->room);
+	fd_close(tape->fd);
+	free(tape);
+}
+
 int tape_new(struct tape **ret, struct tape_shelf *shelf,
 	     const struct wav_format *format, uint64_t planned_size)
 {
@@ -72,7 +79,7 @@ int tape_new(struct tape **ret, struct tape_shelf *shelf,
 	tape->planned_size = planned_size;
 	r = open_tape(tape);
 	if (r < 0) {
-		tape_unref(tape);
+		tape_free(tape);
 		return r;
 	}
 	*ret = tape;
@@ -87,11 +94,8 @@ struct tape *tape_ref(struct tape *tape)
 
 struct tape *tape_unref(struct tape *tape)
 {
-	if (!tape || --tape->refs > 0)
-		return NULL;
-	give_room(tape, tape->room);
-	fd_close(tape->fd);
-	free(tape);
+	if (tape && --tape->refs == 0)
+		tape_free(tape);
 	return NULL;
 }
 

@@ -7,8 +7,8 @@ import time
 
 from e2e_bus import BusCase
 from e2e_client import ClientCase, header
-from e2e_lib import (Card, FRAME, SLOWNESS, main, noise, page_size, program,
-                     receive_all, wait_until, wav_bytes, write_file)
+from e2e_lib import (Card, FRAME, SLOWNESS, main, noise, page_size, preload,
+                     program, receive_all, wait_until, wav_bytes, write_file)
 from e2e_server import ServerCase
 
 # "Within 5 seconds" and "at once", for a machine that is busy.
@@ -26,11 +26,8 @@ class Disk:
         os.mkdir(self.folder)
 
     def env(self):
-        return {"LD_PRELOAD": program("hang.so"),
-                "HANG_CONTROL": self.control, "HANG_FOLDER": self.folder,
-                # Its runtime wants to be the first library.
-                "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") +
-                ":verify_asan_link_order=0"}
+        return preload("hang.so", HANG_CONTROL=self.control,
+                       HANG_FOLDER=self.folder)
 
     def hang(self, *words):
         write_file(self.control + ".new", " ".join(words))

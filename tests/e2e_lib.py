@@ -43,6 +43,14 @@ def program(name):
     return os.path.join(BUILDDIR, name)
 
 
+
+def preload(library, **environment):
+    """The environment in which a program loads one of the tests' libraries
+    first. AddressSanitizer wants to be the first itself, and need not be."""
+    return {"LD_PRELOAD": program(library),
+            "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") +
+            ":verify_asan_link_order=0", **environment}
+
 def contents(path):
     with open(path, "rb") as f:
         return f.read()

@@ -18,11 +18,9 @@ import time
 from e2e_bus import ServedCase
 from e2e_client import ClientCase, Live, Server, tone
 from e2e_lib import (Card, FRAME, PATIENCE, RATE, contents, free_port, main,
-                     noise, page_size, program, receive_all, wait_until,
-                     wav_bytes, write_file)
+                     noise, page_size, preload, program, receive_all,
+                     wait_until, wav_bytes, write_file)
 from e2e_server import ServerCase
-
-VCLOCK = program("vclock.so")
 
 
 def idle(process, seconds=0.5):
@@ -58,7 +56,7 @@ class Waits(ClientCase):
         self.assertEqual(client.wait(), 0)
 
     def refusing(self, env):
-        return {**env, "LD_PRELOAD": VCLOCK, "VCLOCK": self.folder}
+        return {**env, **preload("vclock.so", VCLOCK=self.folder)}
 
     def test_a_client_whose_waits_fail_is_back_when_they_work(self):
         card = Card(self.folder)
@@ -90,7 +88,7 @@ class Waits(ClientCase):
 class ServerWaits(ServerCase):
     def test_a_server_whose_waits_fail_is_back_when_they_work(self):
         card = Card(self.folder, "mic", capture=noise(400000 * FRAME))
-        card.environment.update(LD_PRELOAD=VCLOCK, VCLOCK=self.folder)
+        card.environment.update(preload("vclock.so", VCLOCK=self.folder))
         server = self.server("-d", "0.3", card=card)
         write_file(self.path("refuse"), "")
         server.write("status\n")
@@ -157,7 +155,7 @@ class Stopped(ClientCase):
         self.check(*state)
 
     def test_nothing_is_heard_that_came_before_the_machine_slept(self):
-        state = self.stopped(LD_PRELOAD=VCLOCK, VCLOCK=self.folder)
+        state = self.stopped(**preload("vclock.so", VCLOCK=self.folder))
         write_file(self.path("boottime"), "30")
         self.check(*state)
 
@@ -225,7 +223,7 @@ class Clock(ServerCase):
     def test_a_wall_clock_that_steps_disturbs_nothing(self):
         """By hours, either way, between pages and in one."""
         card = Card(self.folder, "mic", capture=noise(400000 * FRAME))
-        steps = {"LD_PRELOAD": VCLOCK, "VCLOCK": self.folder}
+        steps = preload("vclock.so", VCLOCK=self.folder)
         card.environment.update(steps)
         server = self.archiving("-d", "0.5", card=card)
         saved = self.path("saved")
@@ -266,8 +264,8 @@ class Names(ClientCase):
         self.servers += moved
         address = self.path("address")
         write_file(address, "127.0.0.2")
-        client = self.client(card, "intercom.invalid:%d" % port, env={
-            "LD_PRELOAD": VCLOCK, "VCLOCK": self.folder})
+        client = self.client(card, "intercom.invalid:%d" % port, env=preload(
+            "vclock.so", VCLOCK=self.folder))
         first = moved[0].accept()
         client.wait_line("connected, waiting")
         moved[0].socket.close()

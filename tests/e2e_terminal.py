@@ -198,7 +198,7 @@ class Terminal(TerminalCase):
         self.screen.wait_shown("^>$")
         self.screen.type("quit\n")
         self.assertEqual(child.wait(PATIENCE), 0)
-        self.assertEqual(self.screen.shown()[-1], "> quit")
+        self.screen.wait_shown("^> quit$")
 
 
 class Input(ServerCase):

@@ -179,7 +179,7 @@ static int load_chime(struct microphone *m, int fd)
 static void body(void *userdata, int fd)
 {
 	struct microphone *m = userdata;
-	struct pcm *pcm;
+	struct pcm *pcm = NULL;
 	int r = load_chime(m, fd);
 
 	if (r == 0)

@@ -518,6 +518,8 @@ int recorder_new(struct recorder **ret, const struct recorder_config *config)
 
 struct recorder *recorder_free(struct recorder *recorder, uint64_t until_usec)
 {
+	struct recording *recording;
+
 	if (!recorder)
 		return NULL;
 	while (recorder->count > 0 && wait_for_answer(recorder, until_usec))
@@ -527,8 +529,8 @@ struct recorder *recorder_free(struct recorder *recorder, uint64_t until_usec)
 			    "not kept",
 			    recorder->config.path, recorder->count,
 			    recorder->count == 1 ? " is" : "s are");
-	while (recorder->count > 0)
-		end_recording(TAILQ_FIRST(&recorder->recordings));
+	while ((recording = TAILQ_FIRST(&recorder->recordings)))
+		end_recording(recording);
 	fd_close(recorder->fd);
 	free(recorder);
 	return NULL;

@@ -220,6 +220,20 @@ TEST(a_host_that_nobody_knows_is_an_error_in_words)
 	ck_assert_int_lt(net_resolve(&endpoint, &list), 0);
 }
 
+TEST(a_port_that_nobody_knows_is_an_error_with_a_remedy)
+{
+	int fds[NET_LISTENERS_MAX], r;
+	struct addrinfo *list;
+
+	check_endpoint("127.0.0.1:no-such-port", "127.0.0.1", "no-such-port");
+	r = net_listen(&endpoint, fds);
+	ck_assert_int_lt(r, 0);
+	ck_assert_ptr_nonnull(strstr(net_strerror(r), "from 1 to 65535"));
+	r = net_resolve(&endpoint, &list);
+	ck_assert_int_lt(r, 0);
+	ck_assert_ptr_nonnull(strstr(net_strerror(r), "from 1 to 65535"));
+}
+
 TEST(a_refused_connection_says_so)
 {
 	int fds[NET_LISTENERS_MAX], fd;

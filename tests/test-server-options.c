@@ -36,7 +36,7 @@ TEST(defaults_are_those_of_the_help)
 	ck_assert_ptr_null(o.psk_path);
 	ck_assert_int_eq(o.bus, SERVER_BUS_NONE);
 	ck_assert_uint_eq(o.idle_exit_seconds, 0);
-	ck_assert(!o.meter && !o.quiet);
+	ck_assert(!o.meter);
 	ck_assert_int_eq(log_get_level(), LOG_INFO);
 }
 
@@ -74,7 +74,7 @@ TEST(every_option_reaches_its_place)
 	ck_assert_str_eq(o.psk_path, "keys");
 	ck_assert_int_eq(o.bus, SERVER_BUS_USER);
 	ck_assert_uint_eq(o.idle_exit_seconds, 60);
-	ck_assert(o.meter && o.interactive && !o.quiet);
+	ck_assert(o.meter && o.interactive);
 }
 
 TEST(test_of_the_microphone_may_say_how_long)
@@ -121,10 +121,10 @@ TEST(last_value_counts)
 TEST(how_much_is_told_can_be_chosen)
 {
 	ck_assert_int_eq(PARSE("-q"), 1);
-	ck_assert(o.quiet);
 	ck_assert_int_eq(log_get_level(), LOG_WARNING);
 	ck_assert_int_eq(PARSE("--verbose"), 1);
-	ck_assert(!o.quiet);
+	ck_assert_int_eq(log_get_level(), LOG_DEBUG);
+	ck_assert_int_eq(PARSE("-q", "-v"), 1);
 	ck_assert_int_eq(log_get_level(), LOG_DEBUG);
 	log_set_level(LOG_INFO);
 }

@@ -12,6 +12,9 @@
 /* Drops messages above this level (syslog's scale: LOG_ERR 3 .. LOG_DEBUG 7).
  * The default is LOG_INFO. */
 void log_set_level(int level);
+
+/* The level as it is set; a program that shows more than its log, as a prompt,
+ * asks it whether to. */
 int log_get_level(void);
 
 /* Writes "PROGRAM: message\n", or "<LEVEL>message\n" when $JOURNAL_STREAM

@@ -307,12 +307,18 @@ static int on_recorder(sd_event_source *source, int fd, uint32_t revents,
 	return 0;
 }
 
+/* -q; a later -v takes it back. */
+static bool is_quiet(void)
+{
+	return log_get_level() <= LOG_WARNING;
+}
+
 static int add_observers(struct program *p)
 {
 	const struct server_options *o = &p->options;
 	const struct console_config config = {
 	    .meter = o->meter ? CONSOLE_METER : CONSOLE_PLAIN,
-	    .display = o->quiet ? CONSOLE_QUIET : CONSOLE_SHOW,
+	    .display = is_quiet() ? CONSOLE_QUIET : CONSOLE_SHOW,
 	};
 	const struct systemd_config systemd = {
 	    .pages = o->interactive ? SYSTEMD_SILENT : SYSTEMD_LOG_PAGES,
@@ -426,7 +432,7 @@ static int test_microphone(const struct server_options *o)
 {
 	signal(SIGPIPE, SIG_IGN); /* of a source that is stopped */
 	return soundcheck_run(&o->config.page.microphone, o->test_seconds,
-			      o->quiet ? SOUNDCHECK_QUIET : SOUNDCHECK_SHOW);
+			      is_quiet() ? SOUNDCHECK_QUIET : SOUNDCHECK_SHOW);
 }
 
 static void tear_down(struct program *p)

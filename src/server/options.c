@@ -89,13 +89,6 @@ static int parse_format(const struct option_row *row, const char *text,
 	return -EINVAL;
 }
 
-static int be_quiet(const struct option_row *row, const char *text,
-		    void *config)
-{
-	option_set_flag(row, text, config);
-	return option_set_level(row, text, config);
-}
-
 static int add_listener(const struct option_row *row, const char *text,
 			void *config)
 {
@@ -151,7 +144,7 @@ static const struct option_row rows[] = {
     {'V', "vumeter", NULL, "show a level meter on a terminal",
      .parse = option_set_flag, FIELD(meter)},
     {'q', "quiet", NULL, "show nothing but warnings and errors",
-     .parse = be_quiet, .level = LOG_WARNING, FIELD(quiet)},
+     .parse = option_set_level, .level = LOG_WARNING},
     {'v', "verbose", NULL, "log more", .parse = option_set_level,
      .level = LOG_DEBUG},
     {'L', "list-pcms", NULL, "list the capture devices", .parse = list_pcms},

@@ -16,7 +16,7 @@ struct server_options {
 	enum server_bus_kind bus;
 	unsigned idle_exit_seconds; /* 0: never */
 	double test_seconds;	    /* of the microphone, no server; 0: none */
-	bool interactive, meter, quiet;
+	bool interactive, meter;
 };
 
 /* Fills *ret from the defaults and the command line; its strings are those of

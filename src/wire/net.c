@@ -260,6 +260,9 @@ int net_listen(const struct net_endpoint *endpoint, int fds[NET_LISTENERS_MAX])
 
 const char *net_strerror(int error)
 {
+	if (error == NET_GAI_BASE + EAI_SERVICE)
+		return "no such port; a number from 1 to 65535 is needed, or a "
+		       "name in /etc/services";
 	if (error <= NET_GAI_BASE + 200 && error >= NET_GAI_BASE - 200)
 		return gai_strerror(error - NET_GAI_BASE);
 	return strerror(-error);

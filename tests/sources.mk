@@ -19,6 +19,7 @@ UNIT_TESTS = \
 	tests/test-journal \
 	tests/test-keyfile \
 	tests/test-latency \
+	tests/test-line \
 	tests/test-log \
 	tests/test-meter \
 	tests/test-microphone \
@@ -30,6 +31,7 @@ UNIT_TESTS = \
 	tests/test-pcm \
 	tests/test-poller \
 	tests/test-ratelimit \
+	tests/test-receipt \
 	tests/test-recorder \
 	tests/test-resolver \
 	tests/test-samples \
@@ -53,6 +55,7 @@ FUZZ_TARGETS = \
 	tests/fuzz/fuzz-bus \
 	tests/fuzz/fuzz-keyfile \
 	tests/fuzz/fuzz-options \
+	tests/fuzz/fuzz-receipt \
 	tests/fuzz/fuzz-repair \
 	tests/fuzz/fuzz-session \
 	tests/fuzz/fuzz-wav
@@ -124,6 +127,7 @@ tests_fuzz_fuzz_accept_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_bus_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_keyfile_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_options_LDADD = $(FUZZ_LIBS)
+tests_fuzz_fuzz_receipt_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_repair_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_session_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_wav_LDADD = $(FUZZ_LIBS)

@@ -56,7 +56,7 @@ void check_wav(const char *name, const struct wav_format *format,
 {
 	_cleanup_free_ uint8_t *whole =
 	    calloc(1, size + WAV_HEADER_SIZE_MAX + 1);
-	const size_t header_size = wav_encode(whole, format, size);
+	const size_t header_size = wav_encode(whole, format, size, NULL);
 
 	memcpy(whole + header_size, data, size);
 	check_bytes(name, whole, header_size + size + size % 2);
@@ -75,7 +75,7 @@ int memory_wav(const struct wav_format *format, uint64_t stated,
 	       const void *data, size_t size)
 {
 	uint8_t header[WAV_HEADER_SIZE_MAX];
-	const size_t header_size = wav_encode(header, format, stated);
+	const size_t header_size = wav_encode(header, format, stated, NULL);
 	const int fd = memory_file(header, header_size);
 
 	ck_assert_int_eq(pwrite(fd, data, size, (off_t)header_size),

@@ -208,7 +208,7 @@ TEST(page_that_was_kept_makes_older_ones_go)
 TEST(partial_files_are_repaired_and_that_is_said)
 {
 	uint8_t whole[WAV_HEADER_SIZE_MAX + 8];
-	const size_t size = wav_encode(whole, &cd, WAV_ENDLESS);
+	const size_t size = wav_encode(whole, &cd, WAV_ENDLESS, NULL);
 	const char *parts[] = {".20010101-000000-all.wav.abcdef.part",
 			       ".20010101-000000-all.wav.ghijkl.part"};
 

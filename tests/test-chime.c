@@ -77,7 +77,7 @@ TEST(long_header_is_read_in_pieces)
 {
 	static uint8_t bytes[44 + 20000];
 	uint8_t header[WAV_HEADER_SIZE_MAX];
-	const size_t size = wav_encode(header, &cd, 4);
+	const size_t size = wav_encode(header, &cd, 4, NULL);
 
 	/* A chunk of 9999 bytes and its pad between "fmt " and "data". */
 	memcpy(bytes, header, 36);

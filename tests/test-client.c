@@ -203,7 +203,7 @@ static void say_header(unsigned i, uint64_t data_size)
 {
 	uint8_t header[WAV_HEADER_SIZE_MAX];
 
-	say(i, header, wav_encode(header, &format, data_size));
+	say(i, header, wav_encode(header, &format, data_size, NULL));
 }
 
 static void hang_up(unsigned i)
@@ -350,7 +350,8 @@ TEST(page_is_ended_by_the_limit)
 TEST(page_is_saved_as_it_came)
 {
 	uint8_t expected[WAV_HEADER_SIZE_MAX], *file = (uint8_t *)played;
-	const size_t header = wav_encode(expected, &format, sizeof(numbers));
+	const size_t header =
+	    wav_encode(expected, &format, sizeof(numbers), NULL);
 	char path[PATH_MAX];
 	FILE *f;
 

@@ -128,7 +128,7 @@ static void open_pipe(int fds[2])
 	uint8_t header[WAV_HEADER_SIZE_MAX];
 
 	ck_assert_int_eq(pipe(fds), 0);
-	put(fds[1], header, wav_encode(header, &cd, WAV_ENDLESS));
+	put(fds[1], header, wav_encode(header, &cd, WAV_ENDLESS, NULL));
 }
 
 TEST(a_pipe_is_played_as_it_comes)

@@ -101,7 +101,7 @@ static void say_header(uint64_t data_size)
 	static const struct wav_format format = {WAV_PCM, 16, 2, 44100};
 	uint8_t header[WAV_HEADER_SIZE_MAX];
 
-	say(header, wav_encode(header, &format, data_size));
+	say(header, wav_encode(header, &format, data_size, NULL));
 }
 
 static void hang_up(void)
@@ -243,7 +243,7 @@ TEST(header_in_single_bytes)
 {
 	static const struct wav_format format = {WAV_PCM, 16, 2, 44100};
 	uint8_t header[WAV_HEADER_SIZE_MAX];
-	size_t size = wav_encode(header, &format, 4);
+	size_t size = wav_encode(header, &format, 4, NULL);
 
 	begin();
 	for (size_t i = 0; i < size; i++) {

@@ -205,7 +205,8 @@ TEST(fixed_page_has_the_canonical_header)
 	    0,	 16,  0,    'd',  'a',	't',  'a',  0,	  0x70, 0x0d, 0};
 	uint8_t header[WAV_HEADER_SIZE_MAX];
 
-	ck_assert_uint_eq(wav_encode(header, &cd, 880640), sizeof(expected));
+	ck_assert_uint_eq(wav_encode(header, &cd, 880640, NULL),
+			  sizeof(expected));
 	ck_assert_mem_eq(header, expected, sizeof(expected));
 }
 
@@ -222,10 +223,10 @@ TEST(endless_page_has_sizes_of_all_ones)
 	uint8_t header[WAV_HEADER_SIZE_MAX];
 
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
-		ck_assert_uint_eq(wav_encode(header, &cd, sizes[i]), 44);
+		ck_assert_uint_eq(wav_encode(header, &cd, sizes[i], NULL), 44);
 		ck_assert_uint_eq(number_at(header + 4), 0xffffffff);
 		ck_assert_uint_eq(number_at(header + 40), 0xffffffff);
-		ck_assert_uint_eq(wav_encode(header, &law, sizes[i]), 80);
+		ck_assert_uint_eq(wav_encode(header, &law, sizes[i], NULL), 80);
 		ck_assert_uint_eq(number_at(header + 4), 0xffffffff);
 		ck_assert_mem_eq(header + 60, "fact", 4);
 		ck_assert_uint_eq(number_at(header + 68), 0xffffffff);
@@ -238,7 +239,8 @@ TEST(largest_size_is_stated_and_does_not_wrap)
 	uint8_t header[WAV_HEADER_SIZE_MAX];
 	const struct wav_format law = {WAV_MULAW, 8, 1, 8000};
 
-	ck_assert_uint_eq(wav_encode(header, &law, WAV_DATA_SIZE_MAX), 80);
+	ck_assert_uint_eq(wav_encode(header, &law, WAV_DATA_SIZE_MAX, NULL),
+			  80);
 	ck_assert_uint_eq(number_at(header + 76), WAV_DATA_SIZE_MAX);
 	ck_assert_uint_eq(number_at(header + 4),
 			  72 + (uint64_t)WAV_DATA_SIZE_MAX +
@@ -250,7 +252,7 @@ TEST(pad_byte_counts_in_the_riff_size_only)
 	const struct wav_format u8 = {WAV_PCM, 8, 1, 8000};
 	uint8_t header[WAV_HEADER_SIZE_MAX];
 
-	ck_assert_uint_eq(wav_encode(header, &u8, 7), 44);
+	ck_assert_uint_eq(wav_encode(header, &u8, 7, NULL), 44);
 	ck_assert_uint_eq(number_at(header + 4), 36 + 8);
 	ck_assert_uint_eq(number_at(header + 40), 7);
 }
@@ -270,14 +272,15 @@ TEST(what_is_not_canonical_is_extensible)
 	const struct wav_format floats = {WAV_FLOAT, 32, 2, 48000};
 	uint8_t header[WAV_HEADER_SIZE_MAX];
 
-	ck_assert_uint_eq(wav_encode(header, &format, 18), sizeof(expected));
+	ck_assert_uint_eq(wav_encode(header, &format, 18, NULL),
+			  sizeof(expected));
 	ck_assert_uint_eq(number_at(header + 64), 18);
 	ck_assert_uint_eq(number_at(header + 4), 60 + 18);
 	memset(header + 64, 0, 4);
 	header[4] = 74;
 	ck_assert_mem_eq(header, expected, sizeof(expected));
 
-	ck_assert_uint_eq(wav_encode(header, &floats, 800), 80);
+	ck_assert_uint_eq(wav_encode(header, &floats, 800, NULL), 80);
 	ck_assert_uint_eq(number_at(header + 44), 3);
 	ck_assert_mem_eq(header + 60, "fact\4\0\0\0", 8);
 	ck_assert_uint_eq(number_at(header + 68), 100); /* frames */
@@ -286,12 +289,150 @@ TEST(what_is_not_canonical_is_extensible)
 static void check_own_header(const struct wav_format *format, uint64_t given,
 			     uint64_t expected)
 {
-	size = wav_encode(stream, format, given);
+	size = wav_encode(stream, format, given, NULL);
 	ck_assert_uint_le(size, WAV_HEADER_SIZE_MAX);
 	ck_assert_uint_eq(size == 44, format->encoding == WAV_PCM &&
 					  format->bits <= 16 &&
 					  format->channels <= 2);
 	check_header(format, expected);
+}
+
+/* --- the RIFF chunk "page" --- */
+
+static const struct wav_page page = {
+    .flags = WAV_PAGE_PLAYED | WAV_PAGE_SCHEDULE | WAV_PAGE_CLOCK_TRUSTED |
+	     WAV_PAGE_REAL_TIME,
+    .clock_error_us = 0x01020304,
+    .sound_ns = 0x1112131415161718,
+    .budget_us = 120000,
+    .ahead_us = 2000000,
+};
+
+static const uint8_t page_chunk[32] = {'p',  'a',  'g',	 'e',  24,   0,	   0,
+				       0,    1,	   15,	 0,    0,    4,	   3,
+				       2,    1,	   0x18, 0x17, 0x16, 0x15, 0x14,
+				       0x13, 0x12, 0x11, /* sound_ns */
+				       0xc0, 0xd4, 1,	 0,    0x80, 0x84, 0x1e,
+				       0};
+
+static void check_page(const struct wav_page *expected)
+{
+	ck_assert(parser.have_page);
+	ck_assert_uint_eq(parser.page.flags, expected->flags);
+	ck_assert_uint_eq(parser.page.clock_error_us, expected->clock_error_us);
+	ck_assert_int_eq(parser.page.sound_ns, expected->sound_ns);
+	ck_assert_uint_eq(parser.page.budget_us, expected->budget_us);
+	ck_assert_uint_eq(parser.page.ahead_us, expected->ahead_us);
+}
+
+TEST(page_is_a_chunk_before_the_samples)
+{
+	const struct wav_format law = {WAV_MULAW, 8, 1, 8000};
+	uint8_t plain[WAV_HEADER_SIZE_MAX];
+
+	wav_encode(plain, &cd, 400, NULL);
+	size = wav_encode(stream, &cd, 400, &page);
+	ck_assert_uint_eq(size, 76);
+	ck_assert_uint_eq(number_at(stream + 4), 68 + 400);
+	ck_assert_mem_eq(stream + 8, plain + 8, 28);
+	ck_assert_mem_eq(stream + 36, page_chunk, sizeof(page_chunk));
+	ck_assert_mem_eq(stream + 68, plain + 36, 8);
+	check_header(&cd, 400);
+	check_page(&page);
+
+	size = wav_encode(stream, &law, WAV_ENDLESS, &page);
+	ck_assert_uint_eq(size, WAV_HEADER_SIZE_MAX);
+	ck_assert_uint_eq(number_at(stream + 4), 0xffffffff);
+	ck_assert_mem_eq(stream + 60, "fact", 4);
+	ck_assert_mem_eq(stream + 72, page_chunk, sizeof(page_chunk));
+	check_header(&law, WAV_ENDLESS);
+	check_page(&page);
+
+	size = wav_encode(stream, &law, WAV_DATA_SIZE_MAX, &page);
+	ck_assert_uint_eq(number_at(stream + 4),
+			  104 + (uint64_t)WAV_DATA_SIZE_MAX +
+			      WAV_DATA_SIZE_MAX % 2);
+	check_header(&law, WAV_DATA_SIZE_MAX);
+}
+
+TEST(page_of_another_kind_is_passed_over)
+{
+	static const uint32_t sizes[] = {0, 1, 23, 25, 32, 1000};
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		begin();
+		add_format(&cd);
+		add_chunk("page", sizes[i]);
+		/* At most one is looked at. */
+		add(page_chunk, sizeof(page_chunk));
+		add_chunk_header("data", 8);
+		check_header(&cd, 8);
+		ck_assert(!parser.have_page);
+	}
+	for (unsigned version = 0; version < 256; version++) {
+		begin();
+		add(page_chunk, sizeof(page_chunk));
+		stream[size - 24] = (uint8_t)version;
+		add_format(&cd);
+		add_chunk_header("data", 8);
+		check_header(&cd, 8);
+		ck_assert_int_eq(parser.have_page, version == 1);
+	}
+	size = wav_encode(stream, &cd, 400, NULL);
+	check_header(&cd, 400);
+	ck_assert(!parser.have_page);
+}
+
+TEST(first_page_counts)
+{
+	begin();
+	add_format(&cd);
+	add(page_chunk, sizeof(page_chunk));
+	add(page_chunk, sizeof(page_chunk));
+	stream[size - 23] = 0; /* the flags of the second */
+	add_chunk_header("data", 8);
+	check_header(&cd, 8);
+	check_page(&page);
+}
+
+TEST(unknown_flags_of_a_page_are_not_told)
+{
+	struct wav_page odd = page;
+
+	odd.flags = 0xff;
+	size = wav_encode(stream, &cd, 400, &odd);
+	check_header(&cd, 400);
+	check_page(&page);
+	odd.flags = 0xf0;
+	size = wav_encode(stream, &cd, 400, &odd);
+	check_header(&cd, 400);
+	ck_assert(parser.have_page);
+	ck_assert_uint_eq(parser.page.flags, 0);
+}
+
+TEST(impossible_schedule_is_ignored_and_the_page_stays_played)
+{
+	const struct wav_page played = {.flags = WAV_PAGE_PLAYED};
+	static const uint32_t spans[] = {WAV_PAGE_SPAN_US_MAX + 1, UINT32_MAX};
+	struct wav_page odd = page;
+
+	odd.budget_us = odd.ahead_us = WAV_PAGE_SPAN_US_MAX;
+	odd.sound_ns = INT64_MIN;
+	size = wav_encode(stream, &cd, 400, &odd);
+	check_header(&cd, 400);
+	check_page(&odd);
+	for (size_t i = 0; i < ARRAY_SIZE(spans); i++) {
+		odd = page;
+		odd.budget_us = spans[i];
+		size = wav_encode(stream, &cd, 400, &odd);
+		check_header(&cd, 400);
+		check_page(&played);
+		odd = page;
+		odd.ahead_us = spans[i];
+		size = wav_encode(stream, &cd, 400, &odd);
+		check_header(&cd, 400);
+		check_page(&played);
+	}
 }
 
 TEST(own_header_parses_back_for_every_format)
@@ -380,7 +521,7 @@ TEST(streams_of_other_programs_have_no_end)
 
 TEST(samples_are_not_consumed)
 {
-	size = wav_encode(stream, &cd, 4000);
+	size = wav_encode(stream, &cd, 4000, NULL);
 	for (size_t cut = 0; cut <= size; cut++) {
 		wav_parser_init(&parser);
 		ck_assert_int_eq(wav_parser_feed(&parser, stream, cut),
@@ -454,7 +595,7 @@ TEST(byte_rate_and_riff_size_may_be_wrong)
 	static const uint32_t wrong[] = {0, 1, 0x80000000, 0xffffffff};
 
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
-		size = wav_encode(stream, &cd, 400);
+		size = wav_encode(stream, &cd, 400, NULL);
 		for (unsigned b = 0; b < 4; b++)
 			stream[4 + b] = stream[28 + b] =
 			    (uint8_t)(wrong[i] >> (8 * b));

@@ -92,7 +92,8 @@ TEST(half_written_file_is_an_endless_one)
 	char part[NAME_MAX + 1];
 
 	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
-		size_t size = wav_encode(expected, formats[i], WAV_ENDLESS);
+		size_t size =
+		    wav_encode(expected, formats[i], WAV_ENDLESS, NULL);
 
 		create("page.wav", formats[i]);
 		append("abcd", 4);
@@ -355,7 +356,8 @@ TEST(partial_file_is_repaired_wherever_it_was_cut)
 
 	for (size_t f = 0; f < ARRAY_SIZE(formats); f++) {
 		uint8_t whole[WAV_HEADER_SIZE_MAX + sizeof(samples)];
-		size_t header = wav_encode(whole, formats[f], WAV_ENDLESS);
+		size_t header =
+		    wav_encode(whole, formats[f], WAV_ENDLESS, NULL);
 		size_t frame = wav_frame_size(formats[f]);
 
 		memcpy(whole + header, samples, sizeof(samples));
@@ -377,7 +379,7 @@ TEST(partial_file_is_repaired_wherever_it_was_cut)
 TEST(file_that_lacked_only_its_name_gets_it)
 {
 	uint8_t whole[WAV_HEADER_SIZE_MAX + 4];
-	size_t header = wav_encode(whole, &mulaw, 3);
+	size_t header = wav_encode(whole, &mulaw, 3, NULL);
 
 	memcpy(whole + header, "abc", 4);
 	put_file(".page.wav.abcdef.part", whole, header + 4);
@@ -390,7 +392,7 @@ TEST(file_that_lacked_only_its_name_gets_it)
 static void put_partial(const char *name, const char *samples)
 {
 	uint8_t whole[WAV_HEADER_SIZE_MAX + 64];
-	size_t header = wav_encode(whole, &cd, WAV_ENDLESS);
+	size_t header = wav_encode(whole, &cd, WAV_ENDLESS, NULL);
 
 	memcpy(whole + header, samples, strlen(samples));
 	put_file(name, whole, header + strlen(samples));
@@ -517,7 +519,8 @@ TEST(more_than_a_header_can_say_stays_endless)
 	ck_assert_int_eq(fstat(fd, &st), 0);
 	ck_assert_int_eq(st.st_size, size);
 	ck_assert_int_eq(read(fd, back, sizeof(back)), (int)sizeof(back));
-	ck_assert_uint_eq(wav_encode(header, &cd, WAV_ENDLESS), sizeof(back));
+	ck_assert_uint_eq(wav_encode(header, &cd, WAV_ENDLESS, NULL),
+			  sizeof(back));
 	ck_assert_mem_eq(back, header, sizeof(back));
 }
 

@@ -272,7 +272,7 @@ static int write_file(const struct chime *chime,
 	_cleanup_close_ int fd = memfd_create("chime", MFD_CLOEXEC);
 	uint8_t header[WAV_HEADER_SIZE_MAX];
 	const struct iovec parts[] = {
-	    {header, wav_encode(header, format, chime->size)},
+	    {header, wav_encode(header, format, chime->size, NULL)},
 	    {chime->data, chime->size},
 	};
 	ssize_t n = fd < 0 ? -1 : writev(fd, parts, 2);

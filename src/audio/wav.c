@@ -14,7 +14,7 @@
 
 #define FORMAT_EXTENSIBLE 0xfffe
 
-enum step { STEP_RIFF, STEP_CHUNK, STEP_SKIP, STEP_FORMAT };
+enum step { STEP_RIFF, STEP_CHUNK, STEP_SKIP, STEP_FORMAT, STEP_PAGE };
 
 enum {
 	RIFF_SIZE = 12,
@@ -22,6 +22,10 @@ enum {
 	FORMAT_SIZE_MIN = 16,
 	FORMAT_SIZE_USED = 40,
 	FORMAT_SIZE_MAX = 4096,
+	PAGE_SIZE = 24,
+	PAGE_VERSION = 1,
+	PAGE_FLAGS = WAV_PAGE_PLAYED | WAV_PAGE_SCHEDULE |
+		     WAV_PAGE_CLOCK_TRUSTED | WAV_PAGE_REAL_TIME,
 };
 
 static const uint8_t guid_tail[14] = {0x00, 0x00, 0x00, 0x00, 0x10, 0x00, 0x80,
@@ -118,6 +122,12 @@ static uint8_t *put_u32(uint8_t *p, uint32_t value)
 	return p + sizeof(value);
 }
 
+static uint8_t *put_u64(uint8_t *p, uint64_t value)
+{
+	p = put_u32(p, (uint32_t)value);
+	return put_u32(p, (uint32_t)(value >> 32));
+}
+
 static bool canonical(const struct wav_format *format)
 {
 	return format->encoding == WAV_PCM && format->bits <= 16 &&
@@ -157,8 +167,22 @@ static uint8_t *put_format(uint8_t *p, const struct wav_format *format)
 	return p + sizeof(guid_tail);
 }
 
+static uint8_t *put_page(uint8_t *p, const struct wav_page *page)
+{
+	p = put_id(p, "page");
+	p = put_u32(p, PAGE_SIZE);
+	*p++ = PAGE_VERSION;
+	*p++ = page->flags;
+	p = put_u16(p, 0);
+	p = put_u32(p, page->clock_error_us);
+	p = put_u64(p, (uint64_t)page->sound_ns);
+	p = put_u32(p, page->budget_us);
+	return put_u32(p, page->ahead_us);
+}
+
 size_t wav_encode(uint8_t header[WAV_HEADER_SIZE_MAX],
-		  const struct wav_format *format, uint64_t data_size)
+		  const struct wav_format *format, uint64_t data_size,
+		  const struct wav_page *page)
 {
 	bool endless = data_size > WAV_DATA_SIZE_MAX;
 	uint8_t *p = put_id(header, "RIFF"), *riff_size = p;
@@ -173,6 +197,8 @@ size_t wav_encode(uint8_t header[WAV_HEADER_SIZE_MAX],
 				       : (uint32_t)(data_size /
 						    wav_frame_size(format)));
 	}
+	if (page)
+		p = put_page(p, page);
 	p = put_id(p, "data");
 	p = put_u32(p, endless ? UINT32_MAX : (uint32_t)data_size);
 	size = (uint64_t)(p - header) - 8 + data_size + data_size % 2;
@@ -190,6 +216,11 @@ static uint16_t get_u16(const uint8_t *p)
 static uint32_t get_u32(const uint8_t *p)
 {
 	return get_u16(p) | (uint32_t)get_u16(p + 2) << 16;
+}
+
+static uint64_t get_u64(const uint8_t *p)
+{
+	return get_u32(p) | (uint64_t)get_u32(p + 4) << 32;
 }
 
 static int bad(struct wav_parser *parser, const char *format, ...)
@@ -289,6 +320,28 @@ static uint64_t real_data_size(const struct wav_parser *parser, uint32_t size)
 	return size - size % wav_frame_size(&parser->format);
 }
 
+static void parse_page(struct wav_parser *parser)
+{
+	const uint8_t *p = parser->state.buffer;
+	struct wav_page *page = &parser->page;
+
+	if (p[0] != PAGE_VERSION)
+		return;
+	parser->have_page = true;
+	*page = (struct wav_page){
+	    .flags = p[1] & PAGE_FLAGS,
+	    .clock_error_us = get_u32(p + 4),
+	    .sound_ns = (int64_t)get_u64(p + 8),
+	    .budget_us = get_u32(p + 16),
+	    .ahead_us = get_u32(p + 20),
+	};
+	if (page->budget_us > WAV_PAGE_SPAN_US_MAX ||
+	    page->ahead_us > WAV_PAGE_SPAN_US_MAX)
+		*page = (struct wav_page){
+		    .flags = page->flags & WAV_PAGE_PLAYED,
+		};
+}
+
 static int parse_chunk(struct wav_parser *parser)
 {
 	const uint8_t *p = parser->state.buffer;
@@ -322,6 +375,14 @@ static int parse_chunk(struct wav_parser *parser)
 			   "a chunk of %u bytes comes before the "
 			   "samples; %d are possible",
 			   size, WAV_FOREIGN_HEADER_SIZE_MAX);
+	if (memcmp(p, "page", 4) == 0 && !parser->state.seen_page) {
+		parser->state.seen_page = true;
+		if (size == PAGE_SIZE) {
+			parser->state.skip = 0;
+			expect(parser, STEP_PAGE, PAGE_SIZE);
+			return 0;
+		}
+	}
 	expect(parser, STEP_SKIP, 0);
 	return 0;
 }
@@ -339,6 +400,10 @@ static int parse(struct wav_parser *parser)
 		r = parse_format(parser);
 		expect(parser, STEP_SKIP, 0);
 		return r;
+	case STEP_PAGE:
+		parse_page(parser);
+		expect(parser, STEP_CHUNK, CHUNK_HEADER_SIZE);
+		return 0;
 	case STEP_SKIP:
 		break;
 	}

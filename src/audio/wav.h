@@ -28,7 +28,7 @@ enum {
 	WAV_RATE_MAX = 384000,
 	WAV_CHANNELS_MAX = 32,
 	WAV_FRAME_SIZE_MAX = 4 * WAV_CHANNELS_MAX,
-	WAV_HEADER_SIZE_MAX = 80,		/* that wav_encode() writes */
+	WAV_HEADER_SIZE_MAX = 112,		/* that wav_encode() writes */
 	WAV_FOREIGN_HEADER_SIZE_MAX = 16 << 20, /* that the parser accepts */
 };
 
@@ -54,11 +54,33 @@ int wav_format_parse_name(struct wav_format *format, const char *name);
  * 0xff for mu-law): memset(buffer, wav_silence(f), size). */
 uint8_t wav_silence(const struct wav_format *format);
 
+/* The RIFF chunk "page", of which version 1 has these fields. */
+enum wav_page_flags {
+	WAV_PAGE_PLAYED = 1,	    /* a file, or a pipe that is a recording */
+	WAV_PAGE_SCHEDULE = 2,	    /* the fields up to budget_us are valid */
+	WAV_PAGE_CLOCK_TRUSTED = 4, /* the server's wall clock */
+	WAV_PAGE_REAL_TIME = 8,	    /* frames arrive so, after the lead */
+};
+
+/* The longest budget_us and ahead_us. */
+#define WAV_PAGE_SPAN_US_MAX UINT32_C(30000000)
+
+struct wav_page {
+	uint8_t flags;
+	uint32_t clock_error_us; /* of the server; UINT32_MAX: unknown */
+	int64_t sound_ns; /* CLOCK_REALTIME at which the first frame behind this
+			     header shall sound */
+	uint32_t budget_us; /* how long before that it was captured */
+	uint32_t ahead_us;  /* how early a played page is sent; 0: live */
+};
+
 /* Writes a header for DATA_SIZE bytes of samples and returns its size: 44 for
  * 8- and 16-bit PCM in 1 or 2 channels, more for all else, which needs
- * WAVE_FORMAT_EXTENSIBLE. Above WAV_DATA_SIZE_MAX it states WAV_ENDLESS. */
+ * WAVE_FORMAT_EXTENSIBLE, and 32 more with PAGE, which may be NULL. Above
+ * WAV_DATA_SIZE_MAX it states WAV_ENDLESS. */
 size_t wav_encode(uint8_t header[WAV_HEADER_SIZE_MAX],
-		  const struct wav_format *format, uint64_t data_size);
+		  const struct wav_format *format, uint64_t data_size,
+		  const struct wav_page *page);
 
 /* Decodes a header piece by piece. The fields after "state" are the result. */
 struct wav_parser {
@@ -69,12 +91,17 @@ struct wav_parser {
 		    skip; /* bytes of an unknown chunk still to pass over */
 		uint64_t consumed;
 		int step;
+		bool seen_page; /* at most one is looked at */
 	} state;
 	bool done; /* the next byte is the first sample */
 	bool have_format;
 	struct wav_format format;
 	uint64_t data_size; /* bytes, or WAV_ENDLESS */
-	char error[128];    /* what is wrong, for a person, or "" */
+	bool have_page;	    /* of version 1 */
+	/* Only flags that are known. Without WAV_PAGE_SCHEDULE when a span is
+	 * longer than WAV_PAGE_SPAN_US_MAX. sound_ns is as it came. */
+	struct wav_page page;
+	char error[128]; /* what is wrong, for a person, or "" */
 };
 
 void wav_parser_init(struct wav_parser *parser);

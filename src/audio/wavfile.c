@@ -37,7 +37,7 @@ static int write_header(struct wavfile *file, uint64_t size)
 {
 	uint8_t header[WAV_HEADER_SIZE_MAX];
 
-	file->header_size = wav_encode(header, &file->format, size);
+	file->header_size = wav_encode(header, &file->format, size, NULL);
 	return pwrite_all(file->fd, header, file->header_size, 0);
 }
 
@@ -384,7 +384,8 @@ static int read_part(struct wavfile *file)
 		return is_own_beginning(header, (size_t)n) ? -ENODATA
 							   : -ENOTSUP;
 	if (used < 0 || !parser.done ||
-	    wav_encode(header, &parser.format, WAV_ENDLESS) != (size_t)used)
+	    wav_encode(header, &parser.format, WAV_ENDLESS, NULL) !=
+		(size_t)used)
 		return -ENOTSUP;
 	file->format = parser.format;
 	file->header_size = (size_t)used;

@@ -46,7 +46,7 @@ static void make_page(struct soundtest *test)
 {
 	const size_t note_size = NOTE_FRAMES * wav_frame_size(&format);
 	uint8_t header[WAV_HEADER_SIZE_MAX];
-	const size_t n = wav_encode(header, &format, 2 * note_size);
+	const size_t n = wav_encode(header, &format, 2 * note_size, NULL);
 
 	memcpy(test->page, header, n);
 	put_note(test->page + n, 659.26);

@@ -333,9 +333,10 @@ void connection_attach(struct connection *c, struct tape *tape, uint64_t offset,
 	c->max_lag = max_lag;
 	c->stop_at = UINT64_MAX;
 	c->progress_usec = now_usec();
+	static_assert(WAV_HEADER_SIZE_MAX <= UINT8_MAX, "header_size");
 	c->header_size = (uint8_t)wav_encode(
 	    c->header, &tape->format,
-	    size == WAV_ENDLESS ? WAV_ENDLESS : size - offset);
+	    size == WAV_ENDLESS ? WAV_ENDLESS : size - offset, NULL);
 	push(c);
 }
 

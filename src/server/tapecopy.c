@@ -63,7 +63,7 @@ static int write_header(const struct tapecopy *copy,
 			const struct wav_format *format)
 {
 	uint8_t header[WAV_HEADER_SIZE_MAX];
-	size_t size = wav_encode(header, format, copy->left);
+	size_t size = wav_encode(header, format, copy->left, NULL);
 
 	return write_all(copy->to_fd, header, size);
 }

@@ -135,7 +135,7 @@ static int make_file(struct fuzz_input *input, unsigned choice)
 
 	assert(fd >= 0);
 	if (choice & 1) {
-		size_t n = wav_encode(header, &format, WAV_ENDLESS);
+		size_t n = wav_encode(header, &format, WAV_ENDLESS, NULL);
 
 		assert(write(fd, header, n) == (ssize_t)n);
 		assert(ftruncate(fd, (off_t)(n + size)) == 0);

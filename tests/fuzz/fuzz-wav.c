@@ -30,6 +30,15 @@ static ssize_t feed_in_pieces(struct wav_parser *parser, const uint8_t *data,
 	return (ssize_t)used;
 }
 
+static bool page_equal(const struct wav_parser *a, const struct wav_parser *b)
+{
+	return a->have_page == b->have_page && a->page.flags == b->page.flags &&
+	       a->page.clock_error_us == b->page.clock_error_us &&
+	       a->page.sound_ns == b->page.sound_ns &&
+	       a->page.budget_us == b->page.budget_us &&
+	       a->page.ahead_us == b->page.ahead_us;
+}
+
 static void check_result(const struct wav_parser *parser)
 {
 	const size_t frame_size = wav_frame_size(&parser->format);
@@ -42,6 +51,10 @@ static void check_result(const struct wav_parser *parser)
 	assert(frame_size >= 1 && frame_size <= WAV_FRAME_SIZE_MAX);
 	assert(parser->data_size == WAV_ENDLESS ||
 	       parser->data_size % frame_size == 0);
+	assert(parser->page.budget_us <= WAV_PAGE_SPAN_US_MAX &&
+	       parser->page.ahead_us <= WAV_PAGE_SPAN_US_MAX);
+	assert(parser->have_page ||
+	       page_equal(parser, &(struct wav_parser){0}));
 }
 
 /* A header that is written for this format must say the same. */
@@ -49,7 +62,8 @@ static void check_encoding(const struct wav_parser *parser)
 {
 	uint8_t header[WAV_HEADER_SIZE_MAX];
 	const size_t size =
-	    wav_encode(header, &parser->format, parser->data_size);
+	    wav_encode(header, &parser->format, parser->data_size,
+		       parser->have_page ? &parser->page : NULL);
 	struct wav_parser again;
 
 	assert(size <= sizeof(header));
@@ -57,6 +71,7 @@ static void check_encoding(const struct wav_parser *parser)
 	assert(wav_parser_feed(&again, header, size) == (ssize_t)size);
 	assert(again.done);
 	assert(wav_format_equal(&again.format, &parser->format));
+	assert(page_equal(&again, parser));
 	/* Other programs write a size of about 2 GB for an endless file. */
 	if (again.data_size == WAV_ENDLESS)
 		assert(parser->data_size > WAV_DATA_SIZE_MAX ||
@@ -87,6 +102,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert((size_t)a <= size);
 	assert(wav_format_equal(&whole.format, &pieces.format));
 	assert(whole.data_size == pieces.data_size);
+	assert(page_equal(&whole, &pieces));
 	check_result(&whole);
 	check_encoding(&whole);
 	return 0;

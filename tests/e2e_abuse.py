@@ -347,7 +347,7 @@ class Floods(AbuseCase):
 
         server = self.flood(shout)
         self.assertGreater(self.counters(server)["abused"], 0)
-        server.wait_line("sent data, which no client does, and was dropped")
+        server.wait_line("sent data that no client sends, and was dropped")
         self.check_log(server, 10)
 
     def test_megabytes(self):

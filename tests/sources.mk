@@ -29,6 +29,7 @@ UNIT_TESTS = \
 	tests/test-options \
 	tests/test-page \
 	tests/test-pcm \
+	tests/test-peers \
 	tests/test-poller \
 	tests/test-ratelimit \
 	tests/test-receipt \

@@ -107,7 +107,7 @@ static void note_ends(enum connection_end end, int count)
 	ck_assert_int_eq(poller_new(&poller, event), 0);
 	ck_assert_int_eq(
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	ck_assert_int_eq(connection_new(&connection, poller, fds[0], NULL,
+	ck_assert_int_eq(connection_new(&connection, poller, fds[0], NULL, NULL,
 					&local, &none, NULL),
 			 0);
 	while (count-- > 0)
@@ -115,6 +115,104 @@ static void note_ends(enum connection_end end, int count)
 	connection_free(connection);
 	poller_free(poller);
 	close(fds[1]);
+}
+
+/* --- who owes a receipt --- */
+
+static struct connection *debtors[8];
+static int debtor_ends[8][2];
+static struct poller *debtors_poller;
+static char dropped[64];
+
+static void on_dropped(struct connection *connection, enum connection_end end,
+		       void *userdata)
+{
+	const size_t i = (size_t)((struct gate_place *)userdata - places);
+
+	ck_assert_int_eq(end, CONNECTION_DONE);
+	snprintf(dropped + strlen(dropped), sizeof(dropped) - strlen(dropped),
+		 "%zu ", i);
+	gate_leave(gate, userdata);
+}
+
+/* The client that came last owes a receipt from now on. */
+static void owe(void)
+{
+	static const struct connection_callbacks callbacks = {.on_end =
+								  on_dropped};
+	const struct sockaddr_storage local = {.ss_family = AF_UNIX};
+	const unsigned i = entered - 1;
+
+	if (!debtors_poller)
+		ck_assert_int_eq(poller_new(&debtors_poller, event), 0);
+	ck_assert_int_eq(
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, debtor_ends[i]),
+	    0);
+	ck_assert_int_eq(connection_new(&debtors[i], debtors_poller,
+					debtor_ends[i][0], NULL, NULL, &local,
+					&callbacks, &places[i]),
+			 0);
+	gate_owe(gate, &places[i], debtors[i]);
+}
+
+static void free_debtors(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(debtors); i++) {
+		if (!debtors[i])
+			continue;
+		debtors[i] = connection_free(debtors[i]);
+		close(debtor_ends[i][1]);
+	}
+	debtors_poller = poller_free(debtors_poller);
+}
+
+TEST(who_owes_takes_no_place)
+{
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(come("192.0.2.1"), 0);
+		owe();
+	}
+	ck_assert_uint_eq(gate->clients, 0);
+	ck_assert_uint_eq(gate->owing, 3);
+	ck_assert_int_eq(come("192.0.2.1"), 0);
+	ck_assert_int_eq(come("192.0.2.1"), 0);
+	ck_assert_int_eq(come("192.0.2.1"), -EUSERS);
+	ck_assert_str_eq(dropped, "");
+	free_debtors();
+}
+
+TEST(of_the_address_that_owes_most_the_oldest_goes)
+{
+	static const char *const from[] = {"192.0.2.1", "192.0.2.2",
+					   "192.0.2.2", "192.0.2.3"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(from); i++) {
+		ck_assert_int_eq(come(from[i]), 0);
+		owe();
+	}
+	ck_assert_int_eq(come("192.0.2.4"), 0);
+	ck_assert_str_eq(dropped, "");
+	owe();
+	ck_assert_str_eq(dropped, "1 ");
+	ck_assert_uint_eq(gate->owing, MAX_CLIENTS);
+	/* Now each has one: the oldest of all. */
+	ck_assert_int_eq(come("192.0.2.5"), 0);
+	owe();
+	ck_assert_str_eq(dropped, "1 0 ");
+	free_debtors();
+}
+
+TEST(who_comes_for_the_last_descriptors_takes_a_debtors_place)
+{
+	ck_assert_int_eq(come("192.0.2.1"), 0);
+	owe();
+	ck_assert_int_eq(enter("192.0.2.2", gate->fd_end - 200), 0);
+	ck_assert_str_eq(dropped, "");
+	ck_assert_int_eq(enter("192.0.2.2", gate->fd_end - 1), 0);
+	ck_assert_str_eq(dropped, "0 ");
+	ck_assert_int_eq(enter("192.0.2.3", gate->fd_end - 1), 0);
+	ck_assert_str_eq(dropped, "0 ");
+	free_debtors();
 }
 
 TEST(there_is_room_for_so_many)

@@ -7,8 +7,10 @@
 #include <netinet/in.h>
 
 #include "server/page.h"
+#include "server/peers.h"
 #include "test.h"
 #include "wire/net.h"
+#include "wire/receipt.h"
 
 enum {
 	PIECE = 4096,
@@ -24,9 +26,10 @@ static struct zone *zone;
 static struct tape *tape;
 static struct sockaddr_storage address;
 static int clients[CLIENTS];
-static unsigned accepted, ended;
+static unsigned accepted, ended, told;
 static const struct page *last_page;
 static enum connection_end last_end;
+static struct receipt last_receipt;
 static uint8_t piece[PIECE];
 static struct page alice, bob; /* only their addresses are used */
 
@@ -45,9 +48,22 @@ static void on_end(void *userdata, struct page *owner, enum connection_end end,
 	ended++;
 }
 
+static void on_receipt(void *userdata, struct page *owner,
+		       const struct connection *connection,
+		       const struct receipt *receipt)
+{
+	ck_assert_uint_gt(ended, told);
+	last_page = owner;
+	last_receipt = (struct receipt){0};
+	if (receipt)
+		last_receipt = *receipt;
+	told++;
+}
+
 static const struct zone_callbacks callbacks = {
     .on_accepted = on_accepted,
     .on_end = on_end,
+    .on_receipt = on_receipt,
 };
 
 static void listen_on_loopback(void)
@@ -160,7 +176,105 @@ TEST(a_page_goes_to_all_that_wait)
 	ck_assert_ptr_eq(last_page, &alice);
 	ck_assert_int_eq(last_end, CONNECTION_DONE);
 	ck_assert_uint_eq(zone->waiting.count + zone->active.count, 0);
+	wait_for(&told, 3);
+	ck_assert_uint_eq(zone->owing.count, 0);
 	zone_reap(zone);
+}
+
+/* Sends a page of one piece to clients 0 to COUNT - 1, which take it. */
+static void send_page(int count)
+{
+	zone_attach(zone, &alice, tape, 0, 0);
+	append_piece();
+	tape_end(tape);
+	zone_push(zone, &alice);
+	for (int i = 0; i < count; i++)
+		ck_assert_uint_eq(hear_all(clients[i]), HEADER_SIZE + PIECE);
+	wait_for(&ended, ended + (unsigned)count);
+}
+
+static void say(int fd, const char *text)
+{
+	ck_assert_int_eq(send(fd, text, strlen(text), 0),
+			 (ssize_t)strlen(text));
+}
+
+TEST(who_owes_a_receipt_is_no_client_any_more)
+{
+	come(0, CLIENTS);
+	send_page(CLIENTS);
+	ck_assert_int_eq(last_end, CONNECTION_DONE);
+	ck_assert_uint_eq(zone->owing.count, CLIENTS);
+	ck_assert_uint_eq(gate->clients, 0);
+	for (int i = 0; i < CLIENTS; i++)
+		say(clients[i], "intercom-receipt 1 result=complete heard=9\n");
+	wait_for(&told, CLIENTS);
+	ck_assert_ptr_eq(last_page, &alice);
+	ck_assert_int_eq(last_receipt.result, RECEIPT_COMPLETE);
+	ck_assert_uint_eq(last_receipt.heard_frames, 9);
+	ck_assert_uint_eq(zone->owing.count, 0);
+	ck_assert_uint_eq(ended, CLIENTS);
+	ck_assert_uint_eq(gate->owing, 0);
+}
+
+TEST(receipt_makes_an_address_known)
+{
+	const struct sockaddr_storage *known = &address;
+
+	come(0, 1);
+	send_page(1);
+	ck_assert(!peers_know(gate->peers, known));
+	say(clients[0], "intercom-receipt 1\n");
+	wait_for(&told, 1);
+	ck_assert(peers_know(gate->peers, known));
+}
+
+TEST(who_owes_makes_room_for_who_owes_later)
+{
+	int old[CLIENTS];
+
+	come(0, CLIENTS);
+	send_page(CLIENTS);
+	memcpy(old, clients, sizeof(old));
+	tape_unref(tape);
+	ck_assert_int_eq(tape_new(&tape, NULL, &cd, WAV_ENDLESS), 0);
+	come(0, 2);
+	send_page(2);
+	ck_assert_uint_eq(told, 2);
+	ck_assert_int_eq(last_receipt.result, RECEIPT_RESULT_UNKNOWN);
+	ck_assert_uint_eq(zone->owing.count, CLIENTS);
+	ck_assert_uint_eq(gate->owing, CLIENTS);
+	for (int i = 0; i < CLIENTS; i++)
+		close(old[i]);
+	wait_for(&told, CLIENTS);
+	ck_assert_uint_eq(zone->owing.count, 2);
+}
+
+TEST(descriptors_of_who_owes_go_to_who_comes)
+{
+	int old[CLIENTS], next;
+
+	come(0, CLIENTS);
+	send_page(CLIENTS);
+	memcpy(old, clients, sizeof(old));
+	next = dup(0);
+	close(next);
+	gate->fd_end = next + 4; /* both ends of two connections */
+	come(0, 2);
+	ck_assert_uint_eq(told, 2);
+	ck_assert_uint_eq(zone->waiting.count, 2);
+	ck_assert_uint_eq(zone->owing.count, CLIENTS - 2);
+	for (int i = 0; i < CLIENTS; i++)
+		close(old[i]);
+}
+
+TEST(freeing_waits_for_no_receipt)
+{
+	come(0, 1);
+	send_page(1);
+	zone = zone_free(zone);
+	ck_assert_uint_eq(told, 0);
+	ck_assert_uint_eq(gate->owing, 0);
 }
 
 TEST(who_comes_later_hears_the_rest)

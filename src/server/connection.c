@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * HANDSHAKE if there are keys, WAITING, ON_AIR (header, samples), CLOSING until
- * the peer has closed or acknowledged everything. EPOLLOUT is asked for only
- * while something waits to be sent. */
+ * the peer has acknowledged everything, OWING until it has closed. EPOLLOUT is
+ * asked for only while something waits to be sent or acknowledged. */
 #include "server/connection.h"
 
 #include <assert.h>
@@ -11,16 +11,29 @@
 #include <sys/ioctl.h>
 
 #include "base/util.h"
+#include "server/peers.h"
 #include "server/poller.h"
 #include "wire/net.h"
+#include "wire/receipt.h"
 #include "wire/transport.h"
 
 enum {
-	/* A client sends nothing; a few bytes may be a mistake. */
+	/* Before the end of its page a client sends nothing; a few bytes may
+	 * be a mistake. */
 	GARBAGE_SIZE_MAX = 4096,
 	USER_TIMEOUT_MS = 20000,
 	/* Limits one turn, so that a fast client does not delay the others. */
 	SEND_SIZE_MAX = 256 << 10,
+};
+
+/* A client may wait for its card, for another page or for a hook. */
+#define RECEIPT_USEC (30 * USEC_PER_SEC)
+#define STUCK_USEC (10 * USEC_PER_SEC)
+
+/* A receipt that comes in pieces. */
+struct line {
+	size_t size;
+	char text[RECEIPT_SIZE_MAX];
 };
 
 struct connection {
@@ -29,8 +42,9 @@ struct connection {
 	struct poller_watch watch;
 	enum connection_state state;
 	bool blocked;	  /* waits for EPOLLOUT to go on sending */
+	bool said_end;	  /* our sending side is shut down */
 	bool read_closed; /* the peer has shut down its sending side */
-	bool ended;
+	bool ended, told; /* on_end(), on_receipt() was called */
 	uint32_t garbage;
 	struct tape *tape;
 	uint8_t header[WAV_HEADER_SIZE_MAX];
@@ -38,8 +52,13 @@ struct connection {
 	uint64_t offset, max_lag;
 	uint64_t stop_at; /* offset; UINT64_MAX: the end of the tape */
 	uint64_t progress_usec, since_usec;
-	int outq; /* unacknowledged bytes at the last check */
+	uint64_t due_usec; /* when the last frame sounds at the earliest */
+	int outq;	   /* unacknowledged bytes at the last check */
 	struct connection_stats stats;
+	struct wav_format format; /* of the page */
+	struct line *line;	  /* NULL: nothing of a receipt has come */
+	struct peers *peers;
+	struct sockaddr_storage address;
 	const struct connection_callbacks *callbacks;
 	void *userdata;
 	char peer[NET_ADDRESS_SIZE];
@@ -52,15 +71,6 @@ static void stop_watching(struct connection *c)
 	c->poller = NULL;
 }
 
-static void end(struct connection *c, enum connection_end how)
-{
-	if (c->ended)
-		return;
-	c->ended = true;
-	stop_watching(c);
-	c->callbacks->on_end(c, how, c->userdata);
-}
-
 static void update_events(struct connection *c)
 {
 	uint32_t events = 0;
@@ -71,10 +81,45 @@ static void update_events(struct connection *c)
 		events |= EPOLLIN;
 	if (c->blocked)
 		events |= EPOLLOUT;
+	/* A socket that is shut down stays writable, and wakes when the peer
+	 * has acknowledged the end. */
+	else if (c->state == CONNECTION_CLOSING && c->said_end)
+		events |= EPOLLOUT | EPOLLET;
 	/* Fails only for want of kernel memory; then the progress check ends
 	 * the connection. */
 	if (c->poller)
 		(void)poller_change(c->poller, &c->watch, events);
+}
+
+/* The peer has all of its page. */
+static void sent(struct connection *c)
+{
+	if (c->ended || c->state != CONNECTION_CLOSING)
+		return;
+	c->state = CONNECTION_OWING;
+	c->due_usec = MAX(c->due_usec, now_usec());
+	update_events(c);
+	c->callbacks->on_sent(c, c->userdata);
+}
+
+static void tell_receipt(struct connection *c, const struct receipt *receipt)
+{
+	if (c->state != CONNECTION_OWING || c->told)
+		return;
+	c->told = true;
+	c->callbacks->on_receipt(c, receipt, c->userdata);
+}
+
+static void end(struct connection *c, enum connection_end how)
+{
+	if (how == CONNECTION_DONE)
+		sent(c);
+	if (c->ended)
+		return;
+	c->ended = true;
+	stop_watching(c);
+	tell_receipt(c, NULL);
+	c->callbacks->on_end(c, how, c->userdata);
 }
 
 static void set_blocked(struct connection *c, bool blocked)
@@ -93,11 +138,31 @@ static enum connection_end end_of_broken(const struct connection *c)
 	case CONNECTION_WAITING:
 		return CONNECTION_LEFT;
 	case CONNECTION_CLOSING:
+		return c->said_end ? CONNECTION_DONE : CONNECTION_LOST;
+	case CONNECTION_OWING:
 		return CONNECTION_DONE;
 	case CONNECTION_ON_AIR:
 		break;
 	}
 	return CONNECTION_LOST;
+}
+
+/* What has come before the end was said is no receipt. */
+static void discard_early(struct connection *c)
+{
+	char scratch[GARBAGE_SIZE_MAX];
+	ssize_t n = 1; /* of the last read */
+
+	while (n > 0 && c->garbage <= GARBAGE_SIZE_MAX && !c->read_closed) {
+		n = transport_recv(c->transport, scratch, sizeof(scratch));
+		if (n > 0)
+			c->garbage += (uint32_t)n;
+		c->read_closed = n == 0;
+	}
+	if (c->garbage > GARBAGE_SIZE_MAX)
+		end(c, CONNECTION_ABUSED);
+	else if (n < 0 && n != -EAGAIN)
+		end(c, CONNECTION_LOST);
 }
 
 /* Says that nothing follows. Closing with unread input would send a reset,
@@ -107,19 +172,26 @@ static void say_end(struct connection *c)
 {
 	int r = transport_shutdown(c->transport);
 
-	if (r == -EAGAIN)
+	if (r == -EAGAIN) {
 		set_blocked(c, true);
-	else if (r < 0 || c->read_closed)
+		return;
+	}
+	c->said_end = true;
+	c->blocked = false;
+	update_events(c);
+	if (r < 0 || c->read_closed)
 		end(c, CONNECTION_DONE);
-	else
-		set_blocked(c, false);
 }
 
 static void begin_closing(struct connection *c)
 {
 	c->state = CONNECTION_CLOSING;
+	c->due_usec += frames_to_usec(
+	    c->stats.sent / wav_frame_size(&c->format), c->format.rate);
 	c->tape = tape_unref(c->tape);
-	say_end(c);
+	discard_early(c);
+	if (!c->ended)
+		say_end(c);
 }
 
 /* Skips to the newest frame when the client is more than max_lag behind. */
@@ -193,7 +265,7 @@ static int push(struct connection *c)
 	return r;
 }
 
-static void on_readable(struct connection *c)
+static void read_early(struct connection *c)
 {
 	char scratch[4096];
 	ssize_t n = transport_recv(c->transport, scratch, sizeof(scratch));
@@ -207,7 +279,7 @@ static void on_readable(struct connection *c)
 		c->read_closed = true;
 		/* During a page this may be a half-close: such a peer still
 		 * listens. */
-		if (c->state == CONNECTION_ON_AIR)
+		if (c->state >= CONNECTION_ON_AIR)
 			update_events(c);
 		else
 			end(c, end_of_broken(c));
@@ -216,6 +288,74 @@ static void on_readable(struct connection *c)
 	c->garbage += (uint32_t)n;
 	if (c->garbage > GARBAGE_SIZE_MAX)
 		end(c, CONNECTION_ABUSED);
+}
+
+/* Whether RECEIPT speaks of no more than was sent. */
+static bool is_believable(const struct connection *c,
+			  const struct receipt *receipt)
+{
+	const uint64_t counts[] = {receipt->arrived_frames,
+				   receipt->heard_frames,
+				   receipt->dropped_frames};
+	const uint64_t sent_frames = c->stats.sent / wav_frame_size(&c->format);
+
+	for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
+		if (counts[i] != RECEIPT_UNKNOWN && counts[i] > sent_frames)
+			return false;
+	return true;
+}
+
+static void take_receipt(struct connection *c, const char *text, size_t size)
+{
+	struct receipt receipt;
+
+	sent(c); /* or it could not be answered */
+	if (c->ended)
+		return;
+	if (receipt_parse(&receipt, text, size) < 0 ||
+	    !is_believable(c, &receipt)) {
+		end(c, CONNECTION_ABUSED);
+		return;
+	}
+	peers_add(c->peers, &c->address);
+	tell_receipt(c, &receipt);
+	end(c, CONNECTION_DONE);
+}
+
+/* SIZE bytes were added to the line. */
+static void take_bytes(struct connection *c, size_t size)
+{
+	struct line *line = c->line;
+	const char *newline = memchr(line->text + line->size, '\n', size);
+
+	line->size += size;
+	if (newline)
+		take_receipt(c, line->text, (size_t)(newline + 1 - line->text));
+	else if (line->size == sizeof(line->text))
+		end(c, CONNECTION_ABUSED);
+}
+
+/* Reads what there is, since the socket may be watched for edges. */
+static void read_receipt(struct connection *c)
+{
+	while (!c->ended) {
+		struct line *line = c->line;
+		ssize_t n;
+
+		if (!line)
+			line = c->line = calloc(1, sizeof(*line));
+		n = line ? transport_recv(c->transport, line->text + line->size,
+					  sizeof(line->text) - line->size)
+			 : -ENOMEM;
+		if (n == -EAGAIN)
+			return;
+		if (n <= 0) {
+			c->read_closed = n != -ENOMEM;
+			end(c, CONNECTION_DONE);
+			return;
+		}
+		take_bytes(c, (size_t)n);
+	}
 }
 
 void connection_check_key(struct connection *c)
@@ -241,12 +381,29 @@ static void go_on_shaking(struct connection *c)
 		c->callbacks->on_ready(c, c->userdata);
 }
 
+/* Acknowledgements are progress too: a slow peer may take long over what the
+ * kernel has queued. */
+static void note_acknowledged(struct connection *c)
+{
+	int outq, before = c->outq;
+
+	if (ioctl(transport_fd(c->transport), SIOCOUTQ, &outq) < 0)
+		return;
+	c->outq = outq;
+	if (outq < before)
+		c->progress_usec = now_usec();
+	if (c->said_end && outq == 0)
+		sent(c);
+}
+
 static void on_writable(struct connection *c)
 {
 	if (c->state == CONNECTION_ON_AIR)
 		push(c);
-	else if (c->state == CONNECTION_CLOSING)
+	else if (c->state == CONNECTION_CLOSING && !c->said_end)
 		say_end(c);
+	else if (c->state == CONNECTION_CLOSING)
+		note_acknowledged(c);
 }
 
 static void on_ready(void *userdata, uint32_t revents)
@@ -257,12 +414,13 @@ static void on_ready(void *userdata, uint32_t revents)
 		go_on_shaking(c);
 		return;
 	}
-	if (revents & (EPOLLHUP | EPOLLERR)) {
+	/* A peer that has closed may have left a receipt. */
+	if (c->said_end && revents & (EPOLLIN | EPOLLHUP | EPOLLERR))
+		read_receipt(c);
+	else if (revents & (EPOLLHUP | EPOLLERR))
 		end(c, end_of_broken(c));
-		return;
-	}
-	if (revents & EPOLLIN)
-		on_readable(c);
+	else if (revents & EPOLLIN)
+		read_early(c);
 	if (!c->ended && (revents & EPOLLOUT))
 		on_writable(c);
 }
@@ -279,7 +437,7 @@ static int watch(struct connection *c, struct poller *poller, int fd)
 }
 
 int connection_new(struct connection **ret, struct poller *poller, int fd,
-		   struct transport_keys *keys,
+		   struct transport_keys *keys, struct peers *peers,
 		   const struct sockaddr_storage *peer,
 		   const struct connection_callbacks *callbacks, void *userdata)
 {
@@ -294,6 +452,8 @@ int connection_new(struct connection **ret, struct poller *poller, int fd,
 	c->callbacks = callbacks;
 	c->userdata = userdata;
 	c->since_usec = now_usec();
+	c->peers = peers;
+	c->address = *peer;
 	net_address_name(peer, c->peer);
 	net_setup_sender(fd, USER_TIMEOUT_MS);
 	r = keys ? transport_new_server(&c->transport, fd, keys)
@@ -314,6 +474,7 @@ struct connection *connection_free(struct connection *c)
 		return NULL;
 	stop_watching(c);
 	tape_unref(c->tape);
+	free(c->line);
 	transport_free(c->transport);
 	free(c);
 	return NULL;
@@ -332,7 +493,8 @@ void connection_attach(struct connection *c, struct tape *tape, uint64_t offset,
 	c->offset = offset;
 	c->max_lag = max_lag;
 	c->stop_at = UINT64_MAX;
-	c->progress_usec = now_usec();
+	c->format = tape->format;
+	c->progress_usec = c->due_usec = now_usec();
 	static_assert(WAV_HEADER_SIZE_MAX <= UINT8_MAX, "header_size");
 	c->header_size = (uint8_t)wav_encode(
 	    c->header, &tape->format,
@@ -362,30 +524,19 @@ void connection_finish(struct connection *c)
 	connection_push(c);
 }
 
-/* Acknowledgements are progress too: a slow peer may take long over what the
- * kernel has queued. */
-static void note_acknowledged(struct connection *c)
-{
-	int outq, before = c->outq;
-
-	if (ioctl(transport_fd(c->transport), SIOCOUTQ, &outq) < 0)
-		return;
-	c->outq = outq;
-	if (outq < before)
-		c->progress_usec = now_usec();
-}
-
-void connection_check_progress(struct connection *c, uint64_t before_usec)
+void connection_check_progress(struct connection *c, uint64_t now)
 {
 	if (c->ended || c->state < CONNECTION_ON_AIR)
 		return;
 	if (c->state == CONNECTION_ON_AIR && !c->blocked)
 		return;
+	if (c->state == CONNECTION_OWING) {
+		if (now > c->due_usec + RECEIPT_USEC)
+			end(c, CONNECTION_DONE);
+		return;
+	}
 	note_acknowledged(c);
-	/* The peer has everything: no need to wait until it closes. */
-	if (c->state == CONNECTION_CLOSING && c->outq == 0)
-		end(c, CONNECTION_DONE);
-	else if (c->progress_usec < before_usec)
+	if (c->state < CONNECTION_OWING && now > c->progress_usec + STUCK_USEC)
 		end(c, CONNECTION_STUCK);
 }
 
@@ -434,4 +585,14 @@ const char *connection_identity(const struct connection *c)
 const char *connection_problem(const struct connection *c)
 {
 	return transport_problem(c->transport);
+}
+
+bool connection_speaks_2(const struct connection *c)
+{
+	return peers_know(c->peers, &c->address);
+}
+
+bool connection_peer_closed(const struct connection *c)
+{
+	return c->read_closed;
 }

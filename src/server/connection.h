@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * One client of a server: its socket and its cursor on a tape. Runs in the
- * loop. Knows neither zones nor other clients. */
+ * One client of a server: its socket, its cursor on a tape, and its receipt.
+ * Runs in the loop. Knows neither zones nor other clients. */
 #pragma once
 
 #include <stdbool.h>
@@ -9,24 +9,27 @@
 
 #include "server/tape.h"
 
+struct peers;
 struct poller;
+struct receipt;
 struct transport_keys;
 
 enum connection_state {
 	CONNECTION_HANDSHAKE, /* has yet to prove its key */
 	CONNECTION_WAITING,   /* waits for a page */
 	CONNECTION_ON_AIR,    /* a page is being sent */
-	CONNECTION_CLOSING,   /* all is sent; the peer has yet to close */
+	CONNECTION_CLOSING,   /* all is sent; the peer has yet to take it */
+	CONNECTION_OWING,     /* was sent all of its page; owes a receipt */
 };
 
 /* Why a connection ended. */
 enum connection_end {
-	CONNECTION_DONE,       /* was sent all of its page */
+	CONNECTION_DONE,       /* was sent all of its page, and owes nothing */
 	CONNECTION_LEFT,       /* went away while it waited */
 	CONNECTION_LOST,       /* broke or closed during a page */
 	CONNECTION_STUCK,      /* took nothing for too long */
 	CONNECTION_CRAWLED,    /* took too little for too long */
-	CONNECTION_ABUSED,     /* sent data, which no client does */
+	CONNECTION_ABUSED,     /* sent data that no client sends */
 	CONNECTION_UNPROVEN,   /* has no key, or a wrong one */
 	CONNECTION_TOO_SLOW,   /* the handshake took too long */
 	CONNECTION_REFUSED,    /* there are too many clients */
@@ -45,6 +48,12 @@ struct connection_callbacks {
 	/* The handshake is done, the state is WAITING. Not called without keys,
 	 * since then the state is WAITING from the beginning. */
 	void (*on_ready)(struct connection *connection, void *userdata);
+	/* The peer has taken all of the page: the state is OWING. */
+	void (*on_sent)(struct connection *connection, void *userdata);
+	/* Called once after on_sent(), with the receipt, or NULL: there will be
+	 * none. Then the connection ends. */
+	void (*on_receipt)(struct connection *connection,
+			   const struct receipt *receipt, void *userdata);
 	/* Called once, also from within the functions below. The connection
 	 * does nothing more; the owner frees it later, not in this call. */
 	void (*on_end)(struct connection *connection, enum connection_end end,
@@ -52,9 +61,10 @@ struct connection_callbacks {
 };
 
 /* Takes over FD (non-blocking), also on error. With KEYS (or NULL) it speaks
- * TLS. KEYS, POLLER and CALLBACKS must outlive it. 0 or negative errno. */
+ * TLS. KEYS, POLLER, PEERS and CALLBACKS must outlive it. 0 or negative errno.
+ */
 int connection_new(struct connection **ret, struct poller *poller, int fd,
-		   struct transport_keys *keys,
+		   struct transport_keys *keys, struct peers *peers,
 		   const struct sockaddr_storage *peer,
 		   const struct connection_callbacks *callbacks,
 		   void *userdata);
@@ -75,11 +85,11 @@ void connection_push(struct connection *connection);
 /* Ends the page for this client at the end of the frame that it has begun. */
 void connection_finish(struct connection *connection);
 
-/* Ends the connection when its peer has acknowledged the whole page, or when it
- * has taken nothing since BEFORE_USEC (CLOCK_MONOTONIC). To be called about
- * once a second. */
+/* Looks whether the peer has acknowledged the whole page. Ends the connection
+ * when it has taken nothing for 10 s, or when its receipt does not come. To be
+ * called about once a second. */
 void connection_check_progress(struct connection *connection,
-			       uint64_t before_usec);
+			       uint64_t now_usec);
 
 /* Ends the connection for the owner's reason. */
 void connection_drop(struct connection *connection, enum connection_end how);
@@ -99,5 +109,11 @@ uint64_t connection_since_usec(const struct connection *connection);
 const char *connection_peer(const struct connection *connection);
 /* The name of its key, or NULL without keys or before the handshake. */
 const char *connection_identity(const struct connection *connection);
+/* Whether the peer is known to speak version 2 of the protocol: a receipt has
+ * come from its address. */
+bool connection_speaks_2(const struct connection *connection);
+/* In on_receipt() without a receipt: whether the peer has closed, rather than
+ * been given up. */
+bool connection_peer_closed(const struct connection *connection);
 /* Why the handshake failed, for a person, or "". */
 const char *connection_problem(const struct connection *connection);

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "server/peers.h"
 #include "server/timer.h"
 #include "wire/net.h"
 
@@ -19,6 +20,9 @@
 enum {
 	/* For the sound card, the pages and their files. */
 	SPARE_DESCRIPTORS = 32,
+	/* Of those for clients: when only these are free, who comes takes the
+	 * place of one that owes a receipt. */
+	LAST_DESCRIPTORS = 64,
 };
 
 /* How many of each event are logged in a minute, and the words for the rest. */
@@ -40,7 +44,11 @@ static const struct {
 /* An address, and how many connections come from there. */
 struct gate_address {
 	struct in6_addr network;
-	unsigned count;
+	unsigned count; /* without those that owe */
+	unsigned owing_count;
+	TAILQ_HEAD(, gate_place)
+	owing; /* the one that has owed longest first
+		*/
 };
 
 /* --- what is told --- */
@@ -123,7 +131,9 @@ int gate_new(struct gate **ret, sd_event *event, unsigned max_clients,
 		    .burst = events[i].burst,
 		    .interval_usec = INTERVAL_USEC,
 		};
-	r = timer_new(&gate->timer, event, on_timer, gate);
+	r = peers_new(&gate->peers, max_clients);
+	if (r == 0)
+		r = timer_new(&gate->timer, event, on_timer, gate);
 	if (r < 0) {
 		gate_free(gate);
 		return r;
@@ -137,6 +147,7 @@ struct gate *gate_free(struct gate *gate)
 	if (!gate)
 		return NULL;
 	tdestroy(gate->addresses, free);
+	peers_free(gate->peers);
 	sd_event_source_disable_unref(gate->timer);
 	free(gate);
 	return NULL;
@@ -187,6 +198,7 @@ static struct gate_address *find_address(struct gate *gate,
 		return NULL;
 	}
 	*entry = key;
+	TAILQ_INIT(&entry->owing);
 	*found = entry;
 	return entry;
 }
@@ -218,11 +230,38 @@ static void note_address_full(struct gate *gate,
 		    plural_s(gate->max_per_address));
 }
 
+static void compare_debts(const void *node, VISIT visit, void *closure)
+{
+	const struct gate_address *entry = *(struct gate_address *const *)node;
+	const struct gate_address **most = closure;
+
+	if ((visit != postorder && visit != leaf) || entry->owing_count == 0)
+		return;
+	if (!*most || entry->owing_count > (*most)->owing_count ||
+	    (entry->owing_count == (*most)->owing_count &&
+	     TAILQ_FIRST(&entry->owing)->number <
+		 TAILQ_FIRST(&(*most)->owing)->number))
+		*most = entry;
+}
+
+/* Ends one connection that owes a receipt, if there is any. */
+static void drop_debtor(struct gate *gate)
+{
+	const struct gate_address *most = NULL;
+
+	twalk_r(gate->addresses, compare_debts, &most);
+	if (most)
+		connection_drop(TAILQ_FIRST(&most->owing)->owing,
+				CONNECTION_DONE);
+}
+
 int gate_enter(struct gate *gate, int fd,
 	       const struct sockaddr_storage *address, struct gate_place *ret)
 {
 	struct gate_address *entry;
 
+	if (fd >= gate->fd_end - MIN(LAST_DESCRIPTORS, gate->fd_end / 4))
+		drop_debtor(gate);
 	if (fd >= gate->fd_end)
 		return -EMFILE;
 	if (!has_room(gate))
@@ -249,14 +288,46 @@ int gate_admit(struct gate *gate, struct gate_place *place)
 	return 0;
 }
 
+static void leave_clients(struct gate *gate, struct gate_place *place)
+{
+	if (place->admitted)
+		gate->clients--;
+	place->admitted = false;
+	place->address->count--;
+}
+
+static void settle_debt(struct gate *gate, struct gate_place *place)
+{
+	TAILQ_REMOVE(&place->address->owing, place, entry);
+	place->address->owing_count--;
+	gate->owing--;
+}
+
+void gate_owe(struct gate *gate, struct gate_place *place,
+	      struct connection *connection)
+{
+	if (gate->owing >= gate->max_clients)
+		drop_debtor(gate);
+	leave_clients(gate, place);
+	place->owing = connection;
+	place->number = gate->owed++;
+	TAILQ_INSERT_TAIL(&place->address->owing, place, entry);
+	place->address->owing_count++;
+	gate->owing++;
+}
+
 void gate_leave(struct gate *gate, struct gate_place *place)
 {
 	struct gate_address *entry = place->address;
 
-	if (place->admitted)
-		gate->clients--;
+	if (!entry)
+		return;
+	if (place->owing)
+		settle_debt(gate, place);
+	else
+		leave_clients(gate, place);
 	*place = (struct gate_place){0};
-	if (!entry || --entry->count > 0)
+	if (entry->count + entry->owing_count > 0)
 		return;
 	(void)tdelete(entry, &gate->addresses, compare);
 	free(entry);
@@ -283,7 +354,7 @@ static void note_abused(struct gate *gate, const char *peer)
 {
 	gate->stats->abused++;
 	if (may_tell(gate, GATE_ABUSED))
-		log_notice("Client %s sent data, which no client does, and was "
+		log_notice("Client %s sent data that no client sends, and was "
 			   "dropped",
 			   peer);
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * The door of a server: limits how many clients come in, counts those that are
  * turned away or dropped, and logs few of them, so that strangers cannot fill
- * the log. Runs in the loop. */
+ * the log. Knows who gave receipts. Runs in the loop. */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 #include <systemd/sd-event.h>
 
@@ -17,7 +18,7 @@ struct gate_stats {
 	uint64_t refused;	  /* beyond max_clients */
 	uint64_t refused_address; /* beyond max_per_address */
 	uint64_t unproven;	  /* no key, a wrong one or no handshake */
-	uint64_t abused;	  /* sent data, which no client does */
+	uint64_t abused;	  /* sent data that no client sends */
 	uint64_t stuck;		  /* took nothing or too little of a page */
 };
 
@@ -35,7 +36,10 @@ enum gate_event {
 struct gate {
 	unsigned max_clients, max_per_address;
 	unsigned clients;	  /* admitted, and not yet gone */
+	unsigned owing;		  /* clients before, they owe a receipt */
+	uint64_t owed;		  /* receipts so far */
 	void *addresses;	  /* tree of struct gate_address */
+	struct peers *peers;	  /* that gave a receipt */
 	struct gate_stats *stats; /* the owner's */
 	int fd_end;		  /* clients get only descriptors below it */
 	struct ratelimit limits[GATE_EVENTS];
@@ -46,6 +50,9 @@ struct gate {
 struct gate_place {
 	struct gate_address *address;
 	bool admitted;
+	struct connection *owing; /* NULL: it does not, the rest is unused */
+	uint64_t number;	  /* in the order of gate_owe() */
+	TAILQ_ENTRY(gate_place) entry;
 };
 
 /* Counts into STATS, which must outlive the gate. Reserves some of the
@@ -65,6 +72,12 @@ int gate_enter(struct gate *gate, int fd,
 /* Makes the connection a client, once it has proven its key, if there are keys.
  * 0, or -EUSERS: the last places were taken meanwhile. */
 int gate_admit(struct gate *gate, struct gate_place *place);
+/* The client of PLACE, which must not move from now on, only owes a receipt: it
+ * is no client any more. When there are max_clients of them already, or
+ * descriptors run out, another one is dropped: of the address that has most,
+ * the one that has owed longest. */
+void gate_owe(struct gate *gate, struct gate_place *place,
+	      struct connection *connection);
 /* Gives PLACE back and clears it. */
 void gate_leave(struct gate *gate, struct gate_place *place);
 

@@ -77,7 +77,7 @@ static size_t frame_size(const struct page *p)
  * that has come is due. */
 uint64_t page_due_frames(const struct page *p)
 {
-	return p->tape ? p->tape->size / frame_size(p) : 0;
+	return p->tape ? p->tape->size / frame_size(p) : p->info.frames;
 }
 
 static uint64_t due_size(const struct page *p)
@@ -183,7 +183,14 @@ void page_count_end(struct page *p, enum connection_end end,
 		p->info.reached++;
 	else
 		p->info.lost++;
+	p->owed += end == CONNECTION_DONE;
 	done_if_sent(p);
+}
+
+void page_count_receipt(struct page *p)
+{
+	p->owed--;
+	p->callbacks->on_settle(p->userdata);
 }
 
 /* --- the archive --- */
@@ -607,15 +614,21 @@ int page_new(struct page **ret, uint32_t id, sd_event *event,
 	return 0;
 }
 
+void page_shrink(struct page *p)
+{
+	p->info.frames = page_due_frames(p);
+	p->recording = recording_release(p->recording);
+	p->tape = tape_unref(p->tape);
+	free(TAKE_PTR(p->buffer));
+}
+
 struct page *page_free(struct page *p)
 {
 	if (!p)
 		return NULL;
 	sd_event_source_disable_unref(p->io);
 	source_free(p->source);
-	recording_release(p->recording);
-	tape_unref(p->tape);
-	free(p->buffer);
+	page_shrink(p);
 	free(p);
 	return NULL;
 }

@@ -117,6 +117,7 @@ struct page {
 	uint64_t deadline_usec;	     /* when SENDING drops slow clients */
 	uint64_t planned_size;	     /* bytes, chime included; or WAV_ENDLESS */
 	uint64_t skips;		     /* of clients that have ended */
+	unsigned owed;		     /* receipts that may still come */
 	uint64_t chunk_usec;
 	unsigned slow_turns; /* in a row */
 	bool told_slow;
@@ -156,12 +157,16 @@ void page_join(struct page *page, unsigned z);
 /* Counts the end of one of its clients. */
 void page_count_end(struct page *page, enum connection_end end,
 		    const struct connection *connection);
+/* Counts a receipt, or that there will be none, of one that was sent all. */
+void page_count_receipt(struct page *page);
 /* To be called about once a second: feeds the archive, gives back memory, drops
  * clients that are too slow. */
 void page_tick(struct page *page, uint64_t now_usec);
 
 /* Whether its source is closed and all of it is sent. */
 bool page_is_over(const struct page *page);
+/* Frees what a page that is over needs no more, while receipts may come. */
+void page_shrink(struct page *page);
 /* Whether it has the microphone open, opens it or has yet to close it. */
 bool page_has_microphone(const struct page *page);
 /* Frames that are due by now: progress, the archive and late joiners go by

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -12,11 +13,11 @@
 #include "server/arbiter.h"
 #include "server/timer.h"
 #include "wire/net.h"
+#include "wire/receipt.h"
 
 #define TICK_USEC USEC_PER_SEC
 /* Of all pages together, or half of the machine's memory when that is less. */
 #define SHELF_SIZE_MAX (UINT64_C(1) << 30)
-#define STUCK_USEC (10 * USEC_PER_SEC)
 
 enum {
 	OBSERVERS_MAX = 4,
@@ -255,9 +256,29 @@ static void on_end(void *userdata, struct page *page, enum connection_end end,
 		tell_clients(server);
 }
 
+static void on_receipt(void *userdata, struct page *page,
+		       const struct connection *connection,
+		       const struct receipt *receipt)
+{
+	const char *peer = connection_peer(connection);
+
+	if (receipt)
+		log_debug(
+		    "Page %u: receipt of %s: %s, %" PRIu64 " frames heard",
+		    page->info.id, peer, receipt_result_name(receipt->result),
+		    receipt->heard_frames);
+	else
+		log_debug("Page %u: no receipt of %s: %s", page->info.id, peer,
+			  connection_peer_closed(connection)
+			      ? "it closed without"
+			      : "none in time");
+	page_count_receipt(page);
+}
+
 static const struct zone_callbacks zone_callbacks = {
     .on_accepted = on_accepted,
     .on_end = on_end,
+    .on_receipt = on_receipt,
 };
 
 /* --- what is done later --- */
@@ -266,6 +287,16 @@ static void drop_page(struct page *p, struct server *server)
 {
 	TAILQ_REMOVE(&server->pages, p, entry);
 	page_free(p);
+}
+
+static void settle(struct page *p, struct server *server)
+{
+	if (!page_is_over(p))
+		return;
+	if (p->owed == 0)
+		drop_page(p, server);
+	else
+		page_shrink(p);
 }
 
 static int on_settle(sd_event_source *source, void *userdata)
@@ -278,8 +309,7 @@ static int on_settle(sd_event_source *source, void *userdata)
 	arbitrate(server);
 	for (p = TAILQ_FIRST(&server->pages); p; p = next) {
 		next = TAILQ_NEXT(p, entry);
-		if (page_is_over(p))
-			drop_page(p, server);
+		settle(p, server);
 	}
 	if (!TAILQ_EMPTY(&server->pages))
 		tick_later(server);
@@ -295,8 +325,9 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 
 	for (unsigned z = 0; z < server->zone_count; z++) {
 		zone_check_keys(server->zones[z]);
-		zone_check_progress(server->zones[z], now - STUCK_USEC);
-		active += server->zones[z]->active.count;
+		zone_check_progress(server->zones[z], now);
+		active += server->zones[z]->active.count +
+			  server->zones[z]->owing.count;
 	}
 	TAILQ_FOREACH (p, &server->pages, entry)
 		page_tick(p, now);
@@ -447,7 +478,7 @@ static bool has_too_many(const struct server *server)
 	unsigned count = 0;
 
 	TAILQ_FOREACH (p, &server->pages, entry)
-		count++;
+		count += !page_is_over(p);
 	return server_page_count(server) >= BUS_PAGES_MAX ||
 	       count >= 2 * BUS_PAGES_MAX;
 }

@@ -8,6 +8,7 @@ libintercom_a_SOURCES += \
 	src/server/gate.c src/server/gate.h \
 	src/server/options.c src/server/options.h \
 	src/server/page.c src/server/page.h \
+	src/server/peers.c src/server/peers.h \
 	src/server/poller.c src/server/poller.h \
 	src/server/server.c src/server/server.h \
 	src/server/soundcheck.c src/server/soundcheck.h \

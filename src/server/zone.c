@@ -74,16 +74,40 @@ static void pause_accepting(struct zone *zone)
 	timer_start(zone->pause_timer, PAUSE_USEC);
 }
 
+static void on_sent(struct connection *connection, void *userdata)
+{
+	struct client *client = userdata;
+	struct zone *zone = client->zone;
+
+	move(&zone->owing, client);
+	gate_owe(zone->gate, &client->place, connection);
+	zone->callbacks->on_end(zone->userdata, client->page, CONNECTION_DONE,
+				connection);
+}
+
+static void on_receipt(struct connection *connection,
+		       const struct receipt *receipt, void *userdata)
+{
+	const struct client *client = userdata;
+	const struct zone *zone = client->zone;
+
+	zone->callbacks->on_receipt(zone->userdata, client->page, connection,
+				    receipt);
+}
+
 static void on_end(struct connection *connection, enum connection_end end,
 		   void *userdata)
 {
 	struct client *client = userdata;
 	struct zone *zone = client->zone;
+	const bool owed = client->set == &zone->owing;
 
 	move(&zone->ended, client);
 	gate_leave(zone->gate, &client->place);
 	gate_note_end(zone->gate, end, connection);
-	zone->callbacks->on_end(zone->userdata, client->page, end, connection);
+	if (!owed)
+		zone->callbacks->on_end(zone->userdata, client->page, end,
+					connection);
 }
 
 static void admit(struct client *client)
@@ -106,6 +130,8 @@ static void on_ready(struct connection *connection, void *userdata)
 
 static const struct connection_callbacks connection_callbacks = {
     .on_ready = on_ready,
+    .on_sent = on_sent,
+    .on_receipt = on_receipt,
     .on_end = on_end,
 };
 
@@ -185,7 +211,8 @@ static int add_client(struct zone *zone, int fd,
 	client->zone = zone;
 	transport_keys_refresh(zone->keys);
 	r = connection_new(&client->connection, zone->poller, fd, zone->keys,
-			   address, &connection_callbacks, client);
+			   zone->gate->peers, address, &connection_callbacks,
+			   client);
 	if (r < 0) {
 		free(client);
 		return r;
@@ -270,6 +297,7 @@ int zone_new(struct zone **ret, sd_event *event, const char *name,
 	TAILQ_INIT(&zone->shaking.list);
 	TAILQ_INIT(&zone->waiting.list);
 	TAILQ_INIT(&zone->active.list);
+	TAILQ_INIT(&zone->owing.list);
 	TAILQ_INIT(&zone->ended.list);
 	zone->name = strdup(name);
 	r = zone->name ? poller_new(&zone->poller, event) : -ENOMEM;
@@ -312,6 +340,7 @@ struct zone *zone_free(struct zone *zone)
 	if (!zone)
 		return NULL;
 	free_clients(zone, &zone->ended);
+	free_clients(zone, &zone->owing);
 	free_clients(zone, &zone->active);
 	free_clients(zone, &zone->waiting);
 	free_clients(zone, &zone->shaking);
@@ -426,14 +455,20 @@ uint64_t zone_skips(const struct zone *zone, const struct page *page)
 	return skips;
 }
 
-void zone_check_progress(struct zone *zone, uint64_t before_usec)
+static void check_progress(const struct client_set *set, uint64_t now)
 {
 	struct client *client, *next;
 
-	for (client = TAILQ_FIRST(&zone->active.list); client; client = next) {
+	for (client = TAILQ_FIRST(&set->list); client; client = next) {
 		next = TAILQ_NEXT(client, entry);
-		connection_check_progress(client->connection, before_usec);
+		connection_check_progress(client->connection, now);
 	}
+}
+
+void zone_check_progress(struct zone *zone, uint64_t now)
+{
+	check_progress(&zone->owing, now);
+	check_progress(&zone->active, now);
 }
 
 void zone_check_keys(struct zone *zone)

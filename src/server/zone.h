@@ -10,16 +10,22 @@
 #include "server/gate.h"
 
 struct page;
+struct receipt;
 struct zone;
 
 struct zone_callbacks {
 	/* A client was admitted and waits for a page. */
 	void (*on_accepted)(void *userdata, const struct zone *zone);
-	/* A connection has ended. PAGE is that of zone_attach(), or NULL when
-	 * it had none. */
+	/* A connection has ended, or with CONNECTION_DONE all of PAGE was sent.
+	 * PAGE is that of zone_attach(), or NULL when it had none. */
 	void (*on_end)(void *userdata, struct page *page,
 		       enum connection_end end,
 		       const struct connection *connection);
+	/* Called once after on_end() with CONNECTION_DONE: what a client says
+	 * of PAGE, or NULL when it says nothing. */
+	void (*on_receipt)(void *userdata, struct page *page,
+			   const struct connection *connection,
+			   const struct receipt *receipt);
 };
 
 enum { ZONE_LISTENERS_MAX = 64 };
@@ -38,9 +44,9 @@ struct zone {
 	sd_event_source *listeners[ZONE_LISTENERS_MAX];
 	unsigned listener_count;
 	sd_event_source *shaking_timer, *pause_timer;
-	/* Clients in the handshake, without a page, with a page, and ended:
-	 * to be freed. */
-	struct client_set shaking, waiting, active, ended;
+	/* Clients in the handshake, without a page, with a page, those that
+	 * only owe its receipt, and ended: to be freed. */
+	struct client_set shaking, waiting, active, owing, ended;
 	const struct zone_callbacks *callbacks;
 	void *userdata;
 };
@@ -72,8 +78,9 @@ uint64_t zone_slowest(const struct zone *zone, const struct page *page);
 /* The sum of their skips so far. */
 uint64_t zone_skips(const struct zone *zone, const struct page *page);
 
-/* connection_check_progress() of every client with a page. */
-void zone_check_progress(struct zone *zone, uint64_t before_usec);
+/* connection_check_progress() of every client with a page or a receipt to give.
+ */
+void zone_check_progress(struct zone *zone, uint64_t now_usec);
 /* Ends the clients whose keys were removed. */
 void zone_check_keys(struct zone *zone);
 /* Frees the clients that have ended. Not from within a callback. */

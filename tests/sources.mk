@@ -10,6 +10,7 @@ UNIT_TESTS = \
 	tests/test-client \
 	tests/test-client-options \
 	tests/test-connection \
+	tests/test-connection-receipt \
 	tests/test-ctl-value \
 	tests/test-fifo \
 	tests/test-filesource \
@@ -71,6 +72,7 @@ E2E_TESTS = \
 	tests/e2e_hang.py \
 	tests/e2e_hostile.py \
 	tests/e2e_interop.py \
+	tests/e2e_receipts.py \
 	tests/e2e_server.py \
 	tests/e2e_survival.py \
 	tests/e2e_terminal.py \

@@ -9,7 +9,6 @@
 #include "server/peers.h"
 #include "server/poller.h"
 #include "test.h"
-#include "wire/receipt.h"
 
 enum {
 	PIECE = 16384,
@@ -25,7 +24,6 @@ static struct tape *page;
 static struct connection *connection;
 static int own, peer, ends, sents, receipts;
 static struct peers *peers;
-static struct receipt receipt; /* the last one; all zero: none came */
 static enum connection_end end;
 static uint8_t piece[PIECE], heard[HEARD_SIZE_MAX];
 static size_t heard_size;
@@ -52,10 +50,8 @@ static void on_sent(struct connection *c, void *userdata)
 static void on_receipt(struct connection *c, const struct receipt *given,
 		       void *userdata)
 {
-	ck_assert_int_eq(ends, 0);
+	ck_assert_ptr_null(given);
 	ck_assert_int_eq(sents, 1);
-	if (given)
-		receipt = *given;
 	receipts++;
 }
 
@@ -75,7 +71,6 @@ static void setup(void)
 		piece[i] = (uint8_t)(i * 31 + i / 257);
 	heard_size = 0;
 	ends = sents = receipts = 0;
-	receipt = (struct receipt){0};
 	ck_assert_int_eq(peers_new(&peers, 4), 0);
 	ck_assert_int_ge(sd_event_new(&event), 0);
 	ck_assert_int_eq(poller_new(&poller, event), 0);
@@ -180,6 +175,8 @@ TEST(a_page_is_a_header_and_its_samples)
 	peer = fd_close(peer);
 	run_until_ended();
 	ck_assert_int_eq(end, CONNECTION_DONE);
+	ck_assert_int_eq(sents, 1);
+	ck_assert_int_eq(receipts, 1);
 }
 
 TEST(a_client_that_reads_again_gets_what_it_missed)
@@ -371,235 +368,4 @@ TEST(dropping_has_the_reason_of_the_owner)
 	connection_drop(connection, CONNECTION_REFUSED);
 	ck_assert_int_eq(ends, 1);
 	ck_assert_int_eq(end, CONNECTION_CRAWLED);
-}
-
-/* --- receipts --- */
-
-#define RECEIPT                                                                \
-	"intercom-receipt 1 name=hall result=complete arrived=8192 "           \
-	"heard=8192 dropped=0 starved_ms=0 card=ready\n"
-
-static void say(const char *text, size_t size)
-{
-	ck_assert_int_eq(send(peer, text, size, 0), (ssize_t)size);
-}
-
-static void run(void)
-{
-	while (sd_event_run(event, 0) > 0)
-		continue;
-}
-
-/* Sends a page of 8192 frames, which the peer takes. */
-static void send_page(void)
-{
-	append_piece();
-	connection_attach(connection, page, 0, MAX_LAG);
-	grow();
-	end_page();
-	hear();
-	expect_all_heard();
-	run();
-	ck_assert_int_eq(sents, 1);
-	ck_assert_int_eq(ends, 0);
-	ck_assert_int_eq(connection_state(connection), CONNECTION_OWING);
-}
-
-static void expect_no_receipt(enum connection_end how)
-{
-	ck_assert_int_eq(receipts, 1);
-	ck_assert_int_eq(receipt.result, RECEIPT_RESULT_UNKNOWN);
-	ck_assert_int_eq(ends, 1);
-	ck_assert_int_eq(end, how);
-}
-
-static void expect_receipt(void)
-{
-	ck_assert_int_eq(receipts, 1);
-	ck_assert_int_eq(receipt.result, RECEIPT_COMPLETE);
-	ck_assert_uint_eq(receipt.heard_frames, 8192);
-	ck_assert_int_eq(ends, 1);
-	ck_assert_int_eq(end, CONNECTION_DONE);
-}
-
-TEST(a_page_is_sent_when_its_end_is_acknowledged)
-{
-	append_piece();
-	connection_attach(connection, page, 0, MAX_LAG);
-	end_page();
-	run();
-	ck_assert_int_eq(sents, 0);
-	hear();
-	run();
-	ck_assert_int_eq(sents, 1);
-	ck_assert_int_eq(receipts, 0);
-	ck_assert_int_eq(sd_event_run(event, 0), 0); /* it does not spin */
-}
-
-TEST(a_receipt_is_taken_and_ends_the_connection)
-{
-	send_page();
-	say(RECEIPT, strlen(RECEIPT));
-	run();
-	expect_receipt();
-	ck_assert_str_eq(receipt.name, "hall");
-}
-
-TEST(a_receipt_may_come_with_the_close)
-{
-	send_page();
-	say(RECEIPT, strlen(RECEIPT));
-	peer = fd_close(peer);
-	run();
-	expect_receipt();
-}
-
-/* Both are found at once, before the page was seen to be taken. */
-TEST(a_receipt_may_come_with_the_acknowledgement)
-{
-	append_piece();
-	connection_attach(connection, page, 0, MAX_LAG);
-	grow();
-	end_page();
-	hear();
-	say(RECEIPT, strlen(RECEIPT));
-	peer = fd_close(peer);
-	run();
-	ck_assert_int_eq(sents, 1);
-	expect_receipt();
-}
-
-TEST(a_receipt_may_come_in_bytes)
-{
-	send_page();
-	for (size_t i = 0; i < strlen(RECEIPT); i++) {
-		ck_assert_int_eq(ends, 0);
-		say(&RECEIPT[i], 1);
-		run();
-	}
-	expect_receipt();
-}
-
-TEST(a_peer_that_closes_gives_no_receipt)
-{
-	send_page();
-	peer = fd_close(peer);
-	run();
-	expect_no_receipt(CONNECTION_DONE);
-	ck_assert(connection_peer_closed(connection));
-}
-
-TEST(a_torn_receipt_is_none)
-{
-	send_page();
-	say(RECEIPT, strlen(RECEIPT) - 1);
-	peer = fd_close(peer);
-	run();
-	expect_no_receipt(CONNECTION_DONE);
-}
-
-static const char *const lies[] = {
-    "GET / HTTP/1.1\r\n",
-    "\n",
-    "intercom-receipt 1 arrived=8193 heard=8193\n",
-    "intercom-receipt 1 heard=8193\n",
-    "intercom-receipt 1 dropped=8193\n",
-    "intercom-receipt 1 arrived=8192 heard=8000 dropped=193\n",
-    "intercom-receipt 1 arrived=18446744073709551614\n",
-};
-
-TEST_LOOP(what_cannot_be_a_receipt_is_abuse, 0, ARRAY_SIZE(lies))
-{
-	send_page();
-	say(lies[_i], strlen(lies[_i]));
-	run();
-	expect_no_receipt(CONNECTION_ABUSED);
-}
-
-TEST(a_flood_after_the_page_is_abuse)
-{
-	send_page();
-	memset(piece, 'x', RECEIPT_SIZE_MAX);
-	say((char *)piece, RECEIPT_SIZE_MAX - 1);
-	run();
-	ck_assert_int_eq(ends, 0);
-	say((char *)piece, 1);
-	run();
-	expect_no_receipt(CONNECTION_ABUSED);
-}
-
-/* The whole of it, or only its beginning. */
-TEST_LOOP(a_receipt_that_comes_too_early_is_garbage, 0, 2)
-{
-	append_piece();
-	connection_attach(connection, page, 0, MAX_LAG);
-	run();
-	say(RECEIPT, _i ? 20 : strlen(RECEIPT));
-	if (_i)
-		run();
-	grow();
-	end_page();
-	hear();
-	run();
-	ck_assert_int_eq(sents, 1);
-	ck_assert_int_eq(ends, 0);
-	if (_i)
-		say(RECEIPT + 20, strlen(RECEIPT) - 20);
-	peer = fd_close(peer);
-	run();
-	expect_no_receipt(_i ? CONNECTION_ABUSED : CONNECTION_DONE);
-}
-
-TEST(a_flood_right_before_the_end_is_abuse)
-{
-	append_piece();
-	connection_attach(connection, page, 0, MAX_LAG);
-	say((char *)piece, 8192);
-	end_page();
-	ck_assert_int_eq(end, CONNECTION_ABUSED);
-	ck_assert_int_eq(ends, 1);
-	ck_assert_int_eq(receipts, 0);
-}
-
-TEST(a_receipt_is_waited_for_until_30_s_after_the_last_frame)
-{
-	const uint64_t begin = now_usec();
-
-	send_page();
-	connection_check_progress(connection, begin + 30 * USEC_PER_SEC);
-	ck_assert_int_eq(ends, 0);
-	connection_check_progress(connection, now_usec() + 31 * USEC_PER_SEC);
-	expect_no_receipt(CONNECTION_DONE);
-	ck_assert(!connection_peer_closed(connection));
-}
-
-/* A page that was recorded before sounds for longer than it is sent. */
-TEST(a_stored_page_is_waited_for_as_long_as_it_sounds)
-{
-	const uint64_t begin = now_usec();
-	uint64_t length;
-
-	while (page->size < 20 * PIECE)
-		append_piece();
-	tape_end(page);
-	length = frames_to_usec(page->size / 4, 44100);
-	connection_attach(connection, page, 0, 0);
-	hear_to_the_end();
-	run();
-	ck_assert_int_eq(sents, 1);
-	connection_check_progress(connection,
-				  begin + length + 30 * USEC_PER_SEC - 1);
-	ck_assert_int_eq(ends, 0);
-	connection_check_progress(connection,
-				  now_usec() + length + 30 * USEC_PER_SEC);
-	expect_no_receipt(CONNECTION_DONE);
-}
-
-TEST(a_local_peer_is_never_known)
-{
-	send_page();
-	say(RECEIPT, strlen(RECEIPT));
-	run();
-	expect_receipt();
-	ck_assert(!connection_speaks_2(connection));
 }

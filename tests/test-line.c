@@ -51,7 +51,7 @@ TEST(line_may_have_no_fields)
 
 TEST(values_are_decoded)
 {
-	ck_assert_int_eq(read_text(HEAD " a=%20%41%c3%a4%25%C3%A4=%0a\n"), 1);
+	ck_assert_int_eq(read_text(HEAD " a=%20%41%c3%a4%25%C3%A4%3d%0a\n"), 1);
 	ck_assert_str_eq(field.value, " Aä%ä=\n");
 	ck_assert_int_eq(read_text(HEAD " a=\n"), 1);
 	ck_assert_str_eq(field.value, "");
@@ -77,6 +77,7 @@ static const char *const malformed[] = {
     HEAD " a=1\n b=2\n",
     HEAD " a\n",
     HEAD " =1\n",
+    HEAD " a=1=2\n",
     HEAD " A=1\n",
     HEAD " a-b=1\n",
     HEAD " a=\x7f\n",

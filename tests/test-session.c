@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "test.h"
+#include "wire/receipt.h"
 
 enum { PATIENCE_MS = 20000 };
 
@@ -462,4 +463,135 @@ TEST(page_after_page)
 		begin();
 	}
 	ck_assert_uint_eq(session_counts(session).failed, 0);
+}
+
+/* --- receipts --- */
+
+static const struct receipt hall = {
+    .name = "hall",
+    .result = RECEIPT_COMPLETE,
+    .heard_frames = 1,
+};
+static const char hall_line[] =
+    "intercom-receipt 1 name=hall result=complete arrived=1 heard=1 dropped=0 "
+    "starved_ms=0 card=unknown\n";
+
+/* Takes a page of one frame, whose server goes on listening at the descriptor
+ * that is returned. */
+static int take_page(void)
+{
+	begin_page(4, "abcd");
+	step_until(SESSION_PAGE);
+	expect("abcd");
+	expect_end();
+	ck_assert(!session_owes(session, session_page(session)->number));
+	ck_assert_int_eq(shutdown(server, SHUT_WR), 0);
+	step_until(SESSION_WAITING); /* at once, without a pause */
+	return TAKE_FD(server);
+}
+
+/* All that a client says on FD, and that it closes. */
+static void expect_said(int fd, const char *text)
+{
+	char line[2 * RECEIPT_SIZE_MAX];
+	size_t size = 0;
+	ssize_t n;
+
+	while ((n = recv(fd, line + size, sizeof(line) - size, 0)) > 0)
+		size += (size_t)n;
+	ck_assert_int_eq(n, 0);
+	ck_assert_uint_eq(size, strlen(text));
+	ck_assert_mem_eq(line, text, size);
+	close(fd);
+}
+
+TEST(receipt_goes_to_the_connection_of_its_page)
+{
+	const int old = take_page();
+
+	ck_assert(session_owes(session, 1));
+	begin(); /* meanwhile */
+	session_give_receipt(session, 1, &hall);
+	ck_assert(!session_owes(session, 1));
+	session_give_receipt(session, 1, &hall);
+	expect_said(old, hall_line);
+	ck_assert_int_eq(session_state(session), SESSION_WAITING);
+}
+
+TEST(two_receipts_may_be_owed_in_any_order)
+{
+	const int first = take_page(), second = take_page();
+
+	ck_assert(session_owes(session, 1) && session_owes(session, 2));
+	session_give_receipt(session, 2, &hall);
+	expect_said(second, hall_line);
+	ck_assert(session_owes(session, 1));
+	session_give_receipt(session, 1, &hall);
+	expect_said(first, hall_line);
+}
+
+TEST(third_receipt_drops_the_oldest)
+{
+	const int first = take_page(), second = take_page(),
+		  third = take_page();
+
+	expect_said(first, "");
+	session_give_receipt(session, 1, &hall);
+	session_give_receipt(session, 2, &hall);
+	session_give_receipt(session, 3, &hall);
+	expect_said(second, hall_line);
+	expect_said(third, hall_line);
+}
+
+TEST(page_that_is_cut_short_by_its_end_is_answered)
+{
+	struct receipt receipt = hall;
+
+	begin_page(8, "abcdef");
+	ck_assert_int_eq(shutdown(server, SHUT_WR), 0);
+	step_until(SESSION_PAGE);
+	expect("abcdef");
+	expect_end();
+	ck_assert(session_owes(session, 1));
+	receipt.result = RECEIPT_CUT_SHORT;
+	session_give_receipt(session, 1, &receipt);
+	expect_said(TAKE_FD(server),
+		    "intercom-receipt 1 name=hall result=cut-short arrived=1 "
+		    "heard=1 dropped=0 starved_ms=0 card=unknown\n");
+}
+
+TEST(reset_or_a_server_that_does_not_close_is_owed_nothing)
+{
+	const struct linger reset = {.l_onoff = 1};
+
+	begin_page(WAV_ENDLESS, "abcd");
+	step_until(SESSION_PAGE);
+	expect("abcd");
+	ck_assert_int_eq(
+	    setsockopt(server, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)),
+	    0);
+	hang_up();
+	expect_end();
+	ck_assert(!session_owes(session, 1));
+	now = session_deadline(session);
+	begin_page(4, "abcd");
+	step_until(SESSION_PAGE);
+	expect("abcd");
+	expect_end();
+	now = session_deadline(session);
+	session_step(session, now);
+	ck_assert_int_ne(session_state(session), SESSION_LINGERING);
+	ck_assert(!session_owes(session, 2));
+	session_give_receipt(session, 2, &hall);
+	expect_said(TAKE_FD(server), "");
+}
+
+TEST(server_that_has_gone_does_no_harm)
+{
+	const int old = take_page();
+
+	close(old);
+	session_give_receipt(session, 1, &hall);
+	ck_assert(!session_owes(session, 1));
+	begin();
 }

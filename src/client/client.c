@@ -77,6 +77,7 @@ static void page_begins(struct client *client, struct station *station,
 		log_info("Page from %s has no samples",
 			 session_name(station->session));
 		station->muted = true;
+		station->receipt.result = RECEIPT_COMPLETE;
 		once(client, 0);
 	}
 }
@@ -90,6 +91,16 @@ static bool is_discarded(const struct client *client,
 	       (client->turn.open && station > client->turn.station);
 }
 
+/* Of a page that has ended without a turn, or after its last one; a turn that
+ * lasts gives the receipt itself. */
+static void give_receipt(struct client *client, struct station *station)
+{
+	if (client->turn.station != station ||
+	    client->turn.page.number != station->seen_page)
+		session_give_receipt(station->session, station->seen_page,
+				     &station->receipt);
+}
+
 static void run_station(struct client *client, struct station *station,
 			uint64_t now)
 {
@@ -97,6 +108,7 @@ static void run_station(struct client *client, struct station *station,
 
 	log_set_limit(&station->lines);
 	session_step(station->session, now);
+	give_receipt(client, station);
 	if (!station_has_page(station))
 		return;
 	if (page->number != station->seen_page)
@@ -417,6 +429,7 @@ static int add_stations(struct client *client)
 		station->lines = log_limit(server->name);
 		station->recorder = client->config.recorder;
 		station->save = client->config.save;
+		station->name = client->config.name;
 		client->station_count++;
 	}
 	return 0;

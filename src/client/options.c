@@ -9,11 +9,13 @@
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "audio/pcm.h"
 #include "base/log.h"
 #include "base/options.h"
+#include "base/utf8.h"
 #include "base/util.h"
 
 #define DEFAULT_SERVER "localhost"
@@ -31,6 +33,30 @@ static int list_pcms(const struct option_row *row, const char *text,
 		     void *config)
 {
 	return pcm_list(stdout, PCM_PLAYBACK) < 0 ? -EIO : OPTION_DONE;
+}
+
+static int set_name(const struct option_row *row, const char *text,
+		    void *config)
+{
+	char *name = ((struct client_config *)config)->name;
+	const int n = snprintf(name, RECEIPT_NAME_SIZE, "%s", text);
+
+	utf8_replace_controls(name);
+	if (n > 0 && n < RECEIPT_NAME_SIZE && strcmp(name, text) == 0)
+		return 0;
+	log_error("--%s '%s': 1 to %d bytes of text, without control "
+		  "characters, are needed",
+		  row->name, text, RECEIPT_NAME_SIZE - 1);
+	return -EINVAL;
+}
+
+/* The host's name, if it is text. */
+static void set_default_name(struct client_config *config)
+{
+	if (gethostname(config->name, sizeof(config->name)) < 0)
+		*config->name = '\0';
+	config->name[sizeof(config->name) - 1] = '\0';
+	utf8_replace_controls(config->name);
 }
 
 #define FIELD(field) OPTION_FIELD(struct client_config, field)
@@ -57,6 +83,10 @@ static const struct option_row rows[] = {
      .limits = {8, 65536}},
     {0, "save", "FILE|DIR", "keep each page as a WAV file as well",
      .parse = option_set_string, FIELD(save)},
+    {0, "name", "NAME",
+     "what a server is to call this loudspeaker\n"
+     "(default: the host's name)",
+     .parse = set_name},
     {0, "once", NULL, "exit after one page, with 0 if it was complete",
      .parse = option_set_flag, FIELD(once)},
     {0, "test", NULL,
@@ -154,6 +184,7 @@ int client_options_parse(struct client_config *ret, int argc, char **argv)
 	    .speaker = {.device = "default", .latency_ms = 100},
 	    .volume = -1,
 	};
+	set_default_name(ret);
 	r = options_parse(&table, argc, argv, ret, NULL);
 	if (r <= 0)
 		return r;

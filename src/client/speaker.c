@@ -922,6 +922,21 @@ static double frames_to_ms(const struct speaker *speaker, double frames)
 	return frames * 1000 / speaker->format.rate;
 }
 
+enum receipt_card speaker_card(const struct speaker *speaker)
+{
+	if (speaker->pcm)
+		return speaker_heard_frames(speaker) > 0 ? RECEIPT_CARD_READY
+							 : RECEIPT_CARD_UNKNOWN;
+	switch (speaker->card_error) {
+	case 0:
+		return RECEIPT_CARD_UNKNOWN;
+	case -EBUSY:
+		return RECEIPT_CARD_BUSY;
+	default:
+		return RECEIPT_CARD_MISSING;
+	}
+}
+
 double speaker_behind_ms(const struct speaker *speaker)
 {
 	if (speaker->stats.behind_count == 0)

@@ -8,6 +8,7 @@
 #include "base/backoff.h"
 #include "client/fifo.h"
 #include "client/latency.h"
+#include "wire/receipt.h"
 
 struct speaker_config {
 	const char *device;
@@ -150,6 +151,9 @@ void speaker_finish(struct speaker *speaker);
 /* How many frames of the page have sounded: played by a card whose clock moves.
  * Stays valid until the next speaker_begin(). */
 uint64_t speaker_heard_frames(const struct speaker *speaker);
+/* What is known of the card from the page. Stays valid until
+ * speaker_finish(). */
+enum receipt_card speaker_card(const struct speaker *speaker);
 /* The mean latency of the page so far: how long a frame waited in the FIFO, the
  * ring and behind it before it sounded; of a stored page, without the FIFO. */
 double speaker_behind_ms(const struct speaker *speaker);

@@ -7,14 +7,17 @@
 #include "client/latency.h"
 #include "client/saver.h"
 #include "feed/session.h"
+#include "wire/receipt.h"
 
 struct station {
 	struct session *session;
 	struct log_limit lines;	   /* that the server makes the client log */
 	struct recorder *recorder; /* shared by all stations, or NULL */
 	const char *save;	   /* its path */
+	const char *name;	   /* of the client, in receipts */
 	struct saver *saver;	   /* for the page being received, or NULL */
 	uint64_t seen_page;	   /* number of the page begun last */
+	struct receipt receipt;	   /* of that page, as it stands */
 	struct latency probe;  /* live or stored? while it waits for its turn */
 	bool muted;	       /* the rest of the page is not to be heard */
 	bool turned_to;	       /* the page has had a turn */

@@ -19,15 +19,18 @@ enum {
 	LIMIT_GRACE_MS = 10000, /* a hook may take half of it */
 };
 
-static const char *result_name(enum turn_result result)
+static enum receipt_result receipt_result(enum turn_result result)
 {
-	static const char *const names[] = {
-	    [TURN_COMPLETE] = "complete",     [TURN_CUT_SHORT] = "cut-short",
-	    [TURN_TAKEN_OVER] = "taken-over", [TURN_LIMIT] = "limit",
-	    [TURN_UNHEARD] = "unheard",	      [TURN_STOPPED] = "stopped",
+	static const enum receipt_result results[] = {
+	    [TURN_COMPLETE] = RECEIPT_COMPLETE,
+	    [TURN_CUT_SHORT] = RECEIPT_CUT_SHORT,
+	    [TURN_TAKEN_OVER] = RECEIPT_TAKEN_OVER,
+	    [TURN_LIMIT] = RECEIPT_LIMIT,
+	    [TURN_UNHEARD] = RECEIPT_UNHEARD,
+	    [TURN_STOPPED] = RECEIPT_STOPPED,
 	};
 
-	return names[result];
+	return results[result];
 }
 
 /* --- telling --- */
@@ -41,7 +44,7 @@ static struct journal_page describe(const struct turn *turn)
 	    .server = session_name(turn->station->session),
 	    .format = *format,
 	    .data_size = turn->page.data_size,
-	    .result = result_name(turn->result),
+	    .result = receipt_result_name(receipt_result(turn->result)),
 	    .received_frames = turn->page.received / wav_frame_size(format),
 	    .heard_frames = speaker_heard_frames(&turn->speaker),
 	    .xruns = stats->xruns,
@@ -131,6 +134,7 @@ void turn_begin(struct turn *turn, struct station *station, uint64_t now_usec)
 		log_error("Cannot play the page from %s: %s",
 			  session_name(station->session), strerror(-r));
 		station->muted = true;
+		station->receipt.result = RECEIPT_UNHEARD;
 		return;
 	}
 	if (!resumed && station->probe.kind == LATENCY_STORED)
@@ -140,6 +144,7 @@ void turn_begin(struct turn *turn, struct station *station, uint64_t now_usec)
 	turn->open = turn->before = true;
 	turn->result = TURN_COMPLETE;
 	turn->page = *page;
+	turn->receipt = station->receipt;
 	/* The rest of a frame whose beginning was discarded does not sound. */
 	turn->first = page->received + frame_size - 1;
 	turn->first -= turn->first % frame_size;
@@ -196,6 +201,29 @@ static void count_page(struct turn *turn, const struct journal_page *page)
 	totals->card_losses += stats->card_losses;
 }
 
+/* Adds up what became of the page in all of its turns, and gives the receipt if
+ * the server has ended the page; otherwise there may be another turn. */
+static void give_receipt(struct turn *turn)
+{
+	const struct speaker *speaker = &turn->speaker;
+	struct station *station = turn->station;
+	struct receipt *receipt = &turn->receipt;
+	const uint64_t arrived =
+	    turn->page.received / wav_frame_size(&turn->page.format);
+
+	receipt->result = receipt_result(turn->result);
+	receipt->heard_frames =
+	    MIN(receipt->heard_frames + speaker_heard_frames(speaker), arrived);
+	receipt->dropped_frames =
+	    MIN(receipt->dropped_frames + speaker->stats.dropped_frames,
+		arrived - receipt->heard_frames);
+	receipt->starved_ms += speaker->stats.starved_usec / 1000;
+	receipt->card = speaker_card(speaker);
+	if (station->seen_page == turn->page.number)
+		station->receipt = *receipt;
+	session_give_receipt(station->session, turn->page.number, receipt);
+}
+
 static void end_page(struct turn *turn, uint64_t now_usec)
 {
 	struct journal_page told;
@@ -209,6 +237,7 @@ static void end_page(struct turn *turn, uint64_t now_usec)
 	told = describe(turn);
 	journal_end(&told);
 	count_page(turn, &told);
+	give_receipt(turn);
 	speaker_finish(&turn->speaker);
 	if (turn->mixer)
 		mixer_restore(turn->mixer);

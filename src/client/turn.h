@@ -40,6 +40,7 @@ struct turn {
 	enum turn_result result;
 	struct session_page page; /* copied at the beginning and at the end */
 	uint64_t first;		  /* bytes received before this turn */
+	struct receipt receipt;	  /* of earlier turns of this page */
 	uint64_t late_frames;	  /* the oldest that wait: not to be heard */
 	uint64_t begun_usec;
 };

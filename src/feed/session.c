@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "wire/receipt.h"
 #include "wire/transport.h"
 
 enum {
@@ -35,11 +36,19 @@ enum {
 	LEFT_SIZE = 4096,
 	STEP_READS = 16, /* limits the reads of one step */
 	PROBLEM_SIZE = 192,
+	DEBTS_MAX = 2,
 };
 
 /* Programs that record into a pipe do not know the size: arecord states 2^31
  * bytes, sox a little less. Any larger size is taken for endless, too. */
 #define VAGUE_SIZE UINT64_C(0x7ff00000)
+
+/* A connection whose page has come and whose server has ended its side. */
+struct debt {
+	struct transport *transport; /* NULL: none */
+	uint64_t number;	     /* of the page */
+	uint64_t arrived_frames;
+};
 
 struct session {
 	char *name;
@@ -71,6 +80,7 @@ struct session {
 	size_t left_begin, left_size;
 	uint64_t last_data_usec;
 	struct session_page page;
+	struct debt debts[DEBTS_MAX]; /* the oldest first */
 };
 
 /* --- attempts --- */
@@ -83,6 +93,31 @@ static void disconnect(struct session *session)
 		fd_close(session->fd);
 	session->fd = -1;
 	session->left_begin = session->left_size = 0;
+}
+
+static void forgive(struct debt *debt)
+{
+	transport_free(debt->transport);
+	*debt = (struct debt){0};
+}
+
+/* Keeps the connection of the page, which the server has ended, for its
+ * receipt. An older one gives way. */
+static void owe_receipt(struct session *session)
+{
+	struct debt *debts = session->debts;
+	const struct session_page *page = &session->page;
+
+	if (debts[0].transport && debts[1].transport) {
+		forgive(&debts[0]);
+		debts[0] = debts[1];
+	}
+	debts[debts[0].transport != NULL] = (struct debt){
+	    .transport = TAKE_PTR(session->transport),
+	    .number = page->number,
+	    .arrived_frames = page->received / wav_frame_size(&page->format),
+	};
+	session->fd = -1;
 }
 
 static void pause_for(struct session *session, uint64_t now_usec,
@@ -436,6 +471,8 @@ static void step_lingering(struct session *session, uint64_t now_usec)
 
 		if (n == -EAGAIN)
 			break;
+		if (n == 0)
+			owe_receipt(session);
 		if (n <= 0) {
 			reconnect(session, now_usec);
 			return;
@@ -462,10 +499,13 @@ static void page_closed(struct session *session, ssize_t error,
 	session->page.error = (int)error;
 	if (error == 0 && endless) {
 		session->page.result = SESSION_COMPLETE;
+		owe_receipt(session);
 		reconnect(session, now_usec);
 		return;
 	}
 	judge_connection(session, now_usec);
+	if (error == 0)
+		owe_receipt(session);
 	session->page.result = SESSION_CUT_SHORT;
 	session->was_connected = false;
 	session->counts.failed++;
@@ -541,6 +581,48 @@ void session_hold_off(struct session *session, uint64_t now_usec)
 	session->last_data_usec = now_usec;
 }
 
+/* --- receipts --- */
+
+/* That of page NUMBER, or NULL. */
+static const struct debt *find_debt(const struct session *session,
+				    uint64_t number)
+{
+	for (size_t i = 0; i < DEBTS_MAX; i++)
+		if (session->debts[i].transport &&
+		    session->debts[i].number == number)
+			return &session->debts[i];
+	return NULL;
+}
+
+bool session_owes(const struct session *session, uint64_t number)
+{
+	return find_debt(session, number) != NULL;
+}
+
+void session_give_receipt(struct session *session, uint64_t number,
+			  const struct receipt *receipt)
+{
+	const struct debt *found = find_debt(session, number);
+	struct receipt whole = *receipt;
+	char line[RECEIPT_SIZE_MAX];
+	struct debt debt;
+	ssize_t n;
+
+	if (!found)
+		return;
+	debt = *found;
+	if (found == &session->debts[0])
+		session->debts[0] = session->debts[1];
+	session->debts[1] = (struct debt){0};
+	whole.arrived_frames = debt.arrived_frames;
+	n = transport_send(debt.transport, line, receipt_format(line, &whole),
+			   TRANSPORT_NO_MORE);
+	/* A server that knows no receipts has closed: that does no harm. */
+	if (n > 0)
+		(void)transport_shutdown(debt.transport);
+	forgive(&debt);
+}
+
 /* --- life --- */
 
 int session_new(struct session **ret, const char *name,
@@ -570,6 +652,8 @@ struct session *session_free(struct session *session)
 	if (!session)
 		return NULL;
 	disconnect(session);
+	for (size_t i = 0; i < DEBTS_MAX; i++)
+		forgive(&session->debts[i]);
 	fd_close(session->resolver_fd);
 	free(session->name);
 	free(session);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The client's side of one server: looks it up, connects, waits, reads a page's
- * header and samples, and connects again. Knows no card and never blocks. */
+ * header and samples, and connects again, while a page's receipt may still be
+ * owed. Knows no card and never blocks. */
 #pragma once
 
 #include <poll.h>
@@ -10,6 +11,7 @@
 #include "wire/net.h"
 #include "wire/resolver.h"
 
+struct receipt;
 struct transport_keys;
 
 enum session_state {
@@ -90,3 +92,11 @@ uint64_t session_age_usec(const struct session *session);
 /* In state PAGE: call it while not reading on purpose, so that the server is
  * not taken for silent. */
 void session_hold_off(struct session *session, uint64_t now_usec);
+
+/* Whether a server waits for the receipt of page NUMBER: it has ended its side
+ * of the connection that the page came on. */
+bool session_owes(const struct session *session, uint64_t number);
+/* Gives it RECEIPT, with the number of frames that have arrived on that
+ * connection, and closes. Does nothing unless the session owes it. */
+void session_give_receipt(struct session *session, uint64_t number,
+			  const struct receipt *receipt);

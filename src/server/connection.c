@@ -335,9 +335,26 @@ static void take_bytes(struct connection *c, size_t size)
 		end(c, CONNECTION_ABUSED);
 }
 
+/* Acknowledgements are progress too: a slow peer may take long over what the
+ * kernel has queued. */
+static void note_acknowledged(struct connection *c)
+{
+	int outq, before = c->outq;
+
+	if (ioctl(transport_fd(c->transport), SIOCOUTQ, &outq) < 0)
+		return;
+	c->outq = outq;
+	if (outq < before)
+		c->progress_usec = now_usec();
+	if (c->said_end && outq == 0)
+		sent(c);
+}
+
 /* Reads what there is, since the socket may be watched for edges. */
 static void read_receipt(struct connection *c)
 {
+	if (c->state == CONNECTION_CLOSING)
+		note_acknowledged(c);
 	while (!c->ended) {
 		struct line *line = c->line;
 		ssize_t n;
@@ -379,21 +396,6 @@ static void go_on_shaking(struct connection *c)
 		connection_check_key(c); /* it may be gone */
 	if (r == 0 && !c->ended)
 		c->callbacks->on_ready(c, c->userdata);
-}
-
-/* Acknowledgements are progress too: a slow peer may take long over what the
- * kernel has queued. */
-static void note_acknowledged(struct connection *c)
-{
-	int outq, before = c->outq;
-
-	if (ioctl(transport_fd(c->transport), SIOCOUTQ, &outq) < 0)
-		return;
-	c->outq = outq;
-	if (outq < before)
-		c->progress_usec = now_usec();
-	if (c->said_end && outq == 0)
-		sent(c);
 }
 
 static void on_writable(struct connection *c)

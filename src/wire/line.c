@@ -25,7 +25,7 @@ static bool is_key_char(char c)
 
 static bool is_plain(char c)
 {
-	return c > ' ' && c <= '~' && c != '%';
+	return c > ' ' && c <= '~' && c != '%' && c != '=';
 }
 
 /* --- reading --- */

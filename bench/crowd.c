@@ -167,13 +167,26 @@ static size_t read_greeting(const char *path, char greeting[GREETING_SIZE])
 	return size;
 }
 
-/* Says "connected" when all clients are, and reports when all connections have
- * been closed. With a PATH, each client first sends the contents of that file.
- */
-static void run_crowd(uint16_t port, unsigned count, const char *path)
+static void answer_all(const struct client *clients, unsigned count,
+		       const char *answer, size_t size)
 {
-	char greeting[GREETING_SIZE];
+	usleep(500000);
+	for (unsigned i = 0; i < count; i++) {
+		(void)!write(clients[i].fd, answer, size);
+		close(clients[i].fd);
+	}
+}
+
+/* Says "connected" when all clients are, and reports when all connections have
+ * been closed. With a PATH, each client first sends the contents of that file;
+ * with an ANSWER_PATH, all send those of that one and close half a second after
+ * the server has ended its side of the last connection. */
+static void run_crowd(uint16_t port, unsigned count, const char *path,
+		      const char *answer_path)
+{
+	char greeting[GREETING_SIZE], answer[GREETING_SIZE];
 	size_t greeting_size = read_greeting(path, greeting);
+	size_t answer_size = read_greeting(answer_path, answer);
 	struct client *clients = calloc(count, sizeof(*clients));
 	uint8_t *scratch = malloc(SCRATCH_SIZE);
 	int epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -200,12 +213,18 @@ static void run_crowd(uint16_t port, unsigned count, const char *path)
 		for (int i = 0; i < n; i++) {
 			struct client *client = events[i].data.ptr;
 
-			if (!drain(client, scratch)) {
+			if (drain(client, scratch))
+				continue;
+			if (answer_size > 0)
+				epoll_ctl(epoll, EPOLL_CTL_DEL, client->fd,
+					  NULL);
+			else
 				close(client->fd);
-				open--;
-			}
+			open--;
 		}
 	}
+	if (answer_size > 0)
+		answer_all(clients, count, answer, answer_size);
 	report(clients, count, cpu_seconds() - cpu);
 	free(clients);
 	free(scratch);
@@ -326,7 +345,10 @@ int main(int argc, char **argv)
 	raise_limit();
 	if (argc >= 4 && strcmp(argv[1], "clients") == 0) {
 		run_crowd((uint16_t)atoi(argv[2]), (unsigned)atoi(argv[3]),
-			  argc > 4 ? argv[4] : NULL);
+			  argc > 4 ? argv[4] : NULL, NULL);
+	} else if (argc == 5 && strcmp(argv[1], "answering") == 0) {
+		run_crowd((uint16_t)atoi(argv[2]), (unsigned)atoi(argv[3]),
+			  NULL, argv[4]);
 	} else if (argc == 6 && strcmp(argv[1], "send-loop") == 0) {
 		run_send_loop((uint16_t)atoi(argv[2]), (unsigned)atoi(argv[3]),
 			      (size_t)atol(argv[4]), atof(argv[5]));
@@ -336,6 +358,7 @@ int main(int argc, char **argv)
 	} else {
 		fprintf(stderr,
 			"usage: crowd clients PORT COUNT [GREETING_FILE]\n"
+			"       crowd answering PORT COUNT ANSWER_FILE\n"
 			"       crowd send-loop PORT COUNT SIZE SECONDS\n"
 			"       crowd sendfile PORT COUNT SIZE\n");
 		return 2;

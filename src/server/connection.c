@@ -82,8 +82,9 @@ static void update_events(struct connection *c)
 	if (c->blocked)
 		events |= EPOLLOUT;
 	/* A socket that is shut down stays writable, and wakes when the peer
-	 * has acknowledged the end. */
-	else if (c->state == CONNECTION_CLOSING && c->said_end)
+	 * has acknowledged the end. Receipts are read until there is nothing
+	 * left, so that edges do for them. */
+	else if (c->said_end)
 		events |= EPOLLOUT | EPOLLET;
 	/* Fails only for want of kernel memory; then the progress check ends
 	 * the connection. */
@@ -98,7 +99,6 @@ static void sent(struct connection *c)
 		return;
 	c->state = CONNECTION_OWING;
 	c->due_usec = MAX(c->due_usec, now_usec());
-	update_events(c);
 	c->callbacks->on_sent(c, c->userdata);
 }
 
@@ -350,17 +350,29 @@ static void note_acknowledged(struct connection *c)
 		sent(c);
 }
 
-/* Reads what there is, since the socket may be watched for edges. */
+/* The line so far; NULL without memory. */
+static struct line *line_of(struct connection *c)
+{
+	struct line *line = c->line;
+
+	if (line)
+		return line;
+	line = malloc(sizeof(*line));
+	if (line)
+		line->size = 0;
+	c->line = line;
+	return line;
+}
+
+/* Reads what there is: the socket is watched for edges. */
 static void read_receipt(struct connection *c)
 {
 	if (c->state == CONNECTION_CLOSING)
 		note_acknowledged(c);
 	while (!c->ended) {
-		struct line *line = c->line;
+		struct line *line = line_of(c);
 		ssize_t n;
 
-		if (!line)
-			line = c->line = calloc(1, sizeof(*line));
 		n = line ? transport_recv(c->transport, line->text + line->size,
 					  sizeof(line->text) - line->size)
 			 : -ENOMEM;

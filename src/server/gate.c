@@ -249,6 +249,8 @@ static void drop_debtor(struct gate *gate)
 {
 	const struct gate_address *most = NULL;
 
+	if (gate->owing == 0)
+		return;
 	twalk_r(gate->addresses, compare_debts, &most);
 	if (most)
 		connection_drop(TAILQ_FIRST(&most->owing)->owing,

@@ -82,8 +82,7 @@ static void update_events(struct connection *c)
 	if (c->blocked)
 		events |= EPOLLOUT;
 	/* A socket that is shut down stays writable, and wakes when the peer
-	 * has acknowledged the end. Receipts are read until there is nothing
-	 * left, so that edges do for them. */
+	 * has acknowledged the end. */
 	else if (c->said_end)
 		events |= EPOLLOUT | EPOLLET;
 	/* Fails only for want of kernel memory; then the progress check ends
@@ -364,7 +363,7 @@ static struct line *line_of(struct connection *c)
 	return line;
 }
 
-/* Reads what there is: the socket is watched for edges. */
+/* Reads what there is, since the socket may be watched for edges. */
 static void read_receipt(struct connection *c)
 {
 	if (c->state == CONNECTION_CLOSING)
@@ -536,6 +535,15 @@ void connection_finish(struct connection *c)
 	torn = (size_t)(c->offset % frame_size);
 	c->stop_at = c->offset + (torn ? frame_size - torn : 0);
 	connection_push(c);
+}
+
+void connection_move(struct connection *c, struct poller *poller)
+{
+	stop_watching(c);
+	if (poller_add(poller, &c->watch, EPOLLIN) == 0)
+		c->poller = poller;
+	else
+		end(c, CONNECTION_DONE);
 }
 
 void connection_check_progress(struct connection *c, uint64_t now)

@@ -85,6 +85,9 @@ void connection_push(struct connection *connection);
 /* Ends the page for this client at the end of the frame that it has begun. */
 void connection_finish(struct connection *connection);
 
+/* In state OWING: waits for the receipt by means of POLLER. */
+void connection_move(struct connection *connection, struct poller *poller);
+
 /* Looks whether the peer has acknowledged the whole page. Ends the connection
  * when it has taken nothing for 10 s, or when its receipt does not come. To be
  * called about once a second. */

@@ -12,10 +12,13 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "server/peers.h"
+#include "server/poller.h"
 #include "server/timer.h"
 #include "wire/net.h"
 
 #define INTERVAL_USEC (60 * USEC_PER_SEC)
+/* All receipts of a page come at once, and none is in a hurry. */
+#define RECEIPTS_USEC (20 * 1000)
 
 enum {
 	/* For the sound card, the pages and their files. */
@@ -133,6 +136,10 @@ int gate_new(struct gate **ret, sd_event *event, unsigned max_clients,
 		};
 	r = peers_new(&gate->peers, max_clients);
 	if (r == 0)
+		r = poller_new(&gate->debts, event);
+	if (r == 0)
+		r = poller_slow_down(gate->debts, RECEIPTS_USEC);
+	if (r >= 0)
 		r = timer_new(&gate->timer, event, on_timer, gate);
 	if (r < 0) {
 		gate_free(gate);
@@ -148,6 +155,7 @@ struct gate *gate_free(struct gate *gate)
 		return NULL;
 	tdestroy(gate->addresses, free);
 	peers_free(gate->peers);
+	poller_free(gate->debts);
 	sd_event_source_disable_unref(gate->timer);
 	free(gate);
 	return NULL;

@@ -40,6 +40,7 @@ struct gate {
 	uint64_t owed;		  /* receipts so far */
 	void *addresses;	  /* tree of struct gate_address */
 	struct peers *peers;	  /* that gave a receipt */
+	struct poller *debts;	  /* of the sockets of those that owe one */
 	struct gate_stats *stats; /* the owner's */
 	int fd_end;		  /* clients get only descriptors below it */
 	struct ratelimit limits[GATE_EVENTS];

@@ -55,6 +55,11 @@ int poller_new(struct poller **ret, sd_event *event)
 	return 0;
 }
 
+int poller_slow_down(struct poller *poller, uint64_t interval_usec)
+{
+	return sd_event_source_set_ratelimit(poller->io, interval_usec, 1);
+}
+
 struct poller *poller_free(struct poller *poller)
 {
 	if (!poller)

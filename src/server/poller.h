@@ -18,6 +18,9 @@ struct poller_watch {
 
 /* 0 or negative errno. */
 int poller_new(struct poller **ret, sd_event *event);
+/* Serves one batch in INTERVAL_USEC at most, for sockets that are in no hurry:
+ * so they wake the loop less often. 0 or negative errno. */
+int poller_slow_down(struct poller *poller, uint64_t interval_usec);
 /* To be called when all watches are removed. Takes NULL; returns NULL. */
 struct poller *poller_free(struct poller *poller);
 

@@ -83,6 +83,7 @@ static void on_sent(struct connection *connection, void *userdata)
 	gate_owe(zone->gate, &client->place, connection);
 	zone->callbacks->on_end(zone->userdata, client->page, CONNECTION_DONE,
 				connection);
+	connection_move(connection, zone->gate->debts);
 }
 
 static void on_receipt(struct connection *connection,

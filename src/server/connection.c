@@ -169,8 +169,12 @@ static void discard_early(struct connection *c)
  * peer. */
 static void say_end(struct connection *c)
 {
-	int r = transport_shutdown(c->transport);
+	int r;
 
+	discard_early(c);
+	if (c->ended)
+		return;
+	r = transport_shutdown(c->transport);
 	if (r == -EAGAIN) {
 		set_blocked(c, true);
 		return;
@@ -188,9 +192,7 @@ static void begin_closing(struct connection *c)
 	c->due_usec += frames_to_usec(
 	    c->stats.sent / wav_frame_size(&c->format), c->format.rate);
 	c->tape = tape_unref(c->tape);
-	discard_early(c);
-	if (!c->ended)
-		say_end(c);
+	say_end(c);
 }
 
 /* Skips to the newest frame when the client is more than max_lag behind. */

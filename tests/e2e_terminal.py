@@ -59,7 +59,8 @@ class Terminal(TerminalCase):
         self.screen.wait_shown(
             r"Page 1 is on the air: speak now\n"
             r"Page 1: \d+ frames .* 1 client\s+reached, 0 lost, 0 skips, "
-            r"0 overruns\n0 clients, off air; Enter begins a page\n>$")
+            r"0 overruns\nPage 1: 1 player gives no receipts\n"
+            r"0 clients, off air; Enter begins a page\n>$")
         self.assertEqual(done()[44:], self.sound[:page_size(1.5)])
         self.assertIsNone(child.poll())
 

@@ -20,8 +20,10 @@ UNIT_TESTS = \
 	tests/test-journal \
 	tests/test-keyfile \
 	tests/test-latency \
+	tests/test-ledger \
 	tests/test-line \
 	tests/test-log \
+	tests/test-logbook \
 	tests/test-meter \
 	tests/test-microphone \
 	tests/test-mixer \
@@ -43,6 +45,8 @@ UNIT_TESTS = \
 	tests/test-session \
 	tests/test-source \
 	tests/test-speaker \
+	tests/test-summary \
+	tests/test-systemd \
 	tests/test-tape \
 	tests/test-tapecopy \
 	tests/test-thread \
@@ -92,6 +96,8 @@ tests_test_ctl_value_SOURCES = tests/test-ctl-value.c src/ctl/value.c
 # The test stands in its way.
 # It counts.
 tests_test_wavfile_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=renameat2
+tests_test_systemd_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=log_takes_fields \
+	-Wl,--wrap=sd_journal_send,--wrap=sd_journal_sendv
 tests_test_page_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=zone_push
 # Here the test is the peer; the others must not load what has no key.
 tests_test_transport_LDADD = $(LDADD) $(GNUTLS_LIBS)

@@ -106,6 +106,8 @@ static const struct page_callbacks callbacks = {
     .on_settle = on_settle,
 };
 
+static struct ledger *ledger;
+
 static void setup(void)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -115,6 +117,7 @@ static void setup(void)
 	ck_assert_int_eq(zone_new(&zones[0], event, "hall", gate, NULL,
 				  &zone_callbacks, NULL),
 			 0);
+	ck_assert_int_eq(ledger_new(&ledger, 1, 1), 0);
 	opened = spoken = grown = ended = done = stop_in = 0;
 	slow_ms = 0;
 	config.mode = PAGE_LIVE;
@@ -124,6 +127,7 @@ static void teardown(void)
 {
 	page = page_free(page);
 	zones[0] = zone_free(zones[0]);
+	ledger = ledger_free(ledger);
 	gate = gate_free(gate);
 	event = sd_event_unref(event);
 	card_teardown();
@@ -162,8 +166,8 @@ static void begin(double seconds, int chime_fd, int file_fd)
 					     .chime_fd = chime_fd,
 					     .file_fd = file_fd};
 
-	ck_assert_int_eq(page_new(&page, 1, event, &config, zones, &request,
-				  &callbacks, NULL),
+	ck_assert_int_eq(page_new(&page, ledger, event, &config, zones,
+				  &request, &callbacks, NULL),
 			 0);
 	on_settle(NULL);
 }
@@ -396,6 +400,7 @@ TEST(a_page_for_which_there_is_no_room_fails)
 	ck_assert_ptr_nonnull(strstr(info.reason, "not enough memory"));
 	run_until_released();
 	page = page_free(page);
+	ck_assert_int_eq(ledger_new(&ledger, 1, 1), 0);
 	opened = spoken = ended = done = 0;
 	talk(0);
 	run_until(&ended);
@@ -413,6 +418,7 @@ TEST(freeing_a_page_in_progress_closes_the_card)
 	run_until(&grown);
 	page = page_free(page);
 	ck_assert_ptr_null(page);
+	ck_assert_int_eq(ledger_new(&ledger, 1, 1), 0);
 	opened = spoken = ended = done = 0;
 	talk(0.01);
 	run_until(&ended);

@@ -53,7 +53,10 @@ static void on_clients(void *userdata)
 {
 }
 
-static const struct server_observer observer = {on_page, on_clients};
+static const struct server_observer observer = {
+    .on_page = on_page,
+    .on_clients = on_clients,
+};
 
 static void listen_for(const char *zone, in_port_t *port)
 {

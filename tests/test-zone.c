@@ -24,6 +24,7 @@ static struct gate *gate;
 static struct gate_stats stats;
 static struct zone *zone;
 static struct tape *tape;
+static struct ledger *ledger;
 static struct sockaddr_storage address;
 static int clients[CLIENTS];
 static unsigned accepted, ended, told;
@@ -88,12 +89,14 @@ static void setup(void)
 	ck_assert_int_eq(
 	    zone_new(&zone, event, "lobby", gate, NULL, &callbacks, NULL), 0);
 	ck_assert_int_eq(tape_new(&tape, NULL, &cd, WAV_ENDLESS), 0);
+	ck_assert_int_eq(ledger_new(&ledger, 1, CLIENTS), 0);
 	listen_on_loopback();
 }
 
 static void teardown(void)
 {
 	zone_free(zone);
+	ledger_free(ledger);
 	gate_free(gate);
 	tape_unref(tape);
 	sd_event_unref(event);
@@ -160,7 +163,7 @@ TEST(a_page_goes_to_all_that_wait)
 {
 	come(0, 3);
 	append_piece();
-	zone_attach(zone, &alice, tape, 0, 0);
+	zone_attach(zone, &alice, ledger, tape, 0, 0);
 	ck_assert_uint_eq(zone->active.count, 3);
 	append_piece();
 	zone_push(zone, &alice);
@@ -184,7 +187,7 @@ TEST(a_page_goes_to_all_that_wait)
 /* Sends a page of one piece to clients 0 to COUNT - 1, which take it. */
 static void send_page(int count)
 {
-	zone_attach(zone, &alice, tape, 0, 0);
+	zone_attach(zone, &alice, ledger, tape, 0, 0);
 	append_piece();
 	tape_end(tape);
 	zone_push(zone, &alice);
@@ -280,11 +283,11 @@ TEST(freeing_waits_for_no_receipt)
 TEST(who_comes_later_hears_the_rest)
 {
 	come(0, 1);
-	zone_attach(zone, &alice, tape, 0, 0);
+	zone_attach(zone, &alice, ledger, tape, 0, 0);
 	append_piece();
 	zone_push(zone, &alice);
 	come(1, 1);
-	zone_attach(zone, &alice, tape, tape->size, 0);
+	zone_attach(zone, &alice, ledger, tape, tape->size, 0);
 	append_piece();
 	tape_end(tape);
 	zone_push(zone, &alice);
@@ -298,9 +301,9 @@ TEST(owners_do_not_disturb_each_other)
 
 	ck_assert_int_eq(tape_new(&other, NULL, &cd, WAV_ENDLESS), 0);
 	come(0, 1);
-	zone_attach(zone, &alice, tape, 0, 0);
+	zone_attach(zone, &alice, ledger, tape, 0, 0);
 	come(1, 1);
-	zone_attach(zone, &bob, other, 0, 0);
+	zone_attach(zone, &bob, ledger, other, 0, 0);
 	append_piece();
 	zone_push(zone, &bob);
 	ck_assert_uint_eq(zone_slowest(zone, &alice), 0);
@@ -329,7 +332,7 @@ TEST(who_leaves_while_waiting_has_no_owner)
 	ck_assert_int_eq(last_end, CONNECTION_LEFT);
 	ck_assert_uint_eq(zone->waiting.count + zone->active.count, 1);
 	zone_reap(zone);
-	zone_attach(zone, &alice, tape, 0, 0);
+	zone_attach(zone, &alice, ledger, tape, 0, 0);
 }
 
 TEST(who_may_not_enter_is_closed)
@@ -367,7 +370,7 @@ TEST(without_descriptors_accepting_pauses_and_resumes)
 TEST(the_stuck_are_ended_and_the_others_are_not)
 {
 	come(0, 2);
-	zone_attach(zone, &alice, tape, 0, 0);
+	zone_attach(zone, &alice, ledger, tape, 0, 0);
 	/* Sends more than the two socket buffers hold. */
 	for (int i = 0; i < 16384 && zone_slowest(zone, &alice) == tape->size;
 	     i++) {
@@ -390,7 +393,7 @@ TEST(freeing_closes_all)
 	char byte;
 
 	come(0, 2);
-	zone_attach(zone, &alice, tape, 0, 0);
+	zone_attach(zone, &alice, ledger, tape, 0, 0);
 	come(2, 1);
 	zone = zone_free(zone);
 	ck_assert_uint_eq(gate->clients, 0);

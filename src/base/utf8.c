@@ -23,14 +23,26 @@ size_t utf8_decode(const char *text, uint32_t *ret)
 	return length;
 }
 
+bool utf8_is_noncharacter(uint32_t c)
+{
+	return (c >= 0xfdd0 && c <= 0xfdef) || (c & 0xfffe) == 0xfffe;
+}
+
+/* Those of C0 and C1, and those that end a line or turn its direction. */
+static bool is_control(uint32_t c)
+{
+	return c < ' ' || (c >= 0x7f && c < 0xa0) ||
+	       (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+}
+
 /* The bytes of the character that TEXT begins with; 0 for invalid UTF-8 and for
- * a control character, which a terminal might obey. */
+ * what is not to be shown. */
 static size_t printable_length(const char *text)
 {
 	uint32_t c = 0;
 	size_t length = utf8_decode(text, &c);
 
-	return c < ' ' || (c >= 0x7f && c < 0xa0) ? 0 : length;
+	return is_control(c) || utf8_is_noncharacter(c) ? 0 : length;
 }
 
 void utf8_replace_controls(char *text)

@@ -41,10 +41,11 @@ struct connection {
 	struct poller *poller;
 	struct poller_watch watch;
 	enum connection_state state;
-	bool blocked;	  /* waits for EPOLLOUT to go on sending */
-	bool said_end;	  /* our sending side is shut down */
-	bool read_closed; /* the peer has shut down its sending side */
-	bool ended, told; /* on_end(), on_receipt() was called */
+	bool blocked;		 /* waits for EPOLLOUT to go on sending */
+	bool said_end;		 /* our sending side is shut down */
+	bool read_closed;	 /* the peer has shut down its sending side */
+	bool ended, told;	 /* on_end(), on_receipt() was called */
+	enum connection_end how; /* it has ended */
 	uint32_t garbage;
 	struct tape *tape;
 	uint8_t header[WAV_HEADER_SIZE_MAX];
@@ -116,6 +117,7 @@ static void end(struct connection *c, enum connection_end how)
 	if (c->ended)
 		return;
 	c->ended = true;
+	c->how = how;
 	stop_watching(c);
 	tell_receipt(c, NULL);
 	c->callbacks->on_end(c, how, c->userdata);
@@ -614,6 +616,11 @@ const char *connection_problem(const struct connection *c)
 bool connection_speaks_2(const struct connection *c)
 {
 	return peers_know(c->peers, &c->address);
+}
+
+enum connection_end connection_how(const struct connection *c)
+{
+	return c->how;
 }
 
 bool connection_peer_closed(const struct connection *c)

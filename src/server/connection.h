@@ -115,6 +115,9 @@ const char *connection_identity(const struct connection *connection);
 /* Whether the peer is known to speak version 2 of the protocol: a receipt has
  * come from its address. */
 bool connection_speaks_2(const struct connection *connection);
+/* In on_receipt() without a receipt: how it ends; ABUSED if what it said is no
+ * receipt. */
+enum connection_end connection_how(const struct connection *connection);
 /* In on_receipt() without a receipt: whether the peer has closed, rather than
  * been given up. */
 bool connection_peer_closed(const struct connection *connection);

@@ -199,9 +199,20 @@ static void on_clients(void *userdata)
 	draw_later(userdata);
 }
 
+static void on_heard(void *userdata, const struct ledger_list *heard)
+{
+	struct console *c = userdata;
+	_cleanup_free_ char *text = summary_heard(heard);
+
+	if (text && heard->total > 0)
+		say(c, "Page %u: %s", heard->page, text);
+	draw_later(c);
+}
+
 static const struct server_observer observer = {
     .on_page = on_page,
     .on_clients = on_clients,
+    .on_heard = on_heard,
 };
 
 /* --- commands --- */

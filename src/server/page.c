@@ -127,7 +127,8 @@ static void attach(struct page *p, unsigned z, uint64_t offset)
 					    p->info.format.rate);
 	/* Counted first: a short page may end for them while they attach. */
 	p->info.clients += zone->waiting.count;
-	zone_attach(zone, p, p->tape, offset, max_lag_frames * frame_size(p));
+	zone_attach(zone, p, p->ledger, p->tape, offset,
+		    max_lag_frames * frame_size(p));
 }
 
 static void attach_all(struct page *p)
@@ -244,9 +245,22 @@ static void set_deadline(struct page *p)
 	    (uint64_t)(seconds * SENDING_SLOWNESS * (double)USEC_PER_SEC);
 }
 
+/* A stored page is yet to be heard. */
+static void note_length(const struct page *p)
+{
+	const uint64_t frames = page_due_frames(p);
+	const uint32_t rate = p->info.format.rate;
+	uint64_t due_usec = now_usec();
+
+	if (!is_live(p))
+		due_usec += frames_to_usec(frames, rate);
+	ledger_set_length(p->ledger, rate, frames, due_usec);
+}
+
 static void finish_sending(struct page *p)
 {
 	tape_end(p->tape);
+	note_length(p);
 	set_deadline(p);
 	if (is_live(p))
 		push(p);
@@ -388,6 +402,7 @@ static void on_opened(struct page *p, const struct source_message *message)
 		    "There is not enough memory for the page; make it shorter");
 		return;
 	}
+	ledger_set_length(p->ledger, p->info.format.rate, 0, 0);
 	set_state(p, PAGE_CHIME);
 	begin_archive(p);
 	if (is_live(p))
@@ -576,7 +591,7 @@ static int start(struct page *p, sd_event *event,
 			   p->io, SD_EVENT_PRIORITY_IMPORTANT);
 }
 
-int page_new(struct page **ret, uint32_t id, sd_event *event,
+int page_new(struct page **ret, struct ledger *ledger, sd_event *event,
 	     const struct page_config *config, struct zone *const *zones,
 	     const struct page_request *request,
 	     const struct page_callbacks *callbacks, void *userdata)
@@ -590,12 +605,13 @@ int page_new(struct page **ret, uint32_t id, sd_event *event,
 		return -ENOMEM;
 	}
 	p->info = (struct page_info){
-	    .id = id,
+	    .id = ledger_page(ledger),
 	    .is_file = request->file_fd >= 0,
 	    .priority = request->priority,
 	    .zones = request->zones,
 	    .planned_frames = WAV_ENDLESS,
 	};
+	p->ledger = ledger;
 	p->config = config;
 	p->zones = zones;
 	p->when_busy = request->when_busy;

@@ -12,6 +12,7 @@
 #include "audio/microphone.h"
 #include "server/archive.h"
 #include "server/connection.h"
+#include "server/ledger.h"
 #include "server/tape.h"
 #include "server/zone.h"
 
@@ -112,6 +113,7 @@ struct page {
 	double seconds;
 	struct source *source; /* NULL once its device or file is closed */
 	sd_event_source *io;
+	struct ledger *ledger;	     /* of its clients; the owner's */
 	struct tape *tape;	     /* NULL until the source is open */
 	struct recording *recording; /* or NULL */
 	uint64_t deadline_usec;	     /* when SENDING drops slow clients */
@@ -130,9 +132,9 @@ struct page {
 };
 
 /* Begins to prepare the page that REQUEST asks for, in zones that exist. Takes
- * over its descriptors, also on error. CONFIG, ZONES and CALLBACKS must outlive
- * the page. 0 or negative errno. */
-int page_new(struct page **ret, uint32_t id, sd_event *event,
+ * over its descriptors, also on error. CONFIG, ZONES, CALLBACKS and LEDGER,
+ * which has its id, must outlive the page. 0 or negative errno. */
+int page_new(struct page **ret, struct ledger *ledger, sd_event *event,
 	     const struct page_config *config, struct zone *const *zones,
 	     const struct page_request *request,
 	     const struct page_callbacks *callbacks, void *userdata);

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "server/arbiter.h"
+#include "server/logbook.h"
 #include "server/timer.h"
 #include "wire/net.h"
 #include "wire/receipt.h"
@@ -36,6 +37,8 @@ struct server {
 	uint32_t last_id;
 	bool closed;
 	struct tape_shelf shelf;
+	struct logbook logbook;
+	struct ledger_list last_heard; /* without players; page 0: none */
 	struct server_stats stats;
 	sd_event_source *tick, *settle;
 	struct {
@@ -211,6 +214,31 @@ static void on_state(void *userdata, struct page *p)
 		if (server->observers[i].observer->on_page)
 			server->observers[i].observer->on_page(
 			    server->observers[i].userdata, info);
+	if (info->state == PAGE_DONE)
+		logbook_end(&server->logbook, p->ledger,
+			    info->format.rate ? LOGBOOK_KEEP : LOGBOOK_FORGET);
+}
+
+/* Tells of each page that everybody has answered for. */
+static void tell_heard(struct server *server)
+{
+	const struct ledger *ledger;
+
+	while ((ledger = logbook_next_complete(&server->logbook))) {
+		struct ledger_list heard;
+
+		if (ledger_list(ledger, &heard) < 0)
+			continue;
+		for (unsigned i = 0; i < server->observer_count; i++)
+			if (server->observers[i].observer->on_heard)
+				server->observers[i].observer->on_heard(
+				    server->observers[i].userdata, &heard);
+		server->last_heard = heard;
+		server->last_heard.players = NULL;
+		server->last_heard.player_count = 0;
+		ledger_list_clear(&heard);
+	}
+	logbook_trim(&server->logbook);
 }
 
 static const struct page_callbacks page_callbacks = {
@@ -307,6 +335,7 @@ static int on_settle(sd_event_source *source, void *userdata)
 	for (unsigned z = 0; z < server->zone_count; z++)
 		zone_reap(server->zones[z]);
 	arbitrate(server);
+	tell_heard(server);
 	for (p = TAILQ_FIRST(&server->pages); p; p = next) {
 		next = TAILQ_NEXT(p, entry);
 		settle(p, server);
@@ -384,6 +413,7 @@ int server_new(struct server **ret, sd_event *event,
 	server->event = sd_event_ref(event);
 	server->config = *config;
 	TAILQ_INIT(&server->pages);
+	logbook_init(&server->logbook);
 	server->shelf.max_size = shelf_size();
 	server->config.page.shelf = &server->shelf;
 	choose_max_per_address(&server->config);
@@ -410,6 +440,7 @@ struct server *server_free(struct server *server)
 		server->zones[z] = zone_free(server->zones[z]);
 	while (!TAILQ_EMPTY(&server->pages))
 		drop_page(TAILQ_FIRST(&server->pages), server);
+	logbook_clear(&server->logbook);
 	tape_shelf_keep(&server->shelf, NULL);
 	gate_tell_totals(server->gate);
 	gate_free(server->gate);
@@ -506,10 +537,18 @@ static int choose_chime(const struct server *server,
 	return request->chime_fd < 0 ? -errno : 0;
 }
 
+/* Those that are lost must find room beside those that are connected. */
+static int begin_ledger(struct server *server, struct ledger **ret)
+{
+	return logbook_begin(&server->logbook, server->last_id + 1,
+			     2 * (size_t)server->config.max_clients, ret);
+}
+
 int server_page(struct server *server, const struct page_request *wish,
 		uint32_t *ret_id)
 {
 	struct page_request request = *wish;
+	struct ledger *ledger;
 	struct page *p;
 	int r;
 
@@ -518,16 +557,19 @@ int server_page(struct server *server, const struct page_request *wish,
 	r = check_request(server, &request);
 	if (r == 0)
 		r = choose_chime(server, &request);
+	if (r == 0)
+		r = begin_ledger(server, &ledger);
 	if (r < 0) {
 		fd_close(request.chime_fd);
 		fd_close(request.file_fd);
 		return r;
 	}
-	r = page_new(&p, server->last_id + 1, server->event,
-		     &server->config.page, server->zones, &request,
-		     &page_callbacks, server);
-	if (r < 0)
+	r = page_new(&p, ledger, server->event, &server->config.page,
+		     server->zones, &request, &page_callbacks, server);
+	if (r < 0) {
+		logbook_end(&server->logbook, ledger, LOGBOOK_FORGET);
 		return r;
+	}
 	TAILQ_INSERT_TAIL(&server->pages, p, entry);
 	*ret_id = ++server->last_id;
 	settle_later(server);
@@ -600,6 +642,40 @@ double server_take_peak(struct server *server, uint32_t id)
 const struct tape *server_last_tape(const struct server *server)
 {
 	return server->shelf.last;
+}
+
+int server_heard(const struct server *server, uint32_t id,
+		 struct ledger_list *ret)
+{
+	const struct ledger *ledger = logbook_find(&server->logbook, id);
+
+	return ledger ? ledger_list(ledger, ret) : -ENOENT;
+}
+
+const struct ledger_list *server_last_heard(const struct server *server)
+{
+	return server->last_heard.page ? &server->last_heard : NULL;
+}
+
+bool server_last_receipt(const struct server *server,
+			 const struct connection *connection,
+			 struct ledger_player *ret, uint32_t *ret_page,
+			 uint32_t *ret_rate)
+{
+	const struct ledger *ledger =
+	    logbook_last(&server->logbook, connection_identity(connection),
+			 connection_peer(connection), ret);
+
+	if (!ledger)
+		return false;
+	*ret_page = ledger_page(ledger);
+	*ret_rate = ledger_rate(ledger);
+	return true;
+}
+
+bool server_awaits_receipts(const struct server *server)
+{
+	return logbook_waits(&server->logbook);
 }
 
 unsigned server_zone_count(const struct server *server)

@@ -10,6 +10,7 @@
 #include "bus/names.h"
 #include "server/connection.h"
 #include "server/gate.h"
+#include "server/ledger.h"
 #include "server/page.h"
 
 struct server_config {
@@ -32,6 +33,9 @@ struct server_observer {
 	void (*on_page)(void *userdata, const struct page_info *info);
 	/* A client came or went. */
 	void (*on_clients)(void *userdata);
+	/* A page that had begun is DONE, and all of its loudspeakers have said
+	 * how much of it they heard, or are given up. */
+	void (*on_heard)(void *userdata, const struct ledger_list *heard);
 };
 
 struct server;
@@ -78,6 +82,22 @@ double server_take_peak(struct server *server, uint32_t id);
 /* The tape of the page that ended last, or NULL; pages whose source was not
  * opened do not count. Borrowed. */
 const struct tape *server_last_tape(const struct server *server);
+
+/* What the loudspeakers of page ID have said so far, of the pages in progress
+ * and the last ones. As ledger_list(), and -ENOENT: there is no such page. */
+int server_heard(const struct server *server, uint32_t id,
+		 struct ledger_list *ret);
+/* The numbers of the last page that all have answered for, without the
+ * loudspeakers; or NULL. */
+const struct ledger_list *server_last_heard(const struct server *server);
+/* What the loudspeaker of CONNECTION last said of a page: *ret, valid until the
+ * loop goes on, and the page's id and rate. False: nothing. */
+bool server_last_receipt(const struct server *server,
+			 const struct connection *connection,
+			 struct ledger_player *ret, uint32_t *ret_page,
+			 uint32_t *ret_rate);
+/* Whether an answer for a page that is DONE may still come. */
+bool server_awaits_receipts(const struct server *server);
 
 unsigned server_zone_count(const struct server *server);
 const char *server_zone_name(const struct server *server, unsigned zone);

@@ -6,6 +6,8 @@ libintercom_a_SOURCES += \
 	src/server/connection.c src/server/connection.h \
 	src/server/console.c src/server/console.h \
 	src/server/gate.c src/server/gate.h \
+	src/server/ledger.c src/server/ledger.h \
+	src/server/logbook.c src/server/logbook.h \
 	src/server/options.c src/server/options.h \
 	src/server/page.c src/server/page.h \
 	src/server/peers.c src/server/peers.h \

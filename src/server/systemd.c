@@ -5,7 +5,9 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <sys/uio.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-journal.h>
 
@@ -19,6 +21,18 @@
  * datagrams for systemd (net.unix.max_dgram_qlen), and those of the watchdog
  * must find room. */
 #define STATUS_DELAY_USEC USEC_PER_SEC
+
+enum {
+	/* Of the loudspeakers of a page so many are in the journal, */
+	LOUDSPEAKERS_MAX = 64,
+	/* beside what is said of all of them. */
+	FIELDS_MAX = LOUDSPEAKERS_MAX + 16,
+};
+
+struct fields {
+	struct iovec items[FIELDS_MAX];
+	int count;
+};
 
 struct systemd {
 	struct server *server;
@@ -68,10 +82,68 @@ static void log_end(const struct page_info *page)
 	    "INTERCOM_OVERRUNS=%" PRIu64, page->overruns, NULL);
 }
 
+/* Does without a field that there is no memory for. */
+__attribute__((format(printf, 2, 3))) static void
+add_field(struct fields *fields, const char *format, ...)
+{
+	char *text;
+	va_list ap;
+	int length;
+
+	va_start(ap, format);
+	length = vasprintf(&text, format, ap);
+	va_end(ap);
+	if (length >= 0)
+		fields->items[fields->count++] =
+		    (struct iovec){text, (size_t)length};
+}
+
+static void add_loudspeakers(struct fields *fields,
+			     const struct ledger_list *heard)
+{
+	for (size_t i = 0; i < MIN(heard->player_count, LOUDSPEAKERS_MAX);
+	     i++) {
+		const struct ledger_player *player = &heard->players[i];
+
+		add_field(fields, "INTERCOM_LOUDSPEAKER=%s: %s%s%s",
+			  player->label, ledger_heard_name(player->heard),
+			  *player->reason ? ", " : "", player->reason);
+	}
+}
+
+static void log_heard(const struct ledger_list *heard)
+{
+	_cleanup_free_ char *text = summary_heard(heard);
+	struct fields fields = {.count = 0};
+
+	if (!text)
+		return;
+	if (!log_takes_fields(LOG_INFO)) {
+		log_info("Page %u: %s", heard->page, text);
+		return;
+	}
+	add_field(&fields, "MESSAGE=Page %u: %s", heard->page, text);
+	add_field(&fields, "PRIORITY=%d", LOG_INFO);
+	add_field(&fields, "INTERCOM_EVENT=page-heard");
+	add_field(&fields, "INTERCOM_PAGE=%u", heard->page);
+	add_field(&fields, "INTERCOM_HEARD_ALL=%u", heard->counts[LEDGER_ALL]);
+	add_field(&fields, "INTERCOM_HEARD_PARTLY=%u",
+		  heard->counts[LEDGER_PARTLY]);
+	add_field(&fields, "INTERCOM_UNHEARD=%u",
+		  heard->counts[LEDGER_UNHEARD]);
+	add_field(&fields, "INTERCOM_UNREPORTED=%u",
+		  heard->counts[LEDGER_UNREPORTED]);
+	add_loudspeakers(&fields, heard);
+	sd_journal_sendv(fields.items, fields.count);
+	while (fields.count > 0)
+		free(fields.items[--fields.count].iov_base);
+}
+
 static bool is_idle(const struct systemd *s)
 {
 	return server_client_count(s->server) == 0 &&
-	       server_page_count(s->server) == 0;
+	       server_page_count(s->server) == 0 &&
+	       !server_awaits_receipts(s->server);
 }
 
 static void watch_idle(struct systemd *s)
@@ -109,9 +181,19 @@ static void on_clients(void *userdata)
 	changed(userdata);
 }
 
+static void on_heard(void *userdata, const struct ledger_list *heard)
+{
+	struct systemd *s = userdata;
+
+	if (s->config.pages == SYSTEMD_LOG_PAGES)
+		log_heard(heard);
+	watch_idle(s);
+}
+
 static const struct server_observer observer = {
     .on_page = on_page,
     .on_clients = on_clients,
+    .on_heard = on_heard,
 };
 
 static int on_status(sd_event_source *source, uint64_t usec, void *userdata)

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "base/util.h"
+#include "server/ledger.h"
 #include "server/poller.h"
 #include "server/timer.h"
 #include "wire/transport.h"
@@ -35,6 +36,10 @@ struct client {
 	struct connection *connection;
 	struct gate_place place;
 	struct page *page; /* that is sent to it, or NULL */
+	/* Of the page: */
+	struct ledger *ledger;
+	struct ledger_entry *ledger_entry;
+	size_t frame_size;
 };
 
 static void take_out(struct client *client)
@@ -74,16 +79,34 @@ static void pause_accepting(struct zone *zone)
 	timer_start(zone->pause_timer, PAUSE_USEC);
 }
 
+static void note_end(const struct client *client, enum ledger_end end)
+{
+	const struct connection *connection = client->connection;
+
+	ledger_end(client->ledger, client->ledger_entry, end,
+		   connection_offset(connection) / client->frame_size,
+		   connection_stats(connection)->skipped / client->frame_size);
+}
+
 static void on_sent(struct connection *connection, void *userdata)
 {
 	struct client *client = userdata;
 	struct zone *zone = client->zone;
 
+	note_end(client, LEDGER_SENT);
 	move(&zone->owing, client);
 	gate_owe(zone->gate, &client->place, connection);
 	zone->callbacks->on_end(zone->userdata, client->page, CONNECTION_DONE,
 				connection);
 	connection_move(connection, zone->gate->debts);
+}
+
+static enum ledger_silence silence_of(const struct connection *connection)
+{
+	if (connection_how(connection) == CONNECTION_ABUSED)
+		return LEDGER_REFUSED;
+	return connection_peer_closed(connection) ? LEDGER_NO_RECEIPT
+						  : LEDGER_TIMED_OUT;
 }
 
 static void on_receipt(struct connection *connection,
@@ -92,6 +115,11 @@ static void on_receipt(struct connection *connection,
 	const struct client *client = userdata;
 	const struct zone *zone = client->zone;
 
+	if (receipt)
+		ledger_receipt(client->ledger, client->ledger_entry, receipt);
+	else
+		ledger_silent(client->ledger, client->ledger_entry,
+			      silence_of(connection));
 	zone->callbacks->on_receipt(zone->userdata, client->page, connection,
 				    receipt);
 }
@@ -106,6 +134,8 @@ static void on_end(struct connection *connection, enum connection_end end,
 	move(&zone->ended, client);
 	gate_leave(zone->gate, &client->place);
 	gate_note_end(zone->gate, end, connection);
+	if (!owed && client->page)
+		note_end(client, LEDGER_LOST);
 	if (!owed)
 		zone->callbacks->on_end(zone->userdata, client->page, end,
 					connection);
@@ -375,13 +405,19 @@ int zone_add_listener(struct zone *zone, int fd)
 	return 0;
 }
 
-void zone_attach(struct zone *zone, struct page *page, struct tape *tape,
-		 uint64_t offset, uint64_t max_lag)
+void zone_attach(struct zone *zone, struct page *page, struct ledger *ledger,
+		 struct tape *tape, uint64_t offset, uint64_t max_lag)
 {
+	const size_t frame_size = wav_frame_size(&tape->format);
 	struct client *client;
 
 	while ((client = TAILQ_FIRST(&zone->waiting.list))) {
 		client->page = page;
+		client->ledger = ledger;
+		client->ledger_entry = ledger_join(
+		    ledger, connection_identity(client->connection),
+		    connection_peer(client->connection), offset / frame_size);
+		client->frame_size = frame_size;
 		move(&zone->active, client);
 		connection_attach(client->connection, tape, offset, max_lag);
 	}

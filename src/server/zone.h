@@ -9,6 +9,7 @@
 #include "server/connection.h"
 #include "server/gate.h"
 
+struct ledger;
 struct page;
 struct receipt;
 struct zone;
@@ -63,10 +64,11 @@ struct zone *zone_free(struct zone *zone);
  * ZONE_LISTENERS_MAX, or negative errno. */
 int zone_add_listener(struct zone *zone, int fd);
 
-/* Attaches every waiting client to PAGE and its tape, see connection_attach().
- * zone_check_keys() first ends those whose keys were removed. */
-void zone_attach(struct zone *zone, struct page *page, struct tape *tape,
-		 uint64_t offset, uint64_t max_lag);
+/* Attaches every waiting client to PAGE and its tape, see connection_attach(),
+ * and notes in LEDGER what becomes of them. LEDGER must outlive those that have
+ * an open entry. zone_check_keys() first ends those whose keys were removed. */
+void zone_attach(struct zone *zone, struct page *page, struct ledger *ledger,
+		 struct tape *tape, uint64_t offset, uint64_t max_lag);
 /* The following concern the clients of PAGE; see connection_push() etc. */
 void zone_push(struct zone *zone, const struct page *page);
 void zone_finish(struct zone *zone, const struct page *page);

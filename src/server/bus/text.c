@@ -6,18 +6,13 @@
 
 #include "base/utf8.h"
 
-static bool is_noncharacter(uint32_t c)
-{
-	return (c >= 0xfdd0 && c <= 0xfdef) || (c & 0xfffe) == 0xfffe;
-}
-
 static bool is_valid(const char *text)
 {
 	while (*text) {
 		uint32_t c;
 		size_t length = utf8_decode(text, &c);
 
-		if (length == 0 || is_noncharacter(c))
+		if (length == 0 || utf8_is_noncharacter(c))
 			return false;
 		text += length;
 	}

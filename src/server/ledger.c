@@ -1,0 +1,693 @@
+/* SPDX-License-Identifier: MIT
+ * An entry for each connection. Those of a loudspeaker that was cut off become
+ * one as soon as that is known, so that one that comes and goes fills nothing.
+ */
+#include "server/ledger.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "base/util.h"
+
+enum {
+	BUCKETS = 256,
+	/* Who has joined within it has heard the beginning. */
+	LATE_SECONDS = 1,
+	/* Cards count what they have played in such steps. */
+	COUNTING_MS = 50,
+	NAME_SIZE = 144, /* with an address */
+};
+
+enum entry_state { ON_AIR, OWES, LOST, TOLD, NO_RECEIPT, TIMED_OUT, REFUSED };
+
+struct ledger_entry {
+	TAILQ_ENTRY(ledger_entry) in_state; /* of the lost ones, or the rest */
+	LIST_ENTRY(ledger_entry) in_bucket;
+	enum entry_state state;
+	bool returned; /* was cut off before */
+	/* How many more that were cut off it may be the return of: 1 for one
+	 * that came during the page, and what those had that it continues. */
+	unsigned vacancies;
+	uint64_t joined, end, skipped; /* frames of the page */
+	struct receipt receipt;
+	char *address; /* behind the identity in .identity */
+	char identity[];
+};
+
+TAILQ_HEAD(entry_queue, ledger_entry);
+
+struct ledger {
+	uint32_t page, rate;
+	uint64_t frames, due_usec;
+	struct entry_queue entries, lost; /* lost ones are only in the latter */
+	LIST_HEAD(, ledger_entry) buckets[BUCKETS];
+	size_t count, max, size;
+	size_t open;
+	uint32_t forgotten; /* lost ones that made room */
+	uint32_t unlisted;  /* without an entry, and not lost */
+};
+
+const char *ledger_heard_name(enum ledger_heard heard)
+{
+	static const char *const names[] = {
+	    [LEDGER_UNHEARD] = "unheard",
+	    [LEDGER_PARTLY] = "partly",
+	    [LEDGER_UNREPORTED] = "unreported",
+	    [LEDGER_PENDING] = "pending",
+	    [LEDGER_ALL] = "all",
+	    [LEDGER_EXCUSED] = "excused",
+	};
+
+	return names[heard];
+}
+
+/* --- entries --- */
+
+int ledger_new(struct ledger **ret, uint32_t page_id, size_t max)
+{
+	struct ledger *ledger = calloc(1, sizeof(*ledger));
+
+	if (!ledger)
+		return -ENOMEM;
+	ledger->page = page_id;
+	ledger->max = max;
+	ledger->size = sizeof(*ledger);
+	TAILQ_INIT(&ledger->entries);
+	TAILQ_INIT(&ledger->lost);
+	*ret = ledger;
+	return 0;
+}
+
+static size_t entry_size(const char *identity, size_t address_length)
+{
+	return sizeof(struct ledger_entry) + strlen(identity) + 1 +
+	       address_length + 1;
+}
+
+/* Takes ENTRY out of QUEUE, and of the ledger. */
+static void forget(struct ledger *ledger, struct entry_queue *queue,
+		   struct ledger_entry *entry)
+{
+	TAILQ_REMOVE(queue, entry, in_state);
+	LIST_REMOVE(entry, in_bucket);
+	ledger->count--;
+	ledger->size -= entry_size(entry->identity, strlen(entry->address));
+	free(entry);
+}
+
+struct ledger *ledger_free(struct ledger *ledger)
+{
+	struct ledger_entry *entry;
+
+	if (!ledger)
+		return NULL;
+	while ((entry = TAILQ_FIRST(&ledger->entries)))
+		forget(ledger, &ledger->entries, entry);
+	while ((entry = TAILQ_FIRST(&ledger->lost)))
+		forget(ledger, &ledger->lost, entry);
+	free(ledger);
+	return NULL;
+}
+
+/* Where the address in PEER begins: "[2001:db8::1]:40000" has brackets. */
+static const char *address_of(const char *peer, size_t *ret_length)
+{
+	const char *colon = strrchr(peer, ':');
+	size_t length = colon ? (size_t)(colon - peer) : strlen(peer);
+
+	if (length > 1 && peer[0] == '[' && peer[length - 1] == ']') {
+		*ret_length = length - 2;
+		return peer + 1;
+	}
+	*ret_length = length;
+	return peer;
+}
+
+static struct ledger_entry *new_entry(const char *identity, const char *peer)
+{
+	struct ledger_entry *entry;
+	const char *address;
+	size_t length;
+
+	address = address_of(peer, &length);
+	entry = calloc(1, entry_size(identity, length));
+	if (!entry)
+		return NULL;
+	strcpy(entry->identity, identity);
+	entry->address = entry->identity + strlen(identity) + 1;
+	memcpy(entry->address, address, length);
+	return entry;
+}
+
+/* What tells loudspeakers apart before they say a name. */
+static const char *key_of(const struct ledger_entry *entry)
+{
+	return *entry->identity ? entry->identity : entry->address;
+}
+
+/* FNV-1a. */
+static size_t bucket_of(const struct ledger_entry *entry)
+{
+	uint32_t hash = 2166136261u;
+
+	for (const char *c = key_of(entry); *c; c++)
+		hash = (hash ^ (uint8_t)*c) * 16777619u;
+	return hash % BUCKETS;
+}
+
+static bool same_key(const struct ledger_entry *a, const struct ledger_entry *b)
+{
+	return !*a->identity == !*b->identity &&
+	       strcmp(key_of(a), key_of(b)) == 0;
+}
+
+/* --- who was cut off and came back --- */
+
+/* ENTRY is the return of LOST, whose address is better the same: a key may be
+ * on many machines. */
+static void continue_lost(struct ledger *ledger, struct ledger_entry *entry,
+			  struct ledger_entry *lost)
+{
+	entry->returned = true;
+	entry->vacancies += lost->vacancies;
+	entry->vacancies--;
+	forget(ledger, &ledger->lost, lost);
+}
+
+static struct ledger_entry *find_lost(const struct ledger *ledger,
+				      const struct ledger_entry *entry)
+{
+	struct ledger_entry *other, *found = NULL;
+
+	LIST_FOREACH (other, &ledger->buckets[bucket_of(entry)], in_bucket) {
+		if (other->state != LOST || !same_key(entry, other))
+			continue;
+		if (strcmp(entry->address, other->address) == 0)
+			return other;
+		found = other;
+	}
+	return found;
+}
+
+/* The first that joined after LOST, and may be its return: a loudspeaker often
+ * notices a break before the server does. */
+static struct ledger_entry *find_return(const struct ledger *ledger,
+					const struct ledger_entry *lost)
+{
+	struct ledger_entry *other, *found = NULL;
+
+	LIST_FOREACH (other, &ledger->buckets[bucket_of(lost)], in_bucket)
+		if (other->state != LOST && other->vacancies > 0 &&
+		    other->joined > lost->joined && same_key(lost, other) &&
+		    (!found || other->joined < found->joined))
+			found = other;
+	return found;
+}
+
+static bool make_room(struct ledger *ledger)
+{
+	struct ledger_entry *oldest = TAILQ_FIRST(&ledger->lost);
+
+	if (ledger->count < ledger->max)
+		return true;
+	if (!oldest)
+		return false;
+	forget(ledger, &ledger->lost, oldest);
+	ledger->forgotten++;
+	return true;
+}
+
+struct ledger_entry *ledger_join(struct ledger *ledger, const char *identity,
+				 const char *peer, uint64_t frame)
+{
+	struct ledger_entry *entry, *lost;
+
+	ledger->open++;
+	entry = make_room(ledger) ? new_entry(identity ? identity : "", peer)
+				  : NULL;
+	if (!entry) {
+		ledger->unlisted++;
+		return NULL;
+	}
+	entry->joined = frame;
+	entry->vacancies = frame > 0;
+	lost = frame > 0 ? find_lost(ledger, entry) : NULL;
+	if (lost)
+		continue_lost(ledger, entry, lost);
+	TAILQ_INSERT_TAIL(&ledger->entries, entry, in_state);
+	LIST_INSERT_HEAD(&ledger->buckets[bucket_of(entry)], entry, in_bucket);
+	ledger->count++;
+	ledger->size += entry_size(entry->identity, strlen(entry->address));
+	return entry;
+}
+
+static void note_lost(struct ledger *ledger, struct ledger_entry *entry)
+{
+	struct ledger_entry *again = find_return(ledger, entry);
+
+	entry->state = LOST;
+	TAILQ_REMOVE(&ledger->entries, entry, in_state);
+	TAILQ_INSERT_TAIL(&ledger->lost, entry, in_state);
+	if (again)
+		continue_lost(ledger, again, entry);
+}
+
+void ledger_end(struct ledger *ledger, struct ledger_entry *entry,
+		enum ledger_end end, uint64_t frame, uint64_t skipped_frames)
+{
+	if (end == LEDGER_LOST)
+		ledger->open--;
+	if (!entry && end == LEDGER_LOST) {
+		ledger->unlisted--;
+		ledger->forgotten++;
+	}
+	if (!entry)
+		return;
+	entry->end = MAX(frame, entry->joined);
+	entry->skipped = MIN(skipped_frames, entry->end - entry->joined);
+	if (end == LEDGER_LOST)
+		note_lost(ledger, entry);
+	else
+		entry->state = OWES;
+}
+
+void ledger_receipt(struct ledger *ledger, struct ledger_entry *entry,
+		    const struct receipt *receipt)
+{
+	ledger->open--;
+	if (!entry)
+		return;
+	entry->state = TOLD;
+	entry->receipt = *receipt;
+}
+
+void ledger_silent(struct ledger *ledger, struct ledger_entry *entry,
+		   enum ledger_silence why)
+{
+	static const enum entry_state states[] = {
+	    [LEDGER_NO_RECEIPT] = NO_RECEIPT,
+	    [LEDGER_TIMED_OUT] = TIMED_OUT,
+	    [LEDGER_REFUSED] = REFUSED,
+	};
+
+	ledger->open--;
+	if (entry)
+		entry->state = states[why];
+}
+
+void ledger_set_length(struct ledger *ledger, uint32_t rate, uint64_t frames,
+		       uint64_t due_usec)
+{
+	ledger->rate = rate;
+	ledger->frames = frames;
+	ledger->due_usec = due_usec;
+}
+
+uint32_t ledger_page(const struct ledger *ledger)
+{
+	return ledger->page;
+}
+
+uint32_t ledger_rate(const struct ledger *ledger)
+{
+	return ledger->rate;
+}
+
+size_t ledger_open_count(const struct ledger *ledger)
+{
+	return ledger->open;
+}
+
+size_t ledger_size(const struct ledger *ledger)
+{
+	return ledger->size;
+}
+
+/* --- how much one has heard --- */
+
+__attribute__((format(printf, 3, 4))) static void
+say(struct ledger_player *player, enum ledger_heard heard, const char *format,
+    ...)
+{
+	va_list ap;
+
+	player->heard = heard;
+	va_start(ap, format);
+	vsnprintf(player->reason, sizeof(player->reason), format, ap);
+	va_end(ap);
+}
+
+static double seconds(const struct ledger *ledger, uint64_t frames)
+{
+	return ledger->rate ? (double)frames / ledger->rate : 0;
+}
+
+/* Why some of the page is missing, or "". */
+static const char *cause_of(const struct ledger_player *player)
+{
+	switch (player->result) {
+	case RECEIPT_TAKEN_OVER:
+		return "another page took the loudspeaker";
+	case RECEIPT_LIMIT:
+		return "--max-duration ended it there";
+	case RECEIPT_STOPPED:
+		return "its program was ended";
+	default:
+		break;
+	}
+	if (player->card == RECEIPT_CARD_BUSY)
+		return "the card is busy";
+	if (player->card == RECEIPT_CARD_MISSING)
+		return "the card is missing or broken";
+	if (player->result == RECEIPT_CUT_SHORT)
+		return "the page was cut short";
+	if (player->skipped_frames > 0)
+		return "the network was too slow";
+	if (player->dropped_frames > 0)
+		return "sound came too late";
+	return "the card did not play";
+}
+
+/* The frames of the SENT ones that were played, as far as the receipt says;
+ * or RECEIPT_UNKNOWN. */
+static uint64_t played_of(const struct receipt *receipt, uint64_t sent)
+{
+	if (receipt->heard_frames != RECEIPT_UNKNOWN)
+		return MIN(receipt->heard_frames, sent);
+	if (receipt->result != RECEIPT_COMPLETE ||
+	    receipt->dropped_frames == RECEIPT_UNKNOWN)
+		return RECEIPT_UNKNOWN;
+	return sent - MIN(receipt->dropped_frames, sent);
+}
+
+static bool has_all_that_was_sent(const struct ledger *ledger,
+				  const struct ledger_player *player,
+				  uint64_t sent)
+{
+	const uint64_t blur = (uint64_t)ledger->rate * COUNTING_MS / 1000;
+
+	return player->result == RECEIPT_COMPLETE &&
+	       player->dropped_frames == 0 && player->skipped_frames == 0 &&
+	       player->heard_frames + blur >= sent;
+}
+
+/* All that it was sent was heard; was that all of the page? */
+static void judge_span(const struct ledger *ledger,
+		       const struct ledger_entry *entry,
+		       struct ledger_player *player)
+{
+	const char *back = entry->returned ? "cut off, then " : "";
+
+	if (entry->joined > (uint64_t)ledger->rate * LATE_SECONDS)
+		say(player, LEDGER_PARTLY, "%sall from %.1f s on", back,
+		    seconds(ledger, entry->joined));
+	else if (entry->end < ledger->frames)
+		say(player, LEDGER_PARTLY, "all up to %.1f s",
+		    seconds(ledger, entry->end));
+	else
+		say(player, LEDGER_ALL, "%s", "");
+}
+
+static void judge_played(const struct ledger *ledger,
+			 const struct ledger_entry *entry,
+			 struct ledger_player *player)
+{
+	const uint64_t sent = entry->end - entry->joined - entry->skipped;
+	const uint64_t played = played_of(&entry->receipt, sent);
+
+	player->heard_frames = played;
+	if (played == RECEIPT_UNKNOWN)
+		say(player, LEDGER_UNREPORTED,
+		    "its receipt does not say how much was heard");
+	else if (has_all_that_was_sent(ledger, player, sent))
+		judge_span(ledger, entry, player);
+	else if (played == 0)
+		say(player, LEDGER_UNHEARD, "%s", cause_of(player));
+	else
+		say(player, LEDGER_PARTLY, "%.1f of %.1f s (%s)",
+		    seconds(ledger, played), seconds(ledger, ledger->frames),
+		    cause_of(player));
+}
+
+static void judge_receipt(const struct ledger *ledger,
+			  const struct ledger_entry *entry,
+			  struct ledger_player *player)
+{
+	const struct receipt *receipt = &entry->receipt;
+
+	player->name = receipt->name;
+	player->result = receipt->result;
+	player->card = receipt->card;
+	player->starved_ms = receipt->starved_ms;
+	player->dropped_frames = receipt->dropped_frames == RECEIPT_UNKNOWN
+				     ? 0
+				     : receipt->dropped_frames;
+	switch (receipt->result) {
+	case RECEIPT_HUSHED:
+		say(player, LEDGER_EXCUSED, "its own microphone was open");
+		break;
+	case RECEIPT_GROUP:
+		say(player, LEDGER_EXCUSED, "sends to a group");
+		break;
+	case RECEIPT_RELAYED:
+		say(player, LEDGER_UNREPORTED,
+		    "passes it on, and does not know who heard it");
+		break;
+	case RECEIPT_UNHEARD:
+		player->heard_frames = 0;
+		say(player, LEDGER_UNHEARD, "%s", cause_of(player));
+		break;
+	default:
+		judge_played(ledger, entry, player);
+	}
+}
+
+static void judge(const struct ledger *ledger, const struct ledger_entry *entry,
+		  struct ledger_player *player)
+{
+	*player = (struct ledger_player){
+	    .identity = entry->identity,
+	    .name = "",
+	    .address = entry->address,
+	    .joined_frame = entry->joined,
+	    .skipped_frames = entry->skipped,
+	    .heard_frames = RECEIPT_UNKNOWN,
+	    .starved_ms = RECEIPT_UNKNOWN,
+	};
+	switch (entry->state) {
+	case ON_AIR:
+	case OWES:
+		say(player, LEDGER_PENDING, "%s", LEDGER_HAS_YET_TO_ANSWER);
+		break;
+	case LOST:
+		say(player, LEDGER_UNHEARD, "lost after %.1f s",
+		    seconds(ledger, entry->end));
+		break;
+	case TOLD:
+		judge_receipt(ledger, entry, player);
+		break;
+	case NO_RECEIPT:
+		say(player, LEDGER_UNREPORTED, "%s", LEDGER_GIVES_NONE);
+		break;
+	case REFUSED:
+		say(player, LEDGER_UNREPORTED, "its receipt cannot be true");
+		break;
+	case TIMED_OUT:
+		say(player, LEDGER_UNREPORTED, "%s", LEDGER_HAS_NOT_ANSWERED);
+		break;
+	}
+}
+
+/* --- the list --- */
+
+/* Of several connections of one loudspeaker the best counts: it is the one that
+ * had the card. */
+static int goodness(const struct ledger_player *player)
+{
+	static const int goodness[] = {
+	    [LEDGER_ALL] = 5,	     [LEDGER_EXCUSED] = 4, [LEDGER_PARTLY] = 3,
+	    [LEDGER_UNREPORTED] = 2, [LEDGER_UNHEARD] = 1, [LEDGER_PENDING] = 0,
+	};
+
+	return goodness[player->heard];
+}
+
+static int compare_who(const struct ledger_player *a,
+		       const struct ledger_player *b)
+{
+	int r = strcmp(a->identity, b->identity);
+
+	if (r == 0)
+		r = strcmp(a->name, b->name);
+	return r != 0 ? r : strcmp(a->address, b->address);
+}
+
+/* The best of one loudspeaker first. */
+static int compare_to_merge(const void *one, const void *other)
+{
+	const struct ledger_player *a = one, *b = other;
+	int r = compare_who(a, b);
+
+	return r != 0 ? r : goodness(b) - goodness(a);
+}
+
+static int compare_to_show(const void *one, const void *other)
+{
+	const struct ledger_player *a = one, *b = other;
+
+	int r = (int)a->heard - (int)b->heard;
+
+	if (r == 0)
+		r = strcmp(a->reason, b->reason);
+	if (r == 0)
+		r = (int)a->anonymous - (int)b->anonymous;
+	return r != 0 ? r : strcmp(a->label, b->label);
+}
+
+/* Only who has said a name is known to be the same. */
+static bool is_same(const struct ledger_player *a,
+		    const struct ledger_player *b)
+{
+	return *a->name && compare_who(a, b) == 0;
+}
+
+static void merge(struct ledger_list *list)
+{
+	size_t kept = 0;
+
+	qsort(list->players, list->player_count, sizeof(*list->players),
+	      compare_to_merge);
+	for (size_t i = 0; i < list->player_count; i++)
+		if (kept == 0 ||
+		    !is_same(&list->players[kept - 1], &list->players[i]))
+			list->players[kept++] = list->players[i];
+	list->player_count = kept;
+}
+
+/* "hall (192.0.2.1)", or the address alone. A name that could be taken for more
+ * than a name is put in quotes. */
+static void name_text(const struct ledger_player *player, char text[NAME_SIZE])
+{
+	char name[RECEIPT_NAME_SIZE];
+
+	snprintf(name, sizeof(name), "%s", player->name);
+	for (char *c = name; (c = strchr(c, '"'));)
+		*c = '\'';
+	if (!*name)
+		snprintf(text, NAME_SIZE, "%s", player->address);
+	else if (name_valid(name))
+		snprintf(text, NAME_SIZE, "%s (%s)", name, player->address);
+	else
+		snprintf(text, NAME_SIZE, "\"%s\" (%s)", name, player->address);
+}
+
+/* A key that several have tells them apart only together with the rest. */
+static void label(struct ledger_player *player, bool shared)
+{
+	char name[NAME_SIZE];
+
+	player->anonymous = !*player->identity && !*player->name;
+	name_text(player, name);
+	if (!*player->identity)
+		snprintf(player->label, LEDGER_LABEL_SIZE, "%s", name);
+	else if (!shared)
+		snprintf(player->label, LEDGER_LABEL_SIZE, "%.80s",
+			 player->identity);
+	else
+		snprintf(player->label, LEDGER_LABEL_SIZE, "%.80s/%s",
+			 player->identity, name);
+}
+
+static bool same_identity(const struct ledger_list *list, size_t i, size_t j)
+{
+	return j < list->player_count && strcmp(list->players[i].identity,
+						list->players[j].identity) == 0;
+}
+
+/* The list is in the order of identities. */
+static void label_all(struct ledger_list *list)
+{
+	for (size_t i = 0; i < list->player_count; i++)
+		label(&list->players[i],
+		      (i > 0 && same_identity(list, i, i - 1)) ||
+			  same_identity(list, i, i + 1));
+}
+
+static void count(const struct ledger *ledger, struct ledger_list *list)
+{
+	list->counts[LEDGER_UNHEARD] = ledger->forgotten;
+	list->counts[LEDGER_UNREPORTED] = ledger->unlisted;
+	for (size_t i = 0; i < list->player_count; i++)
+		list->counts[list->players[i].heard]++;
+	for (size_t i = 0; i < LEDGER_HEARD_COUNT; i++)
+		if (i != LEDGER_EXCUSED)
+			list->total += list->counts[i];
+}
+
+int ledger_list(const struct ledger *ledger, struct ledger_list *ret)
+{
+	const struct entry_queue *const queues[] = {&ledger->entries,
+						    &ledger->lost};
+	struct ledger_list list = {.page = ledger->page,
+				   .rate = ledger->rate,
+				   .frames = ledger->frames,
+				   .due_usec = ledger->due_usec};
+	const struct ledger_entry *entry;
+
+	list.players = calloc(ledger->count + 1, sizeof(*list.players));
+	if (!list.players)
+		return -ENOMEM;
+	for (size_t i = 0; i < ARRAY_SIZE(queues); i++)
+		TAILQ_FOREACH (entry, queues[i], in_state)
+			judge(ledger, entry,
+			      &list.players[list.player_count++]);
+	merge(&list);
+	label_all(&list);
+	qsort(list.players, list.player_count, sizeof(*list.players),
+	      compare_to_show);
+	count(ledger, &list);
+	*ret = list;
+	return 0;
+}
+
+void ledger_list_clear(struct ledger_list *list)
+{
+	free(list->players);
+	*list = (struct ledger_list){0};
+}
+
+bool ledger_find(const struct ledger *ledger, const char *identity,
+		 const char *peer, struct ledger_player *ret)
+{
+	_cleanup_free_ struct ledger_entry *wanted =
+	    new_entry(identity ? identity : "", peer);
+	const struct ledger_entry *entry;
+	struct ledger_player found, player;
+	bool any = false;
+
+	if (!wanted)
+		return false;
+	LIST_FOREACH (entry, &ledger->buckets[bucket_of(wanted)], in_bucket) {
+		if (!same_key(entry, wanted) ||
+		    strcmp(entry->address, wanted->address) != 0)
+			continue;
+		judge(ledger, entry, &player);
+		if (player.heard == LEDGER_PENDING)
+			continue;
+		if (any && !is_same(&player, &found))
+			return false;
+		if (!any || goodness(&player) > goodness(&found))
+			found = player;
+		any = true;
+	}
+	if (!any)
+		return false;
+	label(&found, false);
+	*ret = found;
+	return true;
+}

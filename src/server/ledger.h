@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT
+ * Who was on the air of a page, and what became of it at each loudspeaker: what
+ * the server knows, and what the receipt says. Pure; a stranger's names come
+ * in here. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "wire/receipt.h"
+
+struct ledger;
+/* One connection of a loudspeaker to the page. NULL stands for one that there
+ * was no memory for: it is only counted. Valid until ledger_end() with
+ * LEDGER_LOST, ledger_receipt() or ledger_silent(). */
+struct ledger_entry;
+
+enum ledger_end {
+	LEDGER_SENT, /* got all that was meant for it; it owes a receipt */
+	LEDGER_LOST, /* broke, left or was dropped */
+};
+
+enum ledger_silence {
+	LEDGER_NO_RECEIPT, /* closed without one: it does not know them */
+	LEDGER_TIMED_OUT,  /* has not answered as long as it could */
+	LEDGER_REFUSED,	   /* has said something that cannot be true */
+};
+
+/* How much of the page one loudspeaker has played. In the order of lists: those
+ * that failed come first. */
+enum ledger_heard {
+	LEDGER_UNHEARD,	   /* nothing, or it was lost */
+	LEDGER_PARTLY,	   /* not all; or all, but from later than 1 s on */
+	LEDGER_UNREPORTED, /* it gives no receipts, or did not in time */
+	LEDGER_PENDING,	   /* may still tell */
+	LEDGER_ALL,
+	LEDGER_EXCUSED, /* was not meant to: hushed, or hears a group */
+};
+enum { LEDGER_HEARD_COUNT = LEDGER_EXCUSED + 1 };
+/* "unheard", "partly" and so on. */
+const char *ledger_heard_name(enum ledger_heard heard);
+
+/* At most MAX connections are remembered, the others only counted. 0 or
+ * -ENOMEM. */
+int ledger_new(struct ledger **ret, uint32_t page_id, size_t max);
+/* Takes NULL; returns NULL. */
+struct ledger *ledger_free(struct ledger *ledger);
+
+/* A connection from PEER ("192.0.2.1:40000") gets the page from FRAME on.
+ * IDENTITY is its key's name, or NULL. When it is a loudspeaker that was cut
+ * off, it continues that one's entry. */
+struct ledger_entry *ledger_join(struct ledger *ledger, const char *identity,
+				 const char *peer, uint64_t frame);
+/* Its sound ends before FRAME of the page, SKIPPED_FRAMES of it were left out
+ * on the way. Called once. */
+void ledger_end(struct ledger *ledger, struct ledger_entry *entry,
+		enum ledger_end end, uint64_t frame, uint64_t skipped_frames);
+/* After LEDGER_SENT, one of these, once. */
+void ledger_receipt(struct ledger *ledger, struct ledger_entry *entry,
+		    const struct receipt *receipt);
+void ledger_silent(struct ledger *ledger, struct ledger_entry *entry,
+		   enum ledger_silence why);
+/* What the page is: FRAMES at RATE, the last of which is due at DUE_USEC
+ * (CLOCK_MONOTONIC). While it goes on both are 0. */
+void ledger_set_length(struct ledger *ledger, uint32_t rate, uint64_t frames,
+		       uint64_t due_usec);
+
+uint32_t ledger_page(const struct ledger *ledger);
+/* Frames per second, or 0 before ledger_set_length(). */
+uint32_t ledger_rate(const struct ledger *ledger);
+/* How many connections are still on the air or owe a receipt. */
+size_t ledger_open_count(const struct ledger *ledger);
+/* Bytes of memory, about. */
+size_t ledger_size(const struct ledger *ledger);
+
+#define LEDGER_GIVES_NONE "gives no receipts"
+#define LEDGER_HAS_NOT_ANSWERED "has not answered"
+#define LEDGER_HAS_YET_TO_ANSWER "has not answered yet"
+
+enum { LEDGER_LABEL_SIZE = 256, LEDGER_REASON_SIZE = 160 };
+
+/* One loudspeaker, whatever the number of its connections. The texts belong to
+ * the ledger. */
+struct ledger_player {
+	enum ledger_heard heard;
+	const char *identity; /* "" without a key */
+	const char *name;     /* that it claims, or ""; no control characters */
+	const char *address;  /* "192.0.2.1" */
+	bool anonymous;	      /* has no key, and says no name */
+	/* For a person: the identity, or else the name with the address. */
+	char label[LEDGER_LABEL_SIZE];
+	/* Why it is not LEDGER_ALL, or "": "the card is busy", "all from 3.1 s
+	 * on", LEDGER_GIVES_NONE and so on. */
+	char reason[LEDGER_REASON_SIZE];
+	enum receipt_result result; /* unknown without a receipt */
+	enum receipt_card card;
+	uint64_t joined_frame; /* of its last connection */
+	uint64_t heard_frames; /* RECEIPT_UNKNOWN without a receipt */
+	uint64_t dropped_frames, skipped_frames;
+	uint64_t starved_ms;
+};
+
+struct ledger_list {
+	uint32_t page;
+	uint32_t rate; /* of the page; 0: it had no sound */
+	uint64_t frames;
+	uint64_t due_usec; /* see ledger_set_length() */
+	/* Of each kind; with those that are not in .players. */
+	uint32_t counts[LEDGER_HEARD_COUNT];
+	uint32_t total; /* that were to hear it: all but LEDGER_EXCUSED */
+	struct ledger_player *players; /* those that failed first */
+	size_t player_count;
+};
+
+/* Lists the loudspeakers, merged: one that was cut off and came back, or that
+ * is in several zones, is one. The caller clears *ret, before LEDGER is freed.
+ * 0 or -ENOMEM. */
+int ledger_list(const struct ledger *ledger, struct ledger_list *ret);
+void ledger_list_clear(struct ledger_list *list);
+
+/* The loudspeaker of a connection like that of ledger_join(), once it has
+ * answered or is given up. False: there is none, or it cannot be told from
+ * others at its address. */
+bool ledger_find(const struct ledger *ledger, const char *identity,
+		 const char *peer, struct ledger_player *ret);

@@ -179,7 +179,7 @@ class Client:
                                  interface="org.freedesktop.DBus")
 
     def authenticate(self):
-        uid = str(os.getuid()).encode().hex().encode()
+        uid = str(os.geteuid()).encode().hex().encode()
         self.socket.sendall(b"\0AUTH EXTERNAL " + uid + b"\r\n")
         self.expect(b"OK ")
         self.socket.sendall(b"NEGOTIATE_UNIX_FD\r\n")

@@ -180,7 +180,7 @@ class Interface(ServedCase):
         live = self.described(ET.fromstring(text))
         path = os.path.join(SRCDIR, "dbus", "org.alsaintercom1.Server.xml")
         self.assertEqual(live, self.described(ET.parse(path).getroot()))
-        self.assertEqual(len(live), 13)
+        self.assertEqual(len(live), 15)
 
     def test_busctl_introspect_documents_it(self):
         text = subprocess.run(
@@ -209,15 +209,24 @@ class Interface(ServedCase):
             self.assertIn(".It Sy " + name, manual)
 
     def test_the_manual_names_every_key_of_the_status(self):
+        (lobby,) = self.listen("lobby")
+        client = self.listener()
+        page = client.play(self.opened(self.wav("bell.wav", 100)), ["lobby"])
+        receive_all(lobby)
+        lobby.sendall(b"intercom-receipt 1 result=complete arrived=100 "
+                      b"heard=100 dropped=0 starved_ms=0\n")
+        client.wait_signal("PageHeard")
         self.listen("lobby")
-        client = self.client()
         client.talk(seconds=LONG)
         (status,) = client.call("Status")
         manual = contents(os.path.join(
             SRCDIR, "man", "org.alsaintercom1.5")).decode()
         keys = set(status)
         (clients,) = client.call("Clients")
-        for items in status["zones"], status["pages"], clients:
+        (heard,) = client.call("Receipts", "u", (page,))
+        keys |= set(heard) | set(status["last_heard"])
+        for items in (status["zones"], status["pages"], clients[-1:],
+                      heard["loudspeakers"]):
             self.assertGreater(len(items), 0)
             keys |= set(items[0])
         for key in keys:
@@ -963,6 +972,32 @@ class Policy(SystemBusCase):
         run = self.method(self.GROUP_USER, "LastPage")
         self.assertEqual(run.returncode, 0, run.stderr)
 
+    def test_who_has_heard_a_page_is_for_the_group_alone(self):
+        self.server(bus="system")
+        run = self.method("nobody", "Receipts", "u", "1")
+        self.assertRegex(run.stderr, "Access denied|not allowed|Rejected")
+        outsider, listener = self.outsider(), self.listener()
+        for page in 1, 2:
+            run = self.method(self.GROUP_USER, "Talk", "asda{sv}", "0", "0.1",
+                              "0")
+            self.assertEqual(run.returncode, 0, run.stderr)
+            self.assertEqual(listener.wait_signal("PageHeard")[0], page)
+        run = self.method(self.GROUP_USER, "Receipts", "u", "1")
+        self.assertIn('"heard_all" u 0', run.stdout)
+        received = []
+        while received.count("PageEnded") < 2:
+            received.append(outsider.receive(time.monotonic() +
+                                             PATIENCE).member)
+        self.assertNotIn("PageHeard", received)
+
+    def outsider(self):
+        """A listener of another user."""
+        os.seteuid(pwd.getpwnam("nobody").pw_uid)
+        try:
+            return self.listener()
+        finally:
+            os.seteuid(0)
+
     def test_nobody_else_can_be_the_server(self):
         run = self.busctl("nobody", "call", "org.freedesktop.DBus",
                           "/org/freedesktop/DBus", "org.freedesktop.DBus",
@@ -1182,6 +1217,7 @@ class Ctl(ServedCase):
         plain.wait_line(stamp + r"page 1 ended \(complete\): zone yard, %d "
                         "frames, reached 0, lost 0, overruns 0$"
                         % page_frames(0.1))
+        plain.wait_line(stamp + "page 1: no loudspeaker was on the air$")
         plain.wait_line(stamp + "clients: lobby 0, yard 1$")
         programs.wait_line('"clients":1')
         self.running.stop()
@@ -1190,7 +1226,8 @@ class Ctl(ServedCase):
         events = [json.loads(line) for line in programs.output().split("\n")]
         self.assertEqual([e["event"] for e in events],
                          ["clients", "page_started", "page_speech",
-                          "page_ended", "clients", "server_gone"])
+                          "page_ended", "page_heard", "clients",
+                          "server_gone"])
         self.assertEqual((events[1]["id"], events[1]["zones"],
                           events[3]["frames"], events[3]["reason"]),
                          (1, ["yard"], page_frames(0.1), "complete"))
@@ -1389,7 +1426,7 @@ class Completion(BusCase):
         taken = {verb: {"--user"} for verb in verbs}
         taken["keygen"] = set()  # keygen needs no bus
         for option, users in re.findall(
-                r"(--[a-z-]+)\S* +((?:[a-z]+, )*[a-z]+):", help_text):
+                r"(--[a-z-]+)\S*\s+((?:[a-z]+, )*[a-z]+):", help_text):
             for verb in users.split(", "):
                 taken[verb].add(option)
         for verb in verbs:

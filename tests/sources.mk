@@ -74,6 +74,7 @@ E2E_TESTS = \
 	tests/e2e_client_net.py \
 	tests/e2e_examples.py \
 	tests/e2e_hang.py \
+	tests/e2e_heard.py \
 	tests/e2e_hostile.py \
 	tests/e2e_interop.py \
 	tests/e2e_receipts.py \

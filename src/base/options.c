@@ -234,6 +234,11 @@ void option_print_entry(const char *syntax, const char *help)
 	putchar('\n');
 }
 
+static bool may_be_left_out(const struct option_row *row)
+{
+	return row->argument && *row->argument == '[';
+}
+
 static void print_row(const struct option_row *row)
 {
 	char syntax[128], letter[] = "    ";
@@ -241,7 +246,8 @@ static void print_row(const struct option_row *row)
 	if (row->letter)
 		snprintf(letter, sizeof(letter), "-%c, ", row->letter);
 	snprintf(syntax, sizeof(syntax), "%s--%s%s%s", letter, row->name,
-		 row->argument ? "=" : "", row->argument ? row->argument : "");
+		 row->argument && !may_be_left_out(row) ? "=" : "",
+		 row->argument ? row->argument : "");
 	option_print_entry(syntax, row->help);
 }
 
@@ -273,8 +279,10 @@ static void fill_getopt_rows(struct getopt_rows *ret,
 	for (int i = 0; (row = row_at(table, (size_t)i)); i++) {
 		assert(i < ROWS_MAX);
 		ret->options[i].name = row->name;
-		ret->options[i].has_arg =
-		    row->argument ? required_argument : no_argument;
+		ret->options[i].has_arg = may_be_left_out(row)
+					      ? optional_argument
+					  : row->argument ? required_argument
+							  : no_argument;
 		ret->options[i].val = LONG_OPTION + i;
 		if (row->letter)
 			*letter++ = row->letter;

@@ -19,10 +19,12 @@ typedef int option_parser(const struct option_row *row, const char *text,
 			  void *config);
 
 struct option_row {
-	char letter;	      /* -r, or 0 */
-	const char *name;     /* --rate */
-	const char *argument; /* its name in --help; NULL: takes none */
-	const char *help;     /* "\n" begins another line */
+	char letter;	  /* -r, or 0 */
+	const char *name; /* --rate */
+	/* Its name in --help; "[=NAME]": it may be left out, and the parser
+	 * gets NULL then; NULL: takes none. */
+	const char *argument;
+	const char *help; /* "\n" begins another line */
 	option_parser *parse;
 	size_t offset, size; /* OPTION_FIELD() */
 	struct {

@@ -22,6 +22,7 @@
 enum {
 	BUS_ZONES_MAX = 64,
 	BUS_PAGES_MAX = 64,   /* in progress or waiting */
+	BUS_HEARD_MAX = 64,   /* loudspeakers in a PageHeard */
 	BUS_PRIORITY_MIN = 0, /* routine */
 	BUS_PRIORITY_DEFAULT = 5,
 	BUS_PRIORITY_MAX = 9, /* emergency */

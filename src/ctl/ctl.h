@@ -15,6 +15,7 @@ enum {
 	CTL_USAGE = 2,
 	CTL_NO_SERVER = 3,
 	CTL_REFUSED = 4, /* busy, too many, or not allowed */
+	CTL_UNHEARD = 5, /* by as many loudspeakers as were required */
 };
 
 struct ctl {
@@ -25,6 +26,7 @@ struct ctl {
 	const char *chime;	  /* or NULL */
 	const char *psk_path;	  /* or NULL: keygen's default */
 	int priority;		  /* negative: not given */
+	double require_percent;	  /* of loudspeakers; negative: not given */
 	char **args;		  /* what follows the command */
 	unsigned arg_count;
 	sd_bus *bus; /* connected, except for keygen */

@@ -25,8 +25,9 @@ enum {
 	TAKES_QUEUE = 1 << 4,
 	TAKES_JSON = 1 << 5,
 	TAKES_PSK_FILE = 1 << 6,
+	TAKES_REQUIRE = 1 << 7,
 
-	TAKES_PLACE = TAKES_ZONE | TAKES_PRIORITY | TAKES_QUEUE,
+	TAKES_PLACE = TAKES_ZONE | TAKES_PRIORITY | TAKES_QUEUE | TAKES_REQUIRE,
 };
 
 static const struct verb {
@@ -76,6 +77,12 @@ static int add_zone(const struct option_row *row, const char *text,
 	return option_add_string(row, text, config);
 }
 
+static int set_required(const struct option_row *row, const char *text,
+			void *config)
+{
+	return option_set_number(row, text ? text : "100", config);
+}
+
 #define FIELD(field) OPTION_FIELD(struct ctl, field)
 
 static const struct option_row rows[] = {
@@ -93,6 +100,11 @@ static const struct option_row rows[] = {
      .limits = {BUS_PRIORITY_MIN, BUS_PRIORITY_MAX}, .tag = TAKES_PRIORITY},
     {0, "queue", NULL, "talk, play: wait for other pages to end",
      .parse = option_set_flag, FIELD(queue), .tag = TAKES_QUEUE},
+    {0, "require-heard", "[=PERCENT]",
+     "talk, play: fail unless so many of the loudspeakers\n"
+     "heard all of it (default: 100)",
+     .parse = set_required, FIELD(require_percent), .limits = {1, 100},
+     .tag = TAKES_REQUIRE},
     {0, "json", NULL, "status, clients, zones, monitor: print JSON",
      .parse = option_set_flag, FIELD(json), .tag = TAKES_JSON},
     {0, "psk-file", "FILE",
@@ -172,7 +184,7 @@ static const struct verb *take_verb(struct ctl *ctl, unsigned given)
 
 int main(int argc, char **argv)
 {
-	struct ctl ctl = {.seconds = -1, .priority = -1};
+	struct ctl ctl = {.seconds = -1, .priority = -1, .require_percent = -1};
 	const struct verb *verb;
 	unsigned given = 0;
 	int r;

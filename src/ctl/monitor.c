@@ -27,6 +27,7 @@ static const struct event_type event_types[] = {
     {"PageEnded",
      "page_ended",
      {"id", "zones", "frames", "reached", "lost", "overruns", "reason", NULL}},
+    {"PageHeard", "page_heard", {"id", "heard", NULL}},
 };
 
 /* --- a line --- */
@@ -76,6 +77,10 @@ static void print_plain(const char *name, const struct value *event)
 			       value_real(event, "chime_seconds"));
 	} else if (strcmp(name, "page_speech") == 0) {
 		printf(" on the air");
+	} else if (strcmp(name, "page_heard") == 0) {
+		const struct value *heard = value_get(event, "heard");
+
+		printf(": %s", heard ? value_string(heard, "text") : "");
 	} else {
 		printf(" ended (%s)", value_string(event, "reason"));
 		print_zones("", event);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * talk and play: asks for a page, shows its progress and exits at its end.
- * Interrupting this program ends the page. */
+ * talk and play: asks for a page, shows its progress, and exits when its
+ * loudspeakers have told how much of it they heard. Interrupting this program
+ * ends the page. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -16,21 +17,26 @@
 enum {
 	METER_COLUMNS = 13, /* of a short bar */
 	METER_USEC = 100000,
+	/* So long after the page is due to have been heard its loudspeakers
+	 * are waited for. */
+	ANSWER_USEC = 3000000,
 	TIME_SIZE = 32,
 };
 
 struct following {
 	struct ctl *ctl;
 	sd_event *event;
-	sd_event_source *meter, *input;
+	sd_event_source *meter, *input, *answer;
 	const char *file;    /* the name of the file to play; NULL: talk */
 	int fd;		     /* the file to play, or the chime of talk, or -1 */
 	uint32_t id;	     /* 0 until the server has answered */
 	bool started, ended; /* the page */
 	bool stopped;	     /* by this program */
 	bool gone;	     /* the server has left the bus */
+	bool asked_again;    /* for receipts, as the time for them is over */
 	struct value zones;  /* the page's, by name */
 	double seconds;	     /* of the page, by the last reply of Meter */
+	int status;	     /* the exit status, once the page has ended */
 };
 
 /* --- output --- */
@@ -105,6 +111,131 @@ static int on_meter_time(sd_event_source *source, uint64_t usec, void *userdata)
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
+/* --- who has heard it --- */
+
+static bool requires(const struct following *f)
+{
+	return f->ctl->require_percent >= 0;
+}
+
+/* The exit status when the loudspeakers' answers are not waited for, or cannot
+ * be had. */
+static int unanswered(const struct following *f)
+{
+	return f->status == CTL_DONE && requires(f) ? CTL_UNHEARD : f->status;
+}
+
+/* Names those that count as not having heard it, as far as they are told. */
+static void log_unheard(const struct value *heard)
+{
+	const struct value *players = value_get(heard, "loudspeakers");
+	const uint64_t total = value_natural(heard, "total");
+
+	if (total == 0)
+		log_error("Nobody heard the page: no loudspeaker was on the "
+			  "air");
+	else
+		log_error("Only %" PRIu64 " of %" PRIu64
+			  " loudspeaker%s heard all of the page",
+			  value_natural(heard, "heard_all"), total,
+			  plural_s(total));
+	for (size_t i = 0; players && i < players->count; i++) {
+		const struct value *player = &players->items[i];
+		const char *how = value_string(player, "heard");
+
+		if (strcmp(how, "all") != 0 && strcmp(how, "excused") != 0)
+			log_error("%s: %s", value_string(player, "label"),
+				  value_string(player, "reason"));
+	}
+}
+
+static int judge(const struct following *f, const struct value *heard)
+{
+	const uint64_t total = value_natural(heard, "total");
+	const uint64_t all = value_natural(heard, "heard_all");
+
+	if (f->status != CTL_DONE || !requires(f))
+		return f->status;
+	if (total > 0 &&
+	    (double)all * 100 >= (double)total * f->ctl->require_percent)
+		return CTL_DONE;
+	log_unheard(heard);
+	return CTL_UNHEARD;
+}
+
+/* Says who has heard it, and exits. */
+static void conclude(struct following *f, const struct value *heard)
+{
+	screen_say("Page %" PRIu32 ": %s", f->id, value_string(heard, "text"));
+	(void)sd_event_exit(f->event, judge(f, heard));
+}
+
+static void on_heard(struct following *f, sd_bus_message *m)
+{
+	_cleanup_(value_clear) struct value heard = {0};
+
+	if (f->ended && value_read(&heard, m) >= 0)
+		conclude(f, &heard);
+}
+
+static void wait_for_answers(struct following *f, double due_seconds)
+{
+	const double due_usec = MIN(due_seconds, 1e6) * (double)USEC_PER_SEC;
+
+	(void)sd_event_source_set_time(
+	    f->answer, now_usec() + (uint64_t)due_usec + ANSWER_USEC);
+	(void)sd_event_source_set_enabled(f->answer, SD_EVENT_ONESHOT);
+}
+
+/* A server that is older than this program knows no receipts. */
+static int on_no_receipts(struct following *f, const sd_bus_error *failure)
+{
+	if (f->status == CTL_DONE && requires(f))
+		log_error("Who heard the page is not known: %s",
+			  failure->message ? failure->message : failure->name);
+	return sd_event_exit(f->event, unanswered(f));
+}
+
+/* The first time only to learn whether all have answered; then because the time
+ * is over, for those who do not insist. */
+static int on_receipts(sd_bus_message *reply, void *userdata,
+		       sd_bus_error *error)
+{
+	_cleanup_(value_clear) struct value heard = {0};
+	struct following *f = userdata;
+	const sd_bus_error *failure = sd_bus_message_get_error(reply);
+	const bool waited = f->asked_again;
+	int r;
+
+	if (failure)
+		return on_no_receipts(f, failure);
+	r = value_read(&heard, reply);
+	if (r < 0)
+		return sd_event_exit(f->event,
+				     ctl_failed("Cannot read the receipts", r));
+	if (value_natural(&heard, "pending") == 0 || (waited && !requires(f)))
+		conclude(f, &heard);
+	else
+		wait_for_answers(f, value_real(&heard, "due_seconds"));
+	return 0;
+}
+
+static void ask_for_receipts(struct following *f)
+{
+	if (call(f, "Receipts", on_receipts) < 0)
+		(void)sd_event_exit(f->event, unanswered(f));
+}
+
+static int on_answer_time(sd_event_source *source, uint64_t usec,
+			  void *userdata)
+{
+	struct following *f = userdata;
+
+	f->asked_again = true;
+	ask_for_receipts(f);
+	return 0;
+}
+
 /* --- ending it --- */
 
 static int on_stopped(sd_bus_message *reply, void *userdata,
@@ -125,6 +256,10 @@ static void stop(struct following *f)
 {
 	int r;
 
+	if (f->ended) {
+		(void)sd_event_exit(f->event, unanswered(f));
+		return;
+	}
 	if (f->id == 0 || f->stopped) {
 		(void)sd_event_exit(f->event,
 				    f->id == 0 ? CTL_DONE : CTL_FAILED);
@@ -238,23 +373,25 @@ static void on_ended(struct following *f, sd_bus_message *m)
 	uint64_t frames, overruns;
 	uint32_t reached, lost;
 	const char *reason;
-	int status;
 
 	if (sd_bus_message_skip(m, "as") < 0 ||
 	    sd_bus_message_read(m, "tuuts", &frames, &reached, &lost, &overruns,
 				&reason) < 0)
 		return;
 	f->ended = true;
-	status = status_of(f, reason);
+	f->status = status_of(f, reason);
 	screen_clear();
 	screen_say("Page %" PRIu32 " has ended (%s): %" PRIu64
 		   " frames, %" PRIu32 " client%s reached, %" PRIu32
 		   " lost, %" PRIu64 " overrun%s",
 		   f->id, reason, frames, reached, plural_s(reached), lost,
 		   overruns, plural_s(overruns));
-	if (status != CTL_DONE)
+	if (f->status != CTL_DONE)
 		log_error("The page was not completed: %s", reason);
-	(void)sd_event_exit(f->event, status);
+	if (f->started)
+		ask_for_receipts(f);
+	else
+		(void)sd_event_exit(f->event, f->status);
 }
 
 static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error)
@@ -272,6 +409,8 @@ static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error)
 		on_speech(f);
 	else if (strcmp(member, "PageEnded") == 0)
 		on_ended(f, m);
+	else if (strcmp(member, "PageHeard") == 0)
+		on_heard(f, m);
 	return 0;
 }
 
@@ -284,6 +423,11 @@ static int on_gone(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	if (f->id == 0)
 		return 0;
 	screen_clear();
+	if (f->ended) {
+		log_error("The server ended before all loudspeakers had "
+			  "answered");
+		return sd_event_exit(f->event, unanswered(f));
+	}
 	log_error("The server ended before the page did");
 	return sd_event_exit(f->event, CTL_NO_SERVER);
 }
@@ -405,6 +549,11 @@ static int set_up(struct following *f)
 	if (r >= 0 && isatty(STDOUT_FILENO))
 		r = sd_event_add_time(f->event, &f->meter, CLOCK_MONOTONIC, 0,
 				      0, on_meter_time, f);
+	if (r >= 0)
+		r = sd_event_add_time(f->event, &f->answer, CLOCK_MONOTONIC, 0,
+				      0, on_answer_time, f);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(f->answer, SD_EVENT_OFF);
 	if (r >= 0 && !f->file && isatty(STDIN_FILENO))
 		r = sd_event_add_io(f->event, &f->input, STDIN_FILENO, EPOLLIN,
 				    on_input, f);
@@ -432,6 +581,7 @@ static int follow(struct ctl *ctl, const char *file, int fd)
 	(void)sd_bus_detach_event(ctl->bus);
 	sd_event_source_disable_unref(f.meter);
 	sd_event_source_disable_unref(f.input);
+	sd_event_source_disable_unref(f.answer);
 	sd_event_unref(f.event);
 	value_clear(&f.zones);
 	return status;

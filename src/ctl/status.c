@@ -44,6 +44,18 @@ static int width_of(const struct value *list, const char *key,
 	return (int)(width ? MAX(width, strlen(title)) : 0);
 }
 
+/* What it said of the last page that it was sent. */
+static void print_last_receipt(const struct value *client)
+{
+	const char *heard = value_string(client, "heard");
+	const char *reason = value_string(client, "reason");
+
+	if (!value_get(client, "last_page"))
+		return;
+	printf(", page %" PRIu64 ": %s", value_natural(client, "last_page"),
+	       strcmp(heard, "all") == 0 ? "heard all" : reason);
+}
+
 /* Columns are as wide as their texts, so that a line fits a terminal. */
 static void print_clients(const struct value *clients)
 {
@@ -67,6 +79,7 @@ static void print_clients(const struct value *clients)
 		       value_boolean(c, "on_air") ? "on air" : "waits");
 		if (skips)
 			printf(", %" PRIu64 " skip%s", skips, plural_s(skips));
+		print_last_receipt(c);
 		putchar('\n');
 	}
 }
@@ -114,8 +127,36 @@ static void print_turned_away(const struct value *status)
 	}
 }
 
+/* Without names: status is for everybody. */
+static void print_last_heard(const struct value *heard)
+{
+	static const struct {
+		const char *key, *text;
+	} kinds[] = {
+	    {"heard_all", "heard all of it"},
+	    {"heard_partly", "heard a part"},
+	    {"unheard", "heard nothing"},
+	    {"unreported", "did not tell"},
+	};
+	const char *separator = ": ";
+
+	printf("Page %" PRIu64, value_natural(heard, "id"));
+	if (value_natural(heard, "total") == 0)
+		printf(": no loudspeaker was on the air");
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		const uint64_t count = value_natural(heard, kinds[i].key);
+
+		if (count == 0)
+			continue;
+		printf("%s%" PRIu64 " %s", separator, count, kinds[i].text);
+		separator = ", ";
+	}
+	putchar('\n');
+}
+
 static void print_status(const struct value *status)
 {
+	const struct value *heard = value_get(status, "last_heard");
 	const struct value *pages = value_get(status, "pages");
 	const struct value *zones = value_get(status, "zones");
 	const uint64_t channels = value_natural(status, "channels");
@@ -135,6 +176,8 @@ static void print_status(const struct value *status)
 	print_turned_away(status);
 	for (size_t i = 0; pages && i < pages->count; i++)
 		print_page(&pages->items[i]);
+	if (heard)
+		print_last_heard(heard);
 	if (zones)
 		print_zones(zones);
 }

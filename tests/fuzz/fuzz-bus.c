@@ -295,6 +295,7 @@ static const struct {
     {"org.freedesktop.DBus.Properties", "GetAll", "s"},
     {"org.freedesktop.DBus.Introspectable", "Introspect", ""},
     {BUS_INTERFACE, "Clients", ""},
+    {BUS_INTERFACE, "Receipts", "u"},
 };
 
 static void call(struct fuzz_input *input)

@@ -348,6 +348,37 @@ static int on_meter(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	    page.clients);
 }
 
+static int reply_with_heard(sd_bus_message *m, const struct ledger_list *heard)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+	int r = sd_bus_message_new_method_return(m, &reply);
+
+	if (r >= 0)
+		r = bus_status_append_heard(reply, heard, SIZE_MAX);
+	return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
+static int on_receipts(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	const struct server_bus *b = userdata;
+	struct ledger_list heard;
+	uint32_t id;
+	int r = sd_bus_message_read(m, "u", &id);
+
+	if (r < 0)
+		return r;
+	r = server_heard(b->server, id, &heard);
+	if (r == -ENOENT)
+		return sd_bus_error_setf(error, BUS_ERROR_NOT_FOUND,
+					 "No receipts of a page %u are kept",
+					 id);
+	if (r < 0)
+		return r;
+	r = reply_with_heard(m, &heard);
+	ledger_list_clear(&heard);
+	return r;
+}
+
 static int get_zones(sd_bus *bus, const char *path, const char *interface,
 		     const char *property, sd_bus_message *reply,
 		     void *userdata, sd_bus_error *error)
@@ -402,6 +433,9 @@ static const sd_bus_vtable vtable[] = {
 			    SD_BUS_RESULT("d", peak, "d", seconds, "d",
 					  planned_seconds, "u", clients),
 			    on_meter, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Receipts", SD_BUS_ARGS("u", id),
+			    SD_BUS_RESULT("a{sv}", heard), on_receipts,
+			    SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_PROPERTY("Version", "s", get_version, 0,
 		    SD_BUS_VTABLE_PROPERTY_CONST),
     SD_BUS_PROPERTY("Zones", "aa{sv}", get_zones, 0,
@@ -416,6 +450,8 @@ static const sd_bus_vtable vtable[] = {
 			    SD_BUS_ARGS("u", id, "as", zones, "t", frames, "u",
 					reached, "u", lost, "t", overruns, "s",
 					reason),
+			    0),
+    SD_BUS_SIGNAL_WITH_ARGS("PageHeard", SD_BUS_ARGS("u", id, "a{sv}", heard),
 			    0),
     SD_BUS_VTABLE_END,
 };
@@ -459,7 +495,7 @@ static void tell_later(struct server_bus *b, unsigned changed)
 
 /* A signal that begins with the page's id; NULL without the bus or memory. */
 static sd_bus_message *new_signal(const struct server_bus *b, const char *name,
-				  const struct page_info *page)
+				  uint32_t page)
 {
 	sd_bus_message *signal = NULL;
 
@@ -467,7 +503,7 @@ static sd_bus_message *new_signal(const struct server_bus *b, const char *name,
 	    sd_bus_message_new_signal(b->bus, &signal, BUS_PATH, BUS_INTERFACE,
 				      name) < 0)
 		return NULL;
-	(void)sd_bus_message_append(signal, "u", page->id);
+	(void)sd_bus_message_append(signal, "u", page);
 	return signal;
 }
 
@@ -484,7 +520,7 @@ static void tell_started(const struct server_bus *b,
 			 const struct page_info *page)
 {
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *signal =
-	    new_signal(b, "PageStarted", page);
+	    new_signal(b, "PageStarted", page->id);
 	int r;
 
 	if (!signal)
@@ -501,7 +537,7 @@ static void tell_speech(const struct server_bus *b,
 			const struct page_info *page)
 {
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *signal =
-	    new_signal(b, "PageSpeech", page);
+	    new_signal(b, "PageSpeech", page->id);
 
 	if (signal)
 		send_signal(b, signal, 0);
@@ -510,7 +546,7 @@ static void tell_speech(const struct server_bus *b,
 static void tell_ended(const struct server_bus *b, const struct page_info *page)
 {
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *signal =
-	    new_signal(b, "PageEnded", page);
+	    new_signal(b, "PageEnded", page->id);
 	int r;
 
 	if (!signal)
@@ -543,9 +579,22 @@ static void on_clients(void *userdata)
 	tell_later(userdata, CHANGED_CLIENTS);
 }
 
+static void on_heard(void *userdata, const struct ledger_list *heard)
+{
+	const struct server_bus *b = userdata;
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *signal =
+	    new_signal(b, "PageHeard", heard->page);
+
+	if (signal)
+		send_signal(
+		    b, signal,
+		    bus_status_append_heard(signal, heard, BUS_HEARD_MAX));
+}
+
 static const struct server_observer observer = {
     .on_page = on_page,
     .on_clients = on_clients,
+    .on_heard = on_heard,
 };
 
 /* --- the connection --- */

@@ -9,6 +9,7 @@
 
 #include "base/util.h"
 #include "server/bus/text.h"
+#include "server/summary.h"
 
 /* Opens the entry KEY of a dictionary of variants. Its value, of TYPE, is to be
  * appended before close_entry(). */
@@ -53,36 +54,200 @@ int bus_status_append_zones(sd_bus_message *m, const struct server *server)
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
+/* --- who has heard a page --- */
+
+static double seconds_of(uint64_t frames, uint32_t rate)
+{
+	return rate ? (double)frames / rate : 0;
+}
+
+/* Frames and times of a receipt, as far as it tells them. */
+static int append_receipt(sd_bus_message *m, const struct ledger_player *player,
+			  uint32_t rate)
+{
+	int r = 0;
+
+	if (player->heard_frames != RECEIPT_UNKNOWN)
+		r = sd_bus_message_append(
+		    m, "{sv}", "heard_seconds", "d",
+		    seconds_of(player->heard_frames, rate));
+	if (r >= 0 && player->starved_ms != RECEIPT_UNKNOWN)
+		r = sd_bus_message_append(m, "{sv}", "starved_seconds", "d",
+					  (double)player->starved_ms / 1000);
+	return r < 0 ? r
+		     : sd_bus_message_append(
+			   m, "{sv}{sv}{sv}", "result", "s",
+			   receipt_result_name(player->result), "card", "s",
+			   receipt_card_name(player->card), "dropped_seconds",
+			   "d",
+			   seconds_of(player->dropped_frames +
+					  player->skipped_frames,
+				      rate));
+}
+
+static int append_player(sd_bus_message *m, const struct ledger_player *player,
+			 uint32_t rate)
+{
+	int r = sd_bus_message_open_container(m, 'a', "{sv}");
+
+	if (r >= 0)
+		r = sd_bus_message_append(
+		    m, "{sv}{sv}{sv}{sv}{sv}{sv}{sv}", "label", "s",
+		    bus_text(player->label, "?"), "identity", "s",
+		    bus_text(player->identity, "?"), "name", "s",
+		    bus_text(player->name, "?"), "address", "s",
+		    bus_text(player->address, "?"), "heard", "s",
+		    ledger_heard_name(player->heard), "reason", "s",
+		    player->reason, "joined_seconds", "d",
+		    seconds_of(player->joined_frame, rate));
+	if (r >= 0)
+		r = append_receipt(m, player, rate);
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int append_heard_counts(sd_bus_message *m,
+			       const struct ledger_list *heard)
+{
+	const uint32_t *counts = heard->counts;
+
+	return sd_bus_message_append(
+	    m, "{sv}{sv}{sv}{sv}{sv}{sv}{sv}", "total", "u", heard->total,
+	    "heard_all", "u", counts[LEDGER_ALL], "heard_partly", "u",
+	    counts[LEDGER_PARTLY], "unheard", "u", counts[LEDGER_UNHEARD],
+	    "unreported", "u", counts[LEDGER_UNREPORTED], "pending", "u",
+	    counts[LEDGER_PENDING], "excused", "u", counts[LEDGER_EXCUSED]);
+}
+
+static int append_players(sd_bus_message *m, const struct ledger_list *heard,
+			  size_t max)
+{
+	int r = open_entry(m, "loudspeakers", "aa{sv}");
+
+	if (r >= 0)
+		r = sd_bus_message_open_container(m, 'a', "a{sv}");
+	for (size_t i = 0; r >= 0 && i < MIN(heard->player_count, max); i++)
+		r = append_player(m, &heard->players[i], heard->rate);
+	if (r >= 0)
+		r = sd_bus_message_close_container(m);
+	return r < 0 ? r : close_entry(m);
+}
+
+/* How long the page is still to be heard. */
+static double due_seconds(const struct ledger_list *heard)
+{
+	const uint64_t now = now_usec();
+
+	return heard->due_usec > now
+		   ? (double)(heard->due_usec - now) / (double)USEC_PER_SEC
+		   : 0;
+}
+
+int bus_status_append_heard(sd_bus_message *m, const struct ledger_list *heard,
+			    size_t max)
+{
+	_cleanup_free_ char *text = summary_heard(heard);
+	int r;
+
+	if (!text)
+		return -ENOMEM;
+	r = sd_bus_message_open_container(m, 'a', "{sv}");
+	if (r >= 0)
+		r = append_heard_counts(m, heard);
+	if (r >= 0)
+		r = sd_bus_message_append(m, "{sv}{sv}", "text", "s",
+					  bus_text(text, "?"), "due_seconds",
+					  "d", due_seconds(heard));
+	if (r >= 0)
+		r = append_players(m, heard, max);
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+/* The counts of the last page, without names: anybody may see them. */
+static int append_last_heard(sd_bus_message *m, const struct server *server)
+{
+	const struct ledger_list *heard = server_last_heard(server);
+	int r;
+
+	if (!heard)
+		return 0;
+	r = open_entry(m, "last_heard", "a{sv}");
+	if (r >= 0)
+		r = sd_bus_message_open_container(m, 'a', "{sv}");
+	if (r >= 0)
+		r = sd_bus_message_append(m, "{sv}", "id", "u", heard->page);
+	if (r >= 0)
+		r = append_heard_counts(m, heard);
+	if (r >= 0)
+		r = sd_bus_message_close_container(m);
+	return r < 0 ? r : close_entry(m);
+}
+
 /* --- clients --- */
 
 struct client_list {
 	sd_bus_message *message;
+	const struct server *server;
 	uint64_t now_usec;
 	int result; /* of the first call that failed, or of the last */
 };
+
+/* What it last said of a page. */
+static int append_last_receipt(sd_bus_message *m, const struct server *server,
+			       const struct connection *connection)
+{
+	struct ledger_player player;
+	uint32_t page, rate;
+	int r;
+
+	if (!server_last_receipt(server, connection, &player, &page, &rate))
+		return 0;
+	r = sd_bus_message_append(m, "{sv}{sv}{sv}{sv}", "last_page", "u", page,
+				  "name", "s", bus_text(player.name, "?"),
+				  "heard", "s", ledger_heard_name(player.heard),
+				  "reason", "s", player.reason);
+	return r < 0 ? r : append_receipt(m, &player, rate);
+}
+
+static int append_connection(sd_bus_message *m, uint64_t now, const char *zone,
+			     const struct connection *connection)
+{
+	const struct connection_stats *stats = connection_stats(connection);
+	const char *identity = connection_identity(connection);
+	uint64_t age = now - connection_since_usec(connection);
+
+	return sd_bus_message_append(
+	    m, "{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}", "peer", "s",
+	    connection_peer(connection), "identity", "s",
+	    identity ? identity : "", "zone", "s", zone, "connected_seconds",
+	    "d", (double)age / (double)USEC_PER_SEC, "on_air", "b",
+	    connection_state(connection) == CONNECTION_ON_AIR, "sent_bytes",
+	    "t", stats->sent, "skips", "t", stats->skips, "skipped_bytes", "t",
+	    stats->skipped);
+}
 
 static void append_client(void *userdata, const char *zone,
 			  const struct connection *connection)
 {
 	struct client_list *list = userdata;
-	const struct connection_stats *stats = connection_stats(connection);
-	const char *identity = connection_identity(connection);
-	uint64_t age = list->now_usec - connection_since_usec(connection);
+	sd_bus_message *m = list->message;
+	int r;
 
 	if (list->result < 0)
 		return;
-	list->result = sd_bus_message_append(
-	    list->message, "a{sv}", 8, "peer", "s", connection_peer(connection),
-	    "identity", "s", identity ? identity : "", "zone", "s", zone,
-	    "connected_seconds", "d", (double)age / (double)USEC_PER_SEC,
-	    "on_air", "b", connection_state(connection) == CONNECTION_ON_AIR,
-	    "sent_bytes", "t", stats->sent, "skips", "t", stats->skips,
-	    "skipped_bytes", "t", stats->skipped);
+	r = sd_bus_message_open_container(m, 'a', "{sv}");
+	if (r >= 0)
+		r = append_connection(m, list->now_usec, zone, connection);
+	if (r >= 0)
+		r = append_last_receipt(m, list->server, connection);
+	if (r >= 0)
+		r = sd_bus_message_close_container(m);
+	list->result = r;
 }
 
 int bus_status_append_clients(sd_bus_message *m, const struct server *server)
 {
-	struct client_list list = {.message = m, .now_usec = now_usec()};
+	struct client_list list = {
+	    .message = m, .server = server, .now_usec = now_usec()};
 
 	list.result = sd_bus_message_open_container(m, 'a', "a{sv}");
 	if (list.result < 0)
@@ -222,5 +387,7 @@ int bus_status_append_all(sd_bus_message *m, const struct server *server)
 		r = append_list(m, server, "zones", bus_status_append_zones);
 	if (r >= 0)
 		r = append_list(m, server, "pages", bus_status_append_pages);
+	if (r >= 0)
+		r = append_last_heard(m, server);
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }

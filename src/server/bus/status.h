@@ -16,6 +16,9 @@ int bus_status_append_pages(sd_bus_message *message,
 			    const struct server *server);
 /* a{sv}: the answer of Status, which does not grow with the clients. */
 int bus_status_append_all(sd_bus_message *message, const struct server *server);
+/* a{sv}: HEARD with up to MAX loudspeakers, those that failed first. */
+int bus_status_append_heard(sd_bus_message *message,
+			    const struct ledger_list *heard, size_t max);
 /* as: the names of ZONES, which has a bit for each. */
 int bus_status_append_zone_names(sd_bus_message *message,
 				 const struct server *server, uint64_t zones);

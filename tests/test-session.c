@@ -97,12 +97,23 @@ static void say(const void *data, size_t size)
 	ck_assert_int_eq(send(server, data, size, MSG_NOSIGNAL), (int)size);
 }
 
+static const struct wav_format cd = {WAV_PCM, 16, 2, 44100};
+
 static void say_header(uint64_t data_size)
 {
-	static const struct wav_format format = {WAV_PCM, 16, 2, 44100};
 	uint8_t header[WAV_HEADER_SIZE_MAX];
 
-	say(header, wav_encode(header, &format, data_size, NULL));
+	say(header, wav_encode(header, &cd, data_size, NULL));
+}
+
+/* Of a recording that is sent 2 s before it is due. */
+static void say_played_header(uint64_t data_size)
+{
+	const struct wav_page page = {.flags = WAV_PAGE_PLAYED,
+				      .ahead_us = 2000000};
+	uint8_t header[WAV_HEADER_SIZE_MAX];
+
+	say(header, wav_encode(header, &cd, data_size, &page));
 }
 
 static void hang_up(void)
@@ -369,16 +380,113 @@ TEST(size_of_a_recorder_that_writes_a_pipe_is_no_promise)
 	ck_assert_int_eq(session_page(session)->result, SESSION_COMPLETE);
 }
 
-TEST(page_that_ends_early_is_cut_short)
+/* The next page may begin at once. */
+TEST(page_that_ends_early_is_stopped)
 {
 	begin_page(8, "abcd");
 	hang_up();
 	step_until(SESSION_PAGE);
 	expect("abcd");
 	expect_end();
-	ck_assert_int_eq(session_page(session)->result, SESSION_CUT_SHORT);
+	ck_assert_int_eq(session_page(session)->result, SESSION_STOPPED);
 	ck_assert_int_eq(session_page(session)->error, 0);
-	ck_assert_int_eq(session_state(session), SESSION_PAUSED);
+	ck_assert_int_eq(session_state(session), SESSION_CONNECTING);
+	ck_assert_uint_eq(session_counts(session).failed, 0);
+}
+
+static void reset(void)
+{
+	const struct linger linger = {.l_onoff = 1};
+
+	setsockopt(server, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	hang_up();
+}
+
+/* Has read MS of a page that began as long ago as NOW says. */
+static void read_for(uint64_t ms)
+{
+	static uint8_t samples[4 * 44100 * 4], back[sizeof(samples)];
+	const size_t size = ms * 44100 / 1000 * 4;
+	size_t have = 0;
+	char byte;
+
+	ck_assert_uint_le(size, sizeof(samples));
+	for (size_t sent = 0; sent < size; sent += MIN(size - sent, 4410 * 4)) {
+		say(samples, MIN(size - sent, 4410 * 4));
+		while (have < sent + MIN(size - sent, 4410 * 4))
+			have += (size_t)read_some(back, sizeof(back));
+	}
+	ck_assert_int_eq(session_read(session, &byte, 1, now), -EAGAIN);
+}
+
+/* Without a size, how much of a recording is not due yet tells a stop. */
+TEST(recording_of_unknown_size_is_stopped_while_much_is_not_due)
+{
+	static const struct {
+		uint64_t arrived_ms, then_ms;
+		enum session_result result;
+	} cases[] = {
+	    {2600, 2300, SESSION_COMPLETE}, {2600, 2100, SESSION_COMPLETE},
+	    {2600, 2099, SESSION_STOPPED},  {3000, 1000, SESSION_STOPPED},
+	    {600, 50, SESSION_STOPPED},	    {400, 0, SESSION_COMPLETE},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		begin();
+		say_played_header(WAV_ENDLESS);
+		step_until(SESSION_PAGE);
+		ck_assert(session_page_is_played(session_page(session)));
+		now += MIN(cases[i].arrived_ms, cases[i].then_ms) * 1000;
+		read_for(cases[i].arrived_ms);
+		hang_up();
+		expect_end();
+		ck_assert_int_eq(session_page(session)->result,
+				 cases[i].result);
+	}
+	ck_assert_uint_eq(session_counts(session).failed, 0);
+}
+
+/* Its first bytes were lost on the way and came a second late. */
+TEST(recording_whose_header_was_late_is_not_taken_for_stopped)
+{
+	begin();
+	say_played_header(WAV_ENDLESS);
+	step_until(SESSION_PAGE);
+	now += 200000;
+	read_for(3200); /* 2 s of it before they are due */
+	now += 1500000;
+	hang_up();
+	expect_end();
+	ck_assert_int_eq(session_page(session)->result, SESSION_COMPLETE);
+}
+
+/* A live page, or one of a server that does not say. */
+TEST(page_of_unknown_size_that_is_no_recording_is_never_stopped)
+{
+	begin();
+	say_header(WAV_ENDLESS);
+	step_until(SESSION_PAGE);
+	ck_assert(!session_page_is_played(session_page(session)));
+	read_for(3000);
+	hang_up();
+	expect_end();
+	ck_assert_int_eq(session_page(session)->result, SESSION_COMPLETE);
+}
+
+/* All came before the program could look: so nothing tells when. */
+TEST(recording_that_is_read_in_one_go_is_heard)
+{
+	static uint8_t second[44100 * 4];
+
+	begin();
+	say_played_header(WAV_ENDLESS);
+	say(second, sizeof(second));
+	hang_up();
+	step_until(SESSION_PAGE);
+	for (size_t have = 0; have < sizeof(second);)
+		have += (size_t)read_some(second, sizeof(second) - have);
+	expect_end();
+	ck_assert_int_eq(session_page(session)->result, SESSION_COMPLETE);
 }
 
 TEST(page_cut_on_a_healthy_connection_is_soon_forgiven)
@@ -393,10 +501,8 @@ TEST(page_cut_on_a_healthy_connection_is_soon_forgiven)
 	now += UINT64_C(12) * 1000000;
 	session_step(session, now);
 	say_header(8);
-	say("abcd", 4);
-	hang_up();
 	step_until(SESSION_PAGE);
-	expect("abcd");
+	reset();
 	expect_end();
 	ck_assert_int_eq(session_state(session), SESSION_PAUSED);
 	ck_assert_uint_le(session_deadline(session) - now, 200000);
@@ -404,11 +510,9 @@ TEST(page_cut_on_a_healthy_connection_is_soon_forgiven)
 
 TEST(reset_is_cut_short_with_its_reason)
 {
-	const struct linger linger = {.l_onoff = 1};
 	begin_page(WAV_ENDLESS, "");
 	step_until(SESSION_PAGE);
-	setsockopt(server, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-	hang_up();
+	reset();
 	expect_end();
 	ck_assert_int_eq(session_page(session)->result, SESSION_CUT_SHORT);
 	ck_assert_int_eq(session_page(session)->error, -ECONNRESET);
@@ -440,13 +544,86 @@ TEST(page_that_is_not_read_on_purpose_is_not_cut_short)
 
 TEST(page_without_samples_is_complete)
 {
-	begin_page(0, "");
-	step_until(SESSION_PAGE);
-	expect_end();
-	ck_assert_int_eq(session_page(session)->result, SESSION_COMPLETE);
-	hang_up();
+	for (int i = 0; i < 4; i++) {
+		begin_page(0, i % 2 ? "abc" : ""); /* no whole frame */
+		step_until(SESSION_UNSIZED);
+		hang_up();
+		step_until(SESSION_PAGE);
+		ck_assert_uint_eq(session_page(session)->data_size, 0);
+		expect_end();
+		ck_assert_int_eq(session_page(session)->result,
+				 SESSION_COMPLETE);
+	}
 	step_until(SESSION_PAUSED); /* or it would spin with such a server */
 	ck_assert_uint_ge(session_deadline(session), now + 100000);
+}
+
+TEST(page_that_states_no_samples_and_has_some_is_of_unknown_size)
+{
+	static uint8_t whole[WAV_HEADER_SIZE_MAX + 5000];
+	const size_t header = wav_encode(whole, &cd, 0, NULL);
+
+	begin();
+	say(whole, header);
+	for (const char *byte = "abc"; *byte; byte++) {
+		step_until(SESSION_UNSIZED);
+		say(byte, 1);
+	}
+	session_step(session, now + 29999999);
+	ck_assert_int_eq(session_state(session), SESSION_UNSIZED);
+	say("def", 3);
+	step_until(SESSION_PAGE);
+	ck_assert_uint_eq(session_page(session)->data_size, WAV_ENDLESS);
+	expect("abcdef");
+	hang_up();
+	expect_end();
+	ck_assert_int_eq(session_page(session)->result, SESSION_COMPLETE);
+
+	begin();
+	memset(whole + header, 'x', 5000);
+	say(whole, header + 5000);
+	hang_up();
+	step_until(SESSION_PAGE);
+	for (int i = 0; i < 5000; i++)
+		expect("x");
+	expect_end();
+}
+
+TEST(page_that_states_no_samples_is_waited_for_thirty_seconds)
+{
+	begin_page(0, "");
+	step_until(SESSION_UNSIZED);
+	now += 30000000;
+	session_step(session, now);
+	ck_assert_int_eq(session_state(session), SESSION_PAGE);
+	expect_end();
+	ck_assert_int_eq(session_page(session)->result, SESSION_COMPLETE);
+}
+
+/* Whoever stops one page and begins another must find the client there. */
+TEST(some_short_pages_in_a_row_cost_no_pause)
+{
+	session_free(session);
+	ck_assert_int_eq(session_new(&session, "test", &endpoint, NULL, 100000),
+			 0);
+	for (int i = 0; i < 4; i++) {
+		begin_page(8, "abcd");
+		hang_up();
+		step_until(SESSION_PAGE);
+		expect("abcd");
+		expect_end();
+		ck_assert_int_eq(session_state(session),
+				 i < 3 ? SESSION_CONNECTING : SESSION_PAUSED);
+	}
+	now = session_deadline(session);
+	begin();
+	now += 5000000; /* a connection that has stood for long */
+	session_step(session, now);
+	say_header(8);
+	hang_up();
+	step_until(SESSION_PAGE);
+	expect_end();
+	ck_assert_int_eq(session_state(session), SESSION_CONNECTING);
 }
 
 TEST(page_after_page)

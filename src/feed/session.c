@@ -27,7 +27,9 @@ enum {
 	LINGER_USEC = 1000 * 1000,
 	SETTLE_USEC = 1000 * 1000,  /* shorter connections are dubious */
 	FORGIVE_USEC = 5000 * 1000, /* longer ones reset the pauses */
-	SHORT_PAUSE_MAX_MS = 1000,  /* after short pages in a row */
+	SHORT_PAUSE_MAX_MS = 1000,  /* after short pages in a row .. */
+	SHORT_PAGES_FREE = 3,	    /* .. but not after so many */
+	STOP_AHEAD_USEC = 500 * 1000,
 	/* Of a server that has asked for a key: it takes 5 s for each refusal,
 	 * and somebody has to bring a key. */
 	KEYLESS_SETTLE_USEC = 15000 * 1000,
@@ -56,7 +58,8 @@ struct session {
 	enum session_state state;
 	uint64_t deadline_usec;
 	struct backoff backoff, short_pages;
-	uint64_t short_usec;	    /* shorter pages are followed by a pause */
+	uint64_t short_usec;	    /* what makes a page short */
+	unsigned short_count;	    /* of such pages in a row */
 	char problem[PROBLEM_SIZE]; /* logged last; "" when all is well */
 	bool was_connected;	    /* since the last problem */
 	bool dubious;		    /* the last connection ended quickly */
@@ -79,6 +82,10 @@ struct session {
 	uint8_t left[LEFT_SIZE]; /* samples that came with the header */
 	size_t left_begin, left_size;
 	uint64_t last_data_usec;
+	/* When the first frame of a played page was due, at the latest; and
+	 * whether all that had arrived was read at some time. */
+	uint64_t due_usec;
+	bool caught_up;
 	struct session_page page;
 	struct debt debts[DEBTS_MAX]; /* the oldest first */
 };
@@ -360,21 +367,49 @@ static void step_connecting(struct session *session, uint64_t now_usec)
 
 /* --- header and page --- */
 
-static void begin_page(struct session *session, uint64_t now_usec)
+bool session_page_is_played(const struct session_page *page)
 {
-	const uint64_t data_size = session->parser.data_size;
+	return page->announced.flags & WAV_PAGE_PLAYED;
+}
 
+static void begin_page(struct session *session, uint64_t data_size,
+		       uint64_t now_usec)
+{
 	session->page = (struct session_page){
 	    .format = session->parser.format,
 	    .data_size = data_size >= VAGUE_SIZE ? WAV_ENDLESS : data_size,
 	    .begun_usec = now_usec,
 	    .number = session->page.number + 1,
+	    .announced = session->parser.page,
 	    .result = SESSION_RUNNING,
 	};
-	session->last_data_usec = now_usec;
+	session->last_data_usec = session->due_usec = now_usec;
+	session->caught_up = false;
 	session->state = SESSION_PAGE;
 	session->deadline_usec = UINT64_MAX;
 	settle(session);
+}
+
+/* Whether a page whose header states no samples has a whole frame of them: then
+ * its size is unknown. */
+static bool has_samples(struct session *session, uint64_t now_usec)
+{
+	const size_t frame_size = wav_frame_size(&session->parser.format);
+
+	if (session->left_size < frame_size)
+		return false;
+	begin_page(session, WAV_ENDLESS, now_usec);
+	return true;
+}
+
+static void await_samples(struct session *session, uint64_t now_usec)
+{
+	memmove(session->left, session->left + session->left_begin,
+		session->left_size);
+	session->left_begin = 0;
+	session->state = SESSION_UNSIZED;
+	session->deadline_usec = now_usec + SILENCE_USEC;
+	(void)has_samples(session, now_usec);
 }
 
 /* SIZE bytes of a header are in session->left. */
@@ -402,8 +437,12 @@ static void feed_header(struct session *session, size_t size, uint64_t now_usec)
 	}
 	session->left_begin = (size_t)n;
 	session->left_size = size - (size_t)n;
-	if (session->parser.done)
-		begin_page(session, now_usec);
+	if (!session->parser.done)
+		return;
+	if (session->parser.data_size > 0)
+		begin_page(session, session->parser.data_size, now_usec);
+	else
+		await_samples(session, now_usec);
 }
 
 static void closed_without_page(struct session *session, ssize_t error,
@@ -438,6 +477,25 @@ static void step_header(struct session *session, uint64_t now_usec)
 		fail(session, now_usec, "A header did not end within 10 s");
 }
 
+static void step_unsized(struct session *session, uint64_t now_usec)
+{
+	ssize_t n;
+
+	do {
+		n = transport_recv(session->transport,
+				   session->left + session->left_size,
+				   sizeof(session->left) - session->left_size);
+		if (n > 0)
+			session->left_size += (size_t)n;
+		if (n > 0 && has_samples(session, now_usec))
+			return;
+	} while (n > 0);
+	if (n == 0 || (n == -EAGAIN && now_usec >= session->deadline_usec))
+		begin_page(session, 0, now_usec);
+	else if (n != -EAGAIN)
+		closed_without_page(session, n, now_usec);
+}
+
 static bool is_short(const struct session_page *page, uint64_t short_usec)
 {
 	const uint64_t frames = page->received / wav_frame_size(&page->format);
@@ -447,17 +505,20 @@ static bool is_short(const struct session_page *page, uint64_t short_usec)
 }
 
 /* Connects at once, since the next page may begin at any time; but pauses after
- * a short page, since a server may send those for ever. */
+ * short pages in a row, since a server may send those for ever. */
 static void reconnect(struct session *session, uint64_t now_usec)
 {
-	if (now_usec - session->connected_usec >= FORGIVE_USEC)
+	const bool brief = is_short(&session->page, session->short_usec);
+
+	if (!brief || now_usec - session->connected_usec >= FORGIVE_USEC) {
+		session->short_count = 0;
 		backoff_reset(&session->short_pages);
-	if (is_short(&session->page, session->short_usec)) {
+	}
+	if (brief && session->short_count++ >= SHORT_PAGES_FREE) {
 		pause_for(session, now_usec,
 			  backoff_next(&session->short_pages));
 		return;
 	}
-	backoff_reset(&session->short_pages);
 	backoff_reset(&session->backoff);
 	pause_for(session, now_usec, 0);
 	attempt(session, now_usec);
@@ -490,15 +551,50 @@ static void page_complete(struct session *session, uint64_t now_usec)
 	session->deadline_usec = now_usec + LINGER_USEC;
 }
 
+static uint64_t received_usec(const struct session_page *page)
+{
+	return frames_to_usec(page->received / wav_frame_size(&page->format),
+			      page->format.rate);
+}
+
+/* All that has arrived was read. A server sends no more than ahead_us before it
+ * is due: so a header that was late itself does not make the page seem early.
+ */
+static void note_due(struct session *session, uint64_t now_usec)
+{
+	const struct session_page *page = &session->page;
+	const uint64_t ahead_usec = page->announced.ahead_us;
+	const uint64_t arrived_usec = received_usec(page);
+
+	session->caught_up = true;
+	if (ahead_usec > 0 && arrived_usec > ahead_usec)
+		session->due_usec = MIN(session->due_usec,
+					now_usec - (arrived_usec - ahead_usec));
+}
+
+/* Whether the server has ended the page before its end, which it tells by
+ * closing the connection. Without a size, a recording has ended when nearly all
+ * of it is due. */
+static bool is_stop(const struct session *session, uint64_t now_usec)
+{
+	const struct session_page *page = &session->page;
+
+	if (page->data_size != WAV_ENDLESS)
+		return true;
+	return session_page_is_played(page) && session->caught_up &&
+	       session->due_usec + received_usec(page) >
+		   now_usec + STOP_AHEAD_USEC;
+}
+
 /* ERROR is 0 when the server closed the connection. */
 static void page_closed(struct session *session, ssize_t error,
 			uint64_t now_usec)
 {
-	const bool endless = session->page.data_size == WAV_ENDLESS;
-
 	session->page.error = (int)error;
-	if (error == 0 && endless) {
-		session->page.result = SESSION_COMPLETE;
+	if (error == 0) {
+		session->page.result = is_stop(session, now_usec)
+					   ? SESSION_STOPPED
+					   : SESSION_COMPLETE;
 		owe_receipt(session);
 		reconnect(session, now_usec);
 		return;
@@ -548,8 +644,10 @@ ssize_t session_read(struct session *session, void *buffer, size_t size,
 		n = transport_recv(session->transport, buffer, size);
 	if (n == -EAGAIN && now_usec >= session->last_data_usec + SILENCE_USEC)
 		n = -ETIMEDOUT;
-	if (n == -EAGAIN)
+	if (n == -EAGAIN) {
+		note_due(session, now_usec);
 		return n;
+	}
 	if (n <= 0) {
 		page_closed(session, n, now_usec);
 		return 0;
@@ -678,6 +776,9 @@ void session_step(struct session *session, uint64_t now_usec)
 	case SESSION_HEADER:
 		step_header(session, now_usec);
 		break;
+	case SESSION_UNSIZED:
+		step_unsized(session, now_usec);
+		break;
 	case SESSION_LINGERING:
 		step_lingering(session, now_usec);
 		break;
@@ -747,6 +848,7 @@ const char *session_state_name(const struct session *session)
 	    [SESSION_HANDSHAKE] = "connecting",
 	    [SESSION_WAITING] = "connected",
 	    [SESSION_HEADER] = "receiving a header",
+	    [SESSION_UNSIZED] = "receiving a header",
 	    [SESSION_PAGE] = "page",
 	    [SESSION_LINGERING] = "page over",
 	};

@@ -21,6 +21,7 @@ enum session_state {
 	SESSION_HANDSHAKE, /* connected; the server has yet to prove itself */
 	SESSION_WAITING,   /* connected; no page yet */
 	SESSION_HEADER,	   /* a header has begun */
+	SESSION_UNSIZED,   /* it states no samples: are there any? */
 	SESSION_PAGE,	   /* samples can be read */
 	SESSION_LINGERING, /* all samples were read; the server should close */
 };
@@ -28,25 +29,30 @@ enum session_state {
 enum session_result {
 	SESSION_RUNNING,
 	SESSION_COMPLETE,  /* all announced samples came */
-	SESSION_CUT_SHORT, /* the page ended early, by session_page.error */
+	SESSION_STOPPED,   /* the server has ended the page early */
+	SESSION_CUT_SHORT, /* the connection failed, by session_page.error */
 };
 
 struct session_page {
 	struct wav_format format;
-	uint64_t data_size;  /* bytes, or WAV_ENDLESS */
-	uint64_t received;   /* bytes of samples */
-	uint64_t begun_usec; /* when the header was complete */
-	uint64_t number;     /* 1 for the first page of this session */
+	uint64_t data_size;	   /* bytes, or WAV_ENDLESS */
+	uint64_t received;	   /* bytes of samples */
+	uint64_t begun_usec;	   /* when the header was complete */
+	uint64_t number;	   /* 1 for the first page of this session */
+	struct wav_page announced; /* by the RIFF chunk; zeros without one */
 	enum session_result result;
 	int error; /* negative errno, 0 when the server just closed */
 };
+
+/* Whether it is a recording, of which every sample is to be heard. */
+bool session_page_is_played(const struct session_page *page);
 
 struct session;
 
 /* NAME is the user's name for the server, and is copied. With KEYS, which must
  * outlive the session, the server has to prove that it knows the key for its
- * host; NULL: no TLS. After a page that is shorter than SHORT_USEC the session
- * pauses before it connects. 0 or -ENOMEM. */
+ * host; NULL: no TLS. After some pages in a row that are shorter than
+ * SHORT_USEC the session pauses before it connects. 0 or -ENOMEM. */
 int session_new(struct session **ret, const char *name,
 		const struct net_endpoint *endpoint,
 		struct transport_keys *keys, uint64_t short_usec);

@@ -72,6 +72,7 @@ E2E_TESTS = \
 	tests/e2e_cards.py \
 	tests/e2e_client.py \
 	tests/e2e_client_net.py \
+	tests/e2e_client_played.py \
 	tests/e2e_examples.py \
 	tests/e2e_hang.py \
 	tests/e2e_heard.py \

@@ -193,6 +193,103 @@ TEST(cut_at_either_end_has_no_seam_there)
 	ck_assert_uint_eq(fifo_frames(&fifo), 0);
 }
 
+/* --- frames that were taken --- */
+
+TEST(what_was_taken_last_is_put_back_whatever_happens_between)
+{
+	uint32_t next_in = 0, next_out = 0;
+	size_t kept = 0;
+
+	ck_assert_int_eq(fifo_init(&fifo, &stereo, 100 + 30), 0);
+	fifo_keep(&fifo, 30);
+	ck_assert_uint_eq(fifo_untake(&fifo, 1), 0);
+	for (uint32_t round = 0; round < 1000; round++) {
+		size_t frames, back;
+
+		for (unsigned i = 0; i < 1 + round % 40; i++, next_in++)
+			put(&next_in, sizeof(next_in));
+		frames = fifo_frames(&fifo) * (round % 4) / 3;
+		for (size_t i = 0; i < frames; i++)
+			ck_assert_uint_eq(
+			    ((const uint32_t *)fifo_data(&fifo))[i],
+			    next_out++);
+		fifo_take(&fifo, frames);
+		kept = MIN(kept + frames, (size_t)30);
+		back = fifo_untake(&fifo, round % 50);
+		ck_assert_uint_eq(back, MIN(kept, (size_t)(round % 50)));
+		kept -= back;
+		next_out -= (uint32_t)back;
+		if (fifo_frames(&fifo) > 50) {
+			kept = 30;
+			fifo_take(&fifo, fifo_frames(&fifo));
+			next_out = next_in;
+		}
+	}
+}
+
+TEST(what_comes_before_a_gap_is_not_put_back)
+{
+	ck_assert_int_eq(fifo_init(&fifo, &mono, 100), 0);
+	fifo_keep(&fifo, 10);
+	put_level(1, 20);
+	fifo_take(&fifo, 5);
+	fifo_drop(&fifo, 0);
+	ck_assert_uint_eq(fifo_untake(&fifo, 2), 2);
+	fifo_drop(&fifo, 3);
+	ck_assert_uint_eq(fifo_untake(&fifo, 2), 0);
+	ck_assert_uint_eq(fifo_frames(&fifo), 14);
+}
+
+TEST(fade_away_leaves_the_oldest_frames)
+{
+	ck_assert_int_eq(fifo_init(&fifo, &mono, 100), 0);
+	put_level(10000, 20);
+	put_level(5, 20);
+	put("x", 1);
+	fifo_fade_away(&fifo, 10);
+	ck_assert_uint_eq(fifo_frames(&fifo), 10);
+	for (size_t i = 1; i < 10; i++)
+		ck_assert_int_lt(sample(i), sample(i - 1));
+	ck_assert_int_ge(sample(9), 0);
+	ck_assert_int_le(sample(0), 10000);
+	fifo_fade_away(&fifo, 20);
+	ck_assert_uint_eq(fifo_frames(&fifo), 10);
+	fifo_fade_away(&fifo, 0);
+	ck_assert_uint_eq(fifo_frames(&fifo), 0);
+}
+
+/* --- growth --- */
+
+TEST(it_grows_by_need_up_to_a_limit)
+{
+	enum { MOST = 100000 };
+	uint32_t next_in = 0;
+	size_t room = 0;
+
+	ck_assert_int_eq(fifo_init(&fifo, &stereo, 100), 0);
+	fifo_keep(&fifo, 10);
+	fifo_let_grow(&fifo, MOST);
+	ck_assert_uint_eq(fifo.capacity, 400);
+	while (fifo_space(&fifo, &room), room >= 4) {
+		uint32_t *space = fifo_space(&fifo, &room);
+
+		for (size_t i = 0; i < room / 4; i++)
+			space[i] = next_in++;
+		fifo_put(&fifo, room / 4 * 4);
+	}
+	ck_assert_uint_eq(next_in, MOST);
+	ck_assert_uint_eq(fifo_frames(&fifo), MOST);
+	/* At the limit the place of what was taken is used again. */
+	fifo_take(&fifo, 1000);
+	fifo_space(&fifo, &room);
+	ck_assert_uint_eq(room, 990 * 4);
+	for (uint32_t i = 0; i < MOST - 1000; i++)
+		ck_assert_uint_eq(((const uint32_t *)fifo_data(&fifo))[i],
+				  i + 1000);
+	fifo_free(&fifo);
+	ck_assert_uint_eq(fifo.capacity, 0);
+}
+
 TEST(silence_of_every_format_ends_a_fade)
 {
 	static const struct wav_format formats[] = {

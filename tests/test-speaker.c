@@ -57,6 +57,14 @@ static void configure(const struct speaker_config *wanted)
 	speaker_init(&speaker, wanted);
 }
 
+static void use(const char *options, uint32_t latency_ms)
+{
+	card_add("awkward", options);
+	config.device = "awkward";
+	config.latency_ms = latency_ms;
+	configure(&config);
+}
+
 static void begin(const struct wav_format *format, enum speaker_begin how)
 {
 	put_bytes = 0;
@@ -570,13 +578,14 @@ TEST_LOOP(page_without_a_card_gives_way_unless_it_is_stored, 0, 2)
 	put(numbers, frames * 4);
 	ck_assert_int_eq(speaker.latency.kind,
 			 _i ? LATENCY_STORED : LATENCY_UNKNOWN);
-	speaker_give_way(&speaker); /* it may still be waiting for a hook */
+	/* It may still be waiting for a hook. */
+	speaker_give_way(&speaker, now);
 	ck_assert_int_eq(speaker.state, SPEAKER_WAITING);
 	speaker_allow(&speaker, now);
-	speaker_give_way(&speaker); /* or come */
+	speaker_give_way(&speaker, now); /* or come */
 	ck_assert_int_eq(speaker.state, SPEAKER_OPENING);
 	speaker_end(&speaker, SPEAKER_COMPLETE, now);
-	speaker_give_way(&speaker);
+	speaker_give_way(&speaker, now);
 	if (_i) {
 		ck_assert_int_eq(speaker.state, SPEAKER_OPENING);
 	} else {
@@ -679,7 +688,6 @@ TEST(suspended_card_is_waited_for)
 	ck_assert_int_eq(speaker.state, SPEAKER_RECOVERING);
 	ck_assert_str_eq(speaker_state_name(&speaker), "card resuming");
 	ck_assert_uint_eq(speaker.stats.suspends, 1);
-	ck_assert_uint_eq(speaker.stats.dropped_frames, written);
 	ck_assert_uint_eq(speaker_deadline(&speaker, now), now + 50000);
 	for (int i = 0; i < 10; i++)
 		turn_at(speaker_deadline(&speaker, now), 1);
@@ -687,6 +695,8 @@ TEST(suspended_card_is_waited_for)
 	card_revoke("asleep");
 	turn_at(speaker_deadline(&speaker, now), 1);
 	ck_assert_int_eq(speaker.state, SPEAKER_FILLING);
+	/* Only now it is known that the card has forgotten its ring. */
+	ck_assert_uint_eq(speaker.stats.dropped_frames, written);
 	turn(1);
 	ck_assert_int_eq(speaker.state, SPEAKER_PLAYING);
 	ck_assert_uint_eq(speaker.stats.suspends, 1);
@@ -788,17 +798,40 @@ static void be_late(int16_t value)
 		if (speaker.excess_frames > 0)
 			break;
 	}
-	ck_assert_uint_gt(speaker.excess_frames, 1500 * MS);
+	/* While it had to wait, 500 ms beyond the latency were kept. */
+	ck_assert_uint_gt(speaker.excess_frames, 400 * MS);
+	ck_assert_uint_le(speaker.excess_frames, 510 * MS);
+	ck_assert_uint_eq(speaker.stats.dropped_frames, 1500 * MS);
 	/* Frames in the ring cannot be dropped, but later ones can. */
-	ck_assert_uint_eq(speaker.stats.dropped_frames, 0);
 	put_constant(value, TARGET + 10 * MS);
 }
 
 static void check_caught_up(void)
 {
-	ck_assert_uint_gt(speaker.stats.dropped_frames, 1500 * MS);
+	ck_assert_uint_gt(speaker.stats.dropped_frames, 1900 * MS);
 	ck_assert_double_lt(speaker_fill_ms(&speaker), 400);
 	ck_assert_double_ge(speaker_fill_ms(&speaker), 100);
+}
+
+/* Also behind the silence that is played for an amplifier. */
+TEST(live_page_that_is_held_up_keeps_its_newest_frames)
+{
+	struct speaker_config slow = config;
+
+	slow.lead_in_ms = 1200;
+	configure(&slow);
+	card_command("stalled");
+	begin(&cd48, SPEAKER_FRESH);
+	speaker_allow(&speaker, now);
+	speak(LOUD, 600);
+	ck_assert_int_eq(speaker.state, SPEAKER_PLAYING);
+	ck_assert_uint_gt(speaker.silence_frames, 0);
+	ck_assert_uint_eq(speaker.stats.written_frames, 0);
+	ck_assert_uint_eq(speaker.stats.dropped_frames,
+			  speaker.ring.fill_frames);
+	speak(LOUD, 1000);
+	ck_assert_uint_eq(speaker.stats.dropped_frames,
+			  1000 * MS + speaker.ring.fill_frames);
 }
 
 TEST(late_page_catches_up_in_a_pause)
@@ -816,7 +849,7 @@ TEST(late_page_without_a_pause_catches_up_after_a_while)
 	noticed = now;
 	turn(1);
 	turn_at(noticed + 499999, 1);
-	ck_assert_uint_eq(speaker.stats.dropped_frames, 0);
+	ck_assert_uint_eq(speaker.stats.dropped_frames, 1500 * MS);
 	turn_at(noticed + 500000, 1);
 	check_caught_up();
 }
@@ -829,15 +862,229 @@ TEST(stored_page_is_never_late)
 	ck_assert_uint_eq(speaker.stats.dropped_frames, 0);
 }
 
-/* --- awkward cards --- */
+/* --- recordings --- */
 
-static void use(const char *options, uint32_t latency_ms)
+static void begin_recording(void)
 {
-	card_add("awkward", options);
-	config.device = "awkward";
-	config.latency_ms = latency_ms;
-	configure(&config);
+	begin(&cd48, SPEAKER_FRESH);
+	speaker_keep_all(&speaker, 2 * USEC_PER_SEC);
+	ck_assert_int_eq(speaker.latency.kind, LATENCY_PLAYED);
 }
+
+/* Finds the numbers FIRST .. LAST in a row from frame AT on; returns where they
+ * end. */
+static size_t find_row(size_t at, uint32_t first, uint32_t last)
+{
+	const size_t total = card_played(played, sizeof(played)) / 4;
+
+	while (at < total && played[at] != first)
+		at++;
+	ck_assert_msg(at + last - first < total, "%u is not there", first);
+	ck_assert_mem_eq(&played[at], &numbers[first - 1],
+			 (last - first + 1) * 4);
+	return at + last - first + 1;
+}
+
+TEST(recording_waits_for_its_latency_like_a_live_page)
+{
+	card_command("stalled");
+	begin_recording();
+	put_all(numbers, RATE * 4);
+	speaker_allow(&speaker, now);
+	turn_at(now + 99999, 1);
+	ck_assert_int_eq(speaker.state, SPEAKER_FILLING);
+	turn_at(now + 1, 1);
+	ck_assert_int_eq(speaker.state, SPEAKER_PLAYING);
+}
+
+TEST(recording_that_must_wait_is_kept)
+{
+	begin_recording();
+	put_all(numbers, sizeof(numbers));
+	turn_at(now + 5 * USEC_PER_SEC, 1);
+	ck_assert_int_eq(speaker.latency.kind, LATENCY_PLAYED);
+	ck_assert_uint_gt(speaker.fifo.capacity, sizeof(numbers));
+	speaker_end(&speaker, SPEAKER_COMPLETE, now);
+	speaker_allow(&speaker, now);
+	run_until(SPEAKER_DONE);
+	find_numbers(FRAMES);
+	speaker_finish(&speaker);
+	ck_assert_ptr_null(speaker.fifo.buffer);
+}
+
+TEST(recording_that_waits_for_too_long_is_told_of)
+{
+	static uint8_t second[RATE * 4];
+
+	begin_recording();
+	for (int i = 0; i < 31; i++)
+		put_all(second, sizeof(second));
+	ck_assert(!speaker_is_behind(&speaker));
+	put_all(second, sizeof(second));
+	ck_assert(speaker_is_behind(&speaker));
+	speaker_end(&speaker, SPEAKER_STOPPED, now);
+	ck_assert_int_eq(speaker.state, SPEAKER_DONE);
+	ck_assert_uint_eq(speaker.stats.dropped_frames, 32 * RATE);
+	speaker_finish(&speaker);
+	begin(&cd48, SPEAKER_FRESH);
+	ck_assert_uint_lt(speaker.fifo.capacity, 1 << 20);
+}
+
+/* Of the widest format, 64 MiB are less than 30 s. */
+TEST(bytes_of_a_recording_are_limited_too)
+{
+	static const struct wav_format widest = {
+	    WAV_FLOAT, 32, WAV_CHANNELS_MAX, WAV_RATE_MAX};
+	static uint8_t bytes[1 << 20];
+
+	begin(&widest, SPEAKER_FRESH);
+	speaker_keep_all(&speaker, 0);
+	for (int i = 0; i < 63; i++)
+		put_all(bytes, sizeof(bytes));
+	ck_assert(!speaker_is_behind(&speaker));
+	put_all(bytes, sizeof(bytes));
+	ck_assert(speaker_is_behind(&speaker));
+}
+
+TEST(recording_that_starves_loses_and_alters_nothing)
+{
+	const uint32_t count = RATE;
+	size_t at;
+
+	begin_recording();
+	speaker_allow(&speaker, now);
+	put_all(numbers, TARGET * 4);
+	run_until(SPEAKER_PLAYING);
+	run_until(SPEAKER_FILLING);
+	ck_assert_uint_eq(speaker.stats.starvations, 1);
+	now = now_usec();
+	put_all(&numbers[TARGET], (count - TARGET) * 4);
+	speaker_end(&speaker, SPEAKER_COMPLETE, now);
+	run_until(SPEAKER_DONE);
+	at = find_row(0, 1, TARGET);
+	find_row(at, TARGET + 1, count);
+	ck_assert_uint_eq(speaker_heard_frames(&speaker), count);
+	ck_assert_uint_eq(speaker.stats.dropped_frames, 0);
+}
+
+/* What was in the ring of a card that goes is played by the one that comes. */
+TEST_LOOP(recording_survives_its_card, 0, 4)
+{
+	static const char *const faults[] = {"unplugged", "suspend", "suspend",
+					     "stalled"};
+	size_t total, at = 0, back;
+
+	if (_i == 2)
+		use("patient 1 resume 1", 100);
+	begin_recording();
+	put_all(numbers, RATE * 4);
+	speaker_end(&speaker, SPEAKER_COMPLETE, now);
+	speaker_allow(&speaker, now);
+	run_until(SPEAKER_PLAYING);
+	for (int i = 0; i < 5; i++) {
+		(void)poll(NULL, 0, 20);
+		turn_at(now_usec(), 0);
+	}
+	card_command(faults[_i]);
+	if (_i == 0 || _i == 3) {
+		run_until(SPEAKER_OPENING);
+		card_revoke(faults[_i]);
+	}
+	run_until(SPEAKER_DONE);
+	ck_assert_uint_eq(speaker.stats.suspends, _i == 1 || _i == 2);
+	ck_assert_uint_eq(speaker.stats.dropped_frames, 0);
+	ck_assert_uint_eq(speaker.stats.card_losses, _i == 0 || _i == 3);
+	total = card_played(played, sizeof(played)) / 4;
+	/* A ramp has other numbers, and some come twice. */
+	for (uint32_t n = 1; n <= RATE; n++) {
+		for (back = at; at < total && played[at] != n; at++)
+			;
+		ck_assert_msg(at < total, "%u is not behind %zu", n, back);
+	}
+}
+
+/* --- what is stopped --- */
+
+/* How many frames but silence the card has played. */
+static size_t count_sound(void)
+{
+	const size_t total = card_played(played, sizeof(played)) / 4;
+	size_t count = 0;
+
+	for (size_t i = 0; i < total; i++)
+		count += played[i] != 0;
+	return count;
+}
+
+TEST_LOOP(page_that_is_stopped_is_silent_at_once, 0, 2)
+{
+	card_command("stalled");
+	begin(&cd48, SPEAKER_FRESH);
+	if (_i)
+		speaker_keep_all(&speaker, 2 * USEC_PER_SEC);
+	put_constant(LOUD, RATE);
+	speaker_allow(&speaker, now);
+	turn_at(now + 100000, 1);
+	ck_assert_int_eq(speaker.state, SPEAKER_PLAYING);
+	ck_assert_uint_ge(speaker.ring.fill_frames, TARGET);
+	speaker_end(&speaker, SPEAKER_STOPPED, now);
+	/* All but 15 ms are out of the ring again. */
+	turn(0);
+	ck_assert_uint_eq(speaker.stats.written_frames, 15 * MS);
+	ck_assert_uint_eq(speaker.stats.dropped_frames, RATE - 15 * MS);
+	card_revoke("stalled");
+	run_until(SPEAKER_DONE);
+	ck_assert_uint_le(count_sound(), 15 * MS);
+	ck_assert_uint_gt(count_sound(), 10 * MS);
+	for (size_t i = 0; i < 10 * MS; i++)
+		ck_assert_int_eq(left(i), LOUD);
+	for (size_t i = 10 * MS; i < 15 * MS; i++)
+		if (left(i) > left(i - 1) ||
+		    left(i - 1) - left(i) > 2 * LOUD / FADE)
+			ck_abort_msg("%d comes after %d", left(i), left(i - 1));
+	ck_assert_uint_eq(speaker_heard_frames(&speaker), 15 * MS);
+}
+
+/* Too much is behind its ring, or it does not give that back. */
+TEST_LOOP(card_that_gives_nothing_back_is_stopped, 0, 2)
+{
+	if (_i)
+		use("patient 1 delay 200", 100);
+	else
+		use("patient 1 handed_on 1", 100);
+	begin_recording();
+	put_constant(LOUD, RATE);
+	speaker_allow(&speaker, now);
+	run_until(SPEAKER_PLAYING);
+	turn_at(now_usec(), 1);
+	speaker_end(&speaker, SPEAKER_STOPPED, now);
+	ck_assert_int_eq(speaker.state, SPEAKER_DONE);
+	ck_assert_uint_eq(card_count("close"), 1);
+	ck_assert_uint_eq(speaker_heard_frames(&speaker) +
+			      speaker.stats.dropped_frames,
+			  RATE);
+}
+
+TEST_LOOP(page_that_is_stopped_before_it_sounds_is_not_heard, 0, 4)
+{
+	if (_i == 1)
+		card_command("unplugged");
+	if (_i == 2)
+		config.lead_in_ms = 1000;
+	configure(&config);
+	begin_recording();
+	put_constant(LOUD, _i == 3 ? TARGET / 2 : RATE);
+	if (_i > 0)
+		speaker_allow(&speaker, now);
+	if (_i == 2)
+		run_until(SPEAKER_PLAYING);
+	speaker_end(&speaker, SPEAKER_STOPPED, now);
+	run_until(SPEAKER_DONE);
+	ck_assert_uint_eq(count_sound(), 0);
+	ck_assert_uint_eq(speaker_heard_frames(&speaker), 0);
+}
+
+/* --- awkward cards --- */
 
 /* A delay behind the ring, known at once or later, and a position in steps. */
 TEST_LOOP(all_of_a_page_is_heard_behind_the_ring, 0, 8)

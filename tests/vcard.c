@@ -47,6 +47,7 @@ struct vcard_config {
 	double drift_ppm, tone_hz;
 	long clicks, loop, open_delay_ms, can_resume, patient, rate, channels;
 	long delay_ms, jump_ms, timing_ms, step, start_delay_ms, stall_after_ms;
+	long handed_on;
 	long period_bytes_min, period_bytes_max;
 	long buffer_bytes_min, buffer_bytes_max;
 };
@@ -56,7 +57,8 @@ struct vcard {
 	char *control;
 	int control_fd, lock_fd, inotify_fd, timer_fd, file_fd, log_fd;
 	double drift_ppm, tone_hz;
-	bool clicks, loop, can_resume, patient;
+	bool clicks, loop, can_resume, patient, handed_on;
+	snd_pcm_uframes_t handed; /* up to which frame: no rewind undoes that */
 	snd_pcm_ioplug_callback_t callbacks;
 	uint64_t delay_ns, jump_ns; /* behind the ring; what a jump adds */
 	uint64_t start_delay_ns, stall_after_ns;
@@ -500,7 +502,8 @@ static int on_delay(snd_pcm_ioplug_t *io, snd_pcm_sframes_t *delay)
 		return -EIO;
 	*delay = (snd_pcm_sframes_t)frames_in(card, card->delay_ns);
 	*delay += (snd_pcm_sframes_t)snd_pcm_ioplug_hw_avail(
-	    io, told_position(card), io->appl_ptr);
+	    io, told_position(card),
+	    card->handed_on ? card->handed : io->appl_ptr);
 	return 0;
 }
 
@@ -563,6 +566,7 @@ static snd_pcm_sframes_t on_transfer(snd_pcm_ioplug_t *io,
 		fill(card, data, size);
 		return (snd_pcm_sframes_t)size;
 	}
+	card->handed = MAX(card->handed, io->appl_ptr + size);
 	memcpy(card->ring + at * card->frame_size, data,
 	       head * card->frame_size);
 	memcpy(card->ring, data + head * card->frame_size,
@@ -634,6 +638,7 @@ static int on_prepare(snd_pcm_ioplug_t *io)
 	else
 		card->file_base += card->position;
 	card->position = card->heard = 0;
+	card->handed = 0;
 	card->halted_ns = 0;
 	card->looks = 0;
 	/* An empty ring can be written to. */
@@ -798,6 +803,7 @@ static int read_field(struct vcard_config *config, const char *id,
 	    {.name = "step", .integer = &config->step},
 	    {.name = "start_delay", .integer = &config->start_delay_ms},
 	    {.name = "stall_after", .integer = &config->stall_after_ms},
+	    {.name = "handed_on", .integer = &config->handed_on},
 	    {.name = "rate", .integer = &config->rate},
 	    {.name = "channels", .integer = &config->channels},
 	    {.name = "period_bytes_min", .integer = &config->period_bytes_min},
@@ -919,12 +925,14 @@ static void be_awkward(struct vcard *card, const struct vcard_config *config)
 	card->start_delay_ns = ms_to_ns(config->start_delay_ms);
 	card->stall_after_ns = ms_to_ns(config->stall_after_ms);
 	card->step = config->step;
+	card->handed_on = config->handed_on;
 	card->timing_late = config->timing_ms >= 0;
 	if (card->timing_late)
 		card->timing_ns = ms_to_ns(config->timing_ms);
 	card->callbacks = callbacks;
 	if (card->io.stream == SND_PCM_STREAM_PLAYBACK &&
-	    (card->delay_ns || card->jump_ns || card->timing_late))
+	    (card->delay_ns || card->jump_ns || card->timing_late ||
+	     card->handed_on))
 		card->callbacks.delay = on_delay;
 }
 

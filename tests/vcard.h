@@ -24,6 +24,8 @@
  *				# for so many ms after it
  *		step 48		# the position is told in such steps, in frames;
  *				# -1: in periods
+ *		handed_on 1	# as PulseAudio's plug-in: it has passed on what
+ *				# it was given, and rewinds only its counters
  *		start_delay 1000	# ms from the start to the first frame
  *		stall_after 1500	# ms after which it becomes "stalled"
  *		capture {

@@ -567,6 +567,23 @@ bool pcm_delay_known(const struct pcm *pcm)
 	return snd_pcm_delay(pcm->handle, &delay) == 0;
 }
 
+/* An I/O plug-in that has handed the frames on already (PulseAudio's) rewinds
+ * nothing but its counters. Its delay gives it away: it stays the same. */
+size_t pcm_rewind(struct pcm *pcm, size_t count)
+{
+	snd_pcm_sframes_t before, after, n = snd_pcm_rewindable(pcm->handle);
+
+	pcm->room_frames = 0;
+	if (n <= 0 || snd_pcm_delay(pcm->handle, &before) < 0)
+		return 0;
+	n = snd_pcm_rewind(pcm->handle, MIN(count, (size_t)n));
+	if (n <= 0 || snd_pcm_delay(pcm->handle, &after) < 0 ||
+	    after > before - n / 2)
+		return 0;
+	pcm->written_frames -= (uint64_t)n;
+	return (size_t)n;
+}
+
 static snd_pcm_uframes_t frames_in_ring(const struct pcm *pcm)
 {
 	snd_pcm_status_t *status;

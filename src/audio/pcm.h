@@ -78,6 +78,11 @@ int pcm_look(struct pcm *pcm, struct pcm_position *ret);
 /* Whether ALSA can tell the delay now. Some cannot in the first moments. */
 bool pcm_delay_known(const struct pcm *pcm);
 
+/* Takes back up to COUNT of the frames that were written last, of those that
+ * are still in the ring. Returns how many. 0: the device cannot, and the ring
+ * may be spoilt. */
+size_t pcm_rewind(struct pcm *pcm, size_t count);
+
 /* How many frames pcm_write() would take now, or an error as of pcm_write(). */
 ssize_t pcm_room(struct pcm *pcm);
 

@@ -151,7 +151,7 @@ static void pick_turn(struct client *client, uint64_t now)
 	if (turn->station && turn->open && first < turn->station)
 		turn_give_way(turn, now);
 	else if (turn->station && !turn->open)
-		speaker_give_way(&turn->speaker);
+		speaker_give_way(&turn->speaker, now);
 	else if (!turn->station && !hook_running(&turn->hook, now))
 		turn_begin(turn, first, now);
 	if (first->muted) /* there is no memory to play it */

@@ -16,6 +16,8 @@
 /* In windows of STRIDE_LEAST frames or more, looks at every STRIDEth frame. */
 #define STRIDE_LEAST 2048
 #define STRIDE 8
+/* Grows when there is less room, in bytes. */
+#define ROOM_LEAST ((size_t)64 * 1024)
 
 int fifo_init(struct fifo *fifo, const struct wav_format *format,
 	      size_t capacity_frames)
@@ -24,12 +26,24 @@ int fifo_init(struct fifo *fifo, const struct wav_format *format,
 	    .format = *format,
 	    .frame_size = wav_frame_size(format),
 	};
-	fifo->capacity = capacity_frames * fifo->frame_size;
+	fifo->capacity = fifo->capacity_max =
+	    capacity_frames * fifo->frame_size;
 	fifo->buffer = malloc(fifo->capacity);
 	if (!fifo->buffer)
 		return -ENOMEM;
 	memset(fifo->last, wav_silence(format), sizeof(fifo->last));
 	return 0;
+}
+
+void fifo_let_grow(struct fifo *fifo, size_t most_frames)
+{
+	fifo->capacity_max =
+	    MAX(fifo->capacity, most_frames * fifo->frame_size);
+}
+
+void fifo_keep(struct fifo *fifo, size_t count)
+{
+	fifo->kept_max = count * fifo->frame_size;
 }
 
 void fifo_free(struct fifo *fifo)
@@ -40,22 +54,46 @@ void fifo_free(struct fifo *fifo)
 
 static void close_up(struct fifo *fifo)
 {
-	if (fifo->begin > 0)
-		memmove(fifo->buffer, fifo->buffer + fifo->begin, fifo->size);
-	fifo->begin = 0;
+	if (fifo->begin > fifo->kept)
+		memmove(fifo->buffer, fifo->buffer + fifo->begin - fifo->kept,
+			fifo->kept + fifo->size);
+	fifo->begin = fifo->kept;
+}
+
+static size_t room(const struct fifo *fifo)
+{
+	return fifo->capacity - fifo->begin - fifo->size;
+}
+
+/* Without memory it stays as it is: whoever fills it waits then. */
+static void grow(struct fifo *fifo)
+{
+	const size_t capacity = MIN(2 * fifo->capacity, fifo->capacity_max);
+	uint8_t *buffer = realloc(fifo->buffer, capacity);
+
+	if (!buffer)
+		return;
+	fifo->buffer = buffer;
+	fifo->capacity = capacity;
 }
 
 void *fifo_space(struct fifo *fifo, size_t *ret_size)
 {
-	if (fifo->size == 0 || fifo->begin >= fifo->capacity / 2)
+	const size_t gone = fifo->begin - fifo->kept;
+
+	if (fifo->size == 0 || gone >= (fifo->capacity - fifo->kept_max) / 2)
 		close_up(fifo);
-	*ret_size = fifo->capacity - fifo->begin - fifo->size;
+	if (room(fifo) < ROOM_LEAST && fifo->capacity < fifo->capacity_max)
+		grow(fifo);
+	else if (room(fifo) < ROOM_LEAST && fifo->kept_max > 0)
+		close_up(fifo);
+	*ret_size = room(fifo);
 	return fifo->buffer + fifo->begin + fifo->size;
 }
 
 void fifo_put(struct fifo *fifo, size_t size)
 {
-	assert(size <= fifo->capacity - fifo->begin - fifo->size);
+	assert(size <= room(fifo));
 	fifo->size += size;
 }
 
@@ -76,9 +114,26 @@ static uint8_t *frame_at(const struct fifo *fifo, size_t index)
 
 void fifo_take(struct fifo *fifo, size_t count)
 {
+	const size_t size = count * fifo->frame_size;
+
+	assert(count <= fifo_frames(fifo));
 	if (count > 0)
 		memcpy(fifo->last, frame_at(fifo, count - 1), fifo->frame_size);
-	fifo_drop(fifo, count);
+	fifo->begin += size;
+	fifo->size -= size;
+	fifo->kept = MIN(fifo->kept + size, fifo->kept_max);
+}
+
+size_t fifo_untake(struct fifo *fifo, size_t count)
+{
+	size_t size;
+
+	count = MIN(count, fifo->kept / fifo->frame_size);
+	size = count * fifo->frame_size;
+	fifo->begin -= size;
+	fifo->size += size;
+	fifo->kept -= size;
+	return count;
 }
 
 void fifo_drop(struct fifo *fifo, size_t count)
@@ -86,6 +141,9 @@ void fifo_drop(struct fifo *fifo, size_t count)
 	assert(count <= fifo_frames(fifo));
 	fifo->begin += count * fifo->frame_size;
 	fifo->size -= count * fifo->frame_size;
+	/* What was taken is no longer what comes before the rest. */
+	if (count > 0)
+		fifo->kept = 0;
 }
 
 void fifo_fade_in(struct fifo *fifo, size_t count)
@@ -106,7 +164,7 @@ void fifo_fade_out(struct fifo *fifo, size_t count)
 		       fifo->frame_size);
 	close_up(fifo);
 	tail = frame_at(fifo, frames);
-	count = MIN(count, (fifo->capacity - fifo->size) / fifo->frame_size);
+	count = MIN(count, room(fifo) / fifo->frame_size);
 	if (count == 0)
 		return;
 	for (size_t i = 0; i < count; i++)
@@ -114,6 +172,14 @@ void fifo_fade_out(struct fifo *fifo, size_t count)
 		       fifo->frame_size);
 	samples_fade(&fifo->format, tail, count, 1, 0);
 	fifo->size += count * fifo->frame_size;
+}
+
+void fifo_fade_away(struct fifo *fifo, size_t count)
+{
+	count = MIN(count, fifo_frames(fifo));
+	fifo->size = count * fifo->frame_size;
+	if (count > 0)
+		samples_fade(&fifo->format, frame_at(fifo, 0), count, 1, 0);
 }
 
 static size_t block_frames(const struct fifo *fifo)

@@ -32,6 +32,8 @@ enum latency_kind latency_arrived(struct latency *latency, uint64_t now_usec,
 	    usec_to_frames(possible_usec, latency->rate) +
 	    latency->target_frames;
 
+	if (latency->kind == LATENCY_PLAYED)
+		return LATENCY_PLAYED;
 	if (total_frames > possible_frames)
 		latency->kind = LATENCY_STORED;
 	else if (latency->kind == LATENCY_UNKNOWN &&

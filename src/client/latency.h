@@ -10,6 +10,8 @@ enum latency_kind {
 	LATENCY_UNKNOWN, /* too early to tell: nothing may be dropped */
 	LATENCY_LIVE,	 /* arrives as it is spoken: excess delay is dropped */
 	LATENCY_STORED,	 /* arrives faster than real time: nothing is dropped */
+	LATENCY_PLAYED,	 /* a recording, as its server says: nothing is dropped
+			  */
 };
 
 enum {
@@ -41,8 +43,8 @@ void latency_init(struct latency *latency, uint32_t rate,
 		  uint64_t now_usec);
 
 /* TOTAL_FRAMES have arrived by NOW_USEC, those that wait in the kernel
- * included. Returns the kind, which is also in latency->kind. A stored page
- * remains one; a live page can still turn out to be stored. */
+ * included. Returns the kind, which is also in latency->kind. A stored or
+ * played page remains one; a live page can still turn out to be stored. */
 enum latency_kind latency_arrived(struct latency *latency, uint64_t now_usec,
 				  uint64_t total_frames);
 

@@ -18,8 +18,15 @@ enum {
 	FIFO_MS = 2500,		    /* size of the FIFO .. */
 	FIFO_SIZE_MAX = 512 * 1024, /* .. limited to so many bytes .. */
 	FIFO_EXTRA_MS = 350,	    /* .. but at least this beyond the target */
+	KEPT_EXTRA_MS = 1000,	    /* of frames taken, beyond the target .. */
+	KEPT_SIZE_MAX = 4 << 20,    /* .. limited to so many bytes */
+	HELD_UP_MS_MAX = 500,	    /* of a live page, beyond the target */
+	PLAYED_MS_MAX = 30000,	    /* of a recording that waits .. */
+	PLAYED_SIZE_MAX = 64 << 20, /* .. and how many bytes */
 	FADE_MS = 5,
 	GUARD_MS_MAX = 5,
+	STOP_MS = 10,			/* left in the ring to be faded after */
+	STOP_MS_MAX = 35,		/* what may sound before the fade */
 	STALL_USEC = 2000 * 1000,	/* a card without progress is lost */
 	CUT_PATIENCE_USEC = 500 * 1000, /* to wait for a pause in speech */
 	RECOVER_PAUSE_USEC = 50 * 1000,
@@ -64,6 +71,17 @@ void speaker_drop_late(struct speaker *speaker, size_t frames)
 	speaker->fade_in = true;
 }
 
+static bool is_played(const struct speaker *speaker)
+{
+	return speaker->latency.kind == LATENCY_PLAYED;
+}
+
+/* Whether frames wait in the FIFO because they are early, and not late. */
+static bool is_early(const struct speaker *speaker)
+{
+	return speaker->latency.kind == LATENCY_STORED || is_played(speaker);
+}
+
 /* The reserve: what has yet to go through the ring. What lies behind the ring
  * is no part of it: it cannot be dropped, and does not help when frames come
  * late. */
@@ -104,6 +122,19 @@ static uint64_t heard_of_ring(const struct speaker *speaker)
 uint64_t speaker_heard_frames(const struct speaker *speaker)
 {
 	return speaker->stats.heard_frames + heard_of_ring(speaker);
+}
+
+/* COUNT frames that were written last will not be heard; back into the FIFO
+ * with them. Returns how many of them are there. */
+static size_t unwrite(struct speaker *speaker, uint64_t count)
+{
+	const size_t back = fifo_untake(&speaker->fifo, (size_t)count);
+
+	speaker->ring.page_frames -= count;
+	speaker->ring.page_end -= count;
+	speaker->stats.written_frames -= count;
+	speaker->stats.dropped_frames += count - back;
+	return back;
 }
 
 static void end_ring(struct speaker *speaker)
@@ -190,15 +221,23 @@ static void try_card(struct speaker *speaker, uint64_t now_usec)
 	end_ring(speaker);
 	speaker->latency.period_frames = pcm_period_frames(speaker->pcm);
 	speaker->silence_frames =
-	    ms_to_frames(speaker, speaker->config.lead_in_ms);
+	    MAX(ms_to_frames(speaker, speaker->config.lead_in_ms),
+		(uint32_t)usec_to_frames(less(speaker->sound_usec, now_usec),
+					 speaker->format.rate));
 	begin_filling(speaker);
 }
 
-/* Frames of the page in the ring of a lost card will not be heard. */
+/* Frames of the page in the ring of a lost card will not be heard: not there.
+ */
 static void note_lost_ring(struct speaker *speaker)
 {
-	speaker->stats.dropped_frames +=
+	const uint64_t lost =
 	    speaker->ring.page_frames - heard_of_ring(speaker);
+
+	if (is_played(speaker))
+		unwrite(speaker, lost);
+	else
+		speaker->stats.dropped_frames += lost;
 }
 
 static void stop_starving(struct speaker *speaker, uint64_t now_usec)
@@ -218,6 +257,7 @@ static void lose_card(struct speaker *speaker, int error, uint64_t now_usec)
 	log_warning("The playback device '%s' is lost: %s; trying again",
 		    speaker->config.device, pcm_strerror(error));
 	note_lost_ring(speaker);
+	speaker->suspended = false;
 	stop_starving(speaker, now_usec);
 	speaker->pcm = pcm_close(speaker->pcm);
 	end_ring(speaker);
@@ -225,6 +265,15 @@ static void lose_card(struct speaker *speaker, int error, uint64_t now_usec)
 	speaker->fade_in = true;
 	speaker->state = SPEAKER_OPENING;
 	speaker->retry_usec = now_usec + backoff_next(&speaker->backoff);
+}
+
+/* After a suspend, what is in the ring either sounds after all or is gone. */
+static bool resumed_in_place(struct speaker *speaker)
+{
+	struct pcm_position position;
+
+	return pcm_look(speaker->pcm, &position) == 0 &&
+	       position.ring_frames > 0;
 }
 
 /* Makes an empty or suspended ring writable again. Returns 0, -EAGAIN while
@@ -235,6 +284,9 @@ static int recover(struct speaker *speaker, uint64_t now_usec)
 	int r = pcm_recover(speaker->pcm);
 
 	if (r == 0) {
+		if (speaker->suspended && !resumed_in_place(speaker))
+			note_lost_ring(speaker);
+		speaker->suspended = false;
 		end_ring(speaker);
 		return 0;
 	}
@@ -285,7 +337,7 @@ static void handle_stop(struct speaker *speaker, int error, uint64_t now_usec)
 		note_empty(speaker, now_usec);
 	} else if (error == -ESTRPIPE) {
 		speaker->stats.suspends++;
-		note_lost_ring(speaker);
+		speaker->suspended = true;
 	} else {
 		lose_card(speaker, error, now_usec);
 		return;
@@ -319,7 +371,7 @@ static size_t ring_allowance(const struct speaker *speaker)
 	const uint64_t target = speaker->target_frames;
 	uint64_t limit = pcm_buffer_frames(speaker->pcm);
 
-	if (speaker->latency.kind != LATENCY_STORED)
+	if (!is_early(speaker))
 		limit =
 		    MIN(limit, speaker->excess_frames ? target : 2 * target);
 	return (size_t)less(limit, speaker->ring.fill_frames);
@@ -343,6 +395,42 @@ static ssize_t write_silence(struct speaker *speaker, size_t count)
 	return (ssize_t)done;
 }
 
+/* Before the frames of a recording that goes on: rises from silence to the
+ * first of them, and so alters none. If that does not fit, there is a click. */
+static void write_ramp(struct speaker *speaker)
+{
+	uint8_t ramp[4096];
+	const size_t frame_size = wav_frame_size(&speaker->format);
+	const size_t total = fade_frames(speaker);
+	const size_t most = sizeof(ramp) / frame_size;
+
+	if (fifo_frames(&speaker->fifo) == 0)
+		return;
+	for (size_t done = 0; done < total;) {
+		const size_t count = MIN(most, total - done);
+
+		for (size_t i = 0; i < count; i++)
+			memcpy(ramp + i * frame_size, fifo_data(&speaker->fifo),
+			       frame_size);
+		samples_fade(&speaker->format, ramp, count,
+			     (double)done / (double)total,
+			     (double)(done + count) / (double)total);
+		if (write_frames(speaker, ramp, count) < (ssize_t)count)
+			return;
+		done += count;
+	}
+}
+
+/* The next frames are no beginning of a page. */
+static void begin_inside(struct speaker *speaker)
+{
+	if (is_played(speaker))
+		write_ramp(speaker);
+	else
+		fifo_fade_in(&speaker->fifo, fade_frames(speaker));
+	speaker->fade_in = false;
+}
+
 /* Writes what the ring may take: the silence before the page, then the page. 0,
  * or a negative errno of pcm_write(). */
 static int write_fifo(struct speaker *speaker)
@@ -358,7 +446,10 @@ static int write_fifo(struct speaker *speaker)
 	count = MIN(ring_allowance(speaker), fifo_frames(&speaker->fifo));
 	if (n < 0 || speaker->silence_frames > 0 || count == 0)
 		return n < 0 ? (int)n : 0;
-	n = write_frames(speaker, data, count);
+	if (speaker->fade_in)
+		begin_inside(speaker);
+	count = MIN(ring_allowance(speaker), fifo_frames(&speaker->fifo));
+	n = count > 0 ? write_frames(speaker, data, count) : 0;
 	if (n <= 0)
 		return (int)n;
 	if (speaker->config.meter)
@@ -373,6 +464,23 @@ static int write_fifo(struct speaker *speaker)
 }
 
 /* --- a live page that is late --- */
+
+/* While a hook or the silence before it holds a live page up, keeps only what
+ * is not too late. */
+static void drop_stale(struct speaker *speaker)
+{
+	const uint64_t most =
+	    speaker->target_frames + ms_to_frames(speaker, HELD_UP_MS_MAX);
+	const size_t frames = fifo_frames(&speaker->fifo);
+	const uint64_t waiting = speaker->ring.fill_frames + frames;
+	const bool waits =
+	    speaker->state == SPEAKER_WAITING || speaker->silence_frames > 0;
+
+	if (is_early(speaker) || !waits || waiting <= most)
+		return;
+	drop_oldest(speaker, (size_t)MIN(waiting - most, frames));
+	speaker->fade_in = true;
+}
 
 /* While the card is missing, keeps only the newest frames of a live page. */
 static void drop_unheard(struct speaker *speaker)
@@ -495,7 +603,10 @@ static bool enough_to_start(struct speaker *speaker, uint64_t now_usec)
 	note_collecting(speaker, now_usec);
 	if (waiting_frames(speaker) < speaker->target_frames)
 		return false;
+	/* A recording begins in step with other loudspeakers; once it was
+	 * interrupted, it goes on at once. */
 	return speaker->latency.kind == LATENCY_STORED ||
+	       (is_played(speaker) && speaker->fade_in) ||
 	       (speaker->collecting_usec > 0 &&
 		now_usec >= start_usec(speaker));
 }
@@ -507,7 +618,8 @@ static bool rejoin(struct speaker *speaker)
 	const uint64_t target = speaker->target_frames;
 
 	if (speaker->latency.kind != LATENCY_LIVE || !speaker->fade_in ||
-	    !speaker->arriving || speaker->spare_frames < target)
+	    speaker->stats.written_frames == 0 || !speaker->arriving ||
+	    speaker->spare_frames < target)
 		return false;
 	drop_oldest(speaker, (size_t)(speaker->spare_frames - target));
 	return true;
@@ -558,9 +670,6 @@ static void step_filling(struct speaker *speaker, uint64_t now_usec)
 	}
 	if (ready_ring(speaker, now_usec) < 0)
 		return;
-	if (speaker->fade_in)
-		fifo_fade_in(&speaker->fifo, fade_frames(speaker));
-	speaker->fade_in = false;
 	r = write_fifo(speaker);
 	if (r == 0)
 		r = pcm_start(speaker->pcm);
@@ -593,11 +702,15 @@ static void step_playing(struct speaker *speaker, uint64_t now_usec)
 /* Whether the page has ended and is too old to wait for the card. */
 static bool too_late(const struct speaker *speaker, uint64_t now_usec)
 {
+	const uint64_t limit_usec = is_played(speaker)
+					? PLAYED_MS_MAX * UINT64_C(1000)
+					: OPEN_LIMIT_USEC;
+
 	if (!speaker->ended)
 		return false;
 	return fifo_frames(&speaker->fifo) == 0 ||
 	       speaker->latency.kind == LATENCY_LIVE ||
-	       now_usec >= speaker->ended_usec + OPEN_LIMIT_USEC;
+	       now_usec >= speaker->ended_usec + limit_usec;
 }
 
 static void give_up(struct speaker *speaker)
@@ -606,10 +719,13 @@ static void give_up(struct speaker *speaker)
 	speaker->state = SPEAKER_DONE;
 }
 
-void speaker_give_way(struct speaker *speaker)
+void speaker_give_way(struct speaker *speaker, uint64_t now_usec)
 {
-	if (speaker->ended && speaker->state == SPEAKER_OPENING &&
-	    speaker->latency.kind != LATENCY_STORED)
+	if (!speaker->ended || speaker->state != SPEAKER_OPENING ||
+	    speaker->latency.kind == LATENCY_STORED)
+		return;
+	if (!is_played(speaker) ||
+	    now_usec >= speaker->ended_usec + OPEN_LIMIT_USEC)
 		give_up(speaker);
 }
 
@@ -754,9 +870,8 @@ void speaker_look(struct speaker *speaker, uint64_t now_usec,
 		return;
 	/* A stored page waits in the FIFO because it is early, not late. */
 	speaker->stats.behind_sum +=
-	    speaker->latency.kind == LATENCY_STORED
-		? speaker->ring.delay_frames
-		: waiting_frames(speaker) + behind_ring(speaker);
+	    is_early(speaker) ? speaker->ring.delay_frames
+			      : waiting_frames(speaker) + behind_ring(speaker);
 	speaker->stats.behind_count++;
 	if (speaker->arriving)
 		speaker->excess_frames = latency_excess(
@@ -782,6 +897,17 @@ void speaker_close(struct speaker *speaker)
 	speaker->state = SPEAKER_IDLE;
 }
 
+/* How many of the frames taken may be wanted back: those in the ring and some
+ * that lie behind it. */
+static size_t kept_frames(const struct speaker *speaker)
+{
+	const size_t most = KEPT_SIZE_MAX / wav_frame_size(&speaker->format);
+
+	return MIN((size_t)speaker->target_frames +
+		       ms_to_frames(speaker, KEPT_EXTRA_MS),
+		   most);
+}
+
 static size_t fifo_capacity(const struct speaker *speaker)
 {
 	const size_t frame_size = wav_frame_size(&speaker->format);
@@ -794,6 +920,31 @@ static size_t fifo_capacity(const struct speaker *speaker)
 	return MAX(wished, least);
 }
 
+void speaker_keep_all(struct speaker *speaker, uint64_t ahead_usec)
+{
+	const uint64_t wished = usec_to_frames(
+	    PLAYED_MS_MAX * UINT64_C(1000) + ahead_usec, speaker->format.rate);
+	const uint64_t most =
+	    MIN(wished, PLAYED_SIZE_MAX / wav_frame_size(&speaker->format));
+
+	speaker->latency.kind = LATENCY_PLAYED;
+	speaker->most_frames = MAX((size_t)most, fifo_capacity(speaker));
+	fifo_let_grow(&speaker->fifo,
+		      speaker->most_frames + 2 * kept_frames(speaker));
+}
+
+void speaker_wait_until(struct speaker *speaker, uint64_t due_usec)
+{
+	speaker->sound_usec = due_usec + frames_to_usec(speaker->target_frames,
+							speaker->format.rate);
+}
+
+bool speaker_is_behind(const struct speaker *speaker)
+{
+	return is_played(speaker) &&
+	       fifo_frames(&speaker->fifo) >= speaker->most_frames;
+}
+
 int speaker_begin(struct speaker *speaker, const struct wav_format *format,
 		  enum speaker_begin begin, uint64_t begun_usec)
 {
@@ -802,15 +953,19 @@ int speaker_begin(struct speaker *speaker, const struct wav_format *format,
 	assert(speaker->state == SPEAKER_IDLE);
 	speaker->format = *format;
 	set_target(speaker);
-	r = fifo_init(&speaker->fifo, format, fifo_capacity(speaker));
+	r = fifo_init(&speaker->fifo, format,
+		      fifo_capacity(speaker) + kept_frames(speaker));
 	if (r < 0)
 		return r;
+	fifo_keep(&speaker->fifo, kept_frames(speaker));
 	latency_init(&speaker->latency, format->rate, speaker->target_frames,
 		     wished_period(speaker), begun_usec);
 	speaker->stats = (struct speaker_stats){0};
 	speaker->ended = false;
 	speaker->starving = false;
 	speaker->fade_in = begin == SPEAKER_RESUMED;
+	speaker->suspended = false;
+	speaker->sound_usec = 0;
 	speaker->silence_frames = 0;
 	speaker->collecting_usec = 0;
 	speaker->peak = 0;
@@ -843,7 +998,67 @@ void speaker_arrived(struct speaker *speaker, uint64_t now_usec,
 {
 	latency_arrived(&speaker->latency, now_usec,
 			arrived_bytes / wav_frame_size(&speaker->format));
+	drop_stale(speaker);
 	note_collecting(speaker, now_usec);
+}
+
+static void forget_waiting(struct speaker *speaker)
+{
+	fifo_drop(&speaker->fifo, fifo_frames(&speaker->fifo));
+	speaker->silence_frames = 0;
+	if (speaker->state == SPEAKER_WAITING ||
+	    speaker->state == SPEAKER_OPENING)
+		speaker->state = SPEAKER_DONE;
+}
+
+/* Takes frames that have not sounded back out of the ring, so that no more than
+ * STOP_MS are left there. False when too much remains. */
+static bool take_ring_back(struct speaker *speaker)
+{
+	struct speaker_ring *ring = &speaker->ring;
+	const uint64_t wished =
+	    less(ring->fill_frames, ms_to_frames(speaker, STOP_MS));
+	const uint64_t most = ms_to_frames(speaker, STOP_MS_MAX);
+	uint64_t count, pages;
+
+	if (ring->delay_frames <= most)
+		return true;
+	if (behind_ring(speaker) + ms_to_frames(speaker, STOP_MS) > most)
+		return false;
+	count = pcm_rewind(speaker->pcm, (size_t)wished);
+	if (count == 0)
+		return false;
+	pages = MIN(count, ring->page_frames);
+	ring->written -= count;
+	ring->fill_frames -= count;
+	ring->delay_frames -= count;
+	unwrite(speaker, pages);
+	ring->page_end = ring->written;
+	return ring->delay_frames <= most;
+}
+
+/* Whatever waits or is in the ring is not to be heard. Where the card gives the
+ * ring back, the sound ends with a fade, otherwise abruptly. */
+static void stop_at_once(struct speaker *speaker)
+{
+	const bool sounds = speaker->state == SPEAKER_PLAYING;
+	const bool faded = sounds && take_ring_back(speaker);
+	const size_t frames = fifo_frames(&speaker->fifo);
+	size_t fade = 0;
+
+	if (faded && speaker->ring.page_frames > 0)
+		fade = MIN(fade_frames(speaker), frames);
+	speaker->stats.dropped_frames += frames - fade;
+	fifo_fade_away(&speaker->fifo, fade);
+	speaker->silence_frames = 0;
+	if (sounds && !faded) {
+		speaker->stats.dropped_frames +=
+		    speaker->ring.page_frames - heard_of_ring(speaker);
+		speaker->pcm = pcm_close(speaker->pcm);
+	}
+	if ((sounds && !faded) || speaker->state == SPEAKER_WAITING ||
+	    speaker->state == SPEAKER_OPENING)
+		speaker->state = SPEAKER_DONE;
 }
 
 void speaker_end(struct speaker *speaker, enum speaker_end end,
@@ -853,13 +1068,12 @@ void speaker_end(struct speaker *speaker, enum speaker_end end,
 		return;
 	speaker->ended = true;
 	speaker->ended_usec = now_usec;
-	if (end == SPEAKER_TAKEN_OVER) {
-		fifo_drop(&speaker->fifo, fifo_frames(&speaker->fifo));
-		speaker->silence_frames = 0;
-		if (speaker->state == SPEAKER_WAITING ||
-		    speaker->state == SPEAKER_OPENING)
-			speaker->state = SPEAKER_DONE;
+	if (end == SPEAKER_STOPPED) {
+		stop_at_once(speaker);
+		return;
 	}
+	if (end == SPEAKER_TAKEN_OVER)
+		forget_waiting(speaker);
 	/* A starvation has already faded the sound out. */
 	if (end != SPEAKER_COMPLETE &&
 	    (fifo_frames(&speaker->fifo) > 0 ||

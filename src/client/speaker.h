@@ -73,11 +73,14 @@ struct speaker {
 	struct backoff backoff;
 	struct speaker_stats stats;
 	uint32_t target_frames;
-	uint64_t step_usec; /* added to the target for this card; 0: nothing */
+	size_t most_frames;  /* of a recording that may wait in the FIFO */
+	uint64_t sound_usec; /* when the page may sound at the earliest */
+	uint64_t step_usec;  /* added to the target for this card; 0: nothing */
 	uint32_t silence_frames; /* still to be written before the page */
 	bool ended;		 /* no more frames will be put */
 	bool fade_in;		 /* the next start begins inside the page */
 	bool starving;		 /* since starved_since_usec */
+	bool suspended;		 /* the card, until it has recovered */
 	int card_error;		 /* the error logged last, 0 for none */
 	uint64_t ended_usec;
 	uint64_t starved_since_usec;
@@ -104,6 +107,16 @@ enum speaker_begin { SPEAKER_FRESH, SPEAKER_RESUMED };
 int speaker_begin(struct speaker *speaker, const struct wav_format *format,
 		  enum speaker_begin begin, uint64_t begun_usec);
 
+/* After speaker_begin(): the page is a recording, whose frames arrive up to
+ * AHEAD_USEC before they are due. Every frame of it is heard, however late. */
+void speaker_keep_all(struct speaker *speaker, uint64_t ahead_usec);
+/* After speaker_begin(): the first frame is due at DUE_USEC, so it sounds no
+ * sooner than the latency after that. */
+void speaker_wait_until(struct speaker *speaker, uint64_t due_usec);
+/* Whether so much of a recording waits, 30 s or 64 MiB, that it can no longer
+ * be kept. */
+bool speaker_is_behind(const struct speaker *speaker);
+
 /* The page may sound from now on: opens the card. */
 void speaker_allow(struct speaker *speaker, uint64_t now_usec);
 
@@ -121,11 +134,13 @@ void speaker_arrived(struct speaker *speaker, uint64_t now_usec,
 
 /* No more frames will be put. COMPLETE: all of the page is heard. BROKEN_OFF:
  * so is all that has been put, with a fade at its end. TAKEN_OVER: only frames
- * in the ring are heard, then a fade. Later calls do nothing. */
+ * in the ring are heard, then a fade. STOPPED: falls silent at once, with a
+ * fade. Later calls do nothing. */
 enum speaker_end {
 	SPEAKER_COMPLETE,
 	SPEAKER_BROKEN_OFF,
 	SPEAKER_TAKEN_OVER,
+	SPEAKER_STOPPED,
 };
 void speaker_end(struct speaker *speaker, enum speaker_end end,
 		 uint64_t now_usec);
@@ -135,8 +150,9 @@ void speaker_end(struct speaker *speaker, enum speaker_end end,
 void speaker_drop_late(struct speaker *speaker, size_t frames);
 
 /* Another page waits: gives the present one up if it has ended and its card is
- * still missing. A stored page stays, since the other one can wait for it. */
-void speaker_give_way(struct speaker *speaker);
+ * still missing. A stored page stays, since the other one can wait for it, and
+ * a recording for 5 s. */
+void speaker_give_way(struct speaker *speaker, uint64_t now_usec);
 
 /* Does all that can be done now. */
 void speaker_step(struct speaker *speaker, uint64_t now_usec);

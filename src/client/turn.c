@@ -16,7 +16,8 @@
 enum {
 	FEED_READS = 64, /* limits one pass, so that others are not delayed */
 	METER_TICK_USEC = 100 * 1000,
-	LIMIT_GRACE_MS = 10000, /* a hook may take half of it */
+	STOP_LEAST_USEC = 300 * 1000, /* missing of a page that was stopped */
+	LIMIT_GRACE_MS = 10000,	      /* a hook may take half of it */
 };
 
 static enum receipt_result receipt_result(enum turn_result result)
@@ -114,6 +115,22 @@ int turn_init(struct turn *turn, const struct client_config *config)
 		   : mixer_new(&turn->mixer, speaker.device, config->mixer);
 }
 
+/* What has arrived of it is not due yet, and other loudspeakers play it when it
+ * is. */
+static void begin_recording(struct turn *turn, const struct session_page *page,
+			    uint64_t now_usec)
+{
+	const uint64_t arrived_usec = frames_to_usec(
+	    page->received / wav_frame_size(&page->format), page->format.rate);
+	const uint64_t ahead_usec = page->announced.ahead_us;
+
+	speaker_keep_all(&turn->speaker, ahead_usec);
+	if (page->received > 0)
+		speaker_wait_until(&turn->speaker,
+				   MIN(page->begun_usec + arrived_usec,
+				       now_usec + ahead_usec));
+}
+
 void turn_begin(struct turn *turn, struct station *station, uint64_t now_usec)
 {
 	const struct session_page *page = session_page(station->session);
@@ -137,7 +154,9 @@ void turn_begin(struct turn *turn, struct station *station, uint64_t now_usec)
 		station->receipt.result = RECEIPT_UNHEARD;
 		return;
 	}
-	if (!resumed && station->probe.kind == LATENCY_STORED)
+	if (session_page_is_played(page))
+		begin_recording(turn, page, now_usec);
+	else if (!resumed && station->probe.kind == LATENCY_STORED)
 		turn->speaker.latency.kind = LATENCY_STORED;
 	station->turned_to = true;
 	turn->station = station;
@@ -306,12 +325,44 @@ static void end_by_limit(struct turn *turn, uint64_t now_usec)
 	close_page(turn, TURN_LIMIT, SPEAKER_BROKEN_OFF, now_usec);
 }
 
+/* Whether a page that its server has stopped must fall silent. What has come of
+ * a live page was spoken before that; and a file that only lacks its last bytes
+ * was not stopped. */
+static bool is_to_be_silenced(const struct turn *turn)
+{
+	const struct session_page *page = session_page(turn->station->session);
+	const struct wav_format *format = &page->format;
+	const uint64_t missing =
+	    (page->data_size - page->received) / wav_frame_size(format);
+
+	if (turn->speaker.latency.kind == LATENCY_PLAYED)
+		return true;
+	return turn->speaker.latency.kind == LATENCY_STORED &&
+	       frames_to_usec(missing, format->rate) >= STOP_LEAST_USEC;
+}
+
 static void end_of_samples(struct turn *turn, uint64_t now_usec)
 {
-	if (session_page(turn->station->session)->result == SESSION_COMPLETE)
+	const enum session_result result =
+	    session_page(turn->station->session)->result;
+
+	if (result == SESSION_COMPLETE)
 		close_page(turn, TURN_COMPLETE, SPEAKER_COMPLETE, now_usec);
+	else if (result == SESSION_STOPPED && is_to_be_silenced(turn))
+		close_page(turn, TURN_CUT_SHORT, SPEAKER_STOPPED, now_usec);
 	else
 		close_page(turn, TURN_CUT_SHORT, SPEAKER_BROKEN_OFF, now_usec);
+}
+
+/* So much of a recording waits that it can no longer be kept. The page will be
+ * joined again where it is by then. */
+static void end_behind(struct turn *turn, uint64_t now_usec)
+{
+	log_warning("Page from %s: ended, since %.0f s of it wait for the "
+		    "loudspeaker; joining it again",
+		    session_name(turn->station->session),
+		    speaker_fill_ms(&turn->speaker) / 1000);
+	close_page(turn, TURN_CUT_SHORT, SPEAKER_STOPPED, now_usec);
 }
 
 /* How many bytes to read now into a FIFO with room for SPACE; 0: none. */
@@ -391,6 +442,10 @@ static void feed(struct turn *turn, uint64_t now_usec)
 
 		if (limit_reached(turn, now_usec)) {
 			end_by_limit(turn, now_usec);
+			return;
+		}
+		if (speaker_is_behind(&turn->speaker)) {
+			end_behind(turn, now_usec);
 			return;
 		}
 		size = (size_t)(turn->first - page->received);

@@ -600,8 +600,6 @@ static void page_closed(struct session *session, ssize_t error,
 		return;
 	}
 	judge_connection(session, now_usec);
-	if (error == 0)
-		owe_receipt(session);
 	session->page.result = SESSION_CUT_SHORT;
 	session->was_connected = false;
 	session->counts.failed++;

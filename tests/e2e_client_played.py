@@ -3,6 +3,7 @@
 RIFF chunk "page" and sends them before they are due."""
 import os
 import re
+import signal
 import socket
 import struct
 import threading
@@ -299,14 +300,19 @@ class Stop(PlayedCase):
 
 
 class NoSize(ClientCase):
+    @staticmethod
+    def state_is(client, state):
+        client.signal(signal.SIGUSR1)
+        return client.count(state) > 0
+
     def test_a_page_that_states_no_samples_and_has_some(self):
         told = self.path("told")
         card, server, client = self.with_server("--before", "date >>" + told)
         connection = server.accept()
         connection.sendall(header(0))
         connection.sendall(b"abc")
-        client.signal(10)  # SIGUSR1
-        client.wait_line("receiving a header")
+        wait_until(lambda: self.state_is(client, "receiving a header"),
+                   "the state after the header", step=0.1)
         self.assertFalse(os.path.exists(told))
         data = noise(RATE * FRAME)
         connection.sendall(data[3:])

@@ -54,11 +54,13 @@ class ServerCase(Case):
         return sockets
 
     def collect(self, sockets):
-        """Receives from all at once, each in a thread, to the end."""
+        """Receives from all at once, each in a thread, to the end, and closes
+        them, as players do."""
         results = [None] * len(sockets)
 
         def run(n):
-            results[n] = receive_all(sockets[n])
+            with sockets[n]:
+                results[n] = receive_all(sockets[n])
 
         threads = [threading.Thread(target=run, args=(n,))
                    for n in range(len(sockets))]

@@ -54,7 +54,7 @@ TEST(other_characters_stay)
 	static const char *const texts[] = {
 	    "Büro, кухня, 会議室 \xf0\x9f\x94\x8a",
 	    "\xc2\xa0 \xdf\xbf \xe0\xa0\x80 \xed\x9f\xbf \xee\x80\x80 "
-	    "\xef\xbf\xbf \xf0\x90\x80\x80 \xf4\x8f\xbf\xbf",
+	    "\xef\xbf\xbd \xf0\x90\x80\x80 \xf4\x8f\xbf\xbd",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
@@ -72,7 +72,9 @@ TEST(what_is_not_utf8_is_replaced)
 	    {"\xf0\x80\x80\x8a \xf0\x8f\xbf\xbf", "???? ????"},
 	    {"\xed\xa0\x80 \xed\xbf\xbf", "??? ???"}, /* surrogates */
 	    {"\xf4\x90\x80\x80 \xf5\x80\x80\x80", "???? ????"},
-	    {"\xc3", "?"}, /* cut off */
+	    {"\xef\xb7\x90 \xef\xbf\xbf", "??? ???"}, /* no characters */
+	    {"\xe2\x80\xae", "???"},		      /* turns the line round */
+	    {"\xc3", "?"},			      /* cut off */
 	    {"\xe4\xbc", "??"},
 	    {"\xf0\x9f\x94", "???"},
 	    {"\xc3\n", "??"},

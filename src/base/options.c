@@ -236,7 +236,7 @@ void option_print_entry(const char *syntax, const char *help)
 
 static bool may_be_left_out(const struct option_row *row)
 {
-	return row->argument && *row->argument == '[';
+	return row->argument && strncmp(row->argument, "[=", 2) == 0;
 }
 
 static void print_row(const struct option_row *row)

@@ -17,6 +17,12 @@ ALSA_CONF = os.path.join(os.path.dirname(__file__), "../tests/alsa.conf")
 class Bench:
     """The cards and the programs between them."""
 
+    # Where the talker's and the listener's program have their addresses, and
+    # the commands that start them there (bench/wire has a network between).
+    talker, listener = "127.0.0.1", "127.0.0.1"
+    there = {"talker": [], "listener": []}
+    microphone = "clicks 1"
+
     def __init__(self, options, folder):
         self.options = options
         self.folder = folder
@@ -26,7 +32,7 @@ class Bench:
         with open(conf, "w") as f:
             f.write('pcm_type.vcard { lib "%s" }\n' % options.vcard)
             for name, fields in (
-                    ("mic", "capture { clicks 1 }"),
+                    ("mic", "capture { %s }" % self.microphone),
                     ("speaker", 'drift %g playback { file "%s" log "%s" }'
                      % (options.drift, self.path("out.raw"),
                         self.path("out.log")))):
@@ -43,8 +49,9 @@ class Bench:
     def program(self, name):
         return os.path.join(self.options.builddir, name)
 
-    def start(self, argv, **kwargs):
+    def start(self, argv, side="talker", **kwargs):
         """A child; under chrt when asked for. Its stderr goes to a file."""
+        argv = self.there[side] + argv
         if self.options.chrt:
             argv = ["chrt", "--rr", str(self.options.chrt)] + argv
         log = open(self.path("stderr-%d" % len(self.children)), "wb")
@@ -114,11 +121,11 @@ def free_port():
 
 def wait_listening(bench, port):
     """Looks into the kernel's table, since a connection would count as a
-    client."""
+    client: that of the network of the child that was started last."""
     end = time.monotonic() + PATIENCE_S
     wanted = ":%04X 00000000:0000 0A" % port
     while True:
-        with open("/proc/net/tcp") as f:
+        with open("/proc/%d/net/tcp" % bench.children[-1].pid) as f:
             if wanted in f.read():
                 return
         bench.check_alive()

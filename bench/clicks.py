@@ -30,6 +30,14 @@ class Timeline:
         i = bisect.bisect_right(self.positions, frame) - 1
         return self.times[i] + (frame - self.positions[i]) / self.rate
 
+    def frame_at(self, time):
+        """The frame of the span that was played then, or last before it."""
+        i = max(0, bisect.bisect_right(self.times, time) - 1)
+        passed = int((time - self.times[i]) * self.rate)
+        if i + 1 < len(self.positions):
+            passed = min(passed, self.positions[i + 1] - self.positions[i])
+        return self.positions[i] + passed
+
 
 def rising_edges(path, rate, channels):
     """The first frames of the clicks in a file of S16_LE."""

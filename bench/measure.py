@@ -8,14 +8,16 @@ import sys
 import time
 
 import clicks
-from cards import CHANNELS, Bench
+from cards import Bench
 from programs import PEERS
 
 # The defaults of the options.
 DEFAULTS = {
-    "peer": "ours", "seconds": 60.0, "rate": 48000, "period_size": 128,
+    "peer": "ours", "seconds": 60.0, "rate": 48000, "channels": 2,
+    "period_size": 128,
     "client_period_size": 0, "latency": 10, "chrt": 0, "drift": 0.0,
     "trx_frame": 0, "trx_buffer": 0, "trx_jitter": 0, "verbose": False,
+    "server": (), "client": (),  # more arguments of ours
 }
 
 
@@ -38,7 +40,7 @@ def evaluate(bench, ended, cpu_s):
     o = bench.options
     timeline = clicks.Timeline(bench.path("out.log"),
                                o.rate * (1 + o.drift * 1e-6))
-    edges = clicks.rising_edges(bench.path("out.raw"), o.rate, CHANNELS)
+    edges = clicks.rising_edges(bench.path("out.raw"), o.rate, o.channels)
     if not edges:
         raise SystemExit("No click was played:\n" + bench.messages())
     delays = clicks.delays_of([timeline.time_of(edge) for edge in edges])

@@ -4,23 +4,24 @@ and "speaker", and may return a function that ends the page."""
 import os
 import subprocess
 
-from cards import CHANNELS, free_port, wait_listening
+from cards import free_port, wait_listening
 
 
 def start_ours(bench):
     o = bench.options
     port = free_port()
-    server = bench.start(
-        [bench.program("intercom-server"), "-D", "mic", "-r", str(o.rate),
-         "-c", str(CHANNELS), "--period-size", str(o.period_size or 1024),
-         "-d", "0", "-l", "127.0.0.1:%d" % port, "-i"],
-        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    argv = [bench.program("intercom-server"), "-D", "mic", "-r", str(o.rate),
+            "-c", str(o.channels), "--period-size", str(o.period_size or 1024),
+            "-d", "0", "-l", "%s:%d" % (bench.talker, port), "-i", *o.server]
+    server = bench.start(argv, stdin=subprocess.PIPE,
+                         stdout=subprocess.DEVNULL)
     wait_listening(bench, port)
-    client = ["-D", "speaker", "--latency", str(o.latency)]
+    client = ["-D", "speaker", "--latency", str(o.latency), *o.client]
     if o.client_period_size:
         client += ["--period-size", str(o.client_period_size)]
     bench.start([bench.program("intercom-client")] + client
-                + ["127.0.0.1:%d" % port], stdout=subprocess.DEVNULL)
+                + ["%s:%d" % (bench.talker, port)], "listener",
+                stdout=subprocess.DEVNULL)
     server.stdin.write(b"\n")
     server.stdin.flush()
 
@@ -32,7 +33,7 @@ def start_ours(bench):
 
 def alsa_options(o):
     argv = ["-q", "-t", "raw", "-f", "S16_LE", "-r", str(o.rate), "-c",
-            str(CHANNELS)]
+            str(o.channels)]
     if o.period_size:
         argv += ["--period-size", str(o.period_size)]
     return argv
@@ -60,13 +61,14 @@ def start_arecord_nc_aplay(bench):
     port = free_port()
     arecord = bench.start(["arecord", "-D", "mic"] + alsa_options(o),
                           stdout=subprocess.PIPE)
-    bench.start(["nc", "-l", "127.0.0.1", str(port)], stdin=arecord.stdout,
+    bench.start(["nc", "-l", bench.talker, str(port)], stdin=arecord.stdout,
                 stdout=subprocess.DEVNULL)
     arecord.stdout.close()
     wait_listening(bench, port)
-    nc = bench.start(["nc", "-d", "127.0.0.1", str(port)],
+    nc = bench.start(["nc", "-d", bench.talker, str(port)], "listener",
                      stdout=subprocess.PIPE)
-    bench.start(["aplay", "-D", "speaker"] + aplay_options(o), stdin=nc.stdout)
+    bench.start(["aplay", "-D", "speaker"] + aplay_options(o), "listener",
+                stdin=nc.stdout)
     nc.stdout.close()
 
 
@@ -74,13 +76,13 @@ def start_trx(bench):
     """Opus over RTP, with options of its own: frame, buffer, jitter."""
     o = bench.options
     port = str(free_port())
-    common = ["-h", "127.0.0.1", "-p", port, "-r", str(o.rate), "-c",
-              str(CHANNELS)]
+    common = ["-h", bench.listener, "-p", port, "-r", str(o.rate), "-c",
+              str(o.channels)]
     buffers = ["-m", str(o.trx_buffer)] if o.trx_buffer else []
     frame = ["-f", str(o.trx_frame)] if o.trx_frame else []
     jitter = ["-j", str(o.trx_jitter)] if o.trx_jitter else []
     bench.start(["trx-rx", "-d", "speaker"] + common + buffers + jitter,
-                stdout=subprocess.DEVNULL)
+                "listener", stdout=subprocess.DEVNULL)
     bench.start(["trx-tx", "-d", "mic"] + common + buffers + frame,
                 stdout=subprocess.DEVNULL)
 
@@ -94,15 +96,15 @@ def start_snapcast(bench):
     with open(conf, "w") as f:
         f.write("[server]\ndatadir = %s\n[http]\nenabled = false\n"
                 "[tcp]\nenabled = false\n[stream]\n"
-                "bind_to_address = 127.0.0.1\nport = %d\nbuffer = %d\n"
+                "bind_to_address = %s\nport = %d\nbuffer = %d\n"
                 # So that it does not stop at the silence between the clicks.
                 "source = alsa://?name=mic&device=mic&sampleformat=%d:16:%d"
                 "&send_silence=true&idle_threshold=1000000000\n"
-                % (datadir, port, o.latency, o.rate, CHANNELS))
+                % (datadir, bench.talker, port, o.latency, o.rate, o.channels))
     bench.start(["snapserver", "-c", conf], stdout=subprocess.DEVNULL)
     wait_listening(bench, port)
-    bench.start(["snapclient", "-h", "127.0.0.1", "-p", str(port), "-s",
-                 "speaker", "--logsink", "stderr"],
+    bench.start(["snapclient", "-h", bench.talker, "-p", str(port), "-s",
+                 "speaker", "--logsink", "stderr"], "listener",
                 stdout=subprocess.DEVNULL)
 
 

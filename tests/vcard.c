@@ -194,9 +194,10 @@ static double generate(const struct vcard *card, uint64_t frame)
 	double value = 0;
 
 	if (card->tone_hz > 0)
-		value = 0.5 * sin(2 * M_PI * card->tone_hz *
-				  (double)(card->content_base + frame) /
-				  card->io.rate);
+		value =
+		    (card->clicks ? 0.02 : 0.5) *
+		    sin(2 * M_PI * card->tone_hz *
+			(double)(card->content_base + frame) / card->io.rate);
 	if (card->clicks && is_click(card, frame))
 		value = 1;
 	return value;

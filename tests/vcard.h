@@ -34,7 +34,8 @@
  *			clicks 1	# 8 frames of full scale on each whole
  *					# second of CLOCK_MONOTONIC, and again
  *					# 50 ms after each tenth
- *			tone 440	# Hz
+ *			tone 440	# Hz, half of full scale; a fiftieth
+ *					# where it also clicks
  *		}
  *		playback {
  *			file "out.raw"	# appended to when a frame is PLAYED

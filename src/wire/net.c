@@ -201,6 +201,15 @@ static int open_socket(const struct addrinfo *address)
 		      SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 }
 
+/* BBR goes on sending at the rate that the network has carried, where other
+ * algorithms take each loss for a congestion: at 5 % loss speech is silent for
+ * a fiftieth of the time instead of a third (bench/wire). A kernel that does
+ * not have it, or does not allow it, keeps its default. */
+static void prefer_bbr(int fd)
+{
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "bbr", strlen("bbr"));
+}
+
 static int listen_one(const struct addrinfo *address)
 {
 	_cleanup_close_ int fd = open_socket(address);
@@ -214,6 +223,7 @@ static int listen_one(const struct addrinfo *address)
 	if (address->ai_family == AF_INET6 &&
 	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
 		return -errno;
+	prefer_bbr(fd);
 	if (bind(fd, address->ai_addr, address->ai_addrlen) < 0)
 		return -errno;
 	if (listen(fd, LISTEN_BACKLOG) < 0)

@@ -77,6 +77,32 @@ TEST(every_option_reaches_its_place)
 	ck_assert(o.meter && o.interactive);
 }
 
+static void check_microphone(uint32_t rate, uint16_t channels, uint32_t period)
+{
+	const struct microphone_config *m = &config->page.microphone;
+
+	ck_assert_uint_eq(m->format.rate, rate);
+	ck_assert_uint_eq(m->format.channels, channels);
+	ck_assert_uint_eq(m->period_frames, period);
+}
+
+TEST(speech_is_what_other_options_leave_open)
+{
+	ck_assert_int_eq(PARSE("--speech"), 1);
+	check_microphone(16000, 1, 160);
+	ck_assert_int_eq(PARSE("--speech", "--rate=8000"), 1);
+	check_microphone(8000, 1, 80);
+	ck_assert_int_eq(PARSE("-c2", "--speech"), 1);
+	check_microphone(16000, 2, 160);
+	ck_assert_int_eq(PARSE("--period-size=64", "--speech"), 1);
+	check_microphone(16000, 1, 64);
+	ck_assert_int_eq(PARSE("--speech", "-fdat"), 1);
+	check_microphone(48000, 2, 480);
+	ck_assert_int_eq(PARSE("--speech", "-fU8"), 1);
+	check_microphone(16000, 1, 160);
+	ck_assert_uint_eq(config->page.microphone.format.bits, 8);
+}
+
 TEST(test_of_the_microphone_may_say_how_long)
 {
 	ck_assert_int_eq(PARSE("-i"), 1);

@@ -131,6 +131,10 @@ static const struct option_row rows[] = {
     {'c', "channels", "N", "channels (default: 2)", .parse = option_set_integer,
      FIELD(config.page.microphone.format.channels),
      .limits = {1, WAV_CHANNELS_MAX}},
+    {0, "speech", NULL,
+     "for bad networks: 16000 Hz, one channel, chunks\n"
+     "of 10 ms; -r, -c and --period-size go before it",
+     .parse = option_set_flag, FIELD(speech)},
     {'d', "duration", "SECONDS",
      "length of a page, 0: until stopped (default: 5)",
      .parse = option_set_number, FIELD(config.seconds),
@@ -206,6 +210,19 @@ static const struct option_table table = {
     .count = ARRAY_SIZE(rows),
 };
 
+/* What the command line has left at 0. */
+static void fill_in(struct microphone_config *microphone, bool speech)
+{
+	struct wav_format *format = &microphone->format;
+
+	if (!format->rate)
+		format->rate = speech ? 16000 : 44100;
+	if (!format->channels)
+		format->channels = speech ? 1 : 2;
+	if (!microphone->period_frames)
+		microphone->period_frames = speech ? format->rate / 100 : 1024;
+}
+
 static int check(const struct server_options *o)
 {
 	const struct microphone_config *microphone = &o->config.page.microphone;
@@ -246,8 +263,7 @@ int server_options_parse(struct server_options *ret, int argc, char **argv)
 			    .microphone =
 				{
 				    .device = "default",
-				    .format = {WAV_PCM, 16, 2, 44100},
-				    .period_frames = 1024,
+				    .format = {.encoding = WAV_PCM, .bits = 16},
 				},
 			    .mode = PAGE_LIVE,
 			    .max_lag_seconds = 2,
@@ -262,6 +278,7 @@ int server_options_parse(struct server_options *ret, int argc, char **argv)
 	r = options_parse(&table, argc, argv, ret, NULL);
 	if (r <= 0)
 		return r;
+	fill_in(&ret->config.page.microphone, ret->speech);
 	if (ret->test_seconds > 0 && optind < argc &&
 	    option_number("--test", argv[optind++], 0.1, TEST_SECONDS_MAX,
 			  &ret->test_seconds) < 0)

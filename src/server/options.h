@@ -17,6 +17,7 @@ struct server_options {
 	unsigned idle_exit_seconds; /* 0: never */
 	double test_seconds;	    /* of the microphone, no server; 0: none */
 	bool interactive, meter;
+	bool speech; /* narrows what the command line left open */
 };
 
 /* Fills *ret from the defaults and the command line; its strings are those of

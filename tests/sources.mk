@@ -37,6 +37,7 @@ UNIT_TESTS = \
 	tests/test-ratelimit \
 	tests/test-receipt \
 	tests/test-recorder \
+	tests/test-reserve \
 	tests/test-resolver \
 	tests/test-samples \
 	tests/test-saver \

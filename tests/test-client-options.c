@@ -57,6 +57,7 @@ TEST(every_option_reaches_its_place)
 	ck_assert_str_eq(err, "");
 	ck_assert_str_eq(config.speaker.device, "hw:1");
 	ck_assert_uint_eq(config.speaker.latency_ms, 50);
+	ck_assert_uint_eq(config.speaker.latency_max_ms, 50);
 	ck_assert_uint_eq(config.speaker.period_frames, 256);
 	ck_assert_uint_eq(config.speaker.lead_in_ms, 300);
 	ck_assert_uint_eq(config.speaker.delay_ms, 20);
@@ -71,6 +72,30 @@ TEST(every_option_reaches_its_place)
 	ck_assert_double_eq_tol(config.max_seconds, 600.5, 1e-9);
 	ck_assert_str_eq(config.psk_path, "key");
 	check_server(0, "pa.example", "pa.example", "2348");
+}
+
+TEST(latency_may_move)
+{
+	ck_assert_int_eq(PARSE("--latency=auto"), 1);
+	ck_assert_uint_eq(config.speaker.latency_ms, 100);
+	ck_assert_uint_eq(config.speaker.latency_max_ms, 1000);
+	ck_assert_int_eq(PARSE("--latency=auto:300"), 1);
+	ck_assert_uint_eq(config.speaker.latency_ms, 100);
+	ck_assert_uint_eq(config.speaker.latency_max_ms, 300);
+	ck_assert_int_eq(PARSE("--latency=auto", "--latency=70"), 1);
+	ck_assert_uint_eq(config.speaker.latency_ms, 70);
+	ck_assert_uint_eq(config.speaker.latency_max_ms, 70);
+}
+
+TEST(latency_that_is_neither_a_number_nor_auto_is_refused)
+{
+	static const char *const wrong[] = {"automatic", "auto:", "auto:99",
+					    "auto:5001", "auto 300"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		ck_assert_int_eq(PARSE("--latency", wrong[i]), -EINVAL);
+		ck_assert_ptr_nonnull(strstr(err, "--latency"));
+	}
 }
 
 TEST(options_and_servers_may_be_mixed)

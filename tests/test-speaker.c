@@ -744,6 +744,31 @@ TEST(page_that_stops_coming_starves_and_goes_on)
 	ck_assert_uint_eq(speaker.stats.dropped_frames, 0);
 }
 
+TEST(latency_grows_by_what_a_gap_has_lasted)
+{
+	struct reserve reserve;
+
+	reserve_init(&reserve, 100, 1000);
+	speaker.reserve = &reserve;
+	begin(&cd48, SPEAKER_FRESH);
+	speaker_allow(&speaker, now);
+	put_constant(LOUD, TARGET);
+	run_until(SPEAKER_PLAYING);
+	run_until(SPEAKER_FILLING);
+	ck_assert_uint_eq(speaker.target_frames, TARGET);
+	/* What piled up is played at once, though the target is not there. */
+	put_constant(LOUD, 3 * TARGET / 2);
+	turn_at(speaker.starved_since_usec + 200000, 1);
+	ck_assert_int_eq(speaker.state, SPEAKER_PLAYING);
+	ck_assert_uint_eq(reserve.now_ms, 345);
+	ck_assert_uint_eq(speaker.target_frames, 345 * MS);
+	ck_assert_uint_eq(speaker.stats.dropped_frames, 0);
+	run_until(SPEAKER_FILLING);
+	speaker_end(&speaker, SPEAKER_COMPLETE, now_usec());
+	run_until(SPEAKER_DONE);
+	ck_assert_uint_eq(reserve.now_ms, 345);
+}
+
 TEST(card_that_goes_while_a_page_starves_is_taken_again)
 {
 	const uint64_t began = now;

@@ -189,13 +189,23 @@ static bool is_click(const struct vcard *card, uint64_t frame)
 	return frames_in(card, phase_ns) < CLICK_FRAMES;
 }
 
+/* Between clicks: quiet, and quieter for a fifth of each second, as in a pause
+ * of speech. */
+static double hum_level(const struct vcard *card, uint64_t frame)
+{
+	uint64_t tenth =
+	    time_of(card, frame) % NSEC_PER_SEC * 10 / NSEC_PER_SEC;
+
+	return tenth == 6 || tenth == 7 ? 0.003 : 0.02;
+}
+
 static double generate(const struct vcard *card, uint64_t frame)
 {
 	double value = 0;
 
 	if (card->tone_hz > 0)
 		value =
-		    (card->clicks ? 0.02 : 0.5) *
+		    (card->clicks ? hum_level(card, frame) : 0.5) *
 		    sin(2 * M_PI * card->tone_hz *
 			(double)(card->content_base + frame) / card->io.rate);
 	if (card->clicks && is_click(card, frame))

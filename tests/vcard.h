@@ -34,8 +34,9 @@
  *			clicks 1	# 8 frames of full scale on each whole
  *					# second of CLOCK_MONOTONIC, and again
  *					# 50 ms after each tenth
- *			tone 440	# Hz, half of full scale; a fiftieth
- *					# where it also clicks
+ *			tone 440	# Hz, half of full scale; where it also
+ *					# clicks a fiftieth, and a tenth of that
+ *					# in a fifth of each second
  *		}
  *		playback {
  *			file "out.raw"	# appended to when a frame is PLAYED

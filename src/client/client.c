@@ -430,6 +430,9 @@ static int add_stations(struct client *client)
 		station->recorder = client->config.recorder;
 		station->save = client->config.save;
 		station->name = client->config.name;
+		reserve_init(&station->reserve,
+			     client->config.speaker.latency_ms,
+			     client->config.speaker.latency_max_ms);
 		client->station_count++;
 	}
 	return 0;

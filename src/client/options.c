@@ -23,10 +23,47 @@
 /* A year, which is also the longest page that a server accepts. */
 #define SECONDS_MAX (86400.0 * 365)
 
+enum {
+	LATENCY_MS_DEFAULT = 100,
+	LATENCY_MS_MAX = 5000,
+	LATENCY_AUTO_MS_MAX = 1000,
+};
+
 static int show_meter(const struct option_row *row, const char *text,
 		      void *config)
 {
 	return isatty(STDOUT_FILENO) ? option_set_flag(row, text, config) : 0;
+}
+
+/* MS, or auto[:MAX]. */
+static int parse_latency(const struct option_row *row, const char *text,
+			 void *config)
+{
+	struct speaker_config *speaker =
+	    &((struct client_config *)config)->speaker;
+	static const char word[] = "auto";
+	const size_t length = strlen(word);
+	uint64_t ms = LATENCY_AUTO_MS_MAX;
+	int r = 0;
+
+	if (strncmp(text, word, length) != 0) {
+		r = option_integer("--latency", text, (uint64_t)row->limits.min,
+				   (uint64_t)row->limits.max, &ms);
+		speaker->latency_ms = speaker->latency_max_ms = (uint32_t)ms;
+		return r;
+	}
+	if (text[length] == ':')
+		r = option_integer("--latency auto:", text + length + 1,
+				   LATENCY_MS_DEFAULT, LATENCY_MS_MAX, &ms);
+	else if (text[length]) {
+		log_error("--latency '%s': milliseconds, auto or auto:MAX are "
+			  "needed",
+			  text);
+		r = -EINVAL;
+	}
+	speaker->latency_ms = LATENCY_MS_DEFAULT;
+	speaker->latency_max_ms = (uint32_t)ms;
+	return r;
 }
 
 static int list_pcms(const struct option_row *row, const char *text,
@@ -71,11 +108,11 @@ static const struct option_row rows[] = {
     {'V', "vumeter", NULL, "show a level meter on a terminal",
      .parse = show_meter, FIELD(meter)},
     {'L', "list-pcms", NULL, "list the playback devices", .parse = list_pcms},
-    {0, "latency", "MS",
+    {0, "latency", "MS|auto[:MAX]",
      "how long sound waits before it plays\n"
-     "(default: 100)",
-     .parse = option_set_integer, FIELD(speaker.latency_ms),
-     .limits = {1, 5000}},
+     "(default: 100); auto: 100, and up to MAX (default:\n"
+     "1000) where the network needs it",
+     .parse = parse_latency, .limits = {1, LATENCY_MS_MAX}},
     {0, "period-size", "FRAMES",
      "period of the card (default: a quarter of the\n"
      "latency)",
@@ -181,7 +218,9 @@ int client_options_parse(struct client_config *ret, int argc, char **argv)
 	int r;
 
 	*ret = (struct client_config){
-	    .speaker = {.device = "default", .latency_ms = 100},
+	    .speaker = {.device = "default",
+			.latency_ms = LATENCY_MS_DEFAULT,
+			.latency_max_ms = LATENCY_MS_DEFAULT},
 	    .volume = -1,
 	};
 	set_default_name(ret);

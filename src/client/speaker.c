@@ -99,8 +99,10 @@ static uint64_t behind_ring(const struct speaker *speaker)
 
 static void set_target(struct speaker *speaker)
 {
-	const uint32_t ms =
-	    speaker->config.latency_ms + speaker->config.delay_ms;
+	const uint32_t latency_ms = speaker->reserve
+					? speaker->reserve->now_ms
+					: speaker->config.latency_ms;
+	const uint32_t ms = latency_ms + speaker->config.delay_ms;
 	const uint64_t step =
 	    usec_to_frames(speaker->step_usec, speaker->format.rate);
 
@@ -493,6 +495,19 @@ static void drop_unheard(struct speaker *speaker)
 	speaker_drop_late(speaker, frames - speaker->target_frames);
 }
 
+/* Whether a live page that is late cannot wait for a pause in speech any more.
+ * With --latency auto it can, up to the most that it may be late. */
+static bool must_cut(const struct speaker *speaker, uint64_t now_usec)
+{
+	const struct speaker_config *config = &speaker->config;
+	const uint32_t most_ms = config->latency_max_ms + config->delay_ms;
+
+	if (now_usec < speaker->cut_limit_usec)
+		return false;
+	return !speaker->reserve ||
+	       waiting_frames(speaker) > ms_to_frames(speaker, most_ms);
+}
+
 static void drop_excess(struct speaker *speaker, uint64_t now_usec)
 {
 	const uint64_t excess = speaker->excess_frames;
@@ -509,12 +524,11 @@ static void drop_excess(struct speaker *speaker, uint64_t now_usec)
 	}
 	if (speaker->cut_limit_usec == 0)
 		speaker->cut_limit_usec = now_usec + CUT_PATIENCE_USEC;
-	if (count == 0 ||
-	    (count < excess && now_usec < speaker->cut_limit_usec))
+	if (count == 0 || (count < excess && !must_cut(speaker, now_usec)))
 		return;
 	count = MIN(count, excess);
 	at = fifo_quietest(&speaker->fifo, count, &power);
-	if (power > QUIET_POWER && now_usec < speaker->cut_limit_usec)
+	if (power > QUIET_POWER && !must_cut(speaker, now_usec))
 		return;
 	fifo_cut(&speaker->fifo, at, count, fade_frames(speaker));
 	speaker->stats.dropped_frames += count;
@@ -611,17 +625,50 @@ static bool enough_to_start(struct speaker *speaker, uint64_t now_usec)
 		now_usec >= start_usec(speaker));
 }
 
+/* The first frames after a gap tell how long it was. */
+static void learn_gap(struct speaker *speaker, uint64_t now_usec)
+{
+	const uint64_t gap_usec = less(now_usec, speaker->starved_since_usec);
+
+	if (!speaker->reserve || is_early(speaker) || !speaker->starving ||
+	    speaker->gap_known || speaker->ended ||
+	    (!speaker->arriving && fifo_frames(&speaker->fifo) == 0))
+		return;
+	speaker->gap_known = true;
+	if (!reserve_starved(speaker->reserve,
+			     (uint32_t)MIN(gap_usec / 1000, UINT32_MAX)))
+		return;
+	log_info("The network held the sound up for %u ms too long: the "
+		 "latency is %u ms from now on",
+		 (unsigned)(gap_usec / 1000), speaker->reserve->now_ms);
+	set_target(speaker);
+}
+
+/* How much must wait before the sound goes on after an interruption. What has
+ * piled up meanwhile is what the gap has shown to be needed, so --latency auto
+ * waits for no more than it began with. */
+static uint64_t rejoin_frames(const struct speaker *speaker)
+{
+	if (!speaker->reserve)
+		return speaker->target_frames;
+	return ms_to_frames(speaker, speaker->config.latency_ms +
+					 speaker->config.delay_ms);
+}
+
 /* After an interruption, drops the frames of a live page that are late while it
  * is silent anyway: so there is no second seam. Whether it can go on now. */
 static bool rejoin(struct speaker *speaker)
 {
-	const uint64_t target = speaker->target_frames;
+	const bool is_live = speaker->latency.kind == LATENCY_LIVE;
 
-	if (speaker->latency.kind != LATENCY_LIVE || !speaker->fade_in ||
-	    speaker->stats.written_frames == 0 || !speaker->arriving ||
-	    speaker->spare_frames < target)
+	if (is_early(speaker) || !(is_live || speaker->reserve) ||
+	    !speaker->fade_in || speaker->stats.written_frames == 0 ||
+	    !speaker->arriving ||
+	    speaker->spare_frames < rejoin_frames(speaker))
 		return false;
-	drop_oldest(speaker, (size_t)(speaker->spare_frames - target));
+	if (is_live)
+		drop_oldest(speaker, (size_t)less(speaker->spare_frames,
+						  speaker->target_frames));
 	return true;
 }
 
@@ -658,6 +705,7 @@ static void step_filling(struct speaker *speaker, uint64_t now_usec)
 {
 	int r;
 
+	learn_gap(speaker, now_usec);
 	if (!rejoin(speaker) && !enough_to_start(speaker, now_usec))
 		return;
 	if (speaker->ended && fifo_frames(&speaker->fifo) == 0) {
@@ -788,6 +836,7 @@ static void begin_starving(struct speaker *speaker, uint64_t now_usec)
 {
 	speaker->stats.starvations++;
 	speaker->starving = true;
+	speaker->gap_known = false;
 	speaker->starved_since_usec =
 	    now_usec +
 	    frames_to_usec(speaker->ring.fill_frames, speaker->format.rate);
@@ -849,6 +898,20 @@ static void ring_ran_empty(struct speaker *speaker, int error,
 	}
 }
 
+/* Frames have come while others had yet to sound. */
+static void note_arrival(struct speaker *speaker, uint64_t now_usec)
+{
+	const uint64_t spare = waiting_frames(speaker);
+	const uint64_t spare_usec = frames_to_usec(spare, speaker->format.rate);
+
+	if (speaker->reserve && !is_early(speaker) &&
+	    reserve_arrived(speaker->reserve, now_usec,
+			    (uint32_t)(spare_usec / 1000)))
+		set_target(speaker);
+	speaker->excess_frames =
+	    latency_excess(&speaker->latency, now_usec, spare);
+}
+
 void speaker_look(struct speaker *speaker, uint64_t now_usec,
 		  size_t queued_bytes)
 {
@@ -874,8 +937,7 @@ void speaker_look(struct speaker *speaker, uint64_t now_usec,
 			      : waiting_frames(speaker) + behind_ring(speaker);
 	speaker->stats.behind_count++;
 	if (speaker->arriving)
-		speaker->excess_frames = latency_excess(
-		    &speaker->latency, now_usec, waiting_frames(speaker));
+		note_arrival(speaker, now_usec);
 	if (!has_data(speaker) && !speaker->ended &&
 	    position.ring_frames <= guard_frames(speaker)) {
 		fade_the_end(speaker);
@@ -912,8 +974,11 @@ static size_t fifo_capacity(const struct speaker *speaker)
 {
 	const size_t frame_size = wav_frame_size(&speaker->format);
 	/* Twice, since fifo_space() may give no more than half at once. */
-	const size_t least = 2 * ((size_t)speaker->target_frames +
-				  ms_to_frames(speaker, FIFO_EXTRA_MS));
+	const size_t most =
+	    MAX(speaker->target_frames,
+		ms_to_frames(speaker,
+			     speaker->reserve ? speaker->reserve->most_ms : 0));
+	const size_t least = 2 * (most + ms_to_frames(speaker, FIFO_EXTRA_MS));
 	const size_t wished =
 	    MIN(ms_to_frames(speaker, FIFO_MS), FIFO_SIZE_MAX / frame_size);
 

@@ -8,16 +8,18 @@
 #include "base/backoff.h"
 #include "client/fifo.h"
 #include "client/latency.h"
+#include "client/reserve.h"
 #include "wire/receipt.h"
 
 struct speaker_config {
 	const char *device;
-	uint32_t latency_ms;	/* from the arrival of a frame to its sound */
-	uint32_t delay_ms;	/* added to that, to be in step with others */
-	uint32_t lead_in_ms;	/* silence before a page */
-	uint32_t period_frames; /* wished; 0: a quarter of both together */
-	bool hold;		/* keep the card open between pages */
-	bool meter;		/* measure for speaker_take_peak() */
+	uint32_t latency_ms;	 /* from the arrival of a frame to its sound */
+	uint32_t latency_max_ms; /* what it may grow to; less: it is fixed */
+	uint32_t delay_ms;	 /* added to that, to be in step with others */
+	uint32_t lead_in_ms;	 /* silence before a page */
+	uint32_t period_frames;	 /* wished; 0: a quarter of both together */
+	bool hold;		 /* keep the card open between pages */
+	bool meter;		 /* measure for speaker_take_peak() */
 };
 
 enum speaker_state {
@@ -70,6 +72,7 @@ struct speaker {
 	struct wav_format pcm_format; /* that the PCM was opened with */
 	struct fifo fifo;
 	struct latency latency;
+	struct reserve *reserve; /* of the page's server; NULL: latency_ms */
 	struct backoff backoff;
 	struct speaker_stats stats;
 	uint32_t target_frames;
@@ -80,6 +83,7 @@ struct speaker {
 	bool ended;		 /* no more frames will be put */
 	bool fade_in;		 /* the next start begins inside the page */
 	bool starving;		 /* since starved_since_usec */
+	bool gap_known;		 /* the reserve has learnt from it */
 	bool suspended;		 /* the card, until it has recovered */
 	int card_error;		 /* the error logged last, 0 for none */
 	uint64_t ended_usec;

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "client/latency.h"
+#include "client/reserve.h"
 #include "client/saver.h"
 #include "feed/session.h"
 #include "wire/receipt.h"
@@ -18,6 +19,7 @@ struct station {
 	struct saver *saver;	   /* for the page being received, or NULL */
 	uint64_t seen_page;	   /* number of the page begun last */
 	struct receipt receipt;	   /* of that page, as it stands */
+	struct reserve reserve;	   /* what the network to it needs */
 	struct latency probe;  /* live or stored? while it waits for its turn */
 	bool muted;	       /* the rest of the page is not to be heard */
 	bool turned_to;	       /* the page has had a turn */

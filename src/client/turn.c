@@ -144,6 +144,11 @@ void turn_begin(struct turn *turn, struct station *station, uint64_t now_usec)
 		station_discard(station, now_usec);
 	if (!station_has_page(station))
 		return;
+	reserve_resume(&station->reserve);
+	turn->speaker.reserve =
+	    station->reserve.most_ms > station->reserve.least_ms
+		? &station->reserve
+		: NULL;
 	r = speaker_begin(&turn->speaker, &page->format,
 			  resumed ? SPEAKER_RESUMED : SPEAKER_FRESH,
 			  resumed ? now_usec : page->begun_usec);
@@ -300,7 +305,9 @@ static bool limit_reached(const struct turn *turn, uint64_t now_usec)
 {
 	const struct client_config *config = turn->config;
 	const struct session_page *page = session_page(turn->station->session);
-	const uint64_t grace_ms = LIMIT_GRACE_MS + config->speaker.latency_ms +
+	const uint32_t latency_ms =
+	    MAX(config->speaker.latency_ms, config->speaker.latency_max_ms);
+	const uint64_t grace_ms = LIMIT_GRACE_MS + latency_ms +
 				  config->speaker.delay_ms +
 				  config->speaker.lead_in_ms;
 

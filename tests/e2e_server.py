@@ -53,14 +53,14 @@ class ServerCase(Case):
                     server.count("Zone yard: 1 client$")), "both zones")
         return sockets
 
-    def collect(self, sockets):
-        """Receives from all at once, each in a thread, to the end, and closes
-        them, as players do."""
+    def collect(self, sockets, then=lambda sock: None):
+        """Receives from all at once, each in a thread, to the end, and calls
+        THEN for each."""
         results = [None] * len(sockets)
 
         def run(n):
-            with sockets[n]:
-                results[n] = receive_all(sockets[n])
+            results[n] = receive_all(sockets[n])
+            then(sockets[n])
 
         threads = [threading.Thread(target=run, args=(n,))
                    for n in range(len(sockets))]

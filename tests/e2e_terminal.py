@@ -19,9 +19,9 @@ class TerminalCase(ServerCase):
         return child
 
     def one_client_hears(self):
-        """Presses Enter with a client connected; returns a function that
-        returns what it receives."""
-        done = self.collect(self.clients(1))
+        """Presses Enter with a client connected that closes at the end;
+        returns a function that returns what it receives."""
+        done = self.collect(self.clients(1), lambda sock: sock.close())
         self.screen.wait("1 client, off air")
         self.screen.type("\n")
         return lambda: done()[0]

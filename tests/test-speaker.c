@@ -1085,9 +1085,27 @@ TEST_LOOP(card_that_gives_nothing_back_is_stopped, 0, 2)
 	speaker_end(&speaker, SPEAKER_STOPPED, now);
 	ck_assert_int_eq(speaker.state, SPEAKER_DONE);
 	ck_assert_uint_eq(card_count("close"), 1);
+	ck_assert_int_ne(speaker_card(&speaker), RECEIPT_CARD_MISSING);
 	ck_assert_uint_eq(speaker_heard_frames(&speaker) +
 			      speaker.stats.dropped_frames,
 			  RATE);
+}
+
+/* Another page waits for it, or it is not to be heard. */
+TEST_LOOP(recording_that_is_over_does_not_come_back_with_its_card, 0, 2)
+{
+	begin_recording();
+	put_constant(LOUD, RATE);
+	speaker_allow(&speaker, now);
+	run_until(SPEAKER_PLAYING);
+	turn_at(now_usec(), 1);
+	card_command("stalled");
+	speaker_end(&speaker, _i ? SPEAKER_TAKEN_OVER : SPEAKER_STOPPED, now);
+	turn_at(now_usec(), 0);
+	card_command("unplugged");
+	run_until(SPEAKER_DONE);
+	ck_assert_uint_eq(speaker.stats.card_losses, 1);
+	ck_assert_uint_eq(card_count("open"), 1);
 }
 
 TEST_LOOP(page_that_is_stopped_before_it_sounds_is_not_heard, 0, 4)

@@ -44,6 +44,7 @@ void fifo_let_grow(struct fifo *fifo, size_t most_frames)
 void fifo_keep(struct fifo *fifo, size_t count)
 {
 	fifo->kept_max = count * fifo->frame_size;
+	fifo->kept = MIN(fifo->kept, fifo->kept_max);
 }
 
 void fifo_free(struct fifo *fifo)
@@ -85,7 +86,7 @@ void *fifo_space(struct fifo *fifo, size_t *ret_size)
 		close_up(fifo);
 	if (room(fifo) < ROOM_LEAST && fifo->capacity < fifo->capacity_max)
 		grow(fifo);
-	else if (room(fifo) < ROOM_LEAST && fifo->kept_max > 0)
+	else if (room(fifo) < ROOM_LEAST && gone >= ROOM_LEAST)
 		close_up(fifo);
 	*ret_size = room(fifo);
 	return fifo->buffer + fifo->begin + fifo->size;

@@ -10,8 +10,7 @@ enum latency_kind {
 	LATENCY_UNKNOWN, /* too early to tell: nothing may be dropped */
 	LATENCY_LIVE,	 /* arrives as it is spoken: excess delay is dropped */
 	LATENCY_STORED,	 /* arrives faster than real time: nothing is dropped */
-	LATENCY_PLAYED,	 /* a recording, as its server says: nothing is dropped
-			  */
+	LATENCY_PLAYED,	 /* a recording, as it says: nothing is dropped */
 };
 
 enum {

@@ -32,6 +32,8 @@ enum {
 	RECOVER_PAUSE_USEC = 50 * 1000,
 	RECOVER_LIMIT_USEC = 5000 * 1000,
 	OPEN_LIMIT_USEC = 5000 * 1000, /* how long an ended page waits for it */
+	/* A recording has more time, but its talker waits for the receipt. */
+	PLAYED_OPEN_LIMIT_USEC = 10000 * 1000,
 	CARDLESS_TICK_USEC = 200 * 1000,
 	TICK_USEC = 90 * 1000,
 };
@@ -229,8 +231,7 @@ static void try_card(struct speaker *speaker, uint64_t now_usec)
 	begin_filling(speaker);
 }
 
-/* Frames of the page in the ring of a lost card will not be heard: not there.
- */
+/* Frames of the page in the ring of a lost card will not be heard there. */
 static void note_lost_ring(struct speaker *speaker)
 {
 	const uint64_t lost =
@@ -750,9 +751,8 @@ static void step_playing(struct speaker *speaker, uint64_t now_usec)
 /* Whether the page has ended and is too old to wait for the card. */
 static bool too_late(const struct speaker *speaker, uint64_t now_usec)
 {
-	const uint64_t limit_usec = is_played(speaker)
-					? PLAYED_MS_MAX * UINT64_C(1000)
-					: OPEN_LIMIT_USEC;
+	const uint64_t limit_usec =
+	    is_played(speaker) ? PLAYED_OPEN_LIMIT_USEC : OPEN_LIMIT_USEC;
 
 	if (!speaker->ended)
 		return false;
@@ -1070,6 +1070,7 @@ void speaker_arrived(struct speaker *speaker, uint64_t now_usec,
 static void forget_waiting(struct speaker *speaker)
 {
 	fifo_drop(&speaker->fifo, fifo_frames(&speaker->fifo));
+	fifo_keep(&speaker->fifo, 0);
 	speaker->silence_frames = 0;
 	if (speaker->state == SPEAKER_WAITING ||
 	    speaker->state == SPEAKER_OPENING)
@@ -1115,6 +1116,7 @@ static void stop_at_once(struct speaker *speaker)
 		fade = MIN(fade_frames(speaker), frames);
 	speaker->stats.dropped_frames += frames - fade;
 	fifo_fade_away(&speaker->fifo, fade);
+	fifo_keep(&speaker->fifo, 0);
 	speaker->silence_frames = 0;
 	if (sounds && !faded) {
 		speaker->stats.dropped_frames +=
@@ -1203,12 +1205,10 @@ static double frames_to_ms(const struct speaker *speaker, double frames)
 
 enum receipt_card speaker_card(const struct speaker *speaker)
 {
-	if (speaker->pcm)
+	if (speaker->pcm || speaker->card_error == 0)
 		return speaker_heard_frames(speaker) > 0 ? RECEIPT_CARD_READY
 							 : RECEIPT_CARD_UNKNOWN;
 	switch (speaker->card_error) {
-	case 0:
-		return RECEIPT_CARD_UNKNOWN;
 	case -EBUSY:
 		return RECEIPT_CARD_BUSY;
 	default:

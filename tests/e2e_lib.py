@@ -474,6 +474,22 @@ def wav_bytes(frames, rate=44100, channels=2, width=2):
     return out.getvalue()
 
 
+def without_page_chunk(data):
+    """A page as a WAV file without the RIFF chunk "page", which a played page
+    has before its samples."""
+    position = 12
+    while data[position:position + 4] != b"page":
+        if data[position:position + 4] in (b"data", b""):
+            raise AssertionError("no RIFF chunk 'page': %r" % data[:100])
+        position += 8 + struct.unpack_from("<I", data, position + 4)[0]
+    size = 8 + struct.unpack_from("<I", data, position + 4)[0]
+    riff = struct.unpack_from("<I", data, 4)[0]
+    if riff != 0xFFFFFFFF:
+        riff -= size
+    return (data[:4] + struct.pack("<I", riff) + data[8:position] +
+            data[position + size:])
+
+
 def helped_options(name):
     """The long options that a program's --help names, in its order."""
     text = subprocess.run([program(name), "--help"], check=True,

@@ -30,6 +30,7 @@ UNIT_TESTS = \
 	tests/test-net \
 	tests/test-notify \
 	tests/test-options \
+	tests/test-pacer \
 	tests/test-page \
 	tests/test-pcm \
 	tests/test-peers \
@@ -79,6 +80,7 @@ E2E_TESTS = \
 	tests/e2e_heard.py \
 	tests/e2e_hostile.py \
 	tests/e2e_interop.py \
+	tests/e2e_played.py \
 	tests/e2e_receipts.py \
 	tests/e2e_server.py \
 	tests/e2e_survival.py \

@@ -157,7 +157,9 @@ static void hang_up(void)
 
 static void attach(void)
 {
-	connection_attach(connection, page, 0, 0);
+	connection_attach(
+	    connection, page, 0,
+	    &(struct connection_feed){.pacing = CONNECTION_UNPACED});
 }
 
 static void grow(void)

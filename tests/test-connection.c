@@ -96,6 +96,16 @@ static void teardown(void)
 
 FIXTURE(setup, teardown);
 
+static void attach(struct tape *tape, uint64_t offset, uint64_t max_lag)
+{
+	const struct connection_feed feed = {
+	    .max_lag = max_lag,
+	    .pacing = CONNECTION_UNPACED,
+	};
+
+	connection_attach(connection, tape, offset, &feed);
+}
+
 static void append_piece(void)
 {
 	ck_assert_int_eq(tape_append(page, piece, sizeof(piece)), 0);
@@ -164,7 +174,7 @@ static void expect_all_heard(void)
 TEST(a_page_is_a_header_and_its_samples)
 {
 	append_piece();
-	connection_attach(connection, page, 0, MAX_LAG);
+	attach(page, 0, MAX_LAG);
 	grow();
 	end_page();
 	ck_assert_int_eq(connection_state(connection), CONNECTION_CLOSING);
@@ -181,7 +191,7 @@ TEST(a_page_is_a_header_and_its_samples)
 
 TEST(a_client_that_reads_again_gets_what_it_missed)
 {
-	connection_attach(connection, page, 0, MAX_LAG);
+	attach(page, 0, MAX_LAG);
 	fill_socket();
 	while (!caught_up()) {
 		hear();
@@ -199,7 +209,7 @@ TEST(a_server_that_is_late_makes_nobody_skip)
 
 	ck_assert_int_eq(
 	    setsockopt(own, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)), 0);
-	connection_attach(connection, page, 0, MAX_LAG);
+	attach(page, 0, MAX_LAG);
 	for (int i = 0; i < 64; i++)
 		append_piece();
 	connection_push(connection);
@@ -211,7 +221,7 @@ TEST(a_client_that_lags_skips_whole_frames)
 {
 	const struct connection_stats *stats = connection_stats(connection);
 
-	connection_attach(connection, page, 0, MAX_LAG);
+	attach(page, 0, MAX_LAG);
 	fill_socket();
 	while (stats->skips == 0) {
 		ck_assert_uint_le(page->size - connection_offset(connection),
@@ -226,7 +236,7 @@ TEST(a_client_that_lags_skips_whole_frames)
 /* With many clients the loop may learn late that a socket has room again. */
 TEST(a_client_that_has_room_again_skips_nothing)
 {
-	connection_attach(connection, page, 0, MAX_LAG);
+	attach(page, 0, MAX_LAG);
 	fill_socket();
 	while (page->size - connection_offset(connection) <= MAX_LAG)
 		append_piece();
@@ -240,7 +250,7 @@ TEST(a_client_that_has_room_again_skips_nothing)
 
 TEST(finishing_ends_at_a_whole_frame)
 {
-	connection_attach(connection, page, 0, MAX_LAG);
+	attach(page, 0, MAX_LAG);
 	fill_socket();
 	connection_finish(connection);
 	hear_to_the_end();
@@ -250,7 +260,7 @@ TEST(finishing_ends_at_a_whole_frame)
 
 TEST(a_peer_that_leaves_during_a_page_is_lost)
 {
-	connection_attach(connection, page, 0, MAX_LAG);
+	attach(page, 0, MAX_LAG);
 	peer = fd_close(peer);
 	run_until_ended();
 	ck_assert_int_eq(end, CONNECTION_LOST);
@@ -269,7 +279,7 @@ TEST(a_late_joiner_hears_the_rest)
 {
 	append_piece();
 	append_piece();
-	connection_attach(connection, page, PIECE, MAX_LAG);
+	attach(page, PIECE, MAX_LAG);
 	end_page();
 	hear();
 	ck_assert_uint_eq(heard_size, HEADER_SIZE + PIECE);
@@ -284,7 +294,7 @@ TEST(a_late_joiner_is_told_what_is_still_to_come)
 
 	ck_assert_int_eq(tape_new(&fixed, NULL, &cd, 2 * PIECE), 0);
 	ck_assert_int_eq(tape_append(fixed, piece, PIECE), 0);
-	connection_attach(connection, fixed, PIECE, MAX_LAG);
+	attach(fixed, PIECE, MAX_LAG);
 	hear();
 	ck_assert_uint_eq(heard_size, HEADER_SIZE);
 	ck_assert_mem_eq(heard + HEADER_SIZE - 4, one_piece, 4);
@@ -298,7 +308,7 @@ TEST(a_client_of_a_stored_page_never_skips)
 	for (int i = 0; i < 100; i++)
 		append_piece();
 	tape_end(page);
-	connection_attach(connection, page, 0, 0);
+	attach(page, 0, 0);
 	for (int i = 0; i < 10; i++)
 		connection_push(connection);
 	hear_to_the_end();
@@ -308,7 +318,7 @@ TEST(a_client_of_a_stored_page_never_skips)
 
 TEST(a_client_that_takes_nothing_is_stuck)
 {
-	connection_attach(connection, page, 0, MAX_LAG);
+	attach(page, 0, MAX_LAG);
 	fill_socket();
 	connection_check_progress(connection, 1);
 	ck_assert_int_eq(ends, 0);
@@ -320,7 +330,7 @@ TEST(a_client_that_takes_nothing_is_stuck)
 TEST(a_client_that_waits_is_never_stuck)
 {
 	connection_check_progress(connection, UINT64_MAX);
-	connection_attach(connection, page, 0, MAX_LAG);
+	attach(page, 0, MAX_LAG);
 	grow();
 	connection_check_progress(connection, UINT64_MAX);
 	ck_assert_int_eq(ends, 0);
@@ -335,7 +345,7 @@ TEST(a_peer_that_leaves_while_it_waits_has_left)
 
 TEST(a_peer_that_says_no_more_still_listens)
 {
-	connection_attach(connection, page, 0, MAX_LAG);
+	attach(page, 0, MAX_LAG);
 	ck_assert_int_eq(shutdown(peer, SHUT_WR), 0);
 	while (sd_event_run(event, 0) > 0)
 		continue;
@@ -350,7 +360,7 @@ TEST(a_peer_that_says_no_more_still_listens)
 TEST(a_reset_during_a_page_is_a_loss)
 {
 	/* Unread input makes close() a reset. */
-	connection_attach(connection, page, 0, MAX_LAG);
+	attach(page, 0, MAX_LAG);
 	fill_socket();
 	peer = fd_close(peer);
 	run_until_ended();
@@ -362,10 +372,113 @@ TEST(a_reset_during_a_page_is_a_loss)
 
 TEST(dropping_has_the_reason_of_the_owner)
 {
-	connection_attach(connection, page, 0, MAX_LAG);
+	attach(page, 0, MAX_LAG);
 	connection_drop(connection, CONNECTION_CRAWLED);
 	ck_assert_int_eq(end, CONNECTION_CRAWLED);
 	connection_drop(connection, CONNECTION_REFUSED);
 	ck_assert_int_eq(ends, 1);
 	ck_assert_int_eq(end, CONNECTION_CRAWLED);
+}
+
+/* --- paced pages --- */
+
+static const struct wav_page description = {
+    .flags = WAV_PAGE_PLAYED | WAV_PAGE_REAL_TIME,
+    .ahead_us = 2000000,
+};
+
+/* Of a tape, all of which is there. */
+static void attach_paced(uint64_t offset)
+{
+	const struct connection_feed feed = {
+	    .pacing = CONNECTION_PACED,
+	    .lead_max = 3 * PIECE,
+	    .page = &description,
+	};
+
+	for (int i = 0; i < 64; i++)
+		append_piece();
+	connection_attach(connection, page, offset, &feed);
+}
+
+static void pace(uint64_t due)
+{
+	const struct connection_pace now = {
+	    .due = due,
+	    .end = page->size,
+	    .growth = PIECE,
+	    .behind_max = 8 * PIECE,
+	};
+
+	(void)connection_pace(connection, &now);
+}
+
+/* Until the socket takes no more. */
+static void fill_socket_paced(void)
+{
+	uint64_t due = 0;
+
+	while (connection_offset(connection) == due)
+		pace(due += PIECE);
+	pace(due + 4 * PIECE);
+}
+
+TEST(a_paced_page_goes_out_as_it_becomes_due)
+{
+	attach_paced(0);
+	connection_push(connection);
+	hear();
+	/* The RIFF chunk tells that it is played. */
+	ck_assert_uint_eq(heard_size, HEADER_SIZE + 32);
+	ck_assert_mem_eq(heard + 36, "page", 4);
+	ck_assert_uint_eq(heard[45], WAV_PAGE_PLAYED | WAV_PAGE_REAL_TIME);
+	for (int i = 1; i <= 16; i++) {
+		pace((uint64_t)i * PIECE);
+		ck_assert_uint_eq(connection_offset(connection),
+				  (uint64_t)i * PIECE);
+		hear();
+	}
+	/* The end that is there is not due yet. */
+	end_page();
+	ck_assert_int_eq(connection_state(connection), CONNECTION_ON_AIR);
+	ck_assert_uint_eq(connection_offset(connection), 16 * PIECE);
+	for (uint64_t due = 17 * PIECE; due <= page->size; due += PIECE) {
+		pace(due);
+		hear();
+	}
+	ck_assert_int_eq(connection_state(connection), CONNECTION_CLOSING);
+}
+
+TEST(a_paced_page_stops_at_once)
+{
+	attach_paced(4 * PIECE);
+	pace(6 * PIECE);
+	connection_finish(connection);
+	ck_assert_int_eq(connection_state(connection), CONNECTION_CLOSING);
+	hear();
+	ck_assert_uint_eq(heard_size, HEADER_SIZE + 32 + 2 * PIECE);
+}
+
+TEST(a_client_too_far_behind_what_is_due_is_dropped)
+{
+	attach_paced(0);
+	fill_socket_paced();
+	ck_assert_int_eq(ends, 0);
+	pace(connection_offset(connection) + 8 * PIECE);
+	ck_assert_int_eq(ends, 0);
+	pace(connection_offset(connection) + 8 * PIECE + 4);
+	ck_assert_int_eq(ends, 1);
+	ck_assert_int_eq(end, CONNECTION_CRAWLED);
+	pace(page->size);
+	ck_assert_int_eq(ends, 1);
+}
+
+TEST(a_client_congests_only_so_often)
+{
+	attach_paced(0);
+	ck_assert(!connection_congests(connection, 3 * PIECE));
+	fill_socket_paced();
+	for (int i = 0; i < 10; i++)
+		ck_assert(connection_congests(connection, 3 * PIECE));
+	ck_assert(!connection_congests(connection, 3 * PIECE));
 }

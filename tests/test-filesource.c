@@ -15,6 +15,7 @@ static uint8_t sound[SOUND_SIZE], heard[SOUND_SIZE];
 static struct source *source;
 static struct source_message opened, ended;
 static size_t heard_size;
+static struct filesource_config config;
 
 static void setup(void)
 {
@@ -22,6 +23,10 @@ static void setup(void)
 		sound[i] = (uint8_t)(i * 11 + i / 253);
 	signal(SIGPIPE, SIG_IGN);
 	heard_size = 0;
+	config = (struct filesource_config){
+	    .ahead_seconds = 1,
+	    .patience_seconds = 30,
+	};
 }
 
 static void teardown(void)
@@ -54,12 +59,18 @@ static void hear(size_t size)
 	}
 }
 
+static void start(int fd, enum filesource_kind kind)
+{
+	config.kind = kind;
+	ck_assert_int_eq(filesource_start(&source, fd, &config), 0);
+}
+
 /* Plays FD to its end; the results are in opened, heard and ended. */
-static void play(int fd, enum filesource_pace pace)
+static void play(int fd)
 {
 	struct source_message message;
 
-	ck_assert_int_eq(filesource_start(&source, fd, pace), 0);
+	start(fd, FILESOURCE_RECORDING);
 	while (next_message(source, &message) == 1) {
 		if (message.type == SOURCE_OPENED)
 			opened = message;
@@ -73,7 +84,7 @@ static void play(int fd, enum filesource_pace pace)
 
 TEST(a_file_is_played_whole)
 {
-	play(file_of(100000, 100000), FILESOURCE_AT_ONCE);
+	play(file_of(100000, 100000));
 	ck_assert_int_eq(opened.type, SOURCE_OPENED);
 	ck_assert(wav_format_equal(&opened.u.opened.format, &cd));
 	ck_assert_uint_eq(opened.u.opened.size, 100000);
@@ -85,13 +96,13 @@ TEST(a_file_is_played_whole)
 
 TEST(what_follows_the_samples_is_not_played)
 {
-	play(file_of(1000, 5000), FILESOURCE_AT_ONCE);
+	play(file_of(1000, 5000));
 	ck_assert_uint_eq(heard_size, 1000);
 }
 
 TEST(a_header_that_promises_more_than_the_file_has_is_corrected)
 {
-	play(file_of(100000, 5001), FILESOURCE_AT_ONCE);
+	play(file_of(100000, 5001));
 	ck_assert_uint_eq(opened.u.opened.size, 5000);
 	ck_assert_uint_eq(heard_size, 5000);
 	ck_assert_int_eq(ended.u.ended.error, 0);
@@ -99,28 +110,17 @@ TEST(a_header_that_promises_more_than_the_file_has_is_corrected)
 
 TEST(a_file_without_a_stated_end_ends_where_it_ends)
 {
-	play(file_of(WAV_ENDLESS, 5000), FILESOURCE_AT_ONCE);
+	play(file_of(WAV_ENDLESS, 5000));
 	ck_assert_uint_eq(opened.u.opened.size, 5000);
 	ck_assert_uint_eq(heard_size, 5000);
 }
 
 TEST(a_file_without_samples_is_no_error)
 {
-	play(file_of(0, 0), FILESOURCE_PACED);
+	play(file_of(0, 0));
 	ck_assert_uint_eq(opened.u.opened.size, 0);
 	ck_assert_uint_eq(heard_size, 0);
 	ck_assert_int_eq(ended.u.ended.error, 0);
-}
-
-TEST(playing_takes_as_long_as_the_sound)
-{
-	const size_t size = 44100 * 4 * 3 / 10 / 4 * 4;
-	uint64_t begin = now_usec();
-
-	play(file_of(size, size), FILESOURCE_PACED);
-	ck_assert_uint_eq(heard_size, size);
-	/* When the last chunk is sent, all the others must have sounded. */
-	ck_assert_uint_ge(now_usec() - begin, 270000);
 }
 
 static void open_pipe(int fds[2])
@@ -137,8 +137,7 @@ TEST(a_pipe_is_played_as_it_comes)
 	int fds[2];
 
 	open_pipe(fds);
-	ck_assert_int_eq(filesource_start(&source, fds[0], FILESOURCE_PACED),
-			 0);
+	start(fds[0], FILESOURCE_LIVE);
 	ck_assert_int_eq(next_message(source, &opened), 1);
 	ck_assert_uint_eq(opened.u.opened.size, WAV_ENDLESS);
 	put(fds[1], sound, 3001);
@@ -151,34 +150,141 @@ TEST(a_pipe_is_played_as_it_comes)
 	ck_assert_mem_eq(heard, sound, 3000);
 }
 
-TEST(a_pipe_that_paused_is_not_caught_up_with)
+/* Writes SIZE bytes of samples, from offset FROM on. */
+static void pour(int fd, size_t from, size_t size)
 {
-	/* Two chunks, a pause of several chunks, and ten more. */
-	const size_t chunk = 882 * 4;
-	uint64_t resumed;
+	put(fd, sound + from, size);
+}
+
+/* The next message is SOURCE_PREPARED. */
+static void await_prepared(void)
+{
 	struct source_message message;
+	int r;
+
+	while ((r = source_next(source, &message)) == -EAGAIN)
+		wait_readable(source);
+	ck_assert_int_eq(r, 1);
+	ck_assert_int_eq(message.type, SOURCE_PREPARED);
+}
+
+static void hear_to_the_end(void)
+{
+	while (next_message(source, &ended) == 1 &&
+	       ended.type == SOURCE_SAMPLES)
+		hear(ended.u.samples.size);
+	ck_assert_int_eq(ended.type, SOURCE_ENDED);
+	ck_assert_int_eq(ended.u.ended.error, 0);
+}
+
+TEST(a_recording_that_ends_soon_has_its_exact_size)
+{
 	int fds[2];
 
 	open_pipe(fds);
-	ck_assert_int_eq(filesource_start(&source, fds[0], FILESOURCE_PACED),
-			 0);
-	ck_assert_int_eq(next_message(source, &opened), 1);
-	ck_assert_uint_eq(opened.u.opened.period_frames * 4, chunk);
-	put(fds[1], sound, 2 * chunk);
-	while (heard_size < 2 * chunk) {
-		ck_assert_int_eq(next_message(source, &message), 1);
-		hear(message.u.samples.size);
-	}
-	ck_assert_int_eq(poll(NULL, 0, 400), 0); /* the pause that is tested */
-	resumed = now_usec();
-	put(fds[1], sound + 2 * chunk, 10 * chunk);
-	while (heard_size < 12 * chunk) {
-		ck_assert_int_eq(next_message(source, &message), 1);
-		hear(message.u.samples.size);
-	}
-	ck_assert_uint_ge(now_usec() - resumed, 160000);
-	ck_assert_mem_eq(heard, sound, 12 * chunk);
+	pour(fds[1], 0, 30001);
+	start(fds[0], FILESOURCE_RECORDING);
+	/* Nothing is prepared before its end. */
+	ck_assert_int_eq(
+	    poll(&(struct pollfd){.fd = source_fd(source), .events = POLLIN}, 1,
+		 100),
+	    0);
 	close(fds[1]);
+	ck_assert_int_eq(next_message(source, &opened), 1);
+	ck_assert_uint_eq(opened.u.opened.size, 30000);
+	hear_to_the_end();
+	ck_assert_uint_eq(heard_size, 30000);
+	ck_assert_mem_eq(heard, sound, 30000);
+}
+
+TEST(a_recording_is_prepared_once_there_is_enough_of_it)
+{
+	const size_t second = 44100 * 4;
+	int fds[2];
+
+	open_pipe(fds);
+	start(fds[0], FILESOURCE_RECORDING);
+	pour(fds[1], 0, second);
+	await_prepared();
+	pour(fds[1], second, 4000);
+	close(fds[1]);
+	source_go(source);
+	ck_assert_int_eq(next_message(source, &opened), 1);
+	ck_assert_uint_eq(opened.u.opened.size, WAV_ENDLESS);
+	hear_to_the_end();
+	ck_assert_uint_eq(heard_size, second + 4000);
+	ck_assert_mem_eq(heard, sound, second + 4000);
+}
+
+TEST(a_size_that_a_pipe_states_is_believed_only_when_it_is_there)
+{
+	uint8_t header[WAV_HEADER_SIZE_MAX];
+	const size_t half = 30000; /* the pipe takes as much */
+	int fds[2];
+
+	ck_assert_int_eq(pipe(fds), 0);
+	config.ahead_seconds = 0.1;
+	put(fds[1], header, wav_encode(header, &cd, 2 * half, NULL));
+	start(fds[0], FILESOURCE_RECORDING);
+	pour(fds[1], 0, half);
+	await_prepared();
+	source_go(source);
+	ck_assert_int_eq(next_message(source, &opened), 1);
+	pour(fds[1], half, half + 400);
+	ck_assert_uint_eq(opened.u.opened.size, WAV_ENDLESS);
+	hear_to_the_end(); /* although the pipe has not ended */
+	ck_assert_uint_eq(heard_size, 2 * half);
+	close(fds[1]);
+}
+
+TEST(a_pipe_that_brings_nothing_is_given_up)
+{
+	int fds[2];
+
+	ck_assert_int_eq(pipe(fds), 0);
+	config.patience_seconds = 0.2;
+	start(fds[0], FILESOURCE_RECORDING);
+	ck_assert_int_eq(next_message(source, &ended), 1);
+	ck_assert_int_eq(ended.type, SOURCE_ENDED);
+	ck_assert_int_eq(ended.u.ended.error, -ETIMEDOUT);
+	ck_assert_ptr_nonnull(strstr(ended.u.ended.reason, "given up"));
+	close(fds[1]);
+}
+
+TEST(what_a_live_pipe_has_brought_before_the_page_is_late)
+{
+	const size_t tenth = 44100 * 4 / 10;
+	int fds[2];
+
+	open_pipe(fds);
+	start(fds[0], FILESOURCE_LIVE);
+	pour(fds[1], 0, tenth);
+	await_prepared();
+	/* The page waits for longer than that lasts. */
+	ck_assert_int_eq(poll(NULL, 0, 300), 0);
+	source_go(source);
+	ck_assert_int_eq(next_message(source, &opened), 1);
+	pour(fds[1], tenth, tenth);
+	close(fds[1]);
+	hear_to_the_end();
+	ck_assert_uint_eq(heard_size, tenth);
+	ck_assert_mem_eq(heard, sound + tenth, tenth);
+}
+
+TEST(what_a_relay_has_brought_before_the_page_is_kept)
+{
+	int fds[2];
+
+	open_pipe(fds);
+	start(fds[0], FILESOURCE_RELAYED);
+	pour(fds[1], 0, 20000);
+	await_prepared();
+	ck_assert_int_eq(poll(NULL, 0, 200), 0);
+	source_go(source);
+	ck_assert_int_eq(next_message(source, &opened), 1);
+	close(fds[1]);
+	hear_to_the_end();
+	ck_assert_uint_eq(heard_size, 20000);
 }
 
 TEST(what_is_no_wav_file_ends_with_a_reason)
@@ -191,7 +297,7 @@ TEST(what_is_no_wav_file_ends_with_a_reason)
 
 		put(fd, texts[i], i == 3 ? 12 : strlen(texts[i]));
 		ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
-		play(fd, FILESOURCE_PACED);
+		play(fd);
 		ck_assert_int_eq(ended.u.ended.error, -EBADMSG);
 		ck_assert_ptr_nonnull(
 		    strstr(ended.u.ended.reason, "This is not a WAV file"));
@@ -201,7 +307,7 @@ TEST(what_is_no_wav_file_ends_with_a_reason)
 
 TEST(what_cannot_be_read_ends_with_a_reason)
 {
-	play(open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC), FILESOURCE_PACED);
+	play(open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	ck_assert_int_eq(ended.u.ended.error, -EISDIR);
 	ck_assert_ptr_nonnull(strstr(ended.u.ended.reason, "directory"));
 }
@@ -212,8 +318,7 @@ TEST(a_silent_pipe_is_stopped)
 	int fds[2];
 
 	open_pipe(fds);
-	ck_assert_int_eq(filesource_start(&source, fds[0], FILESOURCE_PACED),
-			 0);
+	start(fds[0], FILESOURCE_LIVE);
 	ck_assert_int_eq(next_message(source, &opened), 1);
 	source_stop(source);
 	hung_up = (struct pollfd){.fd = source_fd(source)};

@@ -522,9 +522,9 @@ TEST(a_page_is_refused_when_it_is_prepared_too_late)
 	ck_assert_int_eq(try_page(LOBBY, 5), -EBUSY);
 	run_until(quick, PAGE_SPEECH);
 	ck_assert_int_eq(write(fds[1], header, size), (ssize_t)size);
+	close(fds[1]); /* before its end it is not prepared */
 	run_until(slow, PAGE_DONE);
 	ck_assert_int_eq(end_of(slow), PAGE_BUSY);
 	ck_assert(!was(slow, PAGE_OPENING));
 	ck_assert_uint_eq(seen[quick].state, PAGE_SPEECH);
-	close(fds[1]);
 }

@@ -33,6 +33,7 @@ static enum connection_end last_end;
 static struct receipt last_receipt;
 static uint8_t piece[PIECE];
 static struct page alice, bob; /* only their addresses are used */
+static const struct connection_feed feed = {.pacing = CONNECTION_UNPACED};
 
 static void on_accepted(void *userdata, const struct zone *z)
 {
@@ -163,7 +164,7 @@ TEST(a_page_goes_to_all_that_wait)
 {
 	come(0, 3);
 	append_piece();
-	zone_attach(zone, &alice, ledger, tape, 0, 0);
+	zone_attach(zone, &alice, ledger, tape, 0, &feed);
 	ck_assert_uint_eq(zone->active.count, 3);
 	append_piece();
 	zone_push(zone, &alice);
@@ -187,7 +188,7 @@ TEST(a_page_goes_to_all_that_wait)
 /* Sends a page of one piece to clients 0 to COUNT - 1, which take it. */
 static void send_page(int count)
 {
-	zone_attach(zone, &alice, ledger, tape, 0, 0);
+	zone_attach(zone, &alice, ledger, tape, 0, &feed);
 	append_piece();
 	tape_end(tape);
 	zone_push(zone, &alice);
@@ -283,11 +284,11 @@ TEST(freeing_waits_for_no_receipt)
 TEST(who_comes_later_hears_the_rest)
 {
 	come(0, 1);
-	zone_attach(zone, &alice, ledger, tape, 0, 0);
+	zone_attach(zone, &alice, ledger, tape, 0, &feed);
 	append_piece();
 	zone_push(zone, &alice);
 	come(1, 1);
-	zone_attach(zone, &alice, ledger, tape, tape->size, 0);
+	zone_attach(zone, &alice, ledger, tape, tape->size, &feed);
 	append_piece();
 	tape_end(tape);
 	zone_push(zone, &alice);
@@ -301,9 +302,9 @@ TEST(owners_do_not_disturb_each_other)
 
 	ck_assert_int_eq(tape_new(&other, NULL, &cd, WAV_ENDLESS), 0);
 	come(0, 1);
-	zone_attach(zone, &alice, ledger, tape, 0, 0);
+	zone_attach(zone, &alice, ledger, tape, 0, &feed);
 	come(1, 1);
-	zone_attach(zone, &bob, ledger, other, 0, 0);
+	zone_attach(zone, &bob, ledger, other, 0, &feed);
 	append_piece();
 	zone_push(zone, &bob);
 	ck_assert_uint_eq(zone_slowest(zone, &alice), 0);
@@ -332,7 +333,7 @@ TEST(who_leaves_while_waiting_has_no_owner)
 	ck_assert_int_eq(last_end, CONNECTION_LEFT);
 	ck_assert_uint_eq(zone->waiting.count + zone->active.count, 1);
 	zone_reap(zone);
-	zone_attach(zone, &alice, ledger, tape, 0, 0);
+	zone_attach(zone, &alice, ledger, tape, 0, &feed);
 }
 
 TEST(who_may_not_enter_is_closed)
@@ -370,7 +371,7 @@ TEST(without_descriptors_accepting_pauses_and_resumes)
 TEST(the_stuck_are_ended_and_the_others_are_not)
 {
 	come(0, 2);
-	zone_attach(zone, &alice, ledger, tape, 0, 0);
+	zone_attach(zone, &alice, ledger, tape, 0, &feed);
 	/* Sends more than the two socket buffers hold. */
 	for (int i = 0; i < 16384 && zone_slowest(zone, &alice) == tape->size;
 	     i++) {
@@ -393,7 +394,7 @@ TEST(freeing_closes_all)
 	char byte;
 
 	come(0, 2);
-	zone_attach(zone, &alice, ledger, tape, 0, 0);
+	zone_attach(zone, &alice, ledger, tape, 0, &feed);
 	come(2, 1);
 	zone = zone_free(zone);
 	ck_assert_uint_eq(gate->clients, 0);
@@ -402,4 +403,18 @@ TEST(freeing_closes_all)
 	ck_assert_int_eq(connect(clients[3], (struct sockaddr *)&address,
 				 sizeof(struct sockaddr_in)),
 			 -1);
+}
+
+TEST(the_end_of_a_page_is_remembered_when_somebody_hears_it)
+{
+	zone_finish(zone, &alice);
+	zone_push(zone, &alice);
+	ck_assert_uint_eq(zone->end_usec, 0);
+	clients[0] = connect_client();
+	wait_for(&accepted, 1);
+	zone_attach(zone, &alice, ledger, tape, 0, &feed);
+	zone_push(zone, &alice);
+	ck_assert_uint_eq(zone->end_usec, 0);
+	zone_finish(zone, &alice);
+	ck_assert_uint_gt(zone->end_usec, 0);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Runs in a thread of its own: a file on one side, the source's socket on the
- * other. Paces by absolute monotonic times, so errors do not add up. */
+ * other. Sends as fast as the loop takes it, which has the page's clock. */
 #include "audio/filesource.h"
 
 #include <errno.h>
@@ -16,15 +16,19 @@
 enum {
 	POLL_MS = 100, /* the longest delay of a stop while a pipe is idle */
 	CHUNK_MS = 20,
-	LATE_MS = 100, /* a pipe that is later than this has paused */
-	BUFFER_SIZE = 65536,
+	/* A pipe that waits for less has nothing that is late. */
+	LATE_MS = 100,
+	SOON_MS = 200,
+	READ_SIZE_MAX = 65536,
+	BUFFER_SIZE = FILESOURCE_AHEAD_SIZE_MAX + READ_SIZE_MAX,
 };
 
 struct filesource {
 	int fd;
 	bool is_regular;
 	int pipe[2]; /* of our own, for what is no regular file */
-	enum filesource_pace pace;
+	struct filesource_config config;
+	bool has_end; /* its size is known: read, or that of a file */
 	struct wav_parser parser;
 	uint8_t buffer[BUFFER_SIZE];
 	size_t have; /* bytes in buffer */
@@ -57,25 +61,38 @@ static ssize_t read_at_once(const struct filesource *filesource, void *buffer,
 	return n > 0 ? read(filesource->pipe[0], buffer, (size_t)n) : n;
 }
 
+static int poll_ms(uint64_t deadline_usec)
+{
+	const uint64_t now = now_usec();
+
+	if (deadline_usec <= now)
+		return 0;
+	return (int)MIN((deadline_usec - now) / 1000 + 1, (uint64_t)POLL_MS);
+}
+
 /* Appends some bytes to the buffer. Bytes, 0 at the end, or negative errno;
- * -EPIPE when the page is over. Polls, since a pipe may be silent for ever. */
-static ssize_t filesource_read(struct filesource *filesource, int fd)
+ * -EPIPE when the page is over, -ETIMEDOUT when nothing has come until the
+ * deadline. Polls, since a pipe may be silent for ever. */
+static ssize_t filesource_read(struct filesource *filesource,
+			       uint64_t deadline_usec, int fd)
 {
 	struct pollfd pfd = {.fd = filesource->fd, .events = POLLIN};
 	ssize_t n;
 
 	for (;;) {
-		int r = poll(&pfd, 1, POLL_MS);
+		int r = poll(&pfd, 1, poll_ms(deadline_usec));
 
 		if (source_stopped(fd))
 			return -EPIPE;
 		if (r < 0 && errno != EINTR)
 			return -errno;
+		if (r <= 0 && now_usec() >= deadline_usec)
+			return -ETIMEDOUT;
 		if (r <= 0)
 			continue;
-		n = read_at_once(filesource,
-				 filesource->buffer + filesource->have,
-				 BUFFER_SIZE - filesource->have);
+		n = read_at_once(
+		    filesource, filesource->buffer + filesource->have,
+		    MIN(BUFFER_SIZE - filesource->have, (size_t)READ_SIZE_MAX));
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (n > 0)
@@ -91,11 +108,21 @@ static void consume(struct filesource *filesource, size_t size)
 		filesource->have);
 }
 
+/* While a page is prepared, it counts against the limit of pages. */
+static ssize_t read_patiently(struct filesource *filesource, int fd)
+{
+	return filesource_read(
+	    filesource,
+	    now_usec() + (uint64_t)(filesource->config.patience_seconds *
+				    (double)USEC_PER_SEC),
+	    fd);
+}
+
 static int read_header(struct filesource *filesource, int fd)
 {
 	wav_parser_init(&filesource->parser);
 	while (!filesource->parser.done) {
-		ssize_t n = filesource_read(filesource, fd);
+		ssize_t n = read_patiently(filesource, fd);
 
 		if (n < 0)
 			return (int)n;
@@ -126,12 +153,83 @@ static void bound_size(struct filesource *filesource)
 	if (!filesource->is_regular || position < 0 ||
 	    fstat(filesource->fd, &st) < 0)
 		return;
+	filesource->has_end = true;
 	left = filesource->have;
 	if (st.st_size > position)
 		left += (uint64_t)(st.st_size - position);
 	left -= left % frame_size;
 	if (filesource->parser.data_size > left)
 		filesource->parser.data_size = left;
+}
+
+/* Text-to-speech is much faster than speech: what is done soon after there is
+ * enough gets its size as well. */
+static ssize_t read_more(struct filesource *filesource, uint64_t enough_usec,
+			 int fd)
+{
+	if (enough_usec == 0)
+		return read_patiently(filesource, fd);
+	return filesource_read(filesource,
+			       enough_usec + SOON_MS * UINT64_C(1000), fd);
+}
+
+/* Reads a pipe until it has ended, which tells its size, or until there is
+ * enough to be ahead of the page. What a pipe's header states is often not
+ * meant, so it only bounds what is read. */
+static int read_ahead(struct filesource *filesource, int fd)
+{
+	const struct wav_format *format = &filesource->parser.format;
+	const size_t frame_size = wav_frame_size(format);
+	const double wish = filesource->config.ahead_seconds * format->rate *
+			    (double)frame_size;
+	uint64_t *size = &filesource->parser.data_size, enough_usec = 0;
+	ssize_t n = 1;
+
+	while (n > 0 && filesource->have < *size &&
+	       filesource->have < FILESOURCE_AHEAD_SIZE_MAX) {
+		if (enough_usec == 0 && (double)filesource->have >= wish)
+			enough_usec = now_usec();
+		n = read_more(filesource, enough_usec, fd);
+		if (n == -ETIMEDOUT && enough_usec > 0)
+			return 0;
+		if (n < 0)
+			return (int)n;
+	}
+	if (n == 0)
+		*size = MIN(*size, (uint64_t)(filesource->have -
+					      filesource->have % frame_size));
+	filesource->has_end = *size <= filesource->have;
+	return 0;
+}
+
+/* What came into a pipe before the page could begin, at SINCE, is late. */
+static int drop_late(struct filesource *filesource, uint64_t since, int fd)
+{
+	const struct wav_format *format = &filesource->parser.format;
+	const size_t frame_size = wav_frame_size(format);
+	struct pollfd pfd = {.fd = filesource->fd, .events = POLLIN};
+	const uint64_t waited = now_usec() - since;
+	uint64_t late = usec_to_frames(waited, format->rate) * frame_size;
+
+	if (waited < LATE_MS * UINT64_C(1000))
+		return 0;
+	late = MIN(late, filesource->parser.data_size);
+	while (late > 0) {
+		size_t size = (size_t)MIN(late, (uint64_t)filesource->have);
+		ssize_t n = 1;
+
+		size -= size % frame_size;
+		consume(filesource, size);
+		late -= size;
+		if (filesource->parser.data_size != WAV_ENDLESS)
+			filesource->parser.data_size -= size;
+		if (late == 0 || poll(&pfd, 1, 0) <= 0)
+			break;
+		n = filesource_read(filesource, UINT64_MAX, fd);
+		if (n <= 0)
+			return (int)n;
+	}
+	return 0;
 }
 
 static int send_opened(const struct filesource *filesource,
@@ -141,35 +239,9 @@ static int send_opened(const struct filesource *filesource,
 
 	message.u.opened.format = filesource->parser.format;
 	message.u.opened.period_frames = chunk_frames;
-	message.u.opened.size = filesource->parser.data_size;
+	message.u.opened.size =
+	    filesource->has_end ? filesource->parser.data_size : WAV_ENDLESS;
 	return source_send(fd, &message);
-}
-
-static void sleep_until(uint64_t usec)
-{
-	const struct timespec ts = {
-	    .tv_sec = (time_t)(usec / USEC_PER_SEC),
-	    .tv_nsec = (long)(usec % USEC_PER_SEC * 1000),
-	};
-
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) ==
-	       EINTR)
-		;
-}
-
-/* Waits until the time in which the frames sent so far are played. After a pipe
- * has paused, moves *start instead of sending faster to catch up. */
-static void keep_pace(const struct filesource *filesource, uint64_t sent_frames,
-		      uint64_t *start)
-{
-	uint64_t due = *start + frames_to_usec(sent_frames,
-					       filesource->parser.format.rate);
-	uint64_t now = now_usec();
-
-	if (now > due + LATE_MS * UINT64_C(1000))
-		*start += now - due;
-	else
-		sleep_until(due);
 }
 
 /* The size of the next piece to send: whole frames, at most WISH bytes; 0 at
@@ -182,7 +254,7 @@ static ssize_t fill_chunk(struct filesource *filesource, size_t wish,
 	if (left < wish)
 		wish = (size_t)left;
 	while (filesource->have < wish) {
-		ssize_t n = filesource_read(filesource, fd);
+		ssize_t n = filesource_read(filesource, UINT64_MAX, fd);
 
 		if (n < 0)
 			return n;
@@ -198,8 +270,7 @@ static int send_samples(struct filesource *filesource, uint32_t chunk_frames,
 {
 	size_t frame_size = wav_frame_size(&filesource->parser.format);
 	size_t wish = chunk_frames * frame_size;
-	uint64_t left = filesource->parser.data_size, sent = 0;
-	uint64_t start = now_usec();
+	uint64_t left = filesource->parser.data_size;
 
 	while (left > 0) {
 		ssize_t n = fill_chunk(filesource, wish, left, frame_size, fd);
@@ -210,13 +281,10 @@ static int send_samples(struct filesource *filesource, uint32_t chunk_frames,
 			return -ENODATA;
 		if (n <= 0)
 			return (int)n;
-		if (filesource->pace == FILESOURCE_PACED)
-			keep_pace(filesource, sent / frame_size, &start);
 		r = source_send_samples(fd, filesource->buffer, (size_t)n);
 		if (r < 0)
 			return r;
 		consume(filesource, (size_t)n);
-		sent += (uint64_t)n;
 		if (left != WAV_ENDLESS)
 			left -= (uint64_t)n;
 	}
@@ -226,41 +294,69 @@ static int send_samples(struct filesource *filesource, uint32_t chunk_frames,
 static uint32_t chunk_frames_of(const struct wav_format *format)
 {
 	uint32_t frames = format->rate * CHUNK_MS / 1000;
-	uint32_t most = (uint32_t)(BUFFER_SIZE / wav_frame_size(format));
+	uint32_t most = (uint32_t)(READ_SIZE_MAX / wav_frame_size(format));
 
 	return frames < most ? frames : most;
 }
 
-static void body(void *userdata, int fd)
+/* All that can be done before the page has its zones. */
+static int prepare(struct filesource *filesource, int fd)
 {
-	struct filesource *filesource = userdata;
-	uint32_t chunk_frames;
-	int r;
+	int r = read_header(filesource, fd);
 
-	r = read_header(filesource, fd);
-	if (r == -EBADMSG) {
+	if (r < 0)
+		return r;
+	bound_size(filesource);
+	if (filesource->is_regular ||
+	    filesource->config.kind != FILESOURCE_RECORDING)
+		return 0;
+	return read_ahead(filesource, fd);
+}
+
+static int play(struct filesource *filesource, int fd)
+{
+	uint32_t chunk_frames = chunk_frames_of(&filesource->parser.format);
+	const uint64_t since = now_usec();
+	int r = source_prepared(fd, 0);
+
+	if (r == 0 && filesource->config.kind == FILESOURCE_LIVE)
+		r = drop_late(filesource, since, fd);
+	if (r == 0)
+		r = send_opened(filesource, chunk_frames, fd);
+	if (r == 0)
+		r = send_samples(filesource, chunk_frames, fd);
+	return r;
+}
+
+static void send_end(const struct filesource *filesource, int r, int fd)
+{
+	if (r == 0)
+		source_send_reason(fd, SOURCE_ENDED, 0, "end of file");
+	else if (r == -EBADMSG)
 		source_send_reason(
 		    fd, SOURCE_ENDED, r,
 		    "This is not a WAV file that can be played: %s",
 		    filesource->parser.error);
-		return;
-	}
-	if (r == 0) {
-		bound_size(filesource);
-		chunk_frames = chunk_frames_of(&filesource->parser.format);
-		r = source_prepared(fd, 0);
-		if (r == 0)
-			r = send_opened(filesource, chunk_frames, fd);
-		if (r == 0)
-			r = send_samples(filesource, chunk_frames, fd);
-	}
-	if (r == 0)
-		source_send_reason(fd, SOURCE_ENDED, 0, "end of file");
+	else if (r == -ETIMEDOUT)
+		source_send_reason(
+		    fd, SOURCE_ENDED, r,
+		    "The pipe is given up: nothing has come for %g seconds",
+		    filesource->config.patience_seconds);
 	else if (r != -EPIPE)
 		source_send_reason(fd, SOURCE_ENDED, r,
 				   "Cannot read the file: %s",
 				   r == -ENODATA ? "it was cut while it played"
 						 : strerror(-r));
+}
+
+static void body(void *userdata, int fd)
+{
+	struct filesource *filesource = userdata;
+	int r = prepare(filesource, fd);
+
+	if (r == 0)
+		r = play(filesource, fd);
+	send_end(filesource, r, fd);
 }
 
 static int look_at(struct filesource *filesource)
@@ -275,7 +371,8 @@ static int look_at(struct filesource *filesource)
 	return 0;
 }
 
-int filesource_start(struct source **ret, int fd, enum filesource_pace pace)
+int filesource_start(struct source **ret, int fd,
+		     const struct filesource_config *config)
 {
 	struct filesource *filesource = calloc(1, sizeof(*filesource));
 	int r;
@@ -286,7 +383,7 @@ int filesource_start(struct source **ret, int fd, enum filesource_pace pace)
 	}
 	filesource->fd = fd;
 	filesource->pipe[0] = filesource->pipe[1] = -1;
-	filesource->pace = pace;
+	filesource->config = *config;
 	r = look_at(filesource);
 	if (r >= 0)
 		r = source_start(ret, "file", body, filesource_free,

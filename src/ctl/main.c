@@ -26,6 +26,7 @@ enum {
 	TAKES_JSON = 1 << 5,
 	TAKES_PSK_FILE = 1 << 6,
 	TAKES_REQUIRE = 1 << 7,
+	TAKES_LIVE = 1 << 8,
 
 	TAKES_PLACE = TAKES_ZONE | TAKES_PRIORITY | TAKES_QUEUE | TAKES_REQUIRE,
 };
@@ -42,7 +43,7 @@ static const struct verb {
      "Enter or Ctrl-C",
      ctl_talk, 0, 0, TAKES_PLACE | TAKES_DURATION | TAKES_CHIME, false},
     {"play", " FILE", "page a WAV file; - is standard input", ctl_play, 1, 1,
-     TAKES_PLACE, false},
+     TAKES_PLACE | TAKES_LIVE, false},
     {"stop", " [ID]...", "end these pages, or all", ctl_stop, 0, BUS_PAGES_MAX,
      0, false},
     {"status", "", "show the server, its zones and pages", ctl_status, 0, 0,
@@ -105,6 +106,10 @@ static const struct option_row rows[] = {
      "heard all of it (default: 100)",
      .parse = set_required, FIELD(require_percent), .limits = {1, 100},
      .tag = TAKES_REQUIRE},
+    {0, "live", NULL,
+     "play: somebody speaks into this pipe; what is late\n"
+     "is left out",
+     .parse = option_set_flag, FIELD(live), .tag = TAKES_LIVE},
     {0, "json", NULL, "status, clients, zones, monitor: print JSON",
      .parse = option_set_flag, FIELD(json), .tag = TAKES_JSON},
     {0, "psk-file", "FILE",

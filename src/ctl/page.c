@@ -499,6 +499,8 @@ static int append_options(const struct ctl *ctl, sd_bus_message *m,
 					  (int32_t)ctl->priority);
 	if (r >= 0 && ctl->queue)
 		r = sd_bus_message_append(m, "{sv}", "queue", "b", 1);
+	if (r >= 0 && ctl->live)
+		r = sd_bus_message_append(m, "{sv}", "live", "b", 1);
 	if (r >= 0 && chime_fd >= 0)
 		r = sd_bus_message_append(m, "{sv}", "chime", "h", chime_fd);
 	return r < 0 ? r : sd_bus_message_close_container(m);

@@ -24,6 +24,8 @@ enum {
 	USER_TIMEOUT_MS = 20000,
 	/* Limits one turn, so that a fast client does not delay the others. */
 	SEND_SIZE_MAX = 256 << 10,
+	/* How often a client may stop the leads of all, for a second each. */
+	PAUSES_MAX = 10,
 };
 
 /* A client may wait for its card, for another page or for a hook. */
@@ -52,6 +54,10 @@ struct connection {
 	uint8_t header_size, header_sent;
 	uint64_t offset, max_lag;
 	uint64_t stop_at; /* offset; UINT64_MAX: the end of the tape */
+	uint64_t limit;	  /* offset: nothing beyond is sent yet */
+	uint64_t joined;  /* the offset from which on it has the page */
+	uint64_t lead, lead_max;
+	unsigned pauses;
 	uint64_t progress_usec, since_usec;
 	uint64_t due_usec; /* when the last frame sounds at the earliest */
 	int outq;	   /* unacknowledged bytes at the last check */
@@ -230,15 +236,15 @@ static int send_header(struct connection *c)
 	return 1;
 }
 
-/* 1 at the end of the tape or at stop_at, 0 when the turn is over, -EAGAIN when
+/* 1 when all that may be sent is sent, 0 when the turn is over, -EAGAIN when
  * the socket is full, or another negative errno. */
 static int send_samples(struct connection *c)
 {
-	uint64_t before = c->offset;
+	const uint64_t end = MIN(c->stop_at, c->limit), before = c->offset;
 	ssize_t n = 1;
 
 	while (n > 0 && c->offset - before < SEND_SIZE_MAX) {
-		uint64_t left = c->stop_at - c->offset;
+		uint64_t left = end - c->offset;
 
 		n = tape_send(c->tape, c->transport, &c->offset,
 			      left < SEND_SIZE_MAX ? left : SEND_SIZE_MAX);
@@ -252,6 +258,12 @@ static int send_samples(struct connection *c)
 	return n == 0;
 }
 
+static bool has_all(const struct connection *c)
+{
+	return c->offset == c->stop_at ||
+	       (c->tape->ended && c->offset == c->tape->size);
+}
+
 /* Sends what there is. Returns as send_samples(). */
 static int push(struct connection *c)
 {
@@ -261,7 +273,7 @@ static int push(struct connection *c)
 		r = send_samples(c);
 	if (r < 0 && r != -EAGAIN)
 		end(c, CONNECTION_LOST);
-	else if (r > 0 && (c->tape->ended || c->offset == c->stop_at))
+	else if (r > 0 && has_all(c))
 		begin_closing(c);
 	else
 		set_blocked(c, r <= 0);
@@ -497,25 +509,40 @@ struct connection *connection_free(struct connection *c)
 	return NULL;
 }
 
-void connection_attach(struct connection *c, struct tape *tape, uint64_t offset,
-		       uint64_t max_lag)
+static void put_header(struct connection *c, const struct wav_page *wish)
 {
+	const struct tape *tape = c->tape;
 	uint64_t size = tape->ended ? tape->size : tape->planned_size;
+	struct wav_page page;
 
+	if (wish) {
+		page = *wish;
+		if (c->lead_max == 0)
+			page.ahead_us = 0;
+	}
+	c->header_size = (uint8_t)wav_encode(
+	    c->header, &tape->format,
+	    size == WAV_ENDLESS ? WAV_ENDLESS : size - c->offset,
+	    wish ? &page : NULL);
+}
+
+void connection_attach(struct connection *c, struct tape *tape, uint64_t offset,
+		       const struct connection_feed *feed)
+{
 	assert(c->state == CONNECTION_WAITING);
 	c->state = CONNECTION_ON_AIR;
 	if (tape->ended)
 		net_setup_bulk(transport_fd(c->transport));
 	c->tape = tape_ref(tape);
-	c->offset = offset;
-	c->max_lag = max_lag;
+	c->offset = c->joined = offset;
+	c->max_lag = feed->max_lag;
 	c->stop_at = UINT64_MAX;
+	c->limit = feed->pacing == CONNECTION_PACED ? offset : UINT64_MAX;
+	c->lead_max = connection_speaks_2(c) ? feed->lead_max : 0;
 	c->format = tape->format;
 	c->progress_usec = c->due_usec = now_usec();
 	static_assert(WAV_HEADER_SIZE_MAX <= UINT8_MAX, "header_size");
-	c->header_size = (uint8_t)wav_encode(
-	    c->header, &tape->format,
-	    size == WAV_ENDLESS ? WAV_ENDLESS : size - offset, NULL);
+	put_header(c, feed->page);
 	push(c);
 }
 
@@ -539,6 +566,42 @@ void connection_finish(struct connection *c)
 	torn = (size_t)(c->offset % frame_size);
 	c->stop_at = c->offset + (torn ? frame_size - torn : 0);
 	connection_push(c);
+}
+
+bool connection_pace(struct connection *c, const struct connection_pace *pace)
+{
+	if (c->ended || c->state != CONNECTION_ON_AIR)
+		return false;
+	if (pace->due > c->offset && pace->due - c->offset > pace->behind_max) {
+		end(c, CONNECTION_CRAWLED);
+		return false;
+	}
+	if (pace->due - c->joined >= pace->quiet)
+		c->lead = MIN(c->lead + pace->growth, c->lead_max);
+	c->limit = MIN(pace->due + c->lead, pace->end);
+	c->limit = MAX(c->limit, pace->due);
+	connection_push(c);
+	return c->lead < c->lead_max;
+}
+
+/* What the kernel has queued, and what was sent but not acknowledged. */
+static uint64_t unacknowledged(const struct connection *c)
+{
+	int outq;
+
+	if (ioctl(transport_fd(c->transport), SIOCOUTQ, &outq) < 0)
+		return 0;
+	return (uint64_t)outq;
+}
+
+bool connection_congests(struct connection *c, uint64_t size)
+{
+	if (c->ended || c->state != CONNECTION_ON_AIR ||
+	    c->pauses == PAUSES_MAX ||
+	    unacknowledged(c) + (c->limit - c->offset) <= size)
+		return false;
+	c->pauses++;
+	return true;
 }
 
 void connection_move(struct connection *c, struct poller *poller)

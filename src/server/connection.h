@@ -71,12 +71,42 @@ int connection_new(struct connection **ret, struct poller *poller, int fd,
 /* Closes the socket without a callback. Takes NULL; returns NULL. */
 struct connection *connection_free(struct connection *connection);
 
+/* How the clients of a page are sent it. Offsets and sizes are in bytes. */
+enum connection_pacing {
+	CONNECTION_UNPACED, /* all that the tape has */
+	CONNECTION_PACED,   /* as far as connection_pace() says */
+};
+struct connection_feed {
+	/* A client further behind skips to the newest frame, as long as the
+	 * tape grows; with 0 it never skips. */
+	uint64_t max_lag;
+	enum connection_pacing pacing;
+	/* How far a client that speaks version 2 may be ahead of what is due.
+	 */
+	uint64_t lead_max;
+	const struct wav_page *page; /* in the header, or NULL */
+};
+
 /* Begins to send TAPE from OFFSET (the first byte of a frame): a header for
- * what remains, then the samples. Holds a reference until all is sent. A client
- * more than MAX_LAG bytes behind skips to the newest frame, as long as the tape
- * grows; with 0 it never skips. The state must be WAITING. */
+ * what remains, then the samples. Holds a reference until all is sent. The
+ * state must be WAITING. */
 void connection_attach(struct connection *connection, struct tape *tape,
-		       uint64_t offset, uint64_t max_lag);
+		       uint64_t offset, const struct connection_feed *feed);
+
+/* The state of a paced page. */
+struct connection_pace {
+	uint64_t due;	     /* what a live page would have sent by now */
+	uint64_t end;	     /* nobody is sent more before it is due */
+	uint64_t quiet;	     /* the lead grows only after so much of the page */
+	uint64_t growth;     /* of the lead, since the last call */
+	uint64_t behind_max; /* who is further behind what is due is dropped */
+};
+/* Sends what PACE allows. Whether the client's lead can still grow. */
+bool connection_pace(struct connection *connection,
+		     const struct connection_pace *pace);
+/* Whether more than SIZE bytes wait for the client or for its acknowledgement.
+ * A client that has said so ten times is merely slow, and does not any more. */
+bool connection_congests(struct connection *connection, uint64_t size);
 
 /* Sends what the tape has gained. To be called after tape_append() and
  * tape_end(). */

@@ -21,6 +21,10 @@
 
 enum { TEST_SECONDS_DEFAULT = 5, TEST_SECONDS_MAX = 86400 };
 
+/* The client collects 2.5 seconds. */
+enum { AHEAD_SECONDS_MAX = 2 };
+#define AHEAD_SECONDS_MIN 0.5
+
 static const char *const mode_names[] = {"live", "store", NULL};
 static const char *const bus_names[] = {"none", "system", "user", NULL};
 
@@ -87,6 +91,26 @@ static int parse_format(const struct option_row *row, const char *text,
 		  "MU_LAW, cd or dat is needed",
 		  text);
 	return -EINVAL;
+}
+
+/* Less than half a second would hardly outlast a hook or a gap. */
+static int parse_ahead(const struct option_row *row, const char *text,
+		       void *config)
+{
+	struct server_options *o = config;
+	double seconds;
+	int r = option_number("--ahead", text, 0, AHEAD_SECONDS_MAX, &seconds);
+
+	if (r < 0)
+		return r;
+	if (seconds > 0 && seconds < AHEAD_SECONDS_MIN) {
+		log_error("--ahead '%s': 0 (not at all) or %g to %d seconds "
+			  "are accepted",
+			  text, AHEAD_SECONDS_MIN, AHEAD_SECONDS_MAX);
+		return -EINVAL;
+	}
+	o->config.page.ahead_seconds = seconds;
+	return 0;
 }
 
 static int add_listener(const struct option_row *row, const char *text,
@@ -187,6 +211,10 @@ static const struct option_row rows[] = {
      "(default: 2)",
      .parse = option_set_number, FIELD(config.page.max_lag_seconds),
      .limits = {0.05, 3600}},
+    {0, "ahead", "SECONDS",
+     "how early a played page is sent, 0 or 0.5 to 2\n"
+     "(default: 2)",
+     .parse = parse_ahead},
     {0, "psk-file", "FILE",
      "use TLS; accept only clients that have a key in\n"
      "this file",
@@ -267,6 +295,7 @@ int server_options_parse(struct server_options *ret, int argc, char **argv)
 				},
 			    .mode = PAGE_LIVE,
 			    .max_lag_seconds = 2,
+			    .ahead_seconds = 2,
 			},
 		    .seconds = 5,
 		    .chime_fd = -1,

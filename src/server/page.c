@@ -9,11 +9,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "audio/filesource.h"
 #include "audio/samples.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "bus/names.h"
+#include "server/timer.h"
 
 enum {
 	BUFFER_SIZE = 65536,
@@ -28,7 +29,29 @@ enum {
 	STORE_SIZE_MAX = 512 << 20,
 	/* How far the disk may lag before the page goes on without archive. */
 	ARCHIVE_LAG_MAX = 256 << 20,
+	/* A lead grows only while no client that was keeping up has more chunks
+	 * waiting. */
+	WAITING_CHUNKS_MAX = 3,
+	/* How far a client may fall behind what is due of a played page. */
+	BEHIND_SIZE_MAX = 64 << 20,
+	/* What a relay is allowed to be ahead. */
+	RELAYED_SIZE_MAX = BEHIND_SIZE_MAX,
 };
+
+/* A played page is sent in pieces of this. */
+#define PULSE_USEC (USEC_PER_SEC / 50)
+/* So much of it in real time, before the lead begins to grow. */
+#define QUIET_USEC (USEC_PER_SEC / 5)
+/* Its last frame, and with it the end, is sent no sooner before it is due: so
+ * until then a stop can be told, and the loudspeakers are back before the next
+ * page. */
+#define LAST_USEC (3 * USEC_PER_SEC / 10)
+/* Who comes within its last second has just had it. */
+#define JOIN_USEC USEC_PER_SEC
+#define BEHIND_USEC_MAX (30 * USEC_PER_SEC)
+/* Jitter of a pipe that brings its sound in real time. */
+#define AHEAD_SECONDS_MIN 0.5
+#define PATIENCE_SECONDS 60
 
 /* The time that clients have for what remains of an ended page: so many times
  * its duration, and a spare. Bounded, since the page occupies one of
@@ -73,11 +96,30 @@ static size_t frame_size(const struct page *p)
 	return wav_frame_size(&p->info.format);
 }
 
-/* A live source is paced, a stored page is sent as a whole: in both cases all
- * that has come is due. */
+/* Whether it is sent by a clock of its own, not as its source brings it. */
+static bool is_paced(const struct page *p)
+{
+	return p->info.is_file && p->file_kind != FILESOURCE_LIVE;
+}
+
+/* Whether that clock runs. */
+static bool is_pacing(const struct page *p)
+{
+	return p->begun_usec > 0;
+}
+
+/* Whether it is recorded whole before it is sent. */
+static bool is_stored(const struct page *p)
+{
+	return p->config->mode == PAGE_STORE && !is_paced(p);
+}
+
+/* What has come of a live or a stored page is due. */
 uint64_t page_due_frames(const struct page *p)
 {
-	return p->tape ? p->tape->size / frame_size(p) : p->info.frames;
+	if (!p->tape)
+		return p->info.frames;
+	return (is_paced(p) ? p->due : p->tape->size) / frame_size(p);
 }
 
 static uint64_t due_size(const struct page *p)
@@ -105,11 +147,6 @@ static bool holds(const struct page *p, unsigned z)
 	return p->held & UINT64_C(1) << z;
 }
 
-static bool is_live(const struct page *p)
-{
-	return p->config->mode == PAGE_LIVE;
-}
-
 bool page_has_microphone(const struct page *p)
 {
 	return !p->info.is_file && p->begun && !p->prepared && p->source;
@@ -117,18 +154,54 @@ bool page_has_microphone(const struct page *p)
 
 /* --- the zones --- */
 
+static uint64_t bytes_of_usec(const struct page *p, uint64_t usec)
+{
+	return usec_to_frames(usec, p->info.format.rate) * frame_size(p);
+}
+
+/* Bytes; WAV_ENDLESS until the end of its source is read, if that is not known
+ * before. */
+static uint64_t whole_size(const struct page *p)
+{
+	return p->source_ended ? p->tape->size : p->planned_size;
+}
+
+static struct wav_page describe(const struct page *p)
+{
+	const uint64_t lead_frames = p->lead_max / frame_size(p);
+
+	if (p->file_kind == FILESOURCE_RELAYED)
+		return (struct wav_page){
+		    .flags = WAV_PAGE_PLAYED,
+		    .clock_error_us = UINT32_MAX,
+		};
+	return (struct wav_page){
+	    .flags = WAV_PAGE_PLAYED | WAV_PAGE_REAL_TIME,
+	    .clock_error_us = UINT32_MAX,
+	    .ahead_us =
+		(uint32_t)frames_to_usec(lead_frames, p->info.format.rate),
+	};
+}
+
 static void attach(struct page *p, unsigned z, uint64_t offset)
 {
 	struct zone *zone = p->zones[z];
-	uint64_t max_lag_frames = 0;
+	struct connection_feed feed = {.pacing = CONNECTION_UNPACED};
+	struct wav_page description;
 
-	if (is_live(p) && !p->tape->ended)
-		max_lag_frames = (uint64_t)(p->config->max_lag_seconds *
-					    p->info.format.rate);
+	if (is_paced(p)) {
+		description = describe(p);
+		feed.pacing = CONNECTION_PACED;
+		feed.lead_max = p->lead_max;
+		feed.page = &description;
+	} else if (!is_stored(p) && !p->tape->ended) {
+		feed.max_lag = (uint64_t)(p->config->max_lag_seconds *
+					  p->info.format.rate) *
+			       frame_size(p);
+	}
 	/* Counted first: a short page may end for them while they attach. */
 	p->info.clients += zone->waiting.count;
-	zone_attach(zone, p, p->ledger, p->tape, offset,
-		    max_lag_frames * frame_size(p));
+	zone_attach(zone, p, p->ledger, p->tape, offset, &feed);
 }
 
 static void attach_all(struct page *p)
@@ -141,9 +214,22 @@ static void attach_all(struct page *p)
 	}
 }
 
+/* A client that was told the end of a played page is back before the end is
+ * due. */
+static bool can_be_joined(const struct page *p)
+{
+	const uint64_t second = bytes_of_usec(p, JOIN_USEC);
+
+	if (is_stored(p) || !p->tape)
+		return false;
+	if (!is_paced(p) || whole_size(p) == WAV_ENDLESS)
+		return true;
+	return whole_size(p) >= second && whole_size(p) - p->due >= second;
+}
+
 void page_join(struct page *p, unsigned z)
 {
-	if (is_live(p) && p->tape)
+	if (can_be_joined(p))
 		attach(p, z, due_size(p));
 }
 
@@ -152,6 +238,15 @@ static void push(struct page *p)
 	for (unsigned z = 0; p->zones[z]; z++)
 		if (holds(p, z))
 			zone_push(p->zones[z], p);
+}
+
+/* Ends it for its clients at once. */
+static void cut_short(struct page *p)
+{
+	tape_cut(p->tape, p->due);
+	for (unsigned z = 0; p->zones[z]; z++)
+		if (holds(p, z))
+			zone_finish(p->zones[z], p);
 }
 
 void page_lose(struct page *p, uint64_t zones)
@@ -233,16 +328,18 @@ static void begin_archive(struct page *p)
 
 /* --- the end --- */
 
-/* A live client lags by max_lag at most; in store mode, by the whole page. */
-static void set_deadline(struct page *p)
+/* A live client lags by max_lag at most, one of a played page by
+ * BEHIND_USEC_MAX, and of a stored one by the whole page. */
+static uint64_t sending_usec(const struct page *p)
 {
 	double seconds = wav_seconds(&p->info.format, page_due_frames(p));
 
-	if (is_live(p) && seconds > p->config->max_lag_seconds)
+	if (is_paced(p))
+		return BEHIND_USEC_MAX;
+	if (!is_stored(p) && seconds > p->config->max_lag_seconds)
 		seconds = p->config->max_lag_seconds;
-	p->deadline_usec =
-	    now_usec() + SENDING_SPARE_USEC +
-	    (uint64_t)(seconds * SENDING_SLOWNESS * (double)USEC_PER_SEC);
+	return SENDING_SPARE_USEC +
+	       (uint64_t)(seconds * SENDING_SLOWNESS * (double)USEC_PER_SEC);
 }
 
 /* A stored page is yet to be heard. */
@@ -252,7 +349,7 @@ static void note_length(const struct page *p)
 	const uint32_t rate = p->info.format.rate;
 	uint64_t due_usec = now_usec();
 
-	if (!is_live(p))
+	if (is_stored(p))
 		due_usec += frames_to_usec(frames, rate);
 	ledger_set_length(p->ledger, rate, frames, due_usec);
 }
@@ -261,13 +358,25 @@ static void finish_sending(struct page *p)
 {
 	tape_end(p->tape);
 	note_length(p);
-	set_deadline(p);
-	if (is_live(p))
-		push(p);
-	else
+	p->deadline_usec = now_usec() + sending_usec(p);
+	if (is_stored(p))
 		attach_all(p);
+	else if (is_paced(p) && p->info.end != PAGE_COMPLETE)
+		cut_short(p);
+	else
+		push(p);
 	recording_push(p->recording, due_size(p));
 	recording_finish(p->recording);
+}
+
+/* epoll reports EPOLLHUP all the same (epoll_ctl(2)), when the thread has
+ * ended. */
+static void await_hang_up(const struct page *p)
+{
+	if (!p->io)
+		return;
+	(void)sd_event_source_set_io_events(p->io, 0);
+	(void)sd_event_source_set_enabled(p->io, SD_EVENT_ON);
 }
 
 void page_stop(struct page *p, enum page_end end)
@@ -277,9 +386,9 @@ void page_stop(struct page *p, enum page_end end)
 	p->info.end = end;
 	if (p->source)
 		source_stop(p->source);
-	/* epoll reports EPOLLHUP all the same (epoll_ctl(2)), when the thread
-	 * has ended. */
-	(void)sd_event_source_set_io_events(p->io, 0);
+	await_hang_up(p);
+	if (p->pulse)
+		timer_stop(p->pulse);
 	if (p->tape)
 		finish_sending(p);
 	p->held = 0;
@@ -306,13 +415,21 @@ void page_refuse(struct page *p)
 
 /* --- samples --- */
 
-/* Appends as much as the page has room for; ends the page when it is full. */
+static void note_peak(struct page *p, const uint8_t *data, size_t size)
+{
+	double peak = samples_peak(&p->info.format, data, size / frame_size(p));
+
+	if (peak > p->peak)
+		p->peak = peak;
+}
+
+/* Appends as much as the page has room for; ends the page when it is full. (A
+ * paced one ends when all of it is due.) */
 static void append(struct page *p, const uint8_t *data, size_t size)
 {
 	uint64_t room = p->planned_size == WAV_ENDLESS
 			    ? UINT64_MAX
 			    : p->planned_size - p->tape->size;
-	double peak;
 
 	if (size > room)
 		size = (size_t)room;
@@ -322,9 +439,9 @@ static void append(struct page *p, const uint8_t *data, size_t size)
 		     "--mode live");
 		return;
 	}
-	peak = samples_peak(&p->info.format, data, size / frame_size(p));
-	if (peak > p->peak)
-		p->peak = peak;
+	if (is_paced(p))
+		return;
+	note_peak(p, data, size);
 	if (p->info.state == PAGE_CHIME &&
 	    page_due_frames(p) >= p->info.chime_frames)
 		set_state(p, PAGE_SPEECH);
@@ -387,6 +504,24 @@ static void plan(struct page *p, const struct source_message *opened)
 	    size == WAV_ENDLESS ? WAV_ENDLESS : size / frame_size(p);
 	p->chunk_usec =
 	    frames_to_usec(opened->u.opened.period_frames, p->info.format.rate);
+	p->lead_max =
+	    (uint64_t)(p->config->ahead_seconds * p->info.format.rate) *
+	    frame_size(p);
+	if (p->lead_max > FILESOURCE_AHEAD_SIZE_MAX)
+		p->lead_max = FILESOURCE_AHEAD_SIZE_MAX -
+			      FILESOURCE_AHEAD_SIZE_MAX % frame_size(p);
+	if (p->file_kind == FILESOURCE_RELAYED)
+		p->lead_max = RELAYED_SIZE_MAX;
+}
+
+/* From now on the source is read when the clock says so. */
+static void begin_pacing(struct page *p)
+{
+	(void)sd_event_source_set_enabled(p->io, SD_EVENT_OFF);
+	p->begun_usec = p->pulse_usec = now_usec();
+	pacer_begin(&p->pacer, p->info.format.rate, p->begun_usec);
+	p->lead_grows = true;
+	timer_set(p->pulse, p->begun_usec + PULSE_USEC);
 }
 
 static void on_opened(struct page *p, const struct source_message *message)
@@ -405,7 +540,9 @@ static void on_opened(struct page *p, const struct source_message *message)
 	ledger_set_length(p->ledger, p->info.format.rate, 0, 0);
 	set_state(p, PAGE_CHIME);
 	begin_archive(p);
-	if (is_live(p))
+	if (is_paced(p))
+		begin_pacing(p);
+	if (!is_stored(p))
 		attach_all(p);
 	if (p->info.state == PAGE_CHIME && p->info.chime_frames == 0)
 		set_state(p, PAGE_SPEECH);
@@ -423,11 +560,25 @@ static enum page_end end_of_error(const struct page *p, int error)
 	return PAGE_FAILED;
 }
 
+/* What is in the tape goes out all the same, before the page ends. */
+static void note_source_end(struct page *p,
+			    const struct source_message *message)
+{
+	p->source_ended = true;
+	p->source_error = message->u.ended.error;
+	if (p->source_error < 0)
+		snprintf(p->info.reason, sizeof(p->info.reason), "%s",
+			 message->u.ended.reason);
+	await_hang_up(p);
+}
+
 static void on_ended(struct page *p, const struct source_message *message)
 {
 	int error = message->u.ended.error;
 
-	if (error == 0)
+	if (is_pacing(p))
+		note_source_end(p, message);
+	else if (error == 0)
 		page_stop(p, PAGE_COMPLETE);
 	else
 		fail(p, end_of_error(p, error), message->u.ended.reason);
@@ -500,8 +651,9 @@ static void yield_if_slow(struct page *p, uint64_t took_usec)
 
 	if (slow != (p->slow_turns > 0))
 		(void)sd_event_source_set_priority(
-		    p->io, slow ? SD_EVENT_PRIORITY_NORMAL
-				: SD_EVENT_PRIORITY_IMPORTANT);
+		    p->pulse ? p->pulse : p->io,
+		    slow ? SD_EVENT_PRIORITY_NORMAL
+			 : SD_EVENT_PRIORITY_IMPORTANT);
 	p->slow_turns = slow ? p->slow_turns + 1 : 0;
 	if (p->slow_turns < SLOW_TURNS || p->told_slow)
 		return;
@@ -519,7 +671,7 @@ static void send_on(struct page *p)
 	uint64_t begin = now_usec();
 
 	recording_push(p->recording, due_size(p));
-	if (is_live(p)) {
+	if (!is_stored(p)) {
 		push(p);
 	} else if (due_size(p) > STORE_SIZE_MAX) {
 		log_warning("Page %u ends: --mode store keeps at most %d MiB",
@@ -528,6 +680,174 @@ static void send_on(struct page *p)
 	}
 	if (p->info.state < PAGE_SENDING)
 		yield_if_slow(p, now_usec() - begin);
+}
+
+/* --- played pages --- */
+
+/* Reads what is to be in the tape: enough for the clients' leads. */
+static void draw(struct page *p, uint64_t now)
+{
+	const uint64_t before = p->tape->size;
+	const uint64_t wish = pacer_due_frames(&p->pacer, now) * frame_size(p) +
+			      MAX(p->lead_max, bytes_of_usec(p, JOIN_USEC)) +
+			      bytes_of_usec(p, 2 * PULSE_USEC);
+
+	while (!p->source_ended && p->info.state < PAGE_SENDING &&
+	       p->tape->size < wish && p->tape->size - before < TURN_SIZE_MAX &&
+	       read_one(p) > 0)
+		;
+}
+
+/* The source has not brought what is due. The pause of a pipe becomes silence,
+ * so that frames stay on their schedule; the size of a file is promised, and a
+ * relay's page has the silence that it had, so these are late. */
+static void make_up(struct page *p, uint64_t missing, uint64_t since_usec)
+{
+	const uint64_t most = bytes_of_usec(p, 2 * PULSE_USEC);
+	uint8_t silence[4096];
+	size_t size;
+
+	if (p->planned_size != WAV_ENDLESS ||
+	    p->file_kind != FILESOURCE_RECORDING) {
+		pacer_slip(&p->pacer, missing / frame_size(p));
+		return;
+	}
+	/* If it is the loop that was held up, the source may have it. */
+	if (since_usec > 4 * PULSE_USEC)
+		return;
+	missing = MIN(missing, most);
+	memset(silence, wav_silence(&p->info.format), sizeof(silence));
+	while (missing > 0 && p->info.state < PAGE_SENDING) {
+		size = (size_t)MIN(missing, (uint64_t)sizeof(silence));
+		size -= size % frame_size(p);
+		append(p, silence, size);
+		missing -= size;
+	}
+}
+
+/* The meter shows what is due, which was read a while ago. */
+static void look_at_due(struct page *p, uint64_t from)
+{
+	uint8_t samples[4096];
+
+	while (from < p->due) {
+		size_t size =
+		    (size_t)MIN(p->due - from, (uint64_t)sizeof(samples));
+
+		size -= size % frame_size(p);
+		if (pread_all(p->tape->fd, samples, size, (off_t)from) < 0)
+			return;
+		note_peak(p, samples, size);
+		from += size;
+	}
+}
+
+static void advance(struct page *p, uint64_t now)
+{
+	const uint64_t before = p->due;
+	uint64_t due = pacer_due_frames(&p->pacer, now) * frame_size(p);
+
+	if (due > p->tape->size && !p->source_ended)
+		make_up(p, due - p->tape->size, now - p->pulse_usec);
+	due = MIN(due, p->tape->size);
+	p->due = MAX(p->due, due);
+	p->pulse_usec = now;
+	look_at_due(p, before);
+}
+
+static bool congests(struct page *p)
+{
+	const uint64_t size =
+	    bytes_of_usec(p, WAITING_CHUNKS_MAX * p->chunk_usec);
+	bool congested = false;
+
+	for (unsigned z = 0; p->zones[z]; z++)
+		if (holds(p, z))
+			congested |= zone_congests(p->zones[z], p, size);
+	return congested;
+}
+
+/* By how many bytes leads may grow now. */
+static uint64_t growth(struct page *p, uint64_t now)
+{
+	enum pacer_network network = PACER_CLEAR;
+
+	if (p->file_kind == FILESOURCE_RELAYED)
+		return p->lead_max;
+	if (p->lead_grows && !pacer_pauses(&p->pacer, now) && congests(p))
+		network = PACER_CONGESTED;
+	return pacer_grow(&p->pacer, now, network) * frame_size(p);
+}
+
+/* What may be sent before it is due: all but the last frame, and that too when
+ * the end is near. */
+static uint64_t size_to_send(struct page *p)
+{
+	const uint64_t size = p->tape->size;
+
+	if (p->source_ended && size - p->due <= bytes_of_usec(p, LAST_USEC)) {
+		tape_end(p->tape);
+		return size;
+	}
+	return size > 0 ? size - frame_size(p) : 0;
+}
+
+static void send_ahead(struct page *p, uint64_t now)
+{
+	const bool is_relayed = p->file_kind == FILESOURCE_RELAYED;
+	const struct connection_pace pace = {
+	    .due = p->due,
+	    .end = size_to_send(p),
+	    .quiet = is_relayed ? 0 : bytes_of_usec(p, QUIET_USEC),
+	    .growth = growth(p, now),
+	    .behind_max = MIN(bytes_of_usec(p, BEHIND_USEC_MAX),
+			      (uint64_t)BEHIND_SIZE_MAX),
+	};
+
+	recording_push(p->recording, due_size(p));
+	p->lead_grows = false;
+	for (unsigned z = 0; p->zones[z]; z++)
+		if (holds(p, z))
+			p->lead_grows |= zone_pace(p->zones[z], p, &pace);
+}
+
+static void end_when_due(struct page *p)
+{
+	if (!p->source_ended || p->due < p->tape->size)
+		return;
+	if (p->source_error == 0) {
+		page_stop(p, PAGE_COMPLETE);
+		return;
+	}
+	log_error("%s", p->info.reason);
+	page_stop(p, end_of_error(p, p->source_error));
+}
+
+/* Pulses are a whole number of pulses after the first: a loop that was late
+ * leaves the rest some time before the next one. */
+static void set_pulse(struct page *p, uint64_t now)
+{
+	timer_set(p->pulse,
+		  now + PULSE_USEC - (now - p->begun_usec) % PULSE_USEC);
+}
+
+static int on_pulse(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct page *p = userdata;
+	const uint64_t now = now_usec();
+
+	draw(p, now);
+	if (p->info.state < PAGE_SENDING)
+		advance(p, now);
+	if (p->info.state < PAGE_SENDING)
+		send_ahead(p, now);
+	if (p->info.state < PAGE_SENDING)
+		end_when_due(p);
+	if (p->info.state >= PAGE_SENDING)
+		return 0;
+	yield_if_slow(p, now_usec() - now);
+	set_pulse(p, now_usec());
+	return 0;
 }
 
 static void release(struct page *p)
@@ -543,17 +863,17 @@ static int on_source(sd_event_source *io, int fd, uint32_t revents,
 	struct page *p = userdata;
 	uint64_t before = due_size(p), size = before;
 
-	while (p->info.state < PAGE_SENDING && size - before < TURN_SIZE_MAX &&
-	       read_one(p) > 0)
+	while (p->info.state < PAGE_SENDING && !is_pacing(p) &&
+	       size - before < TURN_SIZE_MAX && read_one(p) > 0)
 		size = due_size(p);
 	if (size > before && p->info.state < PAGE_SENDING)
 		send_on(p);
 	if (!(revents & EPOLLHUP))
 		return 0;
-	if (p->info.state < PAGE_SENDING && size == before)
+	if (p->info.state < PAGE_SENDING && !is_pacing(p) && size == before)
 		fail(p, PAGE_FAILED,
 		     "The source of the page ended unexpectedly");
-	if (p->info.state >= PAGE_SENDING)
+	if (p->info.state >= PAGE_SENDING || p->source_ended)
 		release(p);
 	return 0;
 }
@@ -563,14 +883,30 @@ static int on_source(sd_event_source *io, int fd, uint32_t revents,
 /* Takes over the descriptors of REQUEST. */
 static int start_source(struct page *p, const struct page_request *request)
 {
+	const struct filesource_config file = {
+	    .kind = request->file_kind,
+	    .ahead_seconds = MAX(p->config->ahead_seconds, AHEAD_SECONDS_MIN),
+	    .patience_seconds = PATIENCE_SECONDS,
+	};
+
 	if (p->info.is_file) {
 		fd_close(request->chime_fd);
-		return filesource_start(&p->source, request->file_fd,
-					is_live(p) ? FILESOURCE_PACED
-						   : FILESOURCE_AT_ONCE);
+		return filesource_start(&p->source, request->file_fd, &file);
 	}
 	return microphone_start(&p->source, &p->config->microphone,
 				request->chime_fd);
+}
+
+/* To the microsecond, and off until it is set. */
+static int add_pulse(struct page *p, sd_event *event)
+{
+	int r = sd_event_add_time(event, &p->pulse, CLOCK_MONOTONIC, 0, 1,
+				  on_pulse, p);
+
+	if (r >= 0)
+		r = sd_event_source_set_priority(p->pulse,
+						 SD_EVENT_PRIORITY_IMPORTANT);
+	return r < 0 ? r : sd_event_source_set_enabled(p->pulse, SD_EVENT_OFF);
 }
 
 static int start(struct page *p, sd_event *event,
@@ -586,9 +922,10 @@ static int start(struct page *p, sd_event *event,
 	r = sd_event_add_io(event, &p->io, source_fd(p->source), EPOLLIN,
 			    on_source, p);
 	/* The sound goes before everything else in the loop. */
-	return r < 0 ? r
-		     : sd_event_source_set_priority(
-			   p->io, SD_EVENT_PRIORITY_IMPORTANT);
+	if (r >= 0)
+		r = sd_event_source_set_priority(p->io,
+						 SD_EVENT_PRIORITY_IMPORTANT);
+	return r >= 0 && is_paced(p) ? add_pulse(p, event) : r;
 }
 
 int page_new(struct page **ret, struct ledger *ledger, sd_event *event,
@@ -615,6 +952,7 @@ int page_new(struct page **ret, struct ledger *ledger, sd_event *event,
 	p->config = config;
 	p->zones = zones;
 	p->when_busy = request->when_busy;
+	p->file_kind = request->file_kind;
 	/* A microphone without a chime has nothing to prepare. If it waited for
 	 * its thread, a later page could overtake it. */
 	p->prepared = !p->info.is_file && request->chime_fd < 0;
@@ -643,6 +981,7 @@ struct page *page_free(struct page *p)
 	if (!p)
 		return NULL;
 	sd_event_source_disable_unref(p->io);
+	sd_event_source_disable_unref(p->pulse);
 	source_free(p->source);
 	page_shrink(p);
 	free(p);
@@ -680,7 +1019,7 @@ static void forget_consumed(struct page *p)
 {
 	uint64_t slowest = due_size(p), archived;
 
-	if (!p->tape || p->tape->ended || !is_live(p))
+	if (!p->tape || p->tape->ended || is_stored(p))
 		return;
 	archived = recording_offset(p->recording);
 	watch_archive(p, archived);

@@ -9,16 +9,18 @@
 #include <sys/queue.h>
 #include <systemd/sd-event.h>
 
+#include "audio/filesource.h"
 #include "audio/microphone.h"
 #include "server/archive.h"
 #include "server/connection.h"
 #include "server/ledger.h"
+#include "server/pacer.h"
 #include "server/tape.h"
 #include "server/zone.h"
 
 enum page_mode {
 	PAGE_LIVE,  /* each chunk is sent as it is captured */
-	PAGE_STORE, /* the page is recorded whole, then sent */
+	PAGE_STORE, /* what is spoken is recorded whole, then sent */
 };
 
 /* Common to all pages. The strings must outlive them. */
@@ -26,6 +28,7 @@ struct page_config {
 	struct microphone_config microphone; /* period_frames is not 0 */
 	enum page_mode mode;
 	double max_lag_seconds;
+	double ahead_seconds; /* that a played page is sent before it is due */
 	struct archive_config archive;
 	struct recorder *recorder; /* of the archive; NULL: none */
 	struct tape_shelf *shelf;  /* of all pages' tapes; NULL: no bound */
@@ -40,10 +43,12 @@ struct page_request {
 	double seconds; /* of the microphone; 0: until it is stopped */
 	int chime_fd;	/* a WAV file before the microphone, or -1 */
 	int file_fd;	/* a WAV file to play; -1: the microphone */
+	enum filesource_kind file_kind;
 };
 
 enum page_state {
-	PAGE_PREPARING, /* reads a file's header or a chime; holds nothing */
+	PAGE_PREPARING, /* reads a file's header, a pipe's first sound or a
+			   chime; holds nothing */
 	PAGE_QUEUED,	/* prepared; waits for its zones or the microphone */
 	PAGE_OPENING,	/* granted its zones; its source is being opened */
 	PAGE_CHIME,	/* its source is open; the chime, if any, goes out */
@@ -118,8 +123,19 @@ struct page {
 	struct recording *recording; /* or NULL */
 	uint64_t deadline_usec;	     /* when SENDING drops slow clients */
 	uint64_t planned_size;	     /* bytes, chime included; or WAV_ENDLESS */
-	uint64_t skips;		     /* of clients that have ended */
-	unsigned owed;		     /* receipts that may still come */
+	enum filesource_kind file_kind;
+	/* Of a page that is paced. */
+	sd_event_source *pulse;
+	struct pacer pacer;
+	uint64_t begun_usec; /* 0 before it is open */
+	uint64_t pulse_usec; /* the last one */
+	uint64_t due;	     /* bytes */
+	uint64_t lead_max;   /* bytes */
+	bool lead_grows;     /* of one of its clients */
+	bool source_ended;   /* with all that is in the tape */
+	int source_error;    /* which info.reason explains */
+	uint64_t skips;	     /* of clients that have ended */
+	unsigned owed;	     /* receipts that may still come */
 	uint64_t chunk_usec;
 	unsigned slow_turns; /* in a row */
 	bool told_slow;
@@ -153,8 +169,9 @@ void page_lose(struct page *page, uint64_t zones);
 /* Ends the page, and says why. No effect on a page that has ended. */
 void page_stop(struct page *page, enum page_end end);
 
-/* Attaches the clients that wait in zone Z to a live page, at the newest frame.
- * In store mode they get the page when it ends. */
+/* Attaches the clients that wait in zone Z to a live or played page, at the
+ * frame that is due, but not to the last second of a played one. They get a
+ * stored page when it ends. */
 void page_join(struct page *page, unsigned z);
 /* Counts the end of one of its clients. */
 void page_count_end(struct page *page, enum connection_end end,
@@ -172,7 +189,7 @@ void page_shrink(struct page *page);
 /* Whether it has the microphone open, opens it or has yet to close it. */
 bool page_has_microphone(const struct page *page);
 /* Frames that are due by now: progress, the archive and late joiners go by
- * them. In store mode these are the frames that are recorded. */
+ * them. Of a stored page these are the frames that are recorded. */
 uint64_t page_due_frames(const struct page *page);
 /* Its info, brought up to date. Owned by the page. */
 const struct page_info *page_info(struct page *page);

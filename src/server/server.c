@@ -19,6 +19,8 @@
 #define TICK_USEC USEC_PER_SEC
 /* Of all pages together, or half of the machine's memory when that is less. */
 #define SHELF_SIZE_MAX (UINT64_C(1) << 30)
+/* Clients that were told the end of a page are back after this. */
+#define BACK_USEC (USEC_PER_SEC / 5)
 
 enum {
 	OBSERVERS_MAX = 4,
@@ -40,7 +42,7 @@ struct server {
 	struct logbook logbook;
 	struct ledger_list last_heard; /* without players; page 0: none */
 	struct server_stats stats;
-	sd_event_source *tick, *settle;
+	sd_event_source *tick, *settle, *back;
 	struct {
 		const struct server_observer *observer;
 		void *userdata;
@@ -125,10 +127,41 @@ static void take_from(struct page *p, const struct arbiter_page *order)
 	}
 }
 
-/* A page that was ended a moment ago may still have the microphone open. */
-static bool has_to_wait(const struct server *server, const struct page *p)
+/* When the clients of the pages that its zones had before are back: then all
+ * hear it from its first frame on. */
+static uint64_t back_usec(const struct server *server, const struct page *p)
 {
-	return !p->info.is_file && device(server) == ARBITER_DEVICE_CLOSING;
+	uint64_t latest = 0;
+
+	for (unsigned z = 0; z < server->zone_count; z++)
+		if (p->info.zones & UINT64_C(1) << z)
+			latest = MAX(latest, server->zones[z]->end_usec);
+	return latest + BACK_USEC;
+}
+
+static void arbitrate_again(struct server *server, uint64_t usec)
+{
+	uint64_t set;
+	int enabled;
+
+	if (sd_event_source_get_enabled(server->back, &enabled) >= 0 &&
+	    sd_event_source_get_time(server->back, &set) >= 0 &&
+	    (enabled == SD_EVENT_OFF || usec < set))
+		timer_set(server->back, usec);
+}
+
+/* A page that was ended a moment ago may still have the microphone open, and
+ * its clients are not back. */
+static bool has_to_wait(struct server *server, const struct page *p)
+{
+	const uint64_t back = back_usec(server, p);
+
+	if (!p->info.is_file && device(server) == ARBITER_DEVICE_CLOSING)
+		return true;
+	if (now_usec() >= back)
+		return false;
+	arbitrate_again(server, back);
+	return true;
 }
 
 static void grant_to(struct server *server, struct page *p,
@@ -366,6 +399,12 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
+static int on_back(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	settle_later(userdata);
+	return 0;
+}
+
 /* --- public --- */
 
 static int add_event_sources(struct server *server)
@@ -373,6 +412,8 @@ static int add_event_sources(struct server *server)
 	int r;
 
 	r = timer_new(&server->tick, server->event, on_tick, server);
+	if (r >= 0)
+		r = timer_new(&server->back, server->event, on_back, server);
 	if (r < 0)
 		return r;
 	r = sd_event_add_defer(server->event, &server->settle, on_settle,
@@ -446,6 +487,7 @@ struct server *server_free(struct server *server)
 	gate_free(server->gate);
 	sd_event_source_disable_unref(server->tick);
 	sd_event_source_disable_unref(server->settle);
+	sd_event_source_disable_unref(server->back);
 	sd_event_unref(server->event);
 	free(server);
 	return NULL;

@@ -9,6 +9,7 @@ libintercom_a_SOURCES += \
 	src/server/ledger.c src/server/ledger.h \
 	src/server/logbook.c src/server/logbook.h \
 	src/server/options.c src/server/options.h \
+	src/server/pacer.c src/server/pacer.h \
 	src/server/page.c src/server/page.h \
 	src/server/peers.c src/server/peers.h \
 	src/server/poller.c src/server/poller.h \

@@ -77,6 +77,7 @@ int tape_new(struct tape **ret, struct tape_shelf *shelf,
 	tape->shelf = shelf;
 	tape->format = *format;
 	tape->planned_size = planned_size;
+	tape->cut = UINT64_MAX;
 	r = open_tape(tape);
 	if (r < 0) {
 		tape_free(tape);
@@ -134,6 +135,16 @@ int tape_append(struct tape *tape, const void *data, size_t size)
 void tape_end(struct tape *tape)
 {
 	tape->ended = true;
+}
+
+void tape_cut(struct tape *tape, uint64_t size)
+{
+	tape->cut = size;
+}
+
+uint64_t tape_page_size(const struct tape *tape)
+{
+	return MIN(tape->size, tape->cut);
 }
 
 static size_t bytes_from(const struct tape *tape, uint64_t offset, size_t limit)

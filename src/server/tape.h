@@ -37,6 +37,7 @@ struct tape {
 	uint64_t first;	       /* the first byte that is still there: beyond 0,
 				* memory was given back */
 	bool ended;
+	uint64_t cut; /* what lies beyond was never due; or UINT64_MAX */
 	size_t newest_size;
 	uint8_t newest[TAPE_NEWEST_SIZE]; /* a copy of the last bytes */
 };
@@ -55,6 +56,11 @@ struct tape *tape_unref(struct tape *tape); /* takes NULL, returns NULL */
 int tape_append(struct tape *tape, const void *data, size_t size);
 /* Says that nothing will be appended any more. */
 void tape_end(struct tape *tape);
+/* Says that the page was ended at SIZE: what was sent of it before it was due
+ * is not kept. */
+void tape_cut(struct tape *tape, uint64_t size);
+/* The size of the page, which may have been cut. */
+uint64_t tape_page_size(const struct tape *tape);
 
 /* Sends up to SIZE bytes from *offset on and advances *offset. Returns the
  * bytes that were taken; 0 when there are none and the transport has sent

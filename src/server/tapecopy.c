@@ -71,14 +71,14 @@ static int write_header(const struct tapecopy *copy,
 static int open_both(struct tapecopy *copy, const struct tape *tape)
 {
 	size_t frame_size = wav_frame_size(&tape->format);
-	uint64_t first = tape->first;
+	uint64_t first = tape->first, size = tape_page_size(tape);
 
 	/* tape_forget() cuts at a megabyte, not at a frame. */
 	first += (frame_size - first % frame_size) % frame_size;
-	if (first >= tape->size)
+	if (first >= size)
 		return -ENODATA;
 	copy->offset = (off_t)first;
-	copy->left = tape->size - first;
+	copy->left = size - first;
 	copy->from_fd = tape_dup(tape);
 	if (copy->from_fd < 0)
 		return copy->from_fd;

@@ -405,8 +405,18 @@ int zone_add_listener(struct zone *zone, int fd)
 	return 0;
 }
 
+/* Remembers when CLIENT, which was on the air, was told that its page ends. */
+static void note_told(struct zone *zone, const struct client *client)
+{
+	const struct tape *tape = connection_tape(client->connection);
+
+	if (!tape || tape->ended)
+		zone->end_usec = now_usec();
+}
+
 void zone_attach(struct zone *zone, struct page *page, struct ledger *ledger,
-		 struct tape *tape, uint64_t offset, uint64_t max_lag)
+		 struct tape *tape, uint64_t offset,
+		 const struct connection_feed *feed)
 {
 	const size_t frame_size = wav_frame_size(&tape->format);
 	struct client *client;
@@ -419,15 +429,18 @@ void zone_attach(struct zone *zone, struct page *page, struct ledger *ledger,
 		    connection_peer(client->connection), offset / frame_size);
 		client->frame_size = frame_size;
 		move(&zone->active, client);
-		connection_attach(client->connection, tape, offset, max_lag);
+		connection_attach(client->connection, tape, offset, feed);
+		note_told(zone, client);
 	}
 }
 
-/* CLIENT or the first one behind it that has PAGE. The loops below fetch the
- * next one in advance, since a client that ends leaves the list. */
-static struct client *of_page(struct client *client, const struct page *page)
+/* CLIENT or the first one behind it that is sent PAGE. The loops below fetch
+ * the next one in advance, since a client that ends leaves the list. */
+static struct client *on_air(struct client *client, const struct page *page)
 {
-	while (client && client->page != page)
+	while (client &&
+	       (client->page != page ||
+		connection_state(client->connection) != CONNECTION_ON_AIR))
 		client = TAILQ_NEXT(client, entry);
 	return client;
 }
@@ -436,9 +449,10 @@ void zone_push(struct zone *zone, const struct page *page)
 {
 	struct client *client = TAILQ_FIRST(&zone->active.list), *next;
 
-	for (; (client = of_page(client, page)); client = next) {
+	for (; (client = on_air(client, page)); client = next) {
 		next = TAILQ_NEXT(client, entry);
 		connection_push(client->connection);
+		note_told(zone, client);
 	}
 }
 
@@ -446,10 +460,44 @@ void zone_finish(struct zone *zone, const struct page *page)
 {
 	struct client *client = TAILQ_FIRST(&zone->active.list), *next;
 
-	for (; (client = of_page(client, page)); client = next) {
+	for (; (client = on_air(client, page)); client = next) {
 		next = TAILQ_NEXT(client, entry);
 		connection_finish(client->connection);
+		zone->end_usec = now_usec();
 	}
+}
+
+bool zone_pace(struct zone *zone, const struct page *page,
+	       const struct connection_pace *pace)
+{
+	struct client *client = TAILQ_FIRST(&zone->active.list), *next;
+	bool grows = false;
+
+	for (; (client = on_air(client, page)); client = next) {
+		next = TAILQ_NEXT(client, entry);
+		grows |= connection_pace(client->connection, pace);
+		note_told(zone, client);
+	}
+	return grows;
+}
+
+bool zone_congests(struct zone *zone, const struct page *page, uint64_t size)
+{
+	struct client *client = TAILQ_FIRST(&zone->active.list);
+	bool congests = false;
+
+	for (; (client = on_air(client, page));
+	     client = TAILQ_NEXT(client, entry))
+		congests |= connection_congests(client->connection, size);
+	return congests;
+}
+
+/* The same whatever is left to be sent to it. */
+static struct client *of_page(struct client *client, const struct page *page)
+{
+	while (client && client->page != page)
+		client = TAILQ_NEXT(client, entry);
+	return client;
 }
 
 void zone_drop(struct zone *zone, const struct page *page,

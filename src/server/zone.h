@@ -48,6 +48,7 @@ struct zone {
 	/* Clients in the handshake, without a page, with a page, those that
 	 * only owe its receipt, and ended: to be freed. */
 	struct client_set shaking, waiting, active, owing, ended;
+	uint64_t end_usec; /* when a client was last told that a page ends */
 	const struct zone_callbacks *callbacks;
 	void *userdata;
 };
@@ -68,10 +69,15 @@ int zone_add_listener(struct zone *zone, int fd);
  * and notes in LEDGER what becomes of them. LEDGER must outlive those that have
  * an open entry. zone_check_keys() first ends those whose keys were removed. */
 void zone_attach(struct zone *zone, struct page *page, struct ledger *ledger,
-		 struct tape *tape, uint64_t offset, uint64_t max_lag);
+		 struct tape *tape, uint64_t offset,
+		 const struct connection_feed *feed);
 /* The following concern the clients of PAGE; see connection_push() etc. */
 void zone_push(struct zone *zone, const struct page *page);
 void zone_finish(struct zone *zone, const struct page *page);
+/* Whether the lead of one of them can still grow. */
+bool zone_pace(struct zone *zone, const struct page *page,
+	       const struct connection_pace *pace);
+bool zone_congests(struct zone *zone, const struct page *page, uint64_t size);
 /* Ends their connections. */
 void zone_drop(struct zone *zone, const struct page *page,
 	       enum connection_end end);

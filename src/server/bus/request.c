@@ -148,15 +148,51 @@ static int read_chime(sd_bus_message *m, const char *type,
 	return read_file(m, &request->page.chime_fd);
 }
 
+/* A pipe that somebody speaks into, or that a relay fills. */
+static int read_kind(sd_bus_message *m, const char *type, const char *key,
+		     enum filesource_kind kind, struct bus_request *request,
+		     sd_bus_error *error)
+{
+	struct stat st;
+	int given = 0, r = read_bool(m, type, key, &given, error);
+
+	if (r < 0 || !given)
+		return r;
+	if (request->page.file_fd < 0)
+		return refuse_type(error, key,
+				   "left out when the microphone is used");
+	if (request->page.file_kind != FILESOURCE_RECORDING)
+		return sd_bus_error_setf(
+		    error, SD_BUS_ERROR_INVALID_ARGS,
+		    "Of the options 'live' and 'relayed' one is possible");
+	if (fstat(request->page.file_fd, &st) == 0 && S_ISREG(st.st_mode))
+		return refuse_type(error, key,
+				   "left out: this is a file, not a pipe");
+	request->page.file_kind = kind;
+	return r;
+}
+
+static int read_live(sd_bus_message *m, const char *type,
+		     struct bus_request *request, sd_bus_error *error)
+{
+	return read_kind(m, type, "live", FILESOURCE_LIVE, request, error);
+}
+
+static int read_relayed(sd_bus_message *m, const char *type,
+			struct bus_request *request, sd_bus_error *error)
+{
+	return read_kind(m, type, "relayed", FILESOURCE_RELAYED, request,
+			 error);
+}
+
 static const struct {
 	const char *key;
 	int (*read)(sd_bus_message *m, const char *type,
 		    struct bus_request *request, sd_bus_error *error);
 } options[] = {
-    {"priority", read_priority},
-    {"queue", read_queue},
-    {"chime", read_chime},
-    {"keep", read_keep},
+    {"priority", read_priority}, {"queue", read_queue},
+    {"chime", read_chime},	 {"keep", read_keep},
+    {"live", read_live},	 {"relayed", read_relayed},
 };
 
 /* Reads the variant of the option KEY, which comes next in the message. */

@@ -478,8 +478,9 @@ static int start_writer(struct recorder *recorder)
 	if (!writer)
 		return -ENOMEM;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0) {
+		r = -errno;
 		free(writer);
-		return -errno;
+		return r;
 	}
 	recorder->fd = fds[0];
 	writer->fd = fds[1];

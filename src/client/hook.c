@@ -72,7 +72,8 @@ _Noreturn static void run(const char *command, char **env)
 
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
 	setpgid(0, 0);
-	dup2(fd, STDIN_FILENO);
+	if (fd >= 0)
+		dup2(fd, STDIN_FILENO);
 	fd_close(fd);
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
 		signal(signals[i], SIG_DFL);

@@ -308,10 +308,12 @@ int server_options_parse(struct server_options *ret, int argc, char **argv)
 	if (r <= 0)
 		return r;
 	fill_in(&ret->config.page.microphone, ret->speech);
-	if (ret->test_seconds > 0 && optind < argc &&
-	    option_number("--test", argv[optind++], 0.1, TEST_SECONDS_MAX,
-			  &ret->test_seconds) < 0)
-		return -EINVAL;
+	if (ret->test_seconds > 0 && optind < argc) {
+		if (option_number("--test", argv[optind], 0.1, TEST_SECONDS_MAX,
+				  &ret->test_seconds) < 0)
+			return -EINVAL;
+		optind++;
+	}
 	if (optind < argc) {
 		log_error("'%s' is not an option; intercom-server --help "
 			  "lists them",

@@ -120,10 +120,11 @@ static void owe_receipt(struct session *session)
 		debts[0] = debts[1];
 	}
 	debts[debts[0].transport != NULL] = (struct debt){
-	    .transport = TAKE_PTR(session->transport),
+	    .transport = session->transport,
 	    .number = page->number,
 	    .arrived_frames = page->received / wav_frame_size(&page->format),
 	};
+	session->transport = NULL;
 	session->fd = -1;
 }
 

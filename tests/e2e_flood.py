@@ -9,6 +9,7 @@ import signal
 import socket
 import struct
 import time
+import traceback
 
 from dbus_client import Client, DBusError
 from e2e_bus import SystemBusCase
@@ -40,6 +41,8 @@ class Aside:
                 text = json.dumps(function(self.stop[0], *args))
                 os.write(self.result[1], text.encode())
                 status = 0
+            except Exception:
+                traceback.print_exc()
             finally:
                 os._exit(status)
         os.close(self.stop[0])
@@ -125,7 +128,7 @@ def hear(stop, port):
             data, notes, _, _ = s.recvmsg(65536, 64)
             if not data:
                 break
-            arrivals += [struct.unpack("qq", note) for _, _, note in notes]
+            arrivals += [struct.unpack("ll", note) for _, _, note in notes]
         times = [sec + nsec / 1e9 for sec, nsec in arrivals]
         return max(b - a for a, b in zip(times[1:], times[2:]))
 

@@ -590,7 +590,7 @@ int server_page(struct server *server, const struct page_request *wish,
 		uint32_t *ret_id)
 {
 	struct page_request request = *wish;
-	struct ledger *ledger;
+	struct ledger *ledger = NULL;
 	struct page *p;
 	int r;
 

@@ -113,7 +113,7 @@ static int on_meter_time(sd_event_source *source, uint64_t usec, void *userdata)
 
 /* --- who has heard it --- */
 
-static bool requires(const struct following *f)
+static bool must_be_heard(const struct following *f)
 {
 	return f->ctl->require_percent >= 0;
 }
@@ -122,7 +122,8 @@ static bool requires(const struct following *f)
  * be had. */
 static int unanswered(const struct following *f)
 {
-	return f->status == CTL_DONE && requires(f) ? CTL_UNHEARD : f->status;
+	return f->status == CTL_DONE && must_be_heard(f) ? CTL_UNHEARD
+							 : f->status;
 }
 
 /* Names those that count as not having heard it, as far as they are told. */
@@ -154,7 +155,7 @@ static int judge(const struct following *f, const struct value *heard)
 	const uint64_t total = value_natural(heard, "total");
 	const uint64_t all = value_natural(heard, "heard_all");
 
-	if (f->status != CTL_DONE || !requires(f))
+	if (f->status != CTL_DONE || !must_be_heard(f))
 		return f->status;
 	if (total > 0 &&
 	    (double)all * 100 >= (double)total * f->ctl->require_percent)
@@ -190,7 +191,7 @@ static void wait_for_answers(struct following *f, double due_seconds)
 /* A server that is older than this program knows no receipts. */
 static int on_no_receipts(struct following *f, const sd_bus_error *failure)
 {
-	if (f->status == CTL_DONE && requires(f))
+	if (f->status == CTL_DONE && must_be_heard(f))
 		log_error("Who heard the page is not known: %s",
 			  failure->message ? failure->message : failure->name);
 	return sd_event_exit(f->event, unanswered(f));
@@ -213,7 +214,8 @@ static int on_receipts(sd_bus_message *reply, void *userdata,
 	if (r < 0)
 		return sd_event_exit(f->event,
 				     ctl_failed("Cannot read the receipts", r));
-	if (value_natural(&heard, "pending") == 0 || (waited && !requires(f)))
+	if (value_natural(&heard, "pending") == 0 ||
+	    (waited && !must_be_heard(f)))
 		conclude(f, &heard);
 	else
 		wait_for_answers(f, value_real(&heard, "due_seconds"));

@@ -73,8 +73,9 @@ static int read_key(struct line_reader *reader, char key[LINE_KEY_SIZE])
 		key[length++] = *reader->at++;
 	}
 	key[length] = '\0';
-	if (length == 0 || reader->at == reader->end || *reader->at++ != '=')
+	if (length == 0 || reader->at == reader->end || *reader->at != '=')
 		return -EBADMSG;
+	reader->at++;
 	return 0;
 }
 

@@ -53,6 +53,9 @@ enum {
 #define AHEAD_SECONDS_MIN 0.5
 #define PATIENCE_SECONDS 60
 
+/* A level that was asked for rarely is that of the last second. */
+#define LOOK_USEC_MAX USEC_PER_SEC
+
 /* The time that clients have for what remains of an ended page: so many times
  * its duration, and a spare. Bounded, since the page occupies one of
  * BUS_PAGES_MAX until then. */
@@ -415,14 +418,6 @@ void page_refuse(struct page *p)
 
 /* --- samples --- */
 
-static void note_peak(struct page *p, const uint8_t *data, size_t size)
-{
-	double peak = samples_peak(&p->info.format, data, size / frame_size(p));
-
-	if (peak > p->peak)
-		p->peak = peak;
-}
-
 /* Appends as much as the page has room for; ends the page when it is full. (A
  * paced one ends when all of it is due.) */
 static void append(struct page *p, const uint8_t *data, size_t size)
@@ -441,7 +436,6 @@ static void append(struct page *p, const uint8_t *data, size_t size)
 	}
 	if (is_paced(p))
 		return;
-	note_peak(p, data, size);
 	if (p->info.state == PAGE_CHIME &&
 	    page_due_frames(p) >= p->info.chime_frames)
 		set_state(p, PAGE_SPEECH);
@@ -725,26 +719,8 @@ static void make_up(struct page *p, uint64_t missing, uint64_t since_usec)
 	}
 }
 
-/* The meter shows what is due, which was read a while ago. */
-static void look_at_due(struct page *p, uint64_t from)
-{
-	uint8_t samples[4096];
-
-	while (from < p->due) {
-		size_t size =
-		    (size_t)MIN(p->due - from, (uint64_t)sizeof(samples));
-
-		size -= size % frame_size(p);
-		if (pread_all(p->tape->fd, samples, size, (off_t)from) < 0)
-			return;
-		note_peak(p, samples, size);
-		from += size;
-	}
-}
-
 static void advance(struct page *p, uint64_t now)
 {
-	const uint64_t before = p->due;
 	uint64_t due = pacer_due_frames(&p->pacer, now) * frame_size(p);
 
 	if (due > p->tape->size && !p->source_ended)
@@ -752,7 +728,6 @@ static void advance(struct page *p, uint64_t now)
 	due = MIN(due, p->tape->size);
 	p->due = MAX(p->due, due);
 	p->pulse_usec = now;
-	look_at_due(p, before);
 }
 
 static bool congests(struct page *p)
@@ -1043,6 +1018,32 @@ void page_tick(struct page *p, uint64_t now)
 		return;
 	for (unsigned z = 0; p->zones[z]; z++)
 		zone_drop(p->zones[z], p, CONNECTION_CRAWLED);
+}
+
+/* Reads the samples again, from the tape: so they cost nothing while nobody
+ * looks. */
+double page_take_peak(struct page *p)
+{
+	const uint64_t due = due_size(p);
+	uint8_t samples[4096];
+	double peak = 0;
+
+	if (!p->tape || due <= p->looked)
+		return 0;
+	if (due - p->looked > bytes_of_usec(p, LOOK_USEC_MAX))
+		p->looked = due - bytes_of_usec(p, LOOK_USEC_MAX);
+	while (p->looked < due) {
+		size_t size =
+		    (size_t)MIN(due - p->looked, (uint64_t)sizeof(samples));
+
+		size -= size % frame_size(p);
+		if (pread_all(p->tape->fd, samples, size, (off_t)p->looked) < 0)
+			break;
+		peak = fmax(peak, samples_peak(&p->info.format, samples,
+					       size / frame_size(p)));
+		p->looked += size;
+	}
+	return peak;
 }
 
 bool page_is_over(const struct page *p)

@@ -139,7 +139,7 @@ struct page {
 	uint64_t chunk_usec;
 	unsigned slow_turns; /* in a row */
 	bool told_slow;
-	double peak;
+	uint64_t looked; /* bytes that page_take_peak() has seen */
 	uint8_t *buffer; /* samples of a message, as they arrive */
 	size_t have;	 /* bytes in buffer: between calls, less than a frame */
 	uint32_t expected; /* bytes of the message that are still to be read */
@@ -191,6 +191,9 @@ bool page_has_microphone(const struct page *page);
 /* Frames that are due by now: progress, the archive and late joiners go by
  * them. Of a stored page these are the frames that are recorded. */
 uint64_t page_due_frames(const struct page *page);
+/* The peak (0.0 to 1.0) of what became due since the last call, or in the last
+ * second. */
+double page_take_peak(struct page *page);
 /* Its info, brought up to date. Owned by the page. */
 const struct page_info *page_info(struct page *page);
 

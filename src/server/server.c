@@ -670,15 +670,11 @@ bool server_page_at(const struct server *server, unsigned n,
 double server_take_peak(struct server *server, uint32_t id)
 {
 	struct page *p;
-	double peak = 0;
 
-	TAILQ_FOREACH (p, &server->pages, entry) {
-		if (p->info.id != id)
-			continue;
-		peak = p->peak;
-		p->peak = 0;
-	}
-	return peak;
+	TAILQ_FOREACH (p, &server->pages, entry)
+		if (p->info.id == id)
+			return page_take_peak(p);
+	return 0;
 }
 
 const struct tape *server_last_tape(const struct server *server)

@@ -100,19 +100,24 @@ struct tape *tape_unref(struct tape *tape)
 	return NULL;
 }
 
+/* There is room for twice as much, so that the rest is not moved for each
+ * chunk. */
 static void keep_newest(struct tape *tape, const uint8_t *data, size_t size)
 {
-	size_t keep = tape->newest_size;
-
 	if (size > TAPE_NEWEST_SIZE) {
 		data += size - TAPE_NEWEST_SIZE;
 		size = TAPE_NEWEST_SIZE;
+		tape->newest_size = 0;
 	}
-	if (keep > TAPE_NEWEST_SIZE - size)
-		keep = TAPE_NEWEST_SIZE - size;
-	memmove(tape->newest, tape->newest + tape->newest_size - keep, keep);
-	memcpy(tape->newest + keep, data, size);
-	tape->newest_size = keep + size;
+	if (size > sizeof(tape->newest) - tape->newest_size) {
+		const size_t keep = TAPE_NEWEST_SIZE - size;
+
+		memmove(tape->newest, tape->newest + tape->newest_size - keep,
+			keep);
+		tape->newest_size = keep;
+	}
+	memcpy(tape->newest + tape->newest_size, data, size);
+	tape->newest_size += size;
 }
 
 int tape_append(struct tape *tape, const void *data, size_t size)

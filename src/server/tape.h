@@ -39,7 +39,7 @@ struct tape {
 	bool ended;
 	uint64_t cut; /* what lies beyond was never due; or UINT64_MAX */
 	size_t newest_size;
-	uint8_t newest[TAPE_NEWEST_SIZE]; /* a copy of the last bytes */
+	uint8_t newest[2 * TAPE_NEWEST_SIZE]; /* a copy of the last bytes */
 };
 
 /* SHELF must outlive the tape; with NULL there is no bound. PLANNED_SIZE is the

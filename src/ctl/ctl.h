@@ -21,7 +21,7 @@ enum {
 struct ctl {
 	bool user; /* the user's bus instead of the system's */
 	bool queue, json;
-	bool live; /* play: somebody speaks into the pipe */
+	bool live;		  /* play: somebody speaks into the pipe */
 	struct option_list zones; /* none: all */
 	double seconds;		  /* negative: not given */
 	const char *chime;	  /* or NULL */

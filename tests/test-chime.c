@@ -88,14 +88,24 @@ TEST(long_header_is_read_in_pieces)
 	check_samples("abcd", 4);
 }
 
-TEST(chime_without_samples_is_silent)
+TEST(chime_without_samples_is_refused)
 {
-	static const struct wav_format other = {WAV_ALAW, 8, 1, 8000};
+	check_refused(memory_wav(&cd, 0, "", 0), -EBADMSG, "it has no samples");
+	check_refused(memory_wav(&cd, 400, "abc", 3), -EBADMSG,
+		      "it has no samples");
+}
 
-	load(memory_wav(&cd, 0, "", 0), &cd);
-	ck_assert_uint_eq(chime.size, 0);
-	load(memory_wav(&other, 0, "", 0), &cd);
-	ck_assert_uint_eq(chime.size, 0);
+TEST(chime_whose_size_is_unknown_is_heard_to_its_end)
+{
+	load(memory_wav(&cd, 0, "abcdefgh", 8), &cd);
+	check_samples("abcdefgh", 8);
+}
+
+TEST(chime_of_another_kind_is_refused_with_the_remedy)
+{
+	check_refused(memory_file("fLaC\0\0\0\x22\0\0\0\0", 12), -EBADMSG,
+		      "it is a FLAC file; convert it: ffmpeg -v error -i FILE "
+		      "-f wav chime.wav");
 }
 
 TEST(descriptor_stays_the_callers)
@@ -141,7 +151,7 @@ TEST(what_is_no_wav_file_is_refused)
 	check_refused(memory_file("RIFF\0\0\0\0WAVE", 12), -EBADMSG,
 		      "it ends before its samples begin");
 	check_refused(memory_file("OggS and so on", 14), -EBADMSG,
-		      "does not begin with RIFF");
+		      "it is an Ogg file");
 }
 
 TEST(what_is_no_regular_file_is_refused_at_once)

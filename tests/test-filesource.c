@@ -115,12 +115,146 @@ TEST(a_file_without_a_stated_end_ends_where_it_ends)
 	ck_assert_uint_eq(heard_size, 5000);
 }
 
-TEST(a_file_without_samples_is_no_error)
+/* FD must be refused with WORDS, before anything is asked for. */
+static void check_refused(int fd, const char *words)
 {
-	play(file_of(0, 0));
-	ck_assert_uint_eq(opened.u.opened.size, 0);
-	ck_assert_uint_eq(heard_size, 0);
-	ck_assert_int_eq(ended.u.ended.error, 0);
+	opened.type = SOURCE_ENDED;
+	play(fd);
+	ck_assert_int_eq(opened.type, SOURCE_ENDED);
+	ck_assert_int_eq(ended.u.ended.error, -EBADMSG);
+	ck_assert_msg(strstr(ended.u.ended.reason, words) != NULL,
+		      "\"%s\" does not say \"%s\"", ended.u.ended.reason,
+		      words);
+	source = source_free(source);
+}
+
+/* A pipe with a WAV file in it, whose other end is closed. */
+static int pipe_of(const void *data, size_t size)
+{
+	int fds[2];
+
+	ck_assert_int_eq(pipe(fds), 0);
+	put(fds[1], data, size);
+	close(fds[1]);
+	return fds[0];
+}
+
+static int pipe_of_sound(uint64_t stated, size_t size)
+{
+	uint8_t bytes[WAV_HEADER_SIZE_MAX + 4096];
+	const size_t header = wav_encode(bytes, &cd, stated, NULL);
+
+	memcpy(bytes + header, sound, size);
+	return pipe_of(bytes, header + size);
+}
+
+TEST(what_has_no_samples_is_refused)
+{
+	static const uint64_t sizes[] = {0, 4000, WAV_ENDLESS};
+	uint8_t bytes[WAV_HEADER_SIZE_MAX + 64] = {0};
+	const size_t header = wav_encode(bytes, &cd, 0, NULL);
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		check_refused(file_of(sizes[i], 0), "it has no samples");
+		check_refused(file_of(sizes[i], 3), "it has no samples");
+		check_refused(pipe_of_sound(sizes[i], 0), "it has no samples");
+		check_refused(pipe_of_sound(sizes[i], 3), "it has no samples");
+	}
+	/* The samples are none, and another chunk follows. */
+	memcpy(bytes + header, "LIST\x10\0\0\0INFO", 12);
+	bytes[4] = (uint8_t)(header - 8 + 24);
+	check_refused(pipe_of(bytes, header + 24), "it has no samples");
+}
+
+TEST(a_size_of_0_is_none_where_samples_follow)
+{
+	play(file_of(0, 4000));
+	ck_assert_uint_eq(opened.u.opened.size, 4000);
+	ck_assert_uint_eq(heard_size, 4000);
+	ck_assert_mem_eq(heard, sound, 4000);
+	source = source_free(source);
+}
+
+TEST(a_pipe_of_unknown_size_is_played_to_its_end)
+{
+	static const uint64_t sizes[] = {0,	     2000000000, 0x70000000,
+					 0x7fff0000, 0x7ffff000, 0x80000000,
+					 WAV_ENDLESS};
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		heard_size = 0;
+		play(pipe_of_sound(sizes[i], 4002));
+		ck_assert_uint_eq(opened.u.opened.size, 4000); /* by then */
+		ck_assert_uint_eq(heard_size, 4000);
+		ck_assert_mem_eq(heard, sound, 4000);
+		ck_assert_int_eq(ended.u.ended.error, 0);
+		source = source_free(source);
+	}
+}
+
+TEST(what_a_pipe_ends_with_is_no_sound)
+{
+	uint8_t bytes[2 * WAV_HEADER_SIZE_MAX + 4000];
+	const size_t header = wav_encode(bytes, &cd, 0, NULL);
+
+	memcpy(bytes + header, sound, 4000);
+	wav_encode(bytes + header + 4000, &cd, 4000, NULL);
+	play(pipe_of(bytes, 2 * header + 4000));
+	ck_assert_uint_eq(heard_size, 4000);
+	source = source_free(source);
+	heard_size = 0;
+	memcpy(bytes + header + 4000, "LIST\4\0\0\0INFO", 12);
+	play(pipe_of(bytes, header + 4012));
+	ck_assert_uint_eq(heard_size, 4000);
+	ck_assert_mem_eq(heard, sound, 4000);
+}
+
+/* The header of a WAV file of 16 bytes, with this format. */
+static size_t foreign_header(uint8_t *p, uint8_t tag, uint8_t bits,
+			     uint8_t block_align)
+{
+	const size_t size =
+	    wav_encode(p, &(struct wav_format){WAV_PCM, 16, 1, 8000}, 16, NULL);
+
+	p[20] = tag;
+	p[32] = block_align;
+	p[34] = bits;
+	return size;
+}
+
+TEST(padding_is_left_out)
+{
+	uint8_t bytes[WAV_HEADER_SIZE_MAX + 16];
+	const size_t header = foreign_header(bytes, WAV_PCM, 24, 4);
+
+	memcpy(bytes + header, "abc\377def\0ghi-jkl~", 16);
+	play(pipe_of(bytes, header + 16));
+	ck_assert_uint_eq(opened.u.opened.size, 12);
+	ck_assert_str_eq(wav_format_name(&opened.u.opened.format), "S24_3LE");
+	ck_assert_uint_eq(heard_size, 12);
+	ck_assert_mem_eq(heard, "abcdefghijkl", 12);
+}
+
+TEST(floats_of_64_bits_become_shorter)
+{
+	static const double values[] = {0.1, -1.5};
+	uint8_t bytes[WAV_HEADER_SIZE_MAX + 16];
+	const size_t header = foreign_header(bytes, WAV_FLOAT, 64, 8);
+	float short_ones[2];
+
+	memcpy(bytes + header, values, sizeof(values));
+	play(pipe_of(bytes, header + 16));
+	ck_assert_uint_eq(opened.u.opened.size, 8);
+	ck_assert_str_eq(wav_format_name(&opened.u.opened.format), "FLOAT_LE");
+	memcpy(short_ones, heard, sizeof(short_ones));
+	ck_assert(short_ones[0] == 0.1F && short_ones[1] == -1.5F);
+}
+
+TEST(sound_of_another_kind_is_refused_with_the_remedy)
+{
+	check_refused(pipe_of("OggS\0\2\0\0\0\0\0\0", 12),
+		      "it is an Ogg file (Vorbis, Opus); this plays it: ffmpeg "
+		      "-v error -i FILE -f wav - | intercomctl play -");
 }
 
 static void open_pipe(int fds[2])
@@ -138,9 +272,10 @@ TEST(a_pipe_is_played_as_it_comes)
 
 	open_pipe(fds);
 	start(fds[0], FILESOURCE_LIVE);
+	put(fds[1], sound, 4); /* the first frame */
 	ck_assert_int_eq(next_message(source, &opened), 1);
 	ck_assert_uint_eq(opened.u.opened.size, WAV_ENDLESS);
-	put(fds[1], sound, 3001);
+	put(fds[1], sound + 4, 2997);
 	close(fds[1]);
 	while (next_message(source, &message) == 1 &&
 	       message.type == SOURCE_SAMPLES)
@@ -319,6 +454,7 @@ TEST(a_silent_pipe_is_stopped)
 
 	open_pipe(fds);
 	start(fds[0], FILESOURCE_LIVE);
+	put(fds[1], sound, 4);
 	ck_assert_int_eq(next_message(source, &opened), 1);
 	source_stop(source);
 	hung_up = (struct pollfd){.fd = source_fd(source)};

@@ -360,13 +360,13 @@ TEST(a_file_becomes_a_page_in_its_own_format)
 	ck_assert_mem_eq(frames, sound, sizeof(sound));
 }
 
-TEST(a_file_without_samples_is_complete_at_once)
+TEST(a_file_without_samples_never_opens)
 {
 	begin(0, -1, memory_wav(&config.microphone.format, 0, "", 0));
 	run_until(&ended);
-	ck_assert_uint_eq(info.end, PAGE_COMPLETE);
-	ck_assert_uint_eq(info.frames, 0);
-	ck_assert_uint_eq(opened, 1);
+	ck_assert_uint_eq(info.end, PAGE_NOT_AUDIO);
+	ck_assert_ptr_nonnull(strstr(info.reason, "it has no samples"));
+	ck_assert_uint_eq(opened, 0);
 }
 
 TEST(what_is_no_wav_file_never_opens)

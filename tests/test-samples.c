@@ -270,6 +270,45 @@ static void fill(struct wav_format *format, uint8_t *data, size_t loud,
 			    i == loud ? value : 0);
 }
 
+TEST(padded_samples_become_those_of_3_bytes)
+{
+	static const struct wav_format padded = {WAV_PADDED, 32, 1, 8000};
+	uint8_t data[] = {1, 2, 3, 0xff, 4, 5, 0x86, 0, 7, 8, 9, 0x55, 42};
+
+	ck_assert_uint_eq(samples_to_plain(&padded, data, 12), 9);
+	ck_assert_mem_eq(data, "\1\2\3\4\5\x86\7\10\11", 9);
+	ck_assert_uint_eq(data[12], 42);
+	ck_assert_uint_eq(samples_to_plain(&padded, data, 0), 0);
+}
+
+TEST(long_floats_become_the_nearest_short_ones)
+{
+	static const struct wav_format longs = {WAV_FLOAT, 64, 1, 8000};
+	static const double values[] = {0,     -0.0,   0.1,	 -1.5, 1e-320,
+					1e300, -1e300, INFINITY, NAN};
+	uint8_t data[sizeof(values)];
+
+	memcpy(data, values, sizeof(values));
+	ck_assert_uint_eq(samples_to_plain(&longs, data, sizeof(data)),
+			  sizeof(data) / 2);
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+		const float expected = (float)values[i];
+		float got;
+
+		memcpy(&got, data + 4 * i, sizeof(got));
+		ck_assert(got == expected || (isnan(got) && isnan(expected)));
+	}
+}
+
+TEST(plain_samples_stay_as_they_are)
+{
+	static const struct wav_format packed = {WAV_PCM, 24, 1, 8000};
+	uint8_t data[] = "abcdefghi";
+
+	ck_assert_uint_eq(samples_to_plain(&packed, data, 9), 9);
+	ck_assert_str_eq((char *)data, "abcdefghi");
+}
+
 TEST(peak_is_the_loudest_sample_of_any_channel)
 {
 	for (size_t f = 0; f < ARRAY_SIZE(all); f++) {

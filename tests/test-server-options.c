@@ -171,9 +171,10 @@ TEST(cd_and_dat_are_formats_with_rate_and_channels)
 
 TEST(every_format_has_a_name)
 {
-	static const char *const names[] = {
-	    "U8", "S16_LE", "S24_3LE", "S32_LE", "FLOAT_LE", "A_LAW", "MU_LAW"};
-	static const char *const others[] = {"", "S16_BE", "S24_LE", "mp3",
+	static const char *const names[] = {"U8",	  "S16_LE", "S24_3LE",
+					    "S24_LE",	  "S32_LE", "FLOAT_LE",
+					    "FLOAT64_LE", "A_LAW",  "MU_LAW"};
+	static const char *const others[] = {"", "S16_BE", "S24_BE", "mp3",
 					     "cdr"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
@@ -183,8 +184,8 @@ TEST(every_format_has_a_name)
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
 		check_refused("-f", others[i],
-			      "U8, S16_LE, S24_3LE, S32_LE, FLOAT_LE, A_LAW, "
-			      "MU_LAW, cd or dat is needed");
+			      "U8, S16_LE, S24_3LE, S24_LE, S32_LE, FLOAT_LE, "
+			      "FLOAT64_LE, A_LAW, MU_LAW, cd or dat is needed");
 }
 
 static const struct edges numbers[] = {

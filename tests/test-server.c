@@ -510,8 +510,8 @@ TEST(a_page_that_is_not_prepared_ends_no_other)
 TEST(a_page_is_refused_when_it_is_prepared_too_late)
 {
 	const struct wav_format format = {WAV_PCM, 16, 2, RATE};
-	uint8_t header[WAV_HEADER_SIZE_MAX];
-	size_t size = wav_encode(header, &format, 4, NULL);
+	uint8_t header[WAV_HEADER_SIZE_MAX + 4] = {0}; /* and a frame */
+	size_t size = wav_encode(header, &format, 4, NULL) + 4;
 	uint32_t slow, quick;
 	int fds[2];
 

@@ -542,6 +542,64 @@ TEST(page_that_is_not_read_on_purpose_is_not_cut_short)
 			 -EAGAIN);
 }
 
+/* Says a header of mono samples at 8 kHz, in a format that is not plain. */
+static void say_foreign_header(uint8_t tag, uint8_t bits, uint8_t block_align,
+			       uint32_t data_size)
+{
+	const struct wav_format format = {WAV_PCM, 16, 1, 8000};
+	uint8_t header[WAV_HEADER_SIZE_MAX];
+	const size_t size = wav_encode(header, &format, data_size, NULL);
+
+	header[20] = tag;
+	header[32] = block_align;
+	header[34] = bits;
+	say(header, size);
+}
+
+TEST(samples_are_made_plain_wherever_they_are_torn)
+{
+	static const char sent[] = "abc\377def\0ghi-jkl~";
+
+	for (size_t cut = 0; cut <= 16; cut++) {
+		begin();
+		say_foreign_header(WAV_PCM, 24, 4, 16);
+		say(sent, cut);
+		step_until(SESSION_PAGE);
+		ck_assert_uint_eq(session_page(session)->data_size, 12);
+		for (size_t i = 0; i < cut / 4 * 3; i++)
+			expect((char[]){(char)('a' + i), 0});
+		say(sent + cut, 16 - cut);
+		for (size_t i = cut / 4 * 3; i < 12; i++)
+			expect((char[]){(char)('a' + i), 0});
+		expect_end();
+		ck_assert_int_eq(session_page(session)->result,
+				 SESSION_COMPLETE);
+		hang_up();
+		now += 1000000; /* a short page is followed by a pause */
+		session_step(session, now);
+		now += 1000000;
+	}
+}
+
+TEST(floats_of_64_bits_are_read_as_shorter_ones)
+{
+	static const double values[] = {0.25, -1.5};
+	float got[2];
+	uint8_t *p = (uint8_t *)got;
+
+	begin();
+	say_foreign_header(WAV_FLOAT, 64, 8, UINT32_MAX);
+	say(values, sizeof(values));
+	say(values, 7); /* a torn one is no sample */
+	hang_up();
+	step_until(SESSION_PAGE);
+	for (size_t i = 0; i < sizeof(got); i++)
+		ck_assert_int_eq(read_some(p + i, 1), 1);
+	expect_end();
+	ck_assert(got[0] == 0.25F && got[1] == -1.5F);
+	ck_assert_int_eq(session_page(session)->result, SESSION_COMPLETE);
+}
+
 TEST(page_without_samples_is_complete)
 {
 	for (int i = 0; i < 4; i++) {

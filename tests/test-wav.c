@@ -141,8 +141,10 @@ static const struct {
     {"U8", "u8", WAV_PCM, 8, 0x80},
     {"S16_LE", "s16", WAV_PCM, 16, 0},
     {"S24_3LE", "S24_3", WAV_PCM, 24, 0},
+    {"S24_LE", "s24", WAV_PADDED, 32, 0},
     {"S32_LE", "S32", WAV_PCM, 32, 0},
     {"FLOAT_LE", "Float", WAV_FLOAT, 32, 0},
+    {"FLOAT64_LE", "float64", WAV_FLOAT, 64, 0},
     {"A_LAW", "alaw", WAV_ALAW, 8, 0xd5},
     {"MU_LAW", "MuLaw", WAV_MULAW, 8, 0xff},
 };
@@ -440,7 +442,9 @@ TEST(own_header_parses_back_for_every_format)
 	static const uint32_t rates[] = {WAV_RATE_MIN, 44100, WAV_RATE_MAX};
 
 	for (size_t kind = 0; kind < ARRAY_SIZE(kinds); kind++)
-		for (uint16_t c = 1; c <= WAV_CHANNELS_MAX; c++)
+		for (uint16_t c = 1; c <= WAV_CHANNELS_MAX &&
+				     kinds[kind].encoding != WAV_PADDED;
+		     c++)
 			for (size_t r = 0; r < ARRAY_SIZE(rates); r++) {
 				const struct wav_format f = {
 				    kinds[kind].encoding, kinds[kind].bits, c,
@@ -515,7 +519,14 @@ TEST(streams_of_other_programs_have_no_end)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		size = 0;
 		add(cases[i].bytes, cases[i].header_size);
-		check_header(&cases[i].format, WAV_ENDLESS);
+		for (size_t p = 0; p < ARRAY_SIZE(pieces); p++) {
+			ck_assert_int_eq(feed(pieces[p]), (ssize_t)size);
+			ck_assert(
+			    wav_format_equal(&parser.format, &cases[i].format));
+			ck_assert_uint_eq(
+			    wav_parser_size(&parser, WAV_SOCKET, 0),
+			    WAV_ENDLESS);
+		}
 	}
 }
 
@@ -619,6 +630,80 @@ TEST(fewer_valid_bits_are_in_a_whole_container)
 	check_header(&s24, 60);
 }
 
+TEST(samples_of_odd_bits_fill_whole_bytes)
+{
+	static const struct {
+		uint16_t bits, block_align, whole_bits;
+	} cases[] = {
+	    {7, 2, 8},	 {9, 4, 16},  {12, 4, 16}, {15, 4, 16},
+	    {17, 6, 24}, {20, 6, 24}, {25, 8, 32}, {31, 8, 32},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct wav_format format = {WAV_PCM, cases[i].bits, 2, 48000};
+
+		begin();
+		add_chunk_header("fmt ", 16);
+		add_format_fields(1, &format, cases[i].block_align);
+		add_chunk_header("data", 48);
+		format.bits = cases[i].whole_bits;
+		check_header(&format, 48);
+	}
+}
+
+/* arecord -f S24_LE of alsa-utils 1.2.8. */
+TEST(samples_of_24_bits_in_4_bytes_are_alsas)
+{
+	for (uint16_t channels = 1; channels <= 8; channels++) {
+		const struct wav_format stated = {WAV_PCM, 24, channels, 48000};
+		const struct wav_format padded = {WAV_PADDED, 32, channels,
+						  48000};
+		struct wav_format plain;
+
+		begin();
+		add_chunk_header("fmt ", 16);
+		add_format_fields(1, &stated, 4U * channels);
+		add_chunk_header("data", 96 * channels);
+		check_header(&padded, 96 * channels);
+		plain = wav_plain(&parser.format);
+		ck_assert(wav_format_equal(&plain, &stated));
+	}
+}
+
+TEST(block_align_of_0_follows_from_bits_and_channels)
+{
+	const struct wav_format formats[] = {{WAV_PCM, 8, 1, 8000},
+					     {WAV_PCM, 16, 2, 44100},
+					     {WAV_PCM, 24, 2, 48000},
+					     {WAV_FLOAT, 64, 6, 48000},
+					     {WAV_MULAW, 8, 1, 8000}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
+		begin();
+		add_chunk_header("fmt ", 16);
+		add_format_fields((unsigned)formats[i].encoding, &formats[i],
+				  0);
+		add_chunk_header("data", 48);
+		check_header(&formats[i], 48);
+	}
+}
+
+TEST(plain_formats_are_those_that_every_reader_knows)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		const struct wav_format format = {kinds[i].encoding,
+						  kinds[i].bits, 2, 48000};
+		const struct wav_format plain = wav_plain(&format);
+		const struct wav_format again = wav_plain(&plain);
+
+		ck_assert(wav_format_equal(&plain, &again));
+		ck_assert_uint_le(wav_frame_size(&plain),
+				  wav_frame_size(&format));
+		ck_assert(wav_format_equal(&plain, &format) ==
+			  (format.encoding != WAV_PADDED && format.bits != 64));
+	}
+}
+
 TEST(extensible_formats_of_others_are_refused)
 {
 	uint8_t guid[14];
@@ -632,10 +717,10 @@ TEST(extensible_formats_of_others_are_refused)
 	}
 	begin();
 	add_extensible(&cd, 16, 0xfffe, media_guid);
-	check_refused("encoding 65534");
+	check_refused("format tag 0xfffe");
 	begin();
 	add_extensible(&cd, 16, 2, media_guid);
-	check_refused("encoding 2 with 16 bits");
+	check_refused("Microsoft ADPCM");
 	/* The extension is cut short. */
 	for (uint32_t n = 16; n < 40; n++) {
 		begin();
@@ -647,34 +732,213 @@ TEST(extensible_formats_of_others_are_refused)
 	}
 }
 
-TEST(data_size_is_whole_frames_or_no_end)
+/* --- decode: how much follows --- */
+
+/* The size of the samples behind a header that states these sizes. */
+static uint64_t size_of(uint32_t riff_size, uint32_t data_size,
+			enum wav_origin origin, uint64_t file_size)
 {
-	static const struct {
-		uint32_t stated;
-		uint64_t expected;
-	} cases[] = {
-	    {0, 0},
-	    {1, 0},
-	    {3, 0},
-	    {4, 4},
-	    {880643, 880640},
-	    {0x7fffdfff, 0x7fffdffc},
-	    {0x7fffe000, WAV_ENDLESS},
-	    {0x7ffff000, WAV_ENDLESS}, /* sox */
-	    {0x7ffff024, WAV_ENDLESS},
-	    {0x7fffffff, WAV_ENDLESS},
-	    {0x80000000, WAV_ENDLESS}, /* arecord */
-	    {0x80000004, 0x80000004},
-	    {0xfffffffe, 0xfffffffc},
-	    {0xffffffff, WAV_ENDLESS}, /* ffmpeg, ours */
+	begin();
+	add_format(&cd);
+	add_chunk_header("data", data_size);
+	for (unsigned b = 0; b < 4; b++)
+		stream[4 + b] = (uint8_t)(riff_size >> (8 * b));
+	ck_assert_int_eq(feed(sizeof(stream)), 44);
+	return wav_parser_size(&parser, origin, file_size);
+}
+
+TEST(size_is_whole_frames)
+{
+	static const uint32_t sizes[] = {1, 3, 4, 880643, 0x6fffffff};
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
+		for (enum wav_origin o = WAV_FILE; o <= WAV_SOCKET; o++)
+			ck_assert_uint_eq(
+			    size_of(sizes[i] + 36, sizes[i], o, 1U << 31),
+			    sizes[i] / 4 * 4);
+}
+
+TEST(size_that_programs_state_for_want_of_one_is_unknown)
+{
+	static const uint32_t sizes[] = {
+	    2000000000,		    /* the Python snippet */
+	    0x7fff0000,		    /* GStreamer */
+	    0x7ffff000,		    /* espeak-ng, sox */
+	    0x7fffffff, 0x80000000, /* arecord */
+	    0xffffffd8, 0xffffffff, /* ffmpeg, ours */
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		begin();
-		add_format(&cd);
-		add_chunk_header("data", cases[i].stated);
-		check_header(&cd, cases[i].expected);
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		const uint32_t n = sizes[i];
+
+		ck_assert_uint_eq(size_of(n + 36, n, WAV_SOCKET, 0),
+				  WAV_ENDLESS);
+		ck_assert_uint_eq(size_of(n + 36, n, WAV_PIPE, 0), WAV_ENDLESS);
+		/* A file has an end, wherever its header says it is. */
+		ck_assert_uint_eq(size_of(n + 36, n, WAV_FILE, 1044), 1000);
+		ck_assert_uint_eq(size_of(n + 36, n, WAV_FILE, 1ULL << 33),
+				  (1ULL << 33) - 44);
 	}
+}
+
+TEST(size_of_hours_is_believed_of_a_server_and_not_of_a_pipe)
+{
+	const uint32_t three_hours = 3 * 3600 * 44100 * 4U;
+	const uint32_t limit = 0x7ff00000;
+
+	ck_assert_uint_eq(size_of(0, three_hours, WAV_SOCKET, 0), three_hours);
+	ck_assert_uint_eq(size_of(0, three_hours, WAV_PIPE, 0), WAV_ENDLESS);
+	ck_assert_uint_eq(size_of(0, limit - 4, WAV_SOCKET, 0), limit - 4);
+	ck_assert_uint_eq(size_of(0, limit, WAV_SOCKET, 0), WAV_ENDLESS);
+	ck_assert_uint_eq(size_of(0, 0x90000000, WAV_SOCKET, 0), WAV_ENDLESS);
+	ck_assert_uint_eq(size_of(0, 0x6ffffffc, WAV_PIPE, 0), 0x6ffffffc);
+}
+
+TEST(size_of_a_large_file_is_believed_where_the_file_has_it)
+{
+	const uint32_t sizes[] = {2000000000, 0x7ffff000, 0x80000000,
+				  0xffffff00, 3000000000};
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		const uint32_t n = sizes[i];
+
+		/* A chunk of 100 bytes is behind the samples. */
+		ck_assert_uint_eq(
+		    size_of(n + 136, n, WAV_FILE, (uint64_t)n + 144), n);
+	}
+	/* What is no placeholder needs no second witness. */
+	ck_assert_uint_eq(size_of(0, 3000000000, WAV_FILE, 1ULL << 33),
+			  3000000000);
+}
+
+TEST(size_of_0_is_unknown_unless_other_chunks_follow)
+{
+	static const uint32_t riff_sizes[] = {
+	    0,		/* text2wave and others leave all at 0 */
+	    36,		/* mpg123, faad */
+	    44,		/* the whole header was counted */
+	    2000000036, /* or stands for it */
+	    0x80000024, 0xffffffff};
+
+	for (size_t i = 0; i < ARRAY_SIZE(riff_sizes); i++) {
+		const uint32_t riff = riff_sizes[i];
+
+		ck_assert_uint_eq(size_of(riff, 0, WAV_SOCKET, 0), WAV_ENDLESS);
+		ck_assert(wav_parser_may_be_empty(&parser));
+		ck_assert_uint_eq(size_of(riff, 0, WAV_PIPE, 0), WAV_ENDLESS);
+		ck_assert_uint_eq(size_of(riff, 0, WAV_FILE, 1044), 1000);
+		ck_assert_uint_eq(size_of(riff, 0, WAV_FILE, 44), 0);
+	}
+	for (enum wav_origin o = WAV_FILE; o <= WAV_SOCKET; o++) {
+		ck_assert_uint_eq(size_of(136, 0, o, 144), 0);
+		ck_assert(!wav_parser_may_be_empty(&parser));
+	}
+	ck_assert_uint_eq(size_of(36, 4, WAV_PIPE, 0), 4);
+	ck_assert(!wav_parser_may_be_empty(&parser));
+}
+
+/* --- decode: sizes of 64 bits --- */
+
+static void add_u64(uint64_t value)
+{
+	add_number((uint32_t)value, 4);
+	add_number((uint32_t)(value >> 32), 4);
+}
+
+static void begin_64(const char *id, uint64_t riff_size, uint64_t data_size)
+{
+	begin();
+	memcpy(stream, id, 4);
+	add_chunk_header("ds64", 28);
+	add_u64(riff_size);
+	add_u64(data_size);
+	add_u64(0);
+	add_number(0, 4);
+	add_format(&cd);
+}
+
+TEST(sizes_of_64_bits_are_exact)
+{
+	const uint64_t sizes[] = {
+	    4, 400, 2000000000, 0x80000000, 0xffffffff, 5000000000, 1ULL << 40};
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		const uint64_t n = sizes[i] / 4 * 4;
+
+		begin_64(i % 2 ? "RF64" : "BW64", sizes[i] + 72, sizes[i]);
+		add_chunk_header("data", 0xffffffff);
+		check_header(&cd, sizes[i]);
+		for (enum wav_origin o = WAV_FILE; o <= WAV_SOCKET; o++)
+			ck_assert_uint_eq(
+			    wav_parser_size(&parser, o, 1ULL << 41), n);
+		ck_assert_uint_eq(wav_parser_size(&parser, WAV_FILE, 82), 0);
+		ck_assert_uint_eq(wav_parser_size(&parser, WAV_FILE, 84), 4);
+	}
+}
+
+TEST(sizes_of_64_bits_may_be_unknown)
+{
+	/* ffmpeg -rf64 always -f wav - leaves them at 0. */
+	const uint64_t sizes[] = {0, UINT64_MAX, INT64_MAX};
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		begin_64("RF64", sizes[i], sizes[i]);
+		add_chunk_header("data", 0xffffffff);
+		check_header(&cd, sizes[i]);
+		ck_assert_uint_eq(wav_parser_size(&parser, WAV_SOCKET, 0),
+				  WAV_ENDLESS);
+		ck_assert_uint_eq(wav_parser_size(&parser, WAV_FILE, 1080),
+				  1000);
+	}
+}
+
+TEST(sizes_of_64_bits_count_where_those_of_32_say_so)
+{
+	begin_64("RF64", 1 << 20, 1 << 20);
+	add_chunk_header("data", 400);
+	check_header(&cd, 400);
+	/* RIFF has none: the chunk is one of many. */
+	begin_64("RIFF", 1 << 20, 1 << 20);
+	add_chunk_header("data", 0xffffffff);
+	check_header(&cd, WAV_ENDLESS);
+	/* Without them, or with too few bytes, the size is unknown. */
+	begin();
+	memcpy(stream, "RF64", 4);
+	add_chunk("ds64", 24);
+	add_format(&cd);
+	add_chunk_header("data", 0xffffffff);
+	check_header(&cd, WAV_ENDLESS);
+	/* A table of other chunks may be part of it. */
+	begin();
+	memcpy(stream, "RF64", 4);
+	add_chunk_header("ds64", 40);
+	add_u64(5000000072);
+	add_u64(5000000000);
+	add("xxxxxxxxxxxx\1\0\0\0bigxxxxxxxxx", 24);
+	add_format(&cd);
+	add_chunk_header("data", 0xffffffff);
+	check_header(&cd, 5000000000);
+}
+
+TEST(trailer_is_a_header_or_a_list_that_ends_with_the_stream)
+{
+	uint8_t end[400] = {0};
+	const size_t header = wav_encode(stream, &cd, 0, NULL);
+
+	size = header;
+	ck_assert_int_eq(feed(7), (ssize_t)header);
+	ck_assert_uint_eq(wav_trailer(&parser, end, sizeof(end)), 0);
+	ck_assert_uint_eq(wav_trailer(&parser, end, 0), 0);
+	memcpy(end + 400 - header, stream, header);
+	ck_assert_uint_eq(wav_trailer(&parser, end, 400), header);
+	ck_assert_uint_eq(wav_trailer(&parser, end, 399), 0);
+	ck_assert_uint_eq(wav_trailer(&parser, end + 400 - header, header),
+			  header);
+	memset(end, 0, sizeof(end));
+	memcpy(end + 400 - 28, "LIST\x14\0\0\0INFO", 12);
+	ck_assert_uint_eq(wav_trailer(&parser, end, 400), 28);
+	end[400 - 24]++;
+	ck_assert_uint_eq(wav_trailer(&parser, end, 400), 0);
 }
 
 TEST(stream_that_breaks_off_is_neither_done_nor_bad)
@@ -696,15 +960,43 @@ TEST(stream_that_breaks_off_is_neither_done_nor_bad)
 
 /* --- decode: lies --- */
 
+TEST(other_kinds_of_sound_file_are_named)
+{
+	static const struct {
+		const char *bytes, *words;
+	} cases[] = {
+	    {"RIFX\0\0\0\0WAVE", "it is a big-endian WAV file (RIFX)"},
+	    {"RIFF\0\0\0\0AVI ", "it is an AVI file"},
+	    {"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb", "it is a Wave64 file"},
+	    {"ID3\3\0\0\0\0\0\0\0\0", "it is an MP3 file"},
+	    {"\xff\xfb\x90\x64\0\0\0\0\0\0\0\0", "it is an MP3 file"},
+	    {"\xff\xf3\x90\x64\0\0\0\0\0\0\0\0", "it is an MP3 file"},
+	    {"\xff\xf1\x50\x80\0\0\0\0\0\0\0\0", "it is an AAC file"},
+	    {"\xff\xf9\x50\x80\0\0\0\0\0\0\0\0", "it is an AAC file"},
+	    {"OggS\0\2\0\0\0\0\0\0", "it is an Ogg file (Vorbis, Opus)"},
+	    {"fLaC\0\0\0\x22\0\0\0\0", "it is a FLAC file"},
+	    {"\0\0\0\x1c"
+	     "ftypM4A ",
+	     "it is an MP4 file (AAC, ALAC)"},
+	    {"FORM\0\0\0\0AIFF", "it is an AIFF file"},
+	    {".snd\0\0\0\x18\0\0\0\0", "it is a Sun audio file (AU)"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		size = 0;
+		add(cases[i].bytes, 12);
+		check_refused(cases[i].words);
+		ck_assert(parser.foreign);
+	}
+}
+
 TEST(what_is_no_riff_wave_is_refused)
 {
 	static const struct {
 		const char *bytes, *words;
 	} cases[] = {
-	    {"RIFX\0\0\0\0WAVE", "it is RIFX; only RIFF"},
-	    {"RF64\xff\xff\xff\xffWAVE", "it is RF64; only RIFF"},
-	    {"BW64\xff\xff\xff\xffWAVE", "it is BW64; only RIFF"},
-	    {"RIFF\0\0\0\0AVI ", "does not begin with RIFF and WAVE"},
+	    {"RIFF\0\0\0\0WEBP", "does not begin with RIFF and WAVE"},
+	    {"RF64\0\0\0\0WAVX", "does not begin with RIFF and WAVE"},
 	    {"riff\0\0\0\0WAVE", "does not begin with RIFF and WAVE"},
 	    {"GET / HTTP/1", "does not begin with RIFF and WAVE"},
 	    {"\0\0\0\0\0\0\0\0\0\0\0\0", "does not begin with RIFF and WAVE"},
@@ -735,23 +1027,29 @@ TEST(formats_that_lie_are_refused)
 	    {1, {0, 16, 2, 384001}, 4, "384001 Hz; 4000 to 384000 are"},
 	    {1, {0, 16, 2, 4000000000}, 4, "4000000000 Hz; 4000 to 384000"},
 	    {1, {0, 16, 2, 0xffffffff}, 4, "4294967295 Hz; 4000 to 384000"},
-	    {1, {0, 16, 2, 44100}, 0, "block align is 0"},
 	    {1, {0, 16, 2, 44100}, 3, "block align is 3"},
 	    {1, {0, 16, 2, 44100}, 65535, "block align is 65535"},
-	    {1, {0, 24, 2, 44100}, 8, "block align is 8"},
-	    {1, {0, 0, 2, 44100}, 0, "encoding 1 with 0 bits"},
-	    {1, {0, 12, 2, 44100}, 4, "encoding 1 with 12 bits"},
-	    {1, {0, 64, 2, 44100}, 16, "encoding 1 with 64 bits"},
-	    {1, {0, 65528, 2, 44100}, 16382, "encoding 1 with 65528 bits"},
-	    {3, {0, 16, 2, 44100}, 4, "encoding 3 with 16 bits"},
-	    {3, {0, 64, 2, 44100}, 16, "encoding 3 with 64 bits"},
-	    {6, {0, 16, 1, 8000}, 2, "encoding 6 with 16 bits"},
-	    {7, {0, 0, 1, 8000}, 1, "encoding 7 with 0 bits"},
-	    {0, {0, 8, 1, 8000}, 1, "encoding 0 with 8 bits"},
-	    {2, {0, 4, 1, 8000}, 256, "encoding 2 with 4 bits"},    /* ADPCM */
-	    {17, {0, 4, 1, 8000}, 256, "encoding 17 with 4 bits"},  /* IMA */
-	    {0x55, {0, 0, 2, 44100}, 1, "encoding 85 with 0 bits"}, /* MP3 */
-	    {0xffff, {0, 16, 2, 44100}, 4, "encoding 65535 with 16"},
+	    {1, {0, 24, 2, 44100}, 4, "block align is 4"},
+	    {1, {0, 20, 2, 44100}, 8, "block align is 8"},
+	    {1, {0, 0, 2, 44100}, 0, "PCM of 0 bits; 8 to 32 are"},
+	    {1, {0, 12, 2, 44100}, 2, "2 channels of 12 bits"},
+	    {1, {0, 33, 2, 44100}, 16, "PCM of 33 bits"},
+	    {1, {0, 64, 2, 44100}, 16, "PCM of 64 bits"},
+	    {1, {0, 65528, 2, 44100}, 16382, "PCM of 65528 bits"},
+	    {3,
+	     {0, 16, 2, 44100},
+	     4,
+	     "floating-point samples have 16 bits; 32 and 64"},
+	    {3, {0, 64, 2, 44100}, 8, "block align is 8"},
+	    {6, {0, 16, 1, 8000}, 2, "A-law samples have 16 bits; 8 are"},
+	    {7, {0, 0, 1, 8000}, 1, "mu-law samples have 0 bits"},
+	    {0, {0, 8, 1, 8000}, 1, "encoding is unknown (format tag 0x0000)"},
+	    {2, {0, 4, 1, 8000}, 256, "it is a WAV file of Microsoft ADPCM"},
+	    {17, {0, 4, 1, 8000}, 256, "IMA ADPCM, which is compressed"},
+	    {0x31, {0, 0, 1, 8000}, 65, "it is a WAV file of GSM 6.10"},
+	    {0x55, {0, 0, 2, 44100}, 1, "it is a WAV file of MP3"},
+	    {0xff, {0, 0, 2, 44100}, 1, "it is a WAV file of AAC"},
+	    {0xffff, {0, 16, 2, 44100}, 4, "unknown (format tag 0xffff)"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

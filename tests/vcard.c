@@ -989,10 +989,11 @@ static int restrict_range(struct vcard *card, int type, long min, long max)
 static int restrict_format(struct vcard *card, const char *name)
 {
 	static const unsigned int formats[] = {
-	    SND_PCM_FORMAT_U8,	     SND_PCM_FORMAT_S16_LE,
-	    SND_PCM_FORMAT_S24_3LE,  SND_PCM_FORMAT_S32_LE,
-	    SND_PCM_FORMAT_FLOAT_LE, SND_PCM_FORMAT_A_LAW,
-	    SND_PCM_FORMAT_MU_LAW,
+	    SND_PCM_FORMAT_U8,	       SND_PCM_FORMAT_S16_LE,
+	    SND_PCM_FORMAT_S24_3LE,    SND_PCM_FORMAT_S32_LE,
+	    SND_PCM_FORMAT_FLOAT_LE,   SND_PCM_FORMAT_A_LAW,
+	    SND_PCM_FORMAT_MU_LAW,     SND_PCM_FORMAT_S24_LE,
+	    SND_PCM_FORMAT_FLOAT64_LE,
 	};
 	unsigned int only;
 

@@ -47,8 +47,11 @@ static int read_header(int fd, struct wav_parser *parser, off_t *ret_offset,
 		}
 		n = wav_parser_feed(parser, piece, (size_t)n);
 		if (n < 0) {
-			snprintf(problem, CHIME_PROBLEM_SIZE, "%s",
-				 parser->error);
+			snprintf(problem, CHIME_PROBLEM_SIZE, "%s%s",
+				 parser->error,
+				 parser->foreign ? "; convert it: " WAV_CONVERT
+						   "chime.wav"
+						 : "");
 			return -EBADMSG;
 		}
 		offset += n;
@@ -184,20 +187,17 @@ static int convert(const struct wav_format *from, const struct wav_format *to,
 	return 0;
 }
 
-/* *ret_data is malloc()ed and holds whole frames. */
-static int read_samples(int fd, const struct wav_parser *parser, off_t offset,
-			uint64_t file_size, uint8_t **ret_data,
-			size_t *ret_size, char *problem)
+/* Whether a chime of SIZE bytes can be held in memory; else -EBADMSG. */
+static int check_size(const struct wav_format *format, uint64_t size,
+		      char *problem)
 {
-	size_t frame_size = wav_frame_size(&parser->format);
 	uint64_t most =
-	    (uint64_t)parser->format.rate * frame_size * CHIME_SECONDS_MAX;
-	uint64_t size = file_size - (uint64_t)offset;
-	uint8_t *data;
-	ssize_t n;
+	    (uint64_t)format->rate * wav_frame_size(format) * CHIME_SECONDS_MAX;
 
-	if (parser->data_size < size)
-		size = parser->data_size;
+	if (size == 0) {
+		snprintf(problem, CHIME_PROBLEM_SIZE, "it has no samples");
+		return -EBADMSG;
+	}
 	if (size > most) {
 		snprintf(problem, CHIME_PROBLEM_SIZE,
 			 "it is longer than %d s; play it as a page instead",
@@ -210,6 +210,22 @@ static int read_samples(int fd, const struct wav_parser *parser, off_t offset,
 			 SIZE_MAX_MIB);
 		return -EBADMSG;
 	}
+	return 0;
+}
+
+/* *ret_data is malloc()ed and holds whole frames of the plain format. */
+static int read_samples(int fd, const struct wav_parser *parser, off_t offset,
+			uint64_t file_size, uint8_t **ret_data,
+			size_t *ret_size, char *problem)
+{
+	const struct wav_format *format = &parser->format;
+	const uint64_t size = wav_parser_size(parser, WAV_FILE, file_size);
+	uint8_t *data;
+	ssize_t n;
+	int r = check_size(format, size, problem);
+
+	if (r < 0)
+		return r;
 	data = malloc((size_t)size + 1);
 	if (!data)
 		return -ENOMEM;
@@ -219,7 +235,8 @@ static int read_samples(int fd, const struct wav_parser *parser, off_t offset,
 		return (int)n;
 	}
 	*ret_data = data;
-	*ret_size = (size_t)n - (size_t)n % frame_size;
+	*ret_size = samples_to_plain(
+	    format, data, (size_t)n - (size_t)n % wav_frame_size(format));
 	return 0;
 }
 
@@ -227,6 +244,7 @@ static int load(struct chime *chime, int fd, uint64_t file_size,
 		const struct wav_format *format, char *problem)
 {
 	struct wav_parser parser;
+	struct wav_format plain;
 	off_t offset;
 	int r;
 
@@ -234,10 +252,10 @@ static int load(struct chime *chime, int fd, uint64_t file_size,
 	if (r == 0)
 		r = read_samples(fd, &parser, offset, file_size, &chime->data,
 				 &chime->size, problem);
-	if (r == 0)
-		r = convert(&parser.format, format, &chime->data, &chime->size,
-			    problem);
-	return r;
+	if (r < 0)
+		return r;
+	plain = wav_plain(&parser.format);
+	return convert(&plain, format, &chime->data, &chime->size, problem);
 }
 
 int chime_load(struct chime *ret, int fd, const struct wav_format *format,

@@ -18,9 +18,9 @@ struct chime {
 
 /* Reads the WAV file FD from its beginning and converts it to FORMAT. FD stays
  * the caller's, who calls chime_clear() on *ret. 0; -EBADMSG when FD is not a
- * regular file, not a WAV file, or longer than CHIME_SECONDS_MAX or 64 MiB; or
- * another negative errno. On error PROBLEM says why, for a person. */
-enum { CHIME_PROBLEM_SIZE = 160 };
+ * regular file, not a WAV file, empty, or longer than CHIME_SECONDS_MAX or 64
+ * MiB; or another negative errno. On error PROBLEM says why, for a person. */
+enum { CHIME_PROBLEM_SIZE = 208 };
 int chime_load(struct chime *ret, int fd, const struct wav_format *format,
 	       char problem[CHIME_PROBLEM_SIZE]);
 /* Converts the WAV file at PATH to FORMAT, once for many calls of chime_load().

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "audio/samples.h"
 #include "base/util.h"
 
 enum {
@@ -30,8 +31,11 @@ struct filesource {
 	struct filesource_config config;
 	bool has_end; /* its size is known: read, or that of a file */
 	struct wav_parser parser;
-	uint8_t buffer[BUFFER_SIZE];
+	struct wav_format format; /* of the page: the parser's made plain */
+	uint64_t size;		  /* of the samples as they are in the file */
+	uint8_t buffer[BUFFER_SIZE + WAV_TRAILER_MAX];
 	size_t have; /* bytes in buffer */
+	bool ended;  /* all of it was read */
 };
 
 static void filesource_free(void *userdata)
@@ -92,7 +96,8 @@ static ssize_t filesource_read(struct filesource *filesource,
 			continue;
 		n = read_at_once(
 		    filesource, filesource->buffer + filesource->have,
-		    MIN(BUFFER_SIZE - filesource->have, (size_t)READ_SIZE_MAX));
+		    MIN(sizeof(filesource->buffer) - filesource->have,
+			(size_t)READ_SIZE_MAX));
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (n > 0)
@@ -141,25 +146,77 @@ static int read_header(struct filesource *filesource, int fd)
 	return 0;
 }
 
-/* The size of a regular file bounds the size that its header states; a pipe has
- * no such bound. */
-static void bound_size(struct filesource *filesource)
+/* Waits for the first frame of a pipe, which may end without one. 0 or negative
+ * errno. */
+static int await_frame(struct filesource *filesource, int fd)
 {
-	size_t frame_size = wav_frame_size(&filesource->parser.format);
-	off_t position = lseek(filesource->fd, 0, SEEK_CUR);
-	struct stat st;
-	uint64_t left;
+	while (filesource->have < wav_frame_size(&filesource->parser.format)) {
+		ssize_t n = read_patiently(filesource, fd);
 
-	if (!filesource->is_regular || position < 0 ||
-	    fstat(filesource->fd, &st) < 0)
-		return;
-	filesource->has_end = true;
-	left = filesource->have;
+		if (n < 0)
+			return (int)n;
+		if (n == 0) {
+			filesource->size = 0;
+			break;
+		}
+	}
+	return 0;
+}
+
+/* How large a regular file is; the WAV file in it may begin anywhere. */
+static int file_size(const struct filesource *filesource, uint64_t *ret)
+{
+	const off_t position = lseek(filesource->fd, 0, SEEK_CUR);
+	const uint64_t header_size = filesource->parser.state.consumed;
+	struct stat st;
+
+	if (position < 0 || fstat(filesource->fd, &st) < 0)
+		return -errno;
+	*ret = header_size + filesource->have;
 	if (st.st_size > position)
-		left += (uint64_t)(st.st_size - position);
-	left -= left % frame_size;
-	if (filesource->parser.data_size > left)
-		filesource->parser.data_size = left;
+		*ret += (uint64_t)(st.st_size - position);
+	return 0;
+}
+
+/* Finds out how many samples there are. */
+static int find_size(struct filesource *filesource, int fd)
+{
+	const struct wav_parser *parser = &filesource->parser;
+	const bool is_regular = filesource->is_regular;
+	uint64_t size = 0;
+	int r = is_regular ? file_size(filesource, &size) : 0;
+
+	if (r < 0)
+		return r;
+	filesource->size =
+	    wav_parser_size(parser, is_regular ? WAV_FILE : WAV_PIPE, size);
+	if (filesource->size > 0 && !is_regular)
+		r = await_frame(filesource, fd);
+	if (r == 0 && filesource->size == 0) {
+		snprintf(filesource->parser.error,
+			 sizeof(filesource->parser.error), "it has no samples");
+		r = -EBADMSG;
+	}
+	return r;
+}
+
+/* Of SIZE bytes in the file, those in the page. */
+static uint64_t plain_size(const struct filesource *filesource, uint64_t size)
+{
+	if (size == WAV_ENDLESS)
+		return size;
+	return size / wav_frame_size(&filesource->parser.format) *
+	       wav_frame_size(&filesource->format);
+}
+
+/* All has been read. What follows the samples of an unknown size is none of
+ * them. */
+static void note_end(struct filesource *filesource)
+{
+	filesource->ended = true;
+	if (filesource->size == WAV_ENDLESS)
+		filesource->have -= wav_trailer(
+		    &filesource->parser, filesource->buffer, filesource->have);
 }
 
 /* Text-to-speech is much faster than speech: what is done soon after there is
@@ -182,7 +239,7 @@ static int read_ahead(struct filesource *filesource, int fd)
 	const size_t frame_size = wav_frame_size(format);
 	const double wish = filesource->config.ahead_seconds * format->rate *
 			    (double)frame_size;
-	uint64_t *size = &filesource->parser.data_size, enough_usec = 0;
+	uint64_t *size = &filesource->size, enough_usec = 0;
 	ssize_t n = 1;
 
 	while (n > 0 && filesource->have < *size &&
@@ -195,9 +252,11 @@ static int read_ahead(struct filesource *filesource, int fd)
 		if (n < 0)
 			return (int)n;
 	}
-	if (n == 0)
+	if (n == 0) {
+		note_end(filesource);
 		*size = MIN(*size, (uint64_t)(filesource->have -
 					      filesource->have % frame_size));
+	}
 	filesource->has_end = *size <= filesource->have;
 	return 0;
 }
@@ -213,7 +272,7 @@ static int drop_late(struct filesource *filesource, uint64_t since, int fd)
 
 	if (waited < LATE_MS * UINT64_C(1000))
 		return 0;
-	late = MIN(late, filesource->parser.data_size);
+	late = MIN(late, filesource->size);
 	while (late > 0) {
 		size_t size = (size_t)MIN(late, (uint64_t)filesource->have);
 		ssize_t n = 1;
@@ -221,8 +280,8 @@ static int drop_late(struct filesource *filesource, uint64_t since, int fd)
 		size -= size % frame_size;
 		consume(filesource, size);
 		late -= size;
-		if (filesource->parser.data_size != WAV_ENDLESS)
-			filesource->parser.data_size -= size;
+		if (filesource->size != WAV_ENDLESS)
+			filesource->size -= size;
 		if (late == 0 || poll(&pfd, 1, 0) <= 0)
 			break;
 		n = filesource_read(filesource, UINT64_MAX, fd);
@@ -237,11 +296,33 @@ static int send_opened(const struct filesource *filesource,
 {
 	struct source_message message = {.type = SOURCE_OPENED};
 
-	message.u.opened.format = filesource->parser.format;
+	message.u.opened.format = filesource->format;
 	message.u.opened.period_frames = chunk_frames;
-	message.u.opened.size =
-	    filesource->has_end ? filesource->parser.data_size : WAV_ENDLESS;
+	message.u.opened.size = filesource->has_end
+				    ? plain_size(filesource, filesource->size)
+				    : WAV_ENDLESS;
 	return source_send(fd, &message);
+}
+
+/* Reads until there are SIZE bytes, and so many more that a trailer is not
+ * taken for samples. 0 or negative errno. */
+static int fill(struct filesource *filesource, size_t size, int fd)
+{
+	if (filesource->ended)
+		return 0;
+	if (filesource->size == WAV_ENDLESS)
+		size += WAV_TRAILER_MAX;
+	while (filesource->have < size) {
+		ssize_t n = filesource_read(filesource, UINT64_MAX, fd);
+
+		if (n < 0)
+			return (int)n;
+		if (n == 0) {
+			note_end(filesource);
+			break;
+		}
+	}
+	return 0;
 }
 
 /* The size of the next piece to send: whole frames, at most WISH bytes; 0 at
@@ -250,17 +331,13 @@ static ssize_t fill_chunk(struct filesource *filesource, size_t wish,
 			  uint64_t left, size_t frame_size, int fd)
 {
 	size_t size;
+	int r;
 
 	if (left < wish)
 		wish = (size_t)left;
-	while (filesource->have < wish) {
-		ssize_t n = filesource_read(filesource, UINT64_MAX, fd);
-
-		if (n < 0)
-			return n;
-		if (n == 0)
-			break;
-	}
+	r = fill(filesource, wish, fd);
+	if (r < 0)
+		return r;
 	size = filesource->have < wish ? filesource->have : wish;
 	return (ssize_t)(size - size % frame_size);
 }
@@ -270,7 +347,7 @@ static int send_samples(struct filesource *filesource, uint32_t chunk_frames,
 {
 	size_t frame_size = wav_frame_size(&filesource->parser.format);
 	size_t wish = chunk_frames * frame_size;
-	uint64_t left = filesource->parser.data_size;
+	uint64_t left = filesource->size;
 
 	while (left > 0) {
 		ssize_t n = fill_chunk(filesource, wish, left, frame_size, fd);
@@ -281,7 +358,10 @@ static int send_samples(struct filesource *filesource, uint32_t chunk_frames,
 			return -ENODATA;
 		if (n <= 0)
 			return (int)n;
-		r = source_send_samples(fd, filesource->buffer, (size_t)n);
+		r = source_send_samples(
+		    fd, filesource->buffer,
+		    samples_to_plain(&filesource->parser.format,
+				     filesource->buffer, (size_t)n));
 		if (r < 0)
 			return r;
 		consume(filesource, (size_t)n);
@@ -299,14 +379,27 @@ static uint32_t chunk_frames_of(const struct wav_format *format)
 	return frames < most ? frames : most;
 }
 
+static void send_refusal(const struct wav_parser *parser, int fd)
+{
+	source_send_reason(fd, SOURCE_ENDED, -EBADMSG,
+			   "This is not a WAV file that can be played: %s%s",
+			   parser->error,
+			   parser->foreign ? "; this plays it: " WAV_CONVERT
+					     "- | intercomctl play -"
+					   : "");
+}
+
 /* All that can be done before the page has its zones. */
 static int prepare(struct filesource *filesource, int fd)
 {
 	int r = read_header(filesource, fd);
 
+	if (r == 0)
+		r = find_size(filesource, fd);
 	if (r < 0)
 		return r;
-	bound_size(filesource);
+	filesource->format = wav_plain(&filesource->parser.format);
+	filesource->has_end = filesource->is_regular;
 	if (filesource->is_regular ||
 	    filesource->config.kind != FILESOURCE_RECORDING)
 		return 0;
@@ -333,10 +426,7 @@ static void send_end(const struct filesource *filesource, int r, int fd)
 	if (r == 0)
 		source_send_reason(fd, SOURCE_ENDED, 0, "end of file");
 	else if (r == -EBADMSG)
-		source_send_reason(
-		    fd, SOURCE_ENDED, r,
-		    "This is not a WAV file that can be played: %s",
-		    filesource->parser.error);
+		send_refusal(&filesource->parser, fd);
 	else if (r == -ETIMEDOUT)
 		source_send_reason(
 		    fd, SOURCE_ENDED, r,

@@ -8,6 +8,7 @@
 
 #include "audio/chime.h"
 #include "audio/pcm.h"
+#include "audio/samples.h"
 #include "base/util.h"
 
 enum {
@@ -19,7 +20,8 @@ enum {
 struct microphone {
 	char *device;
 	struct microphone_config config;
-	size_t frame_size;
+	struct wav_format format; /* of the page: the config's made plain */
+	size_t frame_size;	  /* of what is captured */
 	int chime_fd;
 	struct chime chime;
 	size_t chime_sent; /* bytes */
@@ -42,16 +44,18 @@ static int send_opened(const struct microphone *microphone,
 {
 	struct source_message message = {.type = SOURCE_OPENED};
 
-	message.u.opened.format = microphone->config.format;
+	message.u.opened.format = microphone->format;
 	message.u.opened.period_frames = pcm_period_frames(pcm);
 	message.u.opened.size = WAV_ENDLESS;
 	return source_send(fd, &message);
 }
 
-/* Sends SIZE bytes of the chunk, after overwriting them with the next bytes of
+/* Sends COUNT frames of the chunk, after overwriting them with the next ones of
  * the chime while it lasts. */
-static int send_chunk(struct microphone *m, int fd, size_t size)
+static int send_chunk(struct microphone *m, int fd, size_t count)
 {
+	size_t size = samples_to_plain(&m->config.format, m->chunk,
+				       count * m->frame_size);
 	size_t left = m->chime.size - m->chime_sent;
 	size_t n = size < left ? size : left;
 
@@ -68,15 +72,16 @@ static int send_gap(struct microphone *m, int fd, uint64_t frames,
 		    size_t chunk_frames)
 {
 	struct source_message message = {.type = SOURCE_GAP};
+	const size_t plain_size = wav_frame_size(&m->format);
 	int r = 0;
 
 	while (r == 0 && frames > 0 && m->chime_sent < m->chime.size) {
-		size_t left = (m->chime.size - m->chime_sent) / m->frame_size;
+		size_t left = (m->chime.size - m->chime_sent) / plain_size;
 		size_t n = chunk_frames < left ? chunk_frames : left;
 
 		if (n > frames)
 			n = (size_t)frames;
-		r = send_chunk(m, fd, n * m->frame_size);
+		r = send_chunk(m, fd, n);
 		frames -= n;
 	}
 	message.u.gap.frames = frames;
@@ -100,7 +105,7 @@ static int capture_chunk(struct microphone *m, struct pcm *pcm, int fd,
 			return (int)n;
 		have += (size_t)n;
 		if (gap > 0) {
-			int r = send_chunk(m, fd, have * m->frame_size);
+			int r = send_chunk(m, fd, have);
 
 			return r < 0 ? r : send_gap(m, fd, gap, count);
 		}
@@ -110,7 +115,7 @@ static int capture_chunk(struct microphone *m, struct pcm *pcm, int fd,
 		if (n == 0 && source_stopped(fd))
 			return -EPIPE;
 	}
-	return send_chunk(m, fd, have * m->frame_size);
+	return send_chunk(m, fd, have);
 }
 
 static int capture(struct microphone *m, struct pcm *pcm, int fd)
@@ -141,7 +146,7 @@ static int open_device(const struct microphone *m, int fd, struct pcm **ret)
 	    .period_frames = m->config.period_frames,
 	    .buffer_frames = m->config.buffer_frames,
 	};
-	int r = source_prepared(fd, m->chime.size / m->frame_size);
+	int r = source_prepared(fd, m->chime.size / wav_frame_size(&m->format));
 
 	while (r == 0) {
 		const char *step = "open";
@@ -168,7 +173,7 @@ static int load_chime(struct microphone *m, int fd)
 
 	if (m->chime_fd < 0)
 		return 0;
-	r = chime_load(&m->chime, m->chime_fd, &m->config.format, problem);
+	r = chime_load(&m->chime, m->chime_fd, &m->format, problem);
 	if (r == 0)
 		return 0;
 	source_send_reason(fd, SOURCE_ENDED, r, "The chime cannot be used: %s",
@@ -209,6 +214,7 @@ int microphone_start(struct source **ret,
 		return -ENOMEM;
 	}
 	m->config = *config;
+	m->format = wav_plain(&config->format);
 	m->frame_size = wav_frame_size(&config->format);
 	m->chime_fd = chime_fd;
 	m->device = strdup(config->device);

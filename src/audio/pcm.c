@@ -69,7 +69,10 @@ static void silence_alsa(void)
 static snd_pcm_format_t alsa_format(const struct wav_format *format)
 {
 	if (format->encoding == WAV_FLOAT)
-		return SND_PCM_FORMAT_FLOAT_LE;
+		return format->bits == 64 ? SND_PCM_FORMAT_FLOAT64_LE
+					  : SND_PCM_FORMAT_FLOAT_LE;
+	if (format->encoding == WAV_PADDED)
+		return SND_PCM_FORMAT_S24_LE;
 	if (format->encoding == WAV_ALAW)
 		return SND_PCM_FORMAT_A_LAW;
 	if (format->encoding == WAV_MULAW)

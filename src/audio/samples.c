@@ -106,6 +106,7 @@ double samples_get(const struct wav_format *format, const void *data)
 	case WAV_MULAW:
 		return from_mulaw(*(const uint8_t *)data);
 	case WAV_PCM:
+	case WAV_PADDED:
 		break;
 	}
 	return from_pcm(format->bits, data);
@@ -144,9 +145,47 @@ void samples_put(const struct wav_format *format, void *data, double value)
 		*(uint8_t *)data = to_law(value, from_mulaw, 0, 0xff);
 		break;
 	case WAV_PCM:
+	case WAV_PADDED:
 		to_pcm(format->bits, data, value);
 		break;
 	}
+}
+
+/* The fourth byte is padding, whatever it holds. */
+static size_t drop_padding(uint8_t *data, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		memmove(data + 3 * i, data + 4 * i, 3);
+	return 3 * count;
+}
+
+static size_t shorten_floats(uint8_t *data, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		uint64_t word;
+		uint32_t half;
+		double value;
+		float single;
+
+		memcpy(&word, data + 8 * i, sizeof(word));
+		word = le64toh(word);
+		memcpy(&value, &word, sizeof(value));
+		single = (float)value;
+		memcpy(&half, &single, sizeof(half));
+		half = htole32(half);
+		memcpy(data + 4 * i, &half, sizeof(half));
+	}
+	return 4 * count;
+}
+
+size_t samples_to_plain(const struct wav_format *format, void *data,
+			size_t size)
+{
+	if (format->encoding == WAV_PADDED)
+		return drop_padding(data, size / 4);
+	if (format->encoding == WAV_FLOAT && format->bits == 64)
+		return shorten_floats(data, size / 8);
+	return size;
 }
 
 static int get_s16(const uint8_t *p)

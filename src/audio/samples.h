@@ -4,8 +4,15 @@
 
 #include "audio/wav.h"
 
+/* The formats are plain: see wav_plain(). */
+
 /* The value of one sample of FORMAT at DATA, -1.0 .. 1.0. */
 double samples_get(const struct wav_format *format, const void *data);
+
+/* Makes of SIZE bytes of FORMAT, whole samples, those of wav_plain(FORMAT), in
+ * place. Returns their size. */
+size_t samples_to_plain(const struct wav_format *format, void *data,
+			size_t size);
 
 /* Writes VALUE (limited to -1.0 .. 1.0; NaN becomes 0) as one sample of FORMAT
  * at DATA. */

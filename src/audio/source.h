@@ -8,6 +8,8 @@
 
 #include "audio/wav.h"
 
+enum { SOURCE_REASON_SIZE = 288 };
+
 enum source_message_type {
 	SOURCE_PREPARED, /* all is ready but the device: u.prepared. The thread
 			    waits for source_go() */
@@ -39,8 +41,9 @@ struct source_message {
 			uint64_t frames;
 		} gap;
 		struct {
-			int error;	  /* -errno; 0: end of the file */
-			char reason[160]; /* for a person, when error < 0 */
+			int error; /* -errno; 0: end of the file */
+			char reason[SOURCE_REASON_SIZE]; /* for a person, when
+							    error < 0 */
 		} ended;
 	} u;
 };

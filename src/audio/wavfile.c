@@ -390,9 +390,7 @@ static int read_part(struct wavfile *file)
 	file->format = parser.format;
 	file->header_size = (size_t)used;
 	/* If only the rename is missing, a pad byte may follow the samples. */
-	file->size = (uint64_t)(st.st_size - used);
-	if (file->size > parser.data_size)
-		file->size = parser.data_size;
+	file->size = wav_parser_size(&parser, WAV_FILE, (uint64_t)st.st_size);
 	if (file->size < wav_frame_size(&file->format))
 		return -ENODATA;
 	return 0;

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "audio/samples.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "wire/receipt.h"
@@ -39,11 +40,8 @@ enum {
 	STEP_READS = 16, /* limits the reads of one step */
 	PROBLEM_SIZE = 192,
 	DEBTS_MAX = 2,
+	SAMPLE_SIZE_MAX = 8,
 };
-
-/* Programs that record into a pipe do not know the size: arecord states 2^31
- * bytes, sox a little less. Any larger size is taken for endless, too. */
-#define VAGUE_SIZE UINT64_C(0x7ff00000)
 
 /* A connection whose page has come and whose server has ended its side. */
 struct debt {
@@ -79,8 +77,11 @@ struct session {
 	int fd;
 	struct transport *transport; /* NULL while connecting; owns the fd */
 	struct wav_parser parser;
-	uint8_t left[LEFT_SIZE]; /* samples that came with the header */
+	/* Samples that came with the header, or that had to be made plain. */
+	uint8_t left[LEFT_SIZE];
 	size_t left_begin, left_size;
+	uint8_t torn[SAMPLE_SIZE_MAX]; /* one that is not plain, nor whole */
+	size_t torn_size;
 	uint64_t last_data_usec;
 	/* When the first frame of a played page was due, at the latest; and
 	 * whether all that had arrived was read at some time. */
@@ -99,7 +100,7 @@ static void disconnect(struct session *session)
 	else
 		fd_close(session->fd);
 	session->fd = -1;
-	session->left_begin = session->left_size = 0;
+	session->left_begin = session->left_size = session->torn_size = 0;
 }
 
 static void forgive(struct debt *debt)
@@ -373,17 +374,55 @@ bool session_page_is_played(const struct session_page *page)
 	return page->announced.flags & WAV_PAGE_PLAYED;
 }
 
+/* The format in which the server sends. */
+static const struct wav_format *sent_format(const struct session *session)
+{
+	return &session->parser.format;
+}
+
+static bool is_plain(const struct session *session)
+{
+	return wav_format_equal(sent_format(session), &session->page.format);
+}
+
+/* How much SIZE bytes of what the server sends are when they are plain. */
+static uint64_t plain_size(const struct session *session, uint64_t size)
+{
+	if (size == WAV_ENDLESS || is_plain(session))
+		return size;
+	return size / wav_frame_size(sent_format(session)) *
+	       wav_frame_size(&session->page.format);
+}
+
+/* SIZE bytes of samples are in session->left, from left_begin on. A torn one
+ * waits for its rest. */
+static void take_samples(struct session *session, size_t size)
+{
+	const size_t sample_size = sent_format(session)->bits / 8;
+	uint8_t *data = session->left + session->left_begin;
+
+	session->left_size = size;
+	if (is_plain(session))
+		return;
+	session->torn_size = size % sample_size;
+	size -= session->torn_size;
+	memcpy(session->torn, data + size, session->torn_size);
+	session->left_size = samples_to_plain(sent_format(session), data, size);
+}
+
+/* DATA_SIZE is what the server sends, or WAV_ENDLESS. */
 static void begin_page(struct session *session, uint64_t data_size,
 		       uint64_t now_usec)
 {
 	session->page = (struct session_page){
-	    .format = session->parser.format,
-	    .data_size = data_size >= VAGUE_SIZE ? WAV_ENDLESS : data_size,
+	    .format = wav_plain(sent_format(session)),
 	    .begun_usec = now_usec,
 	    .number = session->page.number + 1,
 	    .announced = session->parser.page,
 	    .result = SESSION_RUNNING,
 	};
+	session->page.data_size = plain_size(session, data_size);
+	take_samples(session, session->left_size);
 	session->last_data_usec = session->due_usec = now_usec;
 	session->caught_up = false;
 	session->state = SESSION_PAGE;
@@ -440,10 +479,12 @@ static void feed_header(struct session *session, size_t size, uint64_t now_usec)
 	session->left_size = size - (size_t)n;
 	if (!session->parser.done)
 		return;
-	if (session->parser.data_size > 0)
-		begin_page(session, session->parser.data_size, now_usec);
-	else
+	if (wav_parser_may_be_empty(&session->parser))
 		await_samples(session, now_usec);
+	else
+		begin_page(session,
+			   wav_parser_size(&session->parser, WAV_SOCKET, 0),
+			   now_usec);
 }
 
 static void closed_without_page(struct session *session, ssize_t error,
@@ -547,7 +588,7 @@ static void step_lingering(struct session *session, uint64_t now_usec)
 static void page_complete(struct session *session, uint64_t now_usec)
 {
 	session->page.result = SESSION_COMPLETE;
-	session->left_size = 0;
+	session->left_size = session->torn_size = 0;
 	session->state = SESSION_LINGERING;
 	session->deadline_usec = now_usec + LINGER_USEC;
 }
@@ -623,6 +664,41 @@ static uint64_t remaining(const struct session_page *page)
 		   : page->data_size - page->received;
 }
 
+/* Fills session->left again, when the samples have to be made plain. Bytes
+ * received, or as transport_recv(). */
+static ssize_t refill(struct session *session)
+{
+	ssize_t n;
+
+	memcpy(session->left, session->torn, session->torn_size);
+	n = transport_recv(session->transport,
+			   session->left + session->torn_size,
+			   sizeof(session->left) - session->torn_size);
+	if (n <= 0)
+		return n;
+	session->left_begin = 0;
+	take_samples(session, session->torn_size + (size_t)n);
+	return n;
+}
+
+/* As session_read(), of what is there. */
+static ssize_t receive(struct session *session, void *buffer, size_t size,
+		       uint64_t now_usec)
+{
+	ssize_t n;
+
+	if (session->left_size == 0 && is_plain(session))
+		return transport_recv(session->transport, buffer, size);
+	if (session->left_size == 0) {
+		n = refill(session);
+		if (n <= 0)
+			return n;
+		session->last_data_usec = now_usec;
+	}
+	n = (ssize_t)take_left(session, buffer, size);
+	return n > 0 ? n : -EAGAIN;
+}
+
 ssize_t session_read(struct session *session, void *buffer, size_t size,
 		     uint64_t now_usec)
 {
@@ -637,10 +713,7 @@ ssize_t session_read(struct session *session, void *buffer, size_t size,
 	size = MIN(size, remaining(page));
 	if (size == 0)
 		return -EAGAIN;
-	if (session->left_size > 0)
-		n = (ssize_t)take_left(session, buffer, size);
-	else
-		n = transport_recv(session->transport, buffer, size);
+	n = receive(session, buffer, size, now_usec);
 	if (n == -EAGAIN && now_usec >= session->last_data_usec + SILENCE_USEC)
 		n = -ETIMEDOUT;
 	if (n == -EAGAIN) {
@@ -660,8 +733,10 @@ size_t session_queued(const struct session *session)
 {
 	if (session->state != SESSION_PAGE)
 		return 0;
-	return MIN(remaining(&session->page),
-		   session->left_size + transport_queued(session->transport));
+	return MIN(
+	    remaining(&session->page),
+	    session->left_size +
+		plain_size(session, transport_queued(session->transport)));
 }
 
 uint64_t session_age_usec(const struct session *session)
@@ -807,10 +882,12 @@ unsigned session_pollfds(const struct session *session, struct pollfd fds[2],
 	else if (session->state != SESSION_PAGE ||
 		 wanted == SESSION_SAMPLES_WANTED)
 		events = POLLIN;
-	/* poll() does not see data that is decrypted already. The socket is
-	 * always writable, since we send no data, so POLLOUT wakes at once. */
+	/* poll() does not see data that was read or decrypted already. The
+	 * socket is always writable, since we send no data, so POLLOUT wakes at
+	 * once. */
 	if (events == POLLIN && session->transport &&
-	    transport_pending(session->transport) > 0)
+	    ((session->state == SESSION_PAGE && session->left_size > 0) ||
+	     transport_pending(session->transport) > 0))
 		events = POLLOUT;
 	/* Leave out a descriptor without events: poll() would return POLLHUP
 	 * for it all the time. */

@@ -259,13 +259,14 @@ static int open_listeners(struct program *p)
 static int load_chime(struct program *p)
 {
 	const char *path = p->options.chime_path;
+	const struct wav_format plain =
+	    wav_plain(&p->options.config.page.microphone.format);
 	char problem[CHIME_PROBLEM_SIZE];
 	int r;
 
 	if (!path)
 		return 0;
-	r = chime_open(path, &p->options.config.page.microphone.format,
-		       problem);
+	r = chime_open(path, &plain, problem);
 	if (r < 0)
 		log_error("--chime '%s': %s", path, problem);
 	else

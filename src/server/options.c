@@ -87,8 +87,8 @@ static int parse_format(const struct option_row *row, const char *text,
 	}
 	if (wav_format_parse_name(format, text) == 0)
 		return 0;
-	log_error("-f '%s': U8, S16_LE, S24_3LE, S32_LE, FLOAT_LE, A_LAW, "
-		  "MU_LAW, cd or dat is needed",
+	log_error("-f '%s': U8, S16_LE, S24_3LE, S24_LE, S32_LE, FLOAT_LE, "
+		  "FLOAT64_LE, A_LAW, MU_LAW, cd or dat is needed",
 		  text);
 	return -EINVAL;
 }

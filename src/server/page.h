@@ -79,7 +79,8 @@ struct page_info {
 	int priority;
 	uint64_t zones;	   /* as requested, a bit each */
 	enum page_end end; /* from SENDING on */
-	char reason[160];  /* why it failed, for a person, or "" */
+	char
+	    reason[SOURCE_REASON_SIZE]; /* why it failed, for a person, or "" */
 	/* Valid once the source is open; until then the rate is 0. */
 	struct wav_format format;
 	uint64_t frames;	 /* due by now: page_due_frames() */
@@ -111,10 +112,11 @@ struct page {
 	const struct page_config *config;
 	struct zone *const *zones; /* the owner's; NULL at the end */
 	enum page_when_busy when_busy;
-	bool prepared;	       /* waits for page_begin() */
-	bool begun;	       /* page_begin() was called */
-	char busy_reason[160]; /* why the microphone was busy, or "" */
-	uint64_t held;	       /* zones that it has been granted */
+	bool prepared;			      /* waits for page_begin() */
+	bool begun;			      /* page_begin() was called */
+	char busy_reason[SOURCE_REASON_SIZE]; /* why the microphone was busy, or
+						 "" */
+	uint64_t held; /* zones that it has been granted */
 	double seconds;
 	struct source *source; /* NULL once its device or file is closed */
 	sd_event_source *io;

@@ -19,6 +19,7 @@ enum {
 
 struct soundcheck {
 	const struct microphone_config *config;
+	struct wav_format format; /* of what the microphone sends */
 	enum soundcheck_display display;
 	struct source *source;
 	bool in_place; /* stdout is a terminal: redraw one line */
@@ -29,7 +30,7 @@ struct soundcheck {
 
 static void print_level(struct soundcheck *s)
 {
-	const struct wav_format *format = &s->config->format;
+	const struct wav_format *format = &s->format;
 	const double seconds = wav_seconds(format, s->frames);
 	char meter[SAMPLES_METER_SIZE];
 
@@ -45,7 +46,7 @@ static void print_level(struct soundcheck *s)
 
 static void note_samples(struct soundcheck *s, const void *data, size_t size)
 {
-	const struct wav_format *format = &s->config->format;
+	const struct wav_format *format = &s->format;
 	const size_t count = size / wav_frame_size(format);
 
 	s->peak = fmax(s->peak, samples_peak(format, data, count));
@@ -148,6 +149,7 @@ int soundcheck_run(const struct microphone_config *config, double seconds,
 {
 	struct soundcheck s = {
 	    .config = config,
+	    .format = wav_plain(&config->format),
 	    .display = display,
 	    .in_place = isatty(STDOUT_FILENO),
 	    .wanted_frames = (uint64_t)(seconds * config->format.rate) + 1,

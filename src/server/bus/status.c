@@ -336,14 +336,15 @@ int bus_status_append_pages(sd_bus_message *m, const struct server *server)
 static int append_constants(sd_bus_message *m, const struct server *server)
 {
 	const struct server_config *config = server_config(server);
-	const struct wav_format *format = &config->page.microphone.format;
+	const struct wav_format format =
+	    wav_plain(&config->page.microphone.format);
 
 	return sd_bus_message_append(
 	    m, "{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}", "version", "s",
 	    PACKAGE_VERSION, "device", "s",
 	    bus_text(config->page.microphone.device, "?"), "format", "s",
-	    wav_format_name(format), "rate", "u", format->rate, "channels", "u",
-	    (uint32_t)format->channels, "mode", "s",
+	    wav_format_name(&format), "rate", "u", format.rate, "channels", "u",
+	    (uint32_t)format.channels, "mode", "s",
 	    config->page.mode == PAGE_LIVE ? "live" : "store",
 	    "default_seconds", "d", config->seconds, "max_clients", "u",
 	    config->max_clients, "max_per_address", "u",

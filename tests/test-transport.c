@@ -237,6 +237,16 @@ TEST(the_right_key_is_a_handshake)
 	ck_assert_int_eq(transport_handshake(server), 0);
 }
 
+TEST(both_ends_agree_on_version_2)
+{
+	make_keys("server yard " KEY_A "\n", "client yard " KEY_A "\n");
+	make_ends();
+	ck_assert(!transport_speaks_2(server));
+	shake();
+	ck_assert(transport_speaks_2(server));
+	ck_assert(transport_speaks_2(client));
+}
+
 /* The client must receive the bytes of this alert. */
 static void refused(const char *of_server, const char *words, uint8_t alert[16],
 		    ssize_t *ret_size)
@@ -507,6 +517,96 @@ TEST_LOOP(only_keys_with_forward_secrecy_are_accepted, 0, ARRAY_SIZE(settings))
 	stop_stranger();
 }
 
+/* --- other protocols (ALPN) --- */
+
+static void offer(gnutls_session_t session, const char *name, unsigned flags)
+{
+	const gnutls_datum_t protocol = {
+	    .data = (unsigned char *)name,
+	    .size = (unsigned)strlen(name),
+	};
+
+	ck_assert_int_eq(
+	    gnutls_alpn_set_protocols(session, &protocol, 1, flags), 0);
+}
+
+static const struct {
+	const char *name; /* NULL: none is offered */
+	bool agreed;
+} offers[] = {{NULL, false}, {"http/1.1", false}, {"intercom/2", true}};
+
+/* As clients of version 1, openssl s_client and gnutls-cli. */
+TEST_LOOP(a_client_that_offers_nothing_or_something_else_is_let_in, 0,
+	  ARRAY_SIZE(offers))
+{
+	serve_raw();
+	start_stranger(settings[0].settings);
+	if (offers[_i].name)
+		offer(stranger, offers[_i].name, 0);
+	ck_assert_int_eq(shake_stranger(), 0);
+	ck_assert_str_eq(transport_identity(server), "yard");
+	ck_assert(transport_speaks_2(server) == offers[_i].agreed);
+	stop_stranger();
+}
+
+static int give_key_a(gnutls_session_t session, const char *name,
+		      gnutls_datum_t *ret)
+{
+	ret->data = gnutls_malloc(KEYFILE_KEY_SIZE);
+	ret->size = KEYFILE_KEY_SIZE;
+	for (size_t i = 0; i < KEYFILE_KEY_SIZE; i++) {
+		const char hex[3] = {KEY_A[2 * i], KEY_A[2 * i + 1], 0};
+
+		ret->data[i] = (unsigned char)strtoul(hex, NULL, 16);
+	}
+	return 0;
+}
+
+/* Shakes hands with a server that is GnuTLS on RAW, and returns the client's
+ * result. NAME (or NULL) is the only protocol of that server. */
+static int shake_with_stranger(const char *name, unsigned flags)
+{
+	gnutls_psk_server_credentials_t credentials;
+	gnutls_session_t session;
+	int c = -EAGAIN, s = GNUTLS_E_AGAIN;
+
+	client_of_raw();
+	gnutls_init(&session, GNUTLS_SERVER | GNUTLS_NONBLOCK);
+	gnutls_priority_set_direct(session, settings[0].settings, NULL);
+	gnutls_psk_allocate_server_credentials(&credentials);
+	gnutls_psk_set_server_credentials_function(credentials, give_key_a);
+	gnutls_credentials_set(session, GNUTLS_CRD_PSK, credentials);
+	gnutls_transport_set_int(session, raw);
+	if (name)
+		offer(session, name, flags);
+	for (int i = 0; i < 100 && c == -EAGAIN; i++) {
+		if (s == GNUTLS_E_AGAIN)
+			s = gnutls_handshake(session);
+		if (s < 0 && s != GNUTLS_E_AGAIN)
+			gnutls_alert_send_appropriate(session, s);
+		c = transport_handshake(client);
+	}
+	gnutls_deinit(session);
+	gnutls_psk_free_server_credentials(credentials);
+	return c;
+}
+
+/* As one of version 1. */
+TEST(with_a_server_that_ignores_the_offer_nothing_is_agreed)
+{
+	ck_assert_int_eq(shake_with_stranger(NULL, 0), 0);
+	ck_assert(!transport_speaks_2(client));
+}
+
+TEST(a_server_that_refuses_the_offer_is_named)
+{
+	ck_assert_int_eq(shake_with_stranger("http/1.1", GNUTLS_ALPN_MANDATORY),
+			 -EACCES);
+	ck_assert_ptr_nonnull(
+	    strstr(transport_problem(client), "and not 'intercom/2'"));
+	ck_assert(!transport_speaks_2(client));
+}
+
 /* The peer asks for new keys while a record waits for its socket. */
 TEST(new_keys_during_a_full_socket_lose_nothing)
 {
@@ -751,6 +851,7 @@ TEST(plain_is_always_done_and_authorised)
 	connect_plain();
 	ck_assert_int_eq(transport_handshake(server), 0);
 	ck_assert(transport_authorised(server));
+	ck_assert(!transport_speaks_2(server));
 	ck_assert_ptr_null(transport_identity(server));
 	ck_assert_str_eq(transport_problem(server), "");
 	ck_assert_uint_eq(transport_events(server), EPOLLIN);

@@ -11,6 +11,8 @@
 	X(alert_get)                                                           \
 	X(alert_get_name)                                                      \
 	X(alert_send_appropriate)                                              \
+	X(alpn_get_selected_protocol)                                          \
+	X(alpn_set_protocols)                                                  \
 	X(auth_get_type)                                                       \
 	X(bye)                                                                 \
 	X(credentials_set)                                                     \

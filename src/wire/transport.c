@@ -37,6 +37,9 @@ enum {
 	"+GROUP-X25519:+GROUP-SECP256R1:"                                      \
 	"+SIGN-ECDSA-SECP256R1-SHA256:%SERVER_PRECEDENCE"
 
+/* What a peer of version 2 speaks (RFC 7301). */
+#define PROTOCOL "intercom/2"
+
 struct transport_keys {
 	struct keyfile *file;
 	gnutls_priority_t priorities;
@@ -364,6 +367,18 @@ static int set_client_key(struct tls *tls, const struct keyfile_key *key)
 			   tls->client, &name, &secret, GNUTLS_PSK_KEY_RAW);
 }
 
+/* Without the flag GNUTLS_ALPN_MANDATORY a server lets in who offers nothing,
+ * or something else. Returns a GnuTLS code. */
+static int offer_protocol(gnutls_session_t session)
+{
+	const gnutls_datum_t protocol = {
+	    .data = (unsigned char *)PROTOCOL,
+	    .size = sizeof(PROTOCOL) - 1,
+	};
+
+	return gnutls->alpn_set_protocols(session, &protocol, 1, 0);
+}
+
 /* KEY is NULL on the server's side. Returns a GnuTLS code. */
 static int set_up(struct tls *tls, const struct keyfile_key *key)
 {
@@ -382,6 +397,8 @@ static int set_up(struct tls *tls, const struct keyfile_key *key)
 	gnutls->handshake_set_max_packet_length(tls->session,
 						HANDSHAKE_MESSAGE_SIZE_MAX);
 	r = gnutls->priority_set(tls->session, tls->keys->priorities);
+	if (r >= 0)
+		r = offer_protocol(tls->session);
 	if (r < 0)
 		return r;
 	if (!key)
@@ -476,6 +493,10 @@ static int refused_by_peer(struct tls *tls)
 		snprintf(problem, sizeof(problem),
 			 "the server does not accept the key of '%s'",
 			 tls->identity);
+	else if (tls->client && alert == GNUTLS_A_NO_APPLICATION_PROTOCOL)
+		snprintf(problem, sizeof(problem),
+			 "the server speaks other protocols (ALPN), and not "
+			 "'" PROTOCOL "': it is no intercom-server");
 	else
 		snprintf(problem, sizeof(problem), "the %s refused: %s",
 			 tls->client ? "server" : "client",
@@ -601,6 +622,16 @@ const char *transport_identity(const struct transport *transport)
 	const struct tls *tls = transport->tls;
 
 	return tls && tls->ready ? tls->identity : NULL;
+}
+
+bool transport_speaks_2(const struct transport *transport)
+{
+	const struct tls *tls = transport->tls;
+	gnutls_datum_t protocol;
+
+	/* No other name can be selected than the one that was offered. */
+	return tls && tls->ready &&
+	       gnutls->alpn_get_selected_protocol(tls->session, &protocol) == 0;
 }
 
 bool transport_authorised(const struct transport *transport)

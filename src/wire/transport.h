@@ -69,6 +69,10 @@ const char *transport_problem(const struct transport *transport);
 /* The client's identity, on either side; NULL when plain or before the end of
  * the handshake. */
 const char *transport_identity(const struct transport *transport);
+/* Whether both sides have agreed, in the handshake, to speak version 2 of the
+ * protocol (intercom(7)); false when plain and before the end of the handshake.
+ */
+bool transport_speaks_2(const struct transport *transport);
 /* On the server's side: whether the client's key is still in the file. True
  * when plain, before the end of the handshake, and on the client's side. */
 bool transport_authorised(const struct transport *transport);

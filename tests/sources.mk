@@ -16,6 +16,7 @@ UNIT_TESTS = \
 	tests/test-filesource \
 	tests/test-gate \
 	tests/test-gnutls-table \
+	tests/test-heartbeat \
 	tests/test-hook \
 	tests/test-journal \
 	tests/test-keyfile \

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 libintercom_a_SOURCES += \
 	src/wire/gnutls-table.c src/wire/gnutls-table.h \
+	src/wire/heartbeat.c src/wire/heartbeat.h \
 	src/wire/keyfile.c src/wire/keyfile.h \
 	src/wire/line.c src/wire/line.h \
 	src/wire/net.c src/wire/net.h \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * The lines that a client says: any line is an input. */
-#include "wire/receipt.h"
+#include "wire/heartbeat.h"
 
 #include <assert.h>
 #include <string.h>
@@ -53,10 +53,26 @@ static void check_receipt(const struct receipt *receipt)
 	assert(again.starved_ms == receipt->starved_ms);
 }
 
+static void check_heartbeat(const struct heartbeat *heartbeat)
+{
+	char line[LINE_SIZE_MAX], shown[HEARTBEAT_VERSION_SIZE];
+	struct heartbeat again;
+
+	strcpy(shown, heartbeat->version);
+	utf8_replace_controls(shown);
+	assert(strcmp(shown, heartbeat->version) == 0);
+	assert(heartbeat_parse(&again, line,
+			       heartbeat_format(line, heartbeat)) == 0);
+	assert(strcmp(again.version, heartbeat->version) == 0);
+	assert(again.card == heartbeat->card);
+	assert(again.latency_ms == heartbeat->latency_ms);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const char *line = (const char *)data;
 	struct line_reader reader;
+	struct heartbeat heartbeat;
 	struct receipt receipt;
 
 	for (size_t i = 0; i < sizeof(heads) / sizeof(*heads); i++)
@@ -64,5 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			check_fields(&reader, heads[i]);
 	if (receipt_parse(&receipt, line, size) == 0)
 		check_receipt(&receipt);
+	if (heartbeat_parse(&heartbeat, line, size) == 0)
+		check_heartbeat(&heartbeat);
 	return 0;
 }

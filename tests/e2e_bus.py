@@ -180,7 +180,7 @@ class Interface(ServedCase):
         live = self.described(ET.fromstring(text))
         path = os.path.join(SRCDIR, "dbus", "org.alsaintercom1.Server.xml")
         self.assertEqual(live, self.described(ET.parse(path).getroot()))
-        self.assertEqual(len(live), 15)
+        self.assertEqual(len(live), 18)
 
     def test_busctl_introspect_documents_it(self):
         text = subprocess.run(
@@ -239,8 +239,8 @@ class Interface(ServedCase):
                                     lambda body: "Zones" in body[1])
         self.assertEqual(body[0], "org.alsaintercom1.Server")
         self.assertEqual(body[1]["Zones"],
-                         [{"name": "lobby", "clients": 0},
-                          {"name": "yard", "clients": 1}])
+                         [{"name": "lobby", "clients": 0, "expected": 0},
+                          {"name": "yard", "clients": 1, "expected": 0}])
         self.assertEqual(body[2], [])
         page = self.client().talk(["lobby"], LONG)
         listener.wait_signal(
@@ -1194,8 +1194,9 @@ class Ctl(ServedCase):
         self.assertEqual((status["rate"], status["pages_begun"],
                           status["pages"][0]["zones"], status["clients"]),
                          (44100, 1, ["lobby"], 1))
-        self.assertEqual(status["zones"], [{"name": "lobby", "clients": 1},
-                                           {"name": "yard", "clients": 0}])
+        self.assertEqual(status["zones"],
+                         [{"name": "lobby", "clients": 1, "expected": 0},
+                          {"name": "yard", "clients": 0, "expected": 0}])
 
     def test_clients_and_zones(self):
         (yard,) = self.listen("yard")
@@ -1208,7 +1209,7 @@ class Ctl(ServedCase):
         self.assertRegex(self.ctl("zones"),
                          r"(?s)^ZONE +CLIENTS\nlobby +0\nyard +1$")
         self.assertEqual(json.loads(self.ctl("zones", "--json"))[1],
-                         {"name": "yard", "clients": 1})
+                         {"name": "yard", "clients": 1, "expected": 0})
 
     def test_monitor(self):
         plain = self.ctl_begin("monitor")

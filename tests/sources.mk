@@ -6,6 +6,7 @@ UNIT_TESTS = \
 	tests/test-archive \
 	tests/test-backoff \
 	tests/test-bus-text \
+	tests/test-cardstate \
 	tests/test-chime \
 	tests/test-client \
 	tests/test-client-options \
@@ -41,6 +42,7 @@ UNIT_TESTS = \
 	tests/test-recorder \
 	tests/test-reserve \
 	tests/test-resolver \
+	tests/test-roll \
 	tests/test-samples \
 	tests/test-saver \
 	tests/test-server \
@@ -54,6 +56,7 @@ UNIT_TESTS = \
 	tests/test-tapecopy \
 	tests/test-thread \
 	tests/test-transport \
+	tests/test-vitals \
 	tests/test-wav \
 	tests/test-wavfile \
 	tests/test-zone
@@ -83,6 +86,7 @@ E2E_TESTS = \
 	tests/e2e_interop.py \
 	tests/e2e_played.py \
 	tests/e2e_receipts.py \
+	tests/e2e_roll.py \
 	tests/e2e_server.py \
 	tests/e2e_survival.py \
 	tests/e2e_terminal.py \
@@ -105,11 +109,15 @@ tests_test_wavfile_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=renameat2
 tests_test_systemd_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=log_takes_fields \
 	-Wl,--wrap=sd_journal_send,--wrap=sd_journal_sendv
 tests_test_page_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=zone_push
+# It is the card.
+tests_test_cardstate_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=snd_card_get_index,--wrap=snd_ctl_open,--wrap=snd_ctl_close \
+	-Wl,--wrap=snd_ctl_pcm_info,--wrap=snd_pcm_open
 # Here the test is the peer; the others must not load what has no key.
 tests_test_transport_LDADD = $(LDADD) $(GNUTLS_LIBS)
 
 # The virtual sound card. Without sanitizers: plain aplay loads it too.
-EXTRA_PROGRAMS = vcard.so vctl.so hang.so vclock.so
+EXTRA_PROGRAMS = vcard.so vctl.so hang.so vclock.so vhw.so
 vcard_so_SOURCES = tests/vcard.c tests/vcard.h \
 	src/audio/samples.c src/audio/wav.c
 vcard_so_CFLAGS = -std=gnu11 $(WARN_CFLAGS) $(ALSA_CFLAGS) -fPIC -DPIC
@@ -128,6 +136,9 @@ vclock_so_SOURCES = tests/vclock.c
 vclock_so_CFLAGS = $(vcard_so_CFLAGS)
 vclock_so_LDFLAGS = -shared
 vclock_so_LDADD = -ldl
+vhw_so_SOURCES = tests/vhw.c
+vhw_so_CFLAGS = $(vcard_so_CFLAGS)
+vhw_so_LDFLAGS = -shared
 
 # --- fuzzing
 EXTRA_PROGRAMS += $(FUZZ_TARGETS)
@@ -159,7 +170,7 @@ tests_fuzz_fuzz_session_LDFLAGS = $(AM_LDFLAGS) \
 
 if HAVE_CHECK
 check_LIBRARIES = tests/libtest.a tests/fuzz/libreplay.a
-check_PROGRAMS = vcard.so vctl.so hang.so vclock.so $(UNIT_TESTS) $(FUZZ_TARGETS)
+check_PROGRAMS = vcard.so vctl.so hang.so vclock.so vhw.so $(UNIT_TESTS) $(FUZZ_TARGETS)
 TESTS = $(UNIT_TESTS) $(E2E_TESTS) $(FLOOD_TEST)
 $(FLOOD_TEST:.py=.log): $(UNIT_TESTS:=.log) $(E2E_TESTS:.py=.log)
 if !FUZZERS

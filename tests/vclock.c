@@ -2,17 +2,23 @@
  * Clocks that step and waits that fail, on demand: a library for LD_PRELOAD. In
  * the folder $VCLOCK the files "realtime" and "boottime" hold seconds by which
  * that clock is ahead; while "refuse" is there every wait fails with EINVAL;
- * and "address" holds the answer of DNS to whatever is asked. */
+ * and "address" holds the answer of DNS to whatever is asked. $VCLOCK_SPEED is
+ * how many times faster CLOCK_MONOTONIC runs, and with it all that waits by it:
+ * poll, timers, and what TCP watches for us. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -50,10 +56,33 @@ static int refused(void)
 	return 1;
 }
 
+static long speed(void)
+{
+	const char *text = getenv("VCLOCK_SPEED");
+	const long value = text ? atol(text) : 1;
+
+	return value > 0 ? value : 1;
+}
+
+static long long nsec_of(const struct timespec *ts)
+{
+	return ts->tv_sec * 1000000000LL + ts->tv_nsec;
+}
+
+static struct timespec timespec_of(long long nsec)
+{
+	return (struct timespec){
+	    .tv_sec = (time_t)(nsec / 1000000000),
+	    .tv_nsec = (long)(nsec % 1000000000),
+	};
+}
+
 int clock_gettime(clockid_t id, struct timespec *ts)
 {
 	const int r = (int)syscall(SYS_clock_gettime, id, ts);
 
+	if (r == 0 && id == CLOCK_MONOTONIC && speed() > 1)
+		*ts = timespec_of(nsec_of(ts) * speed());
 	if (r == 0 && id == CLOCK_REALTIME)
 		ts->tv_sec += offset("realtime");
 	if (r == 0 && id == CLOCK_BOOTTIME)
@@ -82,14 +111,60 @@ int gettimeofday(struct timeval *tv, void *zone)
 	return 0;
 }
 
+/* Armed at an absolute time of that clock, as libsystemd does it. 0 disarms. */
+int timerfd_settime(int fd, int flags, const struct itimerspec *value,
+		    struct itimerspec *old)
+{
+	struct itimerspec scaled = *value;
+	const long long nsec = nsec_of(&value->it_value);
+
+	if (nsec > 0)
+		scaled.it_value = timespec_of(nsec / speed() + 1);
+	return NEXT(timerfd_settime)(fd, flags, &scaled, old);
+}
+
+/* Until a time of that clock, or for one. */
+int clock_nanosleep(clockid_t id, int flags, const struct timespec *time,
+		    struct timespec *rest)
+{
+	struct timespec scaled = *time;
+
+	if (id == CLOCK_MONOTONIC)
+		scaled = timespec_of(nsec_of(time) / speed());
+	return NEXT(clock_nanosleep)(id, flags, &scaled, rest);
+}
+
+int setsockopt(int fd, int level, int name, const void *value, socklen_t size)
+{
+	int number;
+
+	if (level != IPPROTO_TCP ||
+	    (name != TCP_KEEPIDLE && name != TCP_KEEPINTVL &&
+	     name != TCP_USER_TIMEOUT) ||
+	    speed() == 1)
+		return NEXT(setsockopt)(fd, level, name, value, size);
+	number = *(const int *)value / (int)speed();
+	if (number == 0)
+		number = 1;
+	return NEXT(setsockopt)(fd, level, name, &number, sizeof(number));
+}
+
 int poll(struct pollfd *fds, nfds_t count, int timeout)
 {
+	if (timeout > 0)
+		timeout = (timeout + (int)speed() - 1) / (int)speed();
 	return count > 0 && refused() ? -1 : NEXT(poll)(fds, count, timeout);
 }
 
 int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
 	  const sigset_t *mask)
 {
+	struct timespec scaled;
+
+	if (timeout) {
+		scaled = timespec_of(nsec_of(timeout) / speed());
+		timeout = &scaled;
+	}
 	return count > 0 && refused() ? -1
 				      : NEXT(ppoll)(fds, count, timeout, mask);
 }

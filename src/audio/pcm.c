@@ -59,7 +59,7 @@ static void redirect_alsa_messages(void)
 	snd_lib_error_set_handler(on_alsa_message);
 }
 
-static void silence_alsa(void)
+void pcm_silence_alsa(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -211,7 +211,7 @@ int pcm_open(struct pcm **ret, enum pcm_direction direction,
 
 	if (!pcm)
 		return -ENOMEM;
-	silence_alsa();
+	pcm_silence_alsa();
 	pcm->rate = config->format.rate;
 	r = snd_pcm_open(&pcm->handle, config->device,
 			 direction == PCM_CAPTURE ? SND_PCM_STREAM_CAPTURE
@@ -666,7 +666,7 @@ int pcm_list(FILE *out, enum pcm_direction direction)
 	void **hints;
 	int r;
 
-	silence_alsa();
+	pcm_silence_alsa();
 	r = snd_device_name_hint(-1, "pcm", &hints);
 	if (r < 0)
 		return r;

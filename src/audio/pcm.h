@@ -45,6 +45,9 @@ const char *pcm_remedy(enum pcm_direction direction, int error);
  * PCM runs already, or negative errno. */
 int pcm_start(struct pcm *pcm);
 
+/* Has alsa-lib's own messages logged for debugging, not printed. */
+void pcm_silence_alsa(void);
+
 /* --- capture --- */
 
 /* Waits up to TIMEOUT_MS for COUNT frames or a period, whichever is less, and

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 libintercom_a_SOURCES += \
+	src/audio/cardstate.c src/audio/cardstate.h \
 	src/audio/chime.c src/audio/chime.h \
 	src/audio/filesource.c src/audio/filesource.h \
 	src/audio/microphone.c src/audio/microphone.h \

@@ -5,11 +5,16 @@
 #include <sys/random.h>
 
 /* 0 .. 255. Without randomness, 0: the pauses are merely in step. */
-static uint32_t random_byte(void)
+static uint8_t random_byte(void)
 {
 	uint8_t byte;
 
 	return getrandom(&byte, 1, GRND_NONBLOCK) == 1 ? byte : 0;
+}
+
+uint64_t backoff_random(uint64_t max_usec)
+{
+	return max_usec * random_byte() / 255;
 }
 
 uint64_t backoff_next(struct backoff *backoff)
@@ -24,7 +29,7 @@ uint64_t backoff_next(struct backoff *backoff)
 		nominal = nominal_max;
 	backoff->next_ms = nominal * 2;
 	pause_usec = (uint64_t)nominal * 1000;
-	return pause_usec + pause_usec / 4 * random_byte() / 255;
+	return pause_usec + backoff_random(pause_usec / 4);
 }
 
 void backoff_reset(struct backoff *backoff)

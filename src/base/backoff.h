@@ -20,5 +20,8 @@ struct backoff {
  * call, plus a random part of up to a quarter; never above the limit. */
 uint64_t backoff_next(struct backoff *backoff);
 
+/* A random time from 0 to MAX_USEC, in 256 steps. */
+uint64_t backoff_random(uint64_t max_usec);
+
 /* Call it after a success: the next pause is the shortest again. */
 void backoff_reset(struct backoff *backoff);

@@ -16,6 +16,14 @@
 #define BUS_ERROR_STOPPED "org.alsaintercom1.Error.Stopped"
 #define BUS_ERROR_FAILED "org.alsaintercom1.Error.Failed"
 
+/* Why a loudspeaker is missing: the word, and what a person is told. */
+#define BUS_MISSING_WHYS(X)                                                    \
+	X(ABSENT, "absent", "not connected")                                   \
+	X(SILENT, "silent", "connected, but it does not answer")               \
+	X(CARD_MISSING, "card-missing", "its card is gone")                    \
+	X(CARD_BUSY, "card-busy", "another program uses its card")             \
+	X(LOCKED_OUT, "locked-out", "its key was removed or changed")
+
 /* The longest page, in seconds; 0 stands for no end. */
 #define BUS_SECONDS_MAX (86400.0 * 365)
 

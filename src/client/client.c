@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/notify.h"
 #include "base/util.h"
+#include "client/pulse.h"
 #include "client/station.h"
 #include "client/turn.h"
 
@@ -109,6 +110,7 @@ static void run_station(struct client *client, struct station *station,
 	log_set_limit(&station->lines);
 	session_step(station->session, now);
 	give_receipt(client, station);
+	pulse_step(&client->turn.speaker, station->session, now);
 	if (!station_has_page(station))
 		return;
 	if (page->number != station->seen_page)

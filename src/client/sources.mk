@@ -10,6 +10,7 @@ libintercom_a_SOURCES += \
 	src/client/meter.c src/client/meter.h \
 	src/client/mixer.c src/client/mixer.h \
 	src/client/options.c src/client/options.h \
+	src/client/pulse.c src/client/pulse.h \
 	src/client/reserve.c src/client/reserve.h \
 	src/client/saver.c src/client/saver.h \
 	src/client/soundtest.c src/client/soundtest.h \

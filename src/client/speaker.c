@@ -1205,10 +1205,12 @@ static double frames_to_ms(const struct speaker *speaker, double frames)
 
 enum receipt_card speaker_card(const struct speaker *speaker)
 {
-	if (speaker->pcm || speaker->card_error == 0)
+	switch (speaker->pcm ? 0 : speaker->card_error) {
+	case 0:
 		return speaker_heard_frames(speaker) > 0 ? RECEIPT_CARD_READY
 							 : RECEIPT_CARD_UNKNOWN;
-	switch (speaker->card_error) {
+	case -EINVAL: /* it is there, but not for this format */
+		return RECEIPT_CARD_UNKNOWN;
 	case -EBUSY:
 		return RECEIPT_CARD_BUSY;
 	default:

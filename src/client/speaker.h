@@ -172,7 +172,7 @@ void speaker_finish(struct speaker *speaker);
  * Stays valid until the next speaker_begin(). */
 uint64_t speaker_heard_frames(const struct speaker *speaker);
 /* What is known of the card from the page. Stays valid until
- * speaker_finish(). */
+ * the next speaker_begin(). */
 enum receipt_card speaker_card(const struct speaker *speaker);
 /* The mean latency of the page so far: how long a frame waited in the FIFO, the
  * ring and behind it before it sounded; of a stored page, without the FIFO. */

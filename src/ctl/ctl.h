@@ -30,7 +30,7 @@ struct ctl {
 	double require_percent;	  /* of loudspeakers; negative: not given */
 	char **args;		  /* what follows the command */
 	unsigned arg_count;
-	sd_bus *bus; /* connected, except for keygen */
+	sd_bus *bus; /* connected, except for check and keygen */
 };
 
 /* Each returns an exit status, and logs what went wrong. */
@@ -40,6 +40,8 @@ int ctl_stop(struct ctl *ctl);
 int ctl_status(struct ctl *ctl);
 int ctl_clients(struct ctl *ctl);
 int ctl_zones(struct ctl *ctl);
+/* Returns the exit status of a monitoring plug-in, not one of those above. */
+int ctl_check(struct ctl *ctl);
 int ctl_monitor(struct ctl *ctl);
 int ctl_save(struct ctl *ctl);
 /* Makes the server's key file or adds to it, and makes a file for each

@@ -36,7 +36,7 @@ static const struct verb {
 	int (*run)(struct ctl *ctl);
 	unsigned args_min, args_max;
 	unsigned takes;
-	bool alone; /* needs no server */
+	bool alone; /* needs no server, or finds it by itself */
 } verbs[] = {
     {"talk", "",
      "page from the microphone; on a terminal until\n"
@@ -51,6 +51,10 @@ static const struct verb {
     {"clients", "", "show the loudspeakers that are connected", ctl_clients, 0,
      0, TAKES_JSON, false},
     {"zones", "", "show the zones", ctl_zones, 0, 0, TAKES_JSON, false},
+    {"check", "",
+     "tell who is missing, as a plug-in for monitoring\n"
+     "(exit status 0 to 3)",
+     ctl_check, 0, 0, TAKES_ZONE, true},
     {"monitor", "", "show events, one a line", ctl_monitor, 0, 0, TAKES_JSON,
      false},
     {"save", " FILE",
@@ -90,7 +94,9 @@ static const struct option_row rows[] = {
     {'d', "duration", "SECONDS", "talk: length of the page, 0 for no end",
      .parse = option_set_number, FIELD(seconds), .limits = {0, BUS_SECONDS_MAX},
      .tag = TAKES_DURATION},
-    {0, "zone", "ZONE", "talk, play: in this zone; repeatable (default: all)",
+    {0, "zone", "ZONE",
+     "talk, play, check: this zone; repeatable (default:\n"
+     "all)",
      .parse = add_zone, FIELD(zones), .tag = TAKES_ZONE},
     {0, "chime", "FILE", "talk: play this WAV file (or default) first",
      .parse = option_set_chime, FIELD(chime), .tag = TAKES_CHIME},

@@ -8,6 +8,7 @@
 #include "base/util.h"
 #include "bus/names.h"
 #include "ctl/bus.h"
+#include "ctl/missing.h"
 
 struct monitor {
 	struct ctl *ctl;
@@ -28,6 +29,10 @@ static const struct event_type event_types[] = {
      "page_ended",
      {"id", "zones", "frames", "reached", "lost", "overruns", "reason", NULL}},
     {"PageHeard", "page_heard", {"id", "heard", NULL}},
+    {"ClientMissing",
+     "client_missing",
+     {"identity", "zone", "count", "since", "why", NULL}},
+    {"ClientBack", "client_back", {"identity", "zone", "since", NULL}},
 };
 
 /* --- a line --- */
@@ -67,8 +72,26 @@ static void print_zones(const char *what, const struct value *event)
 	value_print_words(zones);
 }
 
+static void print_roll(const char *name, const struct value *event)
+{
+	const bool back = strcmp(name, "client_back") == 0;
+
+	if (!back) {
+		fputs("missing: ", stdout);
+		missing_print(event);
+	} else if (*value_string(event, "identity")) {
+		printf("back: %s", value_string(event, "identity"));
+	} else {
+		printf("back: all of zone %s", value_string(event, "zone"));
+	}
+}
+
 static void print_plain(const char *name, const struct value *event)
 {
+	if (strncmp(name, "client_", 7) == 0) {
+		print_roll(name, event);
+		return;
+	}
 	printf("page %" PRIu64, value_natural(event, "id"));
 	if (strcmp(name, "page_started") == 0) {
 		print_zones(" started", event);

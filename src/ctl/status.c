@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "ctl/bus.h"
+#include "ctl/missing.h"
 
 /* --- for people --- */
 
@@ -69,6 +70,7 @@ static void print_clients(const struct value *clients)
 	for (size_t i = 0; i < clients->count; i++) {
 		const struct value *c = &clients->items[i];
 		const uint64_t skips = value_natural(c, "skips");
+		const char *card = value_string(c, "card");
 		char text[32];
 
 		printf("%-*s %-*s%s%-*s %-12s %s", peer,
@@ -79,6 +81,8 @@ static void print_clients(const struct value *clients)
 		       value_boolean(c, "on_air") ? "on air" : "waits");
 		if (skips)
 			printf(", %" PRIu64 " skip%s", skips, plural_s(skips));
+		if (strcmp(card, "busy") == 0 || strcmp(card, "missing") == 0)
+			printf(", card %s", card);
 		print_last_receipt(c);
 		putchar('\n');
 	}
@@ -124,6 +128,15 @@ static void print_turned_away(const struct value *status)
 
 		if (count)
 			printf("%" PRIu64 " %s\n", count, kinds[i].text);
+	}
+}
+
+static void print_missing(const struct value *missing)
+{
+	for (size_t i = 0; missing && i < missing->count; i++) {
+		fputs("missing: ", stdout);
+		missing_print(&missing->items[i]);
+		putchar('\n');
 	}
 }
 
@@ -173,6 +186,7 @@ static void print_status(const struct value *status)
 	       " connection%s so far; %" PRIu64 " client%s now\n",
 	       begun, plural_s(begun), accepted, plural_s(accepted), clients,
 	       plural_s(clients));
+	print_missing(value_get(status, "missing"));
 	print_turned_away(status);
 	for (size_t i = 0; pages && i < pages->count; i++)
 		print_page(&pages->items[i]);

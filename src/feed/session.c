@@ -26,6 +26,9 @@ enum {
 	HEADER_USEC = 10000 * 1000,  /* from its first byte to its last */
 	SILENCE_USEC = 30000 * 1000, /* a page without data is broken */
 	LINGER_USEC = 1000 * 1000,
+	/* Between two lines to a server that has agreed to them. */
+	STATUS_USEC = 55 * 1000 * 1000,
+	STATUS_SPREAD_USEC = 5 * 1000 * 1000,
 	SETTLE_USEC = 1000 * 1000,  /* shorter connections are dubious */
 	FORGIVE_USEC = 5000 * 1000, /* longer ones reset the pauses */
 	SHORT_PAUSE_MAX_MS = 1000,  /* after short pages in a row .. */
@@ -63,6 +66,7 @@ struct session {
 	bool dubious;		    /* the last connection ended quickly */
 	bool keyless;		    /* the server has asked for a key */
 	uint64_t connected_usec;
+	uint64_t status_usec; /* when to say a line; UINT64_MAX: never */
 	struct session_counts counts;
 
 	int resolver_fd;
@@ -198,6 +202,8 @@ static void connected(struct session *session, uint64_t now_usec)
 	session->state = SESSION_WAITING;
 	session->deadline_usec =
 	    now_usec + (session->keyless ? KEYLESS_SETTLE_USEC : SETTLE_USEC);
+	session->status_usec =
+	    transport_speaks_2(session->transport) ? now_usec : UINT64_MAX;
 	wav_parser_init(&session->parser);
 	/* Else a server that closes at once would be logged each time. */
 	if (!session->dubious)
@@ -866,7 +872,24 @@ uint64_t session_deadline(const struct session *session)
 {
 	if (session->state == SESSION_PAGE)
 		return session->last_data_usec + SILENCE_USEC;
+	if (session->state == SESSION_WAITING)
+		return MIN(session->deadline_usec, session->status_usec);
 	return session->deadline_usec;
+}
+
+bool session_wants_status(const struct session *session, uint64_t now_usec)
+{
+	return session->state == SESSION_WAITING &&
+	       now_usec >= session->status_usec;
+}
+
+void session_say(struct session *session, const char *line, size_t size,
+		 uint64_t now_usec)
+{
+	/* A connection that takes nothing is found broken by reading. */
+	(void)transport_send(session->transport, line, size, TRANSPORT_NO_MORE);
+	session->status_usec =
+	    now_usec + STATUS_USEC + backoff_random(STATUS_SPREAD_USEC);
 }
 
 unsigned session_pollfds(const struct session *session, struct pollfd fds[2],

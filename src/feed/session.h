@@ -75,6 +75,12 @@ void session_step(struct session *session, uint64_t now_usec);
 /* When to call session_step() again at the latest, or in state PAGE
  * session_read(), whatever the descriptors say. UINT64_MAX: never. */
 uint64_t session_deadline(const struct session *session);
+/* Whether the server has agreed to be told once a minute how this client is,
+ * the time has come, and no page has. Then session_say() tells it. */
+bool session_wants_status(const struct session *session, uint64_t now_usec);
+void session_say(struct session *session, const char *line, size_t size,
+		 uint64_t now_usec);
+
 /* Fills in the descriptors to wait for, and returns how many they are; samples
  * count only if WANTED. */
 enum session_wanted { SESSION_SAMPLES_UNWANTED, SESSION_SAMPLES_WANTED };

@@ -35,6 +35,7 @@ enum {
 /* A receipt that comes in pieces. */
 struct line {
 	size_t size;
+	bool is_early; /* it began before the end was said */
 	char text[RECEIPT_SIZE_MAX];
 };
 
@@ -66,6 +67,7 @@ struct connection {
 	struct line *line;	  /* NULL: nothing of a receipt has come */
 	struct peers *peers;
 	struct sockaddr_storage address;
+	struct vitals *vitals; /* NULL: it has not agreed to say anything */
 	const struct connection_callbacks *callbacks;
 	void *userdata;
 	char peer[NET_ADDRESS_SIZE];
@@ -154,6 +156,24 @@ static enum connection_end end_of_broken(const struct connection *c)
 	return CONNECTION_LOST;
 }
 
+/* Returns how many of SIZE bytes, which a client has sent before the end of its
+ * page, it should not have sent. */
+static size_t take_vitals(struct connection *c, const char *data, size_t size)
+{
+	struct vitals *vitals = c->vitals;
+	const bool was_known = vitals && vitals->said_usec > 0;
+	enum receipt_card card;
+	size_t garbage;
+
+	if (!vitals)
+		return size;
+	card = vitals->said.card;
+	garbage = vitals_feed(vitals, data, size, now_usec());
+	if (vitals->said_usec > 0 && (!was_known || vitals->said.card != card))
+		c->callbacks->on_card(c, c->userdata);
+	return garbage;
+}
+
 /* What has come before the end was said is no receipt. */
 static void discard_early(struct connection *c)
 {
@@ -163,7 +183,8 @@ static void discard_early(struct connection *c)
 	while (n > 0 && c->garbage <= GARBAGE_SIZE_MAX && !c->read_closed) {
 		n = transport_recv(c->transport, scratch, sizeof(scratch));
 		if (n > 0)
-			c->garbage += (uint32_t)n;
+			c->garbage +=
+			    (uint32_t)take_vitals(c, scratch, (size_t)n);
 		c->read_closed = n == 0;
 	}
 	if (c->garbage > GARBAGE_SIZE_MAX)
@@ -300,7 +321,7 @@ static void read_early(struct connection *c)
 			end(c, end_of_broken(c));
 		return;
 	}
-	c->garbage += (uint32_t)n;
+	c->garbage += (uint32_t)take_vitals(c, scratch, (size_t)n);
 	if (c->garbage > GARBAGE_SIZE_MAX)
 		end(c, CONNECTION_ABUSED);
 }
@@ -337,16 +358,38 @@ static void take_receipt(struct connection *c, const char *text, size_t size)
 	end(c, CONNECTION_DONE);
 }
 
+/* A line of a client that waited may have been on its way for all of a short
+ * page. */
+static bool take_status(struct connection *c, size_t size)
+{
+	struct line *line = c->line;
+
+	if (take_vitals(c, line->text, size) > 0)
+		return false;
+	line->size -= size;
+	line->is_early = false;
+	memmove(line->text, line->text + size, line->size);
+	return true;
+}
+
 /* SIZE bytes were added to the line. */
 static void take_bytes(struct connection *c, size_t size)
 {
 	struct line *line = c->line;
-	const char *newline = memchr(line->text + line->size, '\n', size);
+	const char *newline;
 
 	line->size += size;
-	if (newline)
-		take_receipt(c, line->text, (size_t)(newline + 1 - line->text));
-	else if (line->size == sizeof(line->text))
+	while ((newline = memchr(line->text, '\n', line->size))) {
+		size = (size_t)(newline + 1 - line->text);
+		if (take_status(c, size))
+			continue;
+		if (line->is_early)
+			end(c, CONNECTION_ABUSED);
+		else
+			take_receipt(c, line->text, size);
+		return;
+	}
+	if (line->size == sizeof(line->text))
 		end(c, CONNECTION_ABUSED);
 }
 
@@ -365,7 +408,8 @@ static void note_acknowledged(struct connection *c)
 		sent(c);
 }
 
-/* The line so far; NULL without memory. */
+/* The line so far, of which a part may have come before the end was said; NULL
+ * without memory. */
 static struct line *line_of(struct connection *c)
 {
 	struct line *line = c->line;
@@ -373,8 +417,11 @@ static struct line *line_of(struct connection *c)
 	if (line)
 		return line;
 	line = malloc(sizeof(*line));
-	if (line)
-		line->size = 0;
+	if (line) {
+		line->size =
+		    c->vitals ? vitals_take_part(c->vitals, line->text) : 0;
+		line->is_early = line->size > 0;
+	}
 	c->line = line;
 	return line;
 }
@@ -412,9 +459,12 @@ static void go_on_shaking(struct connection *c)
 {
 	int r = transport_handshake(c->transport);
 
-	if (r == 0)
+	if (r == 0) {
 		c->state = CONNECTION_WAITING;
-	else if (r != -EAGAIN) {
+		/* Without memory it is as one of version 1. */
+		if (transport_speaks_2(c->transport))
+			c->vitals = calloc(1, sizeof(*c->vitals));
+	} else if (r != -EAGAIN) {
 		end(c, CONNECTION_UNPROVEN);
 		return;
 	}
@@ -504,6 +554,7 @@ struct connection *connection_free(struct connection *c)
 	stop_watching(c);
 	tape_unref(c->tape);
 	free(c->line);
+	free(c->vitals);
 	transport_free(c->transport);
 	free(c);
 	return NULL;
@@ -671,6 +722,11 @@ const char *connection_identity(const struct connection *c)
 	return transport_identity(c->transport);
 }
 
+const struct vitals *connection_vitals(const struct connection *c)
+{
+	return c->vitals;
+}
+
 const char *connection_problem(const struct connection *c)
 {
 	return transport_problem(c->transport);
@@ -678,7 +734,8 @@ const char *connection_problem(const struct connection *c)
 
 bool connection_speaks_2(const struct connection *c)
 {
-	return peers_know(c->peers, &c->address);
+	return transport_speaks_2(c->transport) ||
+	       peers_know(c->peers, &c->address);
 }
 
 enum connection_end connection_how(const struct connection *c)

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "server/tape.h"
+#include "server/vitals.h"
 
 struct peers;
 struct poller;
@@ -54,6 +55,9 @@ struct connection_callbacks {
 	 * none. Then the connection ends. */
 	void (*on_receipt)(struct connection *connection,
 			   const struct receipt *receipt, void *userdata);
+	/* It has said, for the first time or otherwise than before, how its
+	 * card is. */
+	void (*on_card)(struct connection *connection, void *userdata);
 	/* Called once, also from within the functions below. The connection
 	 * does nothing more; the owner frees it later, not in this call. */
 	void (*on_end)(struct connection *connection, enum connection_end end,
@@ -142,8 +146,8 @@ uint64_t connection_since_usec(const struct connection *connection);
 const char *connection_peer(const struct connection *connection);
 /* The name of its key, or NULL without keys or before the handshake. */
 const char *connection_identity(const struct connection *connection);
-/* Whether the peer is known to speak version 2 of the protocol: a receipt has
- * come from its address. */
+/* Whether the peer is known to speak version 2 of the protocol: it has agreed
+ * to, or a receipt has come from its address. */
 bool connection_speaks_2(const struct connection *connection);
 /* In on_receipt() without a receipt: how it ends; ABUSED if what it said is no
  * receipt. */
@@ -151,5 +155,7 @@ enum connection_end connection_how(const struct connection *connection);
 /* In on_receipt() without a receipt: whether the peer has closed, rather than
  * been given up. */
 bool connection_peer_closed(const struct connection *connection);
+/* What it says of itself; NULL when it has not agreed to do so. */
+const struct vitals *connection_vitals(const struct connection *connection);
 /* Why the handshake failed, for a person, or "". */
 const char *connection_problem(const struct connection *connection);

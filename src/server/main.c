@@ -254,6 +254,30 @@ static int open_listeners(struct program *p)
 	return 0;
 }
 
+static int expect(struct program *p)
+{
+	const struct option_list *list = &p->options.expect;
+
+	for (unsigned i = 0; i < list->count; i++) {
+		char zone[NET_ZONE_SIZE];
+		unsigned count;
+		int r;
+
+		/* The options have looked at it. */
+		r = server_options_expected(list->items[i], zone, &count);
+		assert(r == 0);
+		r = server_expect(p->server, *zone ? zone : NULL, count);
+		if (r < 0) {
+			log_error("--expect '%s': there is no zone '%s'; -l or "
+				  "a socket unit makes one",
+				  list->items[i], zone);
+			return r;
+		}
+	}
+	server_call_roll(p->server);
+	return 0;
+}
+
 /* --- start and stop --- */
 
 static int load_chime(struct program *p)
@@ -359,6 +383,8 @@ static int set_up(struct program *p)
 	}
 	/* From here on, functions that fail have logged why. */
 	r = open_listeners(p);
+	if (r >= 0)
+		r = expect(p);
 	if (r >= 0)
 		(void)sd_event_set_watchdog(p->event, 1);
 	return r;

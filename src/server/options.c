@@ -19,7 +19,11 @@
 #include "bus/names.h"
 #include "wire/net.h"
 
-enum { TEST_SECONDS_DEFAULT = 5, TEST_SECONDS_MAX = 86400 };
+enum {
+	TEST_SECONDS_DEFAULT = 5,
+	TEST_SECONDS_MAX = 86400,
+	EXPECTED_MAX = 1000000,
+};
 
 /* The client collects 2.5 seconds. */
 enum { AHEAD_SECONDS_MAX = 2 };
@@ -127,6 +131,45 @@ static int add_listener(const struct option_row *row, const char *text,
 	return option_add_string(row, text, config);
 }
 
+int server_options_expected(const char *text, char zone[NET_ZONE_SIZE],
+			    unsigned *ret_count)
+{
+	const char *equals = strchr(text, '=');
+	const char *number = equals ? equals + 1 : text;
+	const size_t length = equals ? (size_t)(equals - text) : 0;
+	unsigned long count;
+	char *rest;
+
+	if (length >= NET_ZONE_SIZE)
+		return -EINVAL;
+	memcpy(zone, text, length);
+	zone[length] = '\0';
+	if (equals && !name_valid(zone))
+		return -EINVAL;
+	errno = 0;
+	count = strtoul(number, &rest, 10);
+	if (*number < '1' || *number > '9' || errno || *rest ||
+	    count > EXPECTED_MAX)
+		return -EINVAL;
+	*ret_count = (unsigned)count;
+	return 0;
+}
+
+static int add_expected(const struct option_row *row, const char *text,
+			void *config)
+{
+	char zone[NET_ZONE_SIZE];
+	unsigned count;
+
+	if (server_options_expected(text, zone, &count) < 0) {
+		log_error("--expect '%s': [ZONE=]N is needed, with N from 1 to "
+			  "%d",
+			  text, EXPECTED_MAX);
+		return -EINVAL;
+	}
+	return option_add_string(row, text, config);
+}
+
 static int list_pcms(const struct option_row *row, const char *text,
 		     void *config)
 {
@@ -219,6 +262,10 @@ static const struct option_row rows[] = {
      "use TLS; accept only clients that have a key in\n"
      "this file",
      .parse = option_set_string, FIELD(psk_path)},
+    {0, "expect", "[ZONE=]N",
+     "without keys: miss a loudspeaker when fewer than\n"
+     "N are connected to this zone, or to each",
+     .parse = add_expected, FIELD(expect)},
     {0, "idle-exit", "SECONDS",
      "exit after this time without a client or a page\n"
      "(default: 0, never)",
@@ -268,6 +315,12 @@ static int check(const struct server_options *o)
 		log_error("--buffer-size '%u': at least two chunks of %u "
 			  "frames (--period-size) are needed",
 			  microphone->buffer_frames, microphone->period_frames);
+		return -EINVAL;
+	}
+	if (o->expect.count > 0 && o->psk_path) {
+		log_error("--expect '%s': with --psk-file each loudspeaker of "
+			  "that file is expected, so no number is needed",
+			  o->expect.items[0]);
 		return -EINVAL;
 	}
 	if ((o->config.page.archive.limit_size ||

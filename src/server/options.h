@@ -7,10 +7,12 @@
 #include "base/options.h"
 #include "server/bus/bus.h"
 #include "server/server.h"
+#include "wire/net.h"
 
 struct server_options {
 	struct server_config config; /* without chime_fd and keys */
 	struct option_list listen;   /* none: the default port */
+	struct option_list expect;   /* "[ZONE=]N" */
 	const char *chime_path;	     /* or NULL */
 	const char *psk_path;	     /* or NULL */
 	enum server_bus_kind bus;
@@ -24,3 +26,7 @@ struct server_options {
  * ARGV. 1: go on; 0: --help, --version or -L is done; -EINVAL: the command line
  * is wrong, and the log says why. */
 int server_options_parse(struct server_options *ret, int argc, char **argv);
+/* Takes an item of expect apart. *RET_ZONE is "" when it names none. 0 or
+ * -EINVAL. */
+int server_options_expected(const char *text, char zone[NET_ZONE_SIZE],
+			    unsigned *ret_count);

@@ -770,13 +770,14 @@ static uint64_t size_to_send(struct page *p)
 static void send_ahead(struct page *p, uint64_t now)
 {
 	const bool is_relayed = p->file_kind == FILESOURCE_RELAYED;
-	const uint64_t behind_max = bytes_of_usec(p, BEHIND_USEC_MAX);
+	const uint64_t behind_max =
+	    MIN(bytes_of_usec(p, BEHIND_USEC_MAX), (uint64_t)BEHIND_SIZE_MAX);
 	const struct connection_pace pace = {
 	    .due = p->due,
 	    .end = size_to_send(p),
 	    .quiet = is_relayed ? 0 : bytes_of_usec(p, QUIET_USEC),
 	    .growth = growth(p, now),
-	    .behind_max = MIN(behind_max, (uint64_t)BEHIND_SIZE_MAX),
+	    .behind_max = behind_max,
 	};
 
 	recording_push(p->recording, due_size(p));
@@ -858,9 +859,10 @@ static int on_source(sd_event_source *io, int fd, uint32_t revents,
 /* Takes over the descriptors of REQUEST. */
 static int start_source(struct page *p, const struct page_request *request)
 {
+	const double ahead = MAX(p->config->ahead_seconds, AHEAD_SECONDS_MIN);
 	const struct filesource_config file = {
 	    .kind = request->file_kind,
-	    .ahead_seconds = MAX(p->config->ahead_seconds, AHEAD_SECONDS_MIN),
+	    .ahead_seconds = ahead,
 	    .patience_seconds = PATIENCE_SECONDS,
 	};
 

@@ -12,6 +12,7 @@
 #include "base/util.h"
 #include "server/arbiter.h"
 #include "server/logbook.h"
+#include "server/rollcall.h"
 #include "server/timer.h"
 #include "wire/net.h"
 #include "wire/receipt.h"
@@ -35,6 +36,7 @@ struct server {
 	struct gate *gate;
 	struct zone *zones[BUS_ZONES_MAX + 1]; /* NULL at the end */
 	unsigned zone_count;
+	struct rollcall *rollcall;
 	struct page_list pages; /* in the order of their ids */
 	uint32_t last_id;
 	bool closed;
@@ -288,6 +290,16 @@ static void tell_clients(const struct server *server)
 			    server->observers[i].userdata);
 }
 
+static void tell_roll(void *userdata, const struct roll_member *member)
+{
+	const struct server *server = userdata;
+
+	for (unsigned i = 0; i < server->observer_count; i++)
+		if (server->observers[i].observer->on_roll)
+			server->observers[i].observer->on_roll(
+			    server->observers[i].userdata, member);
+}
+
 /* --- clients --- */
 
 /* A client that comes during a live page joins it at the newest frame. */
@@ -298,6 +310,7 @@ static void on_accepted(void *userdata, const struct zone *zone)
 	struct page *p;
 
 	tell_clients(server);
+	rollcall_soon(server->rollcall);
 	while (server->zones[z] != zone)
 		z++;
 	TAILQ_FOREACH (p, &server->pages, entry)
@@ -313,8 +326,20 @@ static void on_end(void *userdata, struct page *page, enum connection_end end,
 	if (page)
 		page_count_end(page, end, connection);
 	settle_later(server);
-	if (end != CONNECTION_UNPROVEN && end != CONNECTION_TOO_SLOW)
-		tell_clients(server);
+	if (end == CONNECTION_LOCKED_OUT)
+		rollcall_lock_out(server->rollcall,
+				  connection_identity(connection));
+	if (end == CONNECTION_UNPROVEN || end == CONNECTION_TOO_SLOW)
+		return;
+	tell_clients(server);
+	rollcall_soon(server->rollcall);
+}
+
+static void on_card(void *userdata)
+{
+	const struct server *server = userdata;
+
+	rollcall_soon(server->rollcall);
 }
 
 static void on_receipt(void *userdata, struct page *page,
@@ -338,6 +363,7 @@ static void on_receipt(void *userdata, struct page *page,
 
 static const struct zone_callbacks zone_callbacks = {
     .on_accepted = on_accepted,
+    .on_card = on_card,
     .on_end = on_end,
     .on_receipt = on_receipt,
 };
@@ -461,6 +487,9 @@ int server_new(struct server **ret, sd_event *event,
 	r = gate_new(&server->gate, event, server->config.max_clients,
 		     server->config.max_per_address, &server->stats.gate);
 	if (r >= 0)
+		r = rollcall_new(&server->rollcall, event, server->zones,
+				 config->keys, tell_roll, server);
+	if (r >= 0)
 		r = add_event_sources(server);
 	if (r < 0) {
 		server_free(server);
@@ -483,6 +512,7 @@ struct server *server_free(struct server *server)
 		drop_page(TAILQ_FIRST(&server->pages), server);
 	logbook_clear(&server->logbook);
 	tape_shelf_keep(&server->shelf, NULL);
+	rollcall_free(server->rollcall);
 	gate_tell_totals(server->gate);
 	gate_free(server->gate);
 	sd_event_source_disable_unref(server->tick);
@@ -509,6 +539,27 @@ int server_add_listener(struct server *server, int fd, const char *name)
 		return r;
 	}
 	return zone_add_listener(server->zones[server->zone_count++], fd);
+}
+
+int server_expect(struct server *server, const char *name, unsigned count)
+{
+	int z = name ? server_find_zone(server, name) : 0;
+
+	if (z < 0)
+		return z;
+	if (name) {
+		server->zones[z]->expected = count;
+		return 0;
+	}
+	for (unsigned i = 0; i < server->zone_count; i++)
+		if (server->zones[i]->expected == 0)
+			server->zones[i]->expected = count;
+	return 0;
+}
+
+void server_call_roll(struct server *server)
+{
+	rollcall_start(server->rollcall);
 }
 
 static void tell_listener(const struct zone *zone, int fd)
@@ -739,6 +790,21 @@ int server_find_zone(const struct server *server, const char *name)
 		if (strcmp(server->zones[z]->name, name) == 0)
 			return (int)z;
 	return -ENOENT;
+}
+
+bool server_supervises(const struct server *server)
+{
+	return rollcall_is_on(server->rollcall);
+}
+
+const struct roll *server_roll(const struct server *server)
+{
+	return rollcall_roll(server->rollcall);
+}
+
+unsigned server_zone_expected(const struct server *server, unsigned zone)
+{
+	return server->zones[zone]->expected;
 }
 
 unsigned server_client_count(const struct server *server)

@@ -12,6 +12,7 @@
 #include "server/gate.h"
 #include "server/ledger.h"
 #include "server/page.h"
+#include "server/roll.h"
 
 struct server_config {
 	struct page_config page;
@@ -36,6 +37,8 @@ struct server_observer {
 	/* A page that had begun is DONE, and all of its loudspeakers have said
 	 * how much of it they heard, or are given up. */
 	void (*on_heard)(void *userdata, const struct ledger_list *heard);
+	/* A loudspeaker is missing or back: see roll_end(). */
+	void (*on_roll)(void *userdata, const struct roll_member *member);
 };
 
 struct server;
@@ -52,6 +55,11 @@ struct server *server_free(struct server *server);
  * created if it is new. 0, -E2BIG beyond BUS_ZONES_MAX or ZONE_LISTENERS_MAX,
  * or another negative errno. */
 int server_add_listener(struct server *server, int fd, const char *name);
+/* COUNT loudspeakers are expected in the zone NAME, or with NULL in each zone
+ * of which nothing was said; not for a server with keys. 0 or -ENOENT. */
+int server_expect(struct server *server, const char *name, unsigned count);
+/* From now on the roll is called, if anybody is expected. */
+void server_call_roll(struct server *server);
 /* Logs where each zone listens. */
 void server_tell_listeners(const struct server *server);
 /* At most 4 observers; OBSERVER must outlive the server. 0 or -E2BIG. */
@@ -104,6 +112,12 @@ const char *server_zone_name(const struct server *server, unsigned zone);
 unsigned server_zone_clients(const struct server *server, unsigned zone);
 /* The zone's number, or -ENOENT. */
 int server_find_zone(const struct server *server, const char *name);
+
+/* Whether the roll is called, and the roll. */
+bool server_supervises(const struct server *server);
+const struct roll *server_roll(const struct server *server);
+/* How many loudspeakers are expected in ZONE, if the server has no keys. */
+unsigned server_zone_expected(const struct server *server, unsigned zone);
 
 unsigned server_client_count(const struct server *server);
 const struct server_stats *server_stats(const struct server *server);

@@ -13,6 +13,8 @@ libintercom_a_SOURCES += \
 	src/server/page.c src/server/page.h \
 	src/server/peers.c src/server/peers.h \
 	src/server/poller.c src/server/poller.h \
+	src/server/roll.c src/server/roll.h \
+	src/server/rollcall.c src/server/rollcall.h \
 	src/server/server.c src/server/server.h \
 	src/server/soundcheck.c src/server/soundcheck.h \
 	src/server/summary.c src/server/summary.h \
@@ -20,4 +22,5 @@ libintercom_a_SOURCES += \
 	src/server/tape.c src/server/tape.h \
 	src/server/tapecopy.c src/server/tapecopy.h \
 	src/server/timer.c src/server/timer.h \
+	src/server/vitals.c src/server/vitals.h \
 	src/server/zone.c src/server/zone.h

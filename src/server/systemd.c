@@ -141,7 +141,8 @@ static void log_heard(const struct ledger_list *heard)
 
 static bool is_idle(const struct systemd *s)
 {
-	return server_client_count(s->server) == 0 &&
+	return !server_supervises(s->server) &&
+	       server_client_count(s->server) == 0 &&
 	       server_page_count(s->server) == 0 &&
 	       !server_awaits_receipts(s->server);
 }
@@ -190,10 +191,16 @@ static void on_heard(void *userdata, const struct ledger_list *heard)
 	watch_idle(s);
 }
 
+static void on_roll(void *userdata, const struct roll_member *member)
+{
+	changed(userdata);
+}
+
 static const struct server_observer observer = {
     .on_page = on_page,
     .on_clients = on_clients,
     .on_heard = on_heard,
+    .on_roll = on_roll,
 };
 
 static int on_status(sd_event_source *source, uint64_t usec, void *userdata)
@@ -201,10 +208,15 @@ static int on_status(sd_event_source *source, uint64_t usec, void *userdata)
 	struct systemd *s = userdata;
 	unsigned clients = server_client_count(s->server);
 	unsigned pages = server_page_count(s->server);
-	char message[64];
+	const unsigned missing = server_roll(s->server)->missing;
+	char message[96];
+	int n;
 
-	snprintf(message, sizeof(message), "STATUS=%u client%s, %u page%s",
-		 clients, plural_s(clients), pages, plural_s(pages));
+	n = snprintf(message, sizeof(message), "STATUS=%u client%s, %u page%s",
+		     clients, plural_s(clients), pages, plural_s(pages));
+	if (missing > 0)
+		snprintf(message + n, sizeof(message) - (size_t)n,
+			 ", %u missing", missing);
 	if (notify_if_read(message) == -EAGAIN)
 		timer_start(s->status, STATUS_DELAY_USEC);
 	return 0;

@@ -159,8 +159,16 @@ static void on_ready(struct connection *connection, void *userdata)
 	admit(client);
 }
 
+static void on_card(struct connection *connection, void *userdata)
+{
+	const struct client *client = userdata;
+
+	client->zone->callbacks->on_card(client->zone->userdata);
+}
+
 static const struct connection_callbacks connection_callbacks = {
     .on_ready = on_ready,
+    .on_card = on_card,
     .on_sent = on_sent,
     .on_receipt = on_receipt,
     .on_end = on_end,

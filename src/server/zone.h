@@ -17,6 +17,8 @@ struct zone;
 struct zone_callbacks {
 	/* A client was admitted and waits for a page. */
 	void (*on_accepted)(void *userdata, const struct zone *zone);
+	/* The card of a client has changed, or is known now. */
+	void (*on_card)(void *userdata);
 	/* A connection has ended, or with CONNECTION_DONE all of PAGE was sent.
 	 * PAGE is that of zone_attach(), or NULL when it had none. */
 	void (*on_end)(void *userdata, struct page *page,
@@ -38,6 +40,7 @@ struct client_set {
 
 struct zone {
 	char *name;
+	unsigned expected; /* loudspeakers; 0: nobody is missed */
 	sd_event *event;
 	struct poller *poller; /* of the clients' sockets */
 	struct gate *gate;

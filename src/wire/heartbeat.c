@@ -6,8 +6,14 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "base/util.h"
 
 #define HEAD "intercom-status 1"
+
+bool heartbeat_may_begin(const char *text, size_t size)
+{
+	return memcmp(text, HEAD, MIN(size, strlen(HEAD))) == 0;
+}
 
 size_t heartbeat_format(char line[LINE_SIZE_MAX],
 			const struct heartbeat *heartbeat)

@@ -4,6 +4,8 @@
  * All of it is a claim. Pure. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "wire/line.h"
 #include "wire/receipt.h"
 
@@ -17,6 +19,8 @@ struct heartbeat {
 	uint32_t latency_ms;		      /* or HEARTBEAT_LATENCY_UNKNOWN */
 };
 
+/* Whether SIZE bytes can be the beginning of such a line. */
+bool heartbeat_may_begin(const char *text, size_t size);
 /* Writes the whole line with its newline, and returns its size. */
 size_t heartbeat_format(char line[LINE_SIZE_MAX],
 			const struct heartbeat *heartbeat);

@@ -488,6 +488,12 @@ int keyfile_refresh(struct keyfile *file, char problem[KEYFILE_PROBLEM_SIZE])
 	return r;
 }
 
+const char *keyfile_identity(const struct keyfile *file, size_t n)
+{
+	/* Those with the role of a server come first. */
+	return n < file->count ? file->keys.keys[n].identity : NULL;
+}
+
 const struct keyfile_key *keyfile_find(const struct keyfile *file,
 				       const char *identity)
 {

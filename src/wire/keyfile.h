@@ -71,6 +71,9 @@ struct keyfile *keyfile_free(struct keyfile *file);
  * as they are. */
 int keyfile_refresh(struct keyfile *file, char problem[KEYFILE_PROBLEM_SIZE]);
 
+/* The identity of the nth line of a server's file, in the order of their names;
+ * NULL when it has no more. Valid until the next refresh. */
+const char *keyfile_identity(const struct keyfile *file, size_t n);
 /* The key of the loudspeaker IDENTITY in a server's file, or NULL. Valid until
  * the next refresh, as is that of keyfile_for_host(). */
 const struct keyfile_key *keyfile_find(const struct keyfile *file,

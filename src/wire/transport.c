@@ -200,6 +200,11 @@ void transport_keys_refresh(struct transport_keys *keys)
 			  keys->file->path, problem);
 }
 
+const char *transport_keys_identity(const struct transport_keys *keys, size_t n)
+{
+	return keyfile_identity(keys->file, n);
+}
+
 /* --- between GnuTLS and the socket --- */
 
 static ssize_t pull(gnutls_transport_ptr_t userdata, void *buffer, size_t size)

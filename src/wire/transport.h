@@ -32,6 +32,10 @@ struct transport_keys *transport_keys_free(struct transport_keys *keys);
  * making a transport. Takes NULL. */
 void transport_keys_refresh(struct transport_keys *keys);
 
+/* The loudspeakers of a server's keys: see keyfile_identity(). */
+const char *transport_keys_identity(const struct transport_keys *keys,
+				    size_t n);
+
 /* --- one connection --- */
 
 struct transport;

@@ -40,6 +40,7 @@ enum {
 enum {
 	CHANGED_CLIENTS = 1 << 0, /* and with them the zones */
 	CHANGED_PAGES = 1 << 1,
+	CHANGED_MISSING = 1 << 2,
 };
 
 /* A call of LastPage() that is yet to be answered. */
@@ -397,6 +398,15 @@ static int get_pages(sd_bus *bus, const char *path, const char *interface,
 	return bus_status_append_pages(reply, b->server);
 }
 
+static int get_missing(sd_bus *bus, const char *path, const char *interface,
+		       const char *property, sd_bus_message *reply,
+		       void *userdata, sd_bus_error *error)
+{
+	const struct server_bus *b = userdata;
+
+	return bus_status_append_missing(reply, b->server);
+}
+
 static int get_version(sd_bus *bus, const char *path, const char *interface,
 		       const char *property, sd_bus_message *reply,
 		       void *userdata, sd_bus_error *error)
@@ -442,6 +452,8 @@ static const sd_bus_vtable vtable[] = {
 		    SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_PROPERTY("Pages", "aa{sv}", get_pages, 0,
 		    SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_PROPERTY("Missing", "aa{sv}", get_missing, 0,
+		    SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_SIGNAL_WITH_ARGS(
 	"PageStarted", SD_BUS_ARGS("u", id, "as", zones, "d", chime_seconds),
 	0),
@@ -453,6 +465,12 @@ static const sd_bus_vtable vtable[] = {
 			    0),
     SD_BUS_SIGNAL_WITH_ARGS("PageHeard", SD_BUS_ARGS("u", id, "a{sv}", heard),
 			    0),
+    SD_BUS_SIGNAL_WITH_ARGS(
+	"ClientMissing",
+	SD_BUS_ARGS("s", identity, "s", zone, "u", count, "t", since, "s", why),
+	0),
+    SD_BUS_SIGNAL_WITH_ARGS(
+	"ClientBack", SD_BUS_ARGS("s", identity, "s", zone, "t", since), 0),
     SD_BUS_VTABLE_END,
 };
 
@@ -461,7 +479,7 @@ static const sd_bus_vtable vtable[] = {
 static int on_tell(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct server_bus *b = userdata;
-	const char *names[3];
+	const char *names[4];
 	unsigned n = 0;
 
 	if (queued(b) >= ANSWERS_MAX) {
@@ -472,6 +490,8 @@ static int on_tell(sd_event_source *source, uint64_t usec, void *userdata)
 		names[n++] = "Zones";
 	if (b->changed & CHANGED_PAGES)
 		names[n++] = "Pages";
+	if (b->changed & CHANGED_MISSING)
+		names[n++] = "Missing";
 	names[n] = NULL;
 	b->changed = 0;
 	b->told_usec = now_usec();
@@ -493,9 +513,8 @@ static void tell_later(struct server_bus *b, unsigned changed)
 
 /* --- signals --- */
 
-/* A signal that begins with the page's id; NULL without the bus or memory. */
-static sd_bus_message *new_signal(const struct server_bus *b, const char *name,
-				  uint32_t page)
+/* NULL without the bus or memory. */
+static sd_bus_message *new_signal(const struct server_bus *b, const char *name)
 {
 	sd_bus_message *signal = NULL;
 
@@ -503,7 +522,17 @@ static sd_bus_message *new_signal(const struct server_bus *b, const char *name,
 	    sd_bus_message_new_signal(b->bus, &signal, BUS_PATH, BUS_INTERFACE,
 				      name) < 0)
 		return NULL;
-	(void)sd_bus_message_append(signal, "u", page);
+	return signal;
+}
+
+/* One that begins with the page's id. */
+static sd_bus_message *new_page_signal(const struct server_bus *b,
+				       const char *name, uint32_t page)
+{
+	sd_bus_message *signal = new_signal(b, name);
+
+	if (signal)
+		(void)sd_bus_message_append(signal, "u", page);
 	return signal;
 }
 
@@ -520,7 +549,7 @@ static void tell_started(const struct server_bus *b,
 			 const struct page_info *page)
 {
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *signal =
-	    new_signal(b, "PageStarted", page->id);
+	    new_page_signal(b, "PageStarted", page->id);
 	int r;
 
 	if (!signal)
@@ -537,7 +566,7 @@ static void tell_speech(const struct server_bus *b,
 			const struct page_info *page)
 {
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *signal =
-	    new_signal(b, "PageSpeech", page->id);
+	    new_page_signal(b, "PageSpeech", page->id);
 
 	if (signal)
 		send_signal(b, signal, 0);
@@ -546,7 +575,7 @@ static void tell_speech(const struct server_bus *b,
 static void tell_ended(const struct server_bus *b, const struct page_info *page)
 {
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *signal =
-	    new_signal(b, "PageEnded", page->id);
+	    new_page_signal(b, "PageEnded", page->id);
 	int r;
 
 	if (!signal)
@@ -583,7 +612,7 @@ static void on_heard(void *userdata, const struct ledger_list *heard)
 {
 	const struct server_bus *b = userdata;
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *signal =
-	    new_signal(b, "PageHeard", heard->page);
+	    new_page_signal(b, "PageHeard", heard->page);
 
 	if (signal)
 		send_signal(
@@ -591,10 +620,42 @@ static void on_heard(void *userdata, const struct ledger_list *heard)
 		    bus_status_append_heard(signal, heard, BUS_HEARD_MAX));
 }
 
+static int append_change(sd_bus_message *signal,
+			 const struct roll_member *member)
+{
+	int r = sd_bus_message_append(signal, "ss", bus_status_identity(member),
+				      member->zone);
+
+	if (r >= 0 && member->why != ROLL_THERE)
+		r = sd_bus_message_append(signal, "u", member->count);
+	if (r >= 0)
+		r = sd_bus_message_append(signal, "t",
+					  bus_status_since(member));
+	if (r >= 0 && member->why != ROLL_THERE)
+		r = sd_bus_message_append(signal, "s",
+					  roll_why_name(member->why));
+	return r;
+}
+
+static void on_roll(void *userdata, const struct roll_member *member)
+{
+	struct server_bus *b = userdata;
+	const bool back = member->why == ROLL_THERE;
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *signal = NULL;
+
+	tell_later(b, CHANGED_MISSING);
+	if (back && member->wanted == 0) /* it is not: nobody expects it */
+		return;
+	signal = new_signal(b, back ? "ClientBack" : "ClientMissing");
+	if (signal)
+		send_signal(b, signal, append_change(signal, member));
+}
+
 static const struct server_observer observer = {
     .on_page = on_page,
     .on_clients = on_clients,
     .on_heard = on_heard,
+    .on_roll = on_roll,
 };
 
 /* --- the connection --- */

@@ -29,6 +29,50 @@ static int close_entry(sd_bus_message *m)
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
+/* --- the roll --- */
+
+uint64_t bus_status_since(const struct roll_member *member)
+{
+	return (uint64_t)time(NULL) -
+	       (now_usec() - member->since_usec) / USEC_PER_SEC;
+}
+
+const char *bus_status_identity(const struct roll_member *member)
+{
+	return member->kind == ROLL_OF_IDENTITIES ? member->name : "";
+}
+
+int bus_status_append_missing(sd_bus_message *m, const struct server *server)
+{
+	const struct roll *roll = server_roll(server);
+	int r = sd_bus_message_open_container(m, 'a', "a{sv}");
+
+	for (size_t i = 0; r >= 0 && i < roll->count; i++) {
+		const struct roll_member *member = &roll->members[i];
+
+		if (member->why == ROLL_THERE)
+			continue;
+		r = sd_bus_message_append(
+		    m, "a{sv}", 5, "identity", "s", bus_status_identity(member),
+		    "zone", "s", member->zone, "count", "u", member->count,
+		    "since", "t", bus_status_since(member), "why", "s",
+		    roll_why_name(member->why));
+	}
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int append_roll(sd_bus_message *m, const struct server *server)
+{
+	const struct roll *roll = server_roll(server);
+	const char *state = "off";
+
+	if (server_supervises(server))
+		state = roll_is_quiet(roll, now_usec()) ? "starting" : "on";
+	return sd_bus_message_append(m, "{sv}{sv}{sv}", "roll_call", "s", state,
+				     "expected", "u", roll->wanted, "present",
+				     "u", roll->present);
+}
+
 /* --- zones --- */
 
 int bus_status_append_zone_names(sd_bus_message *m, const struct server *server,
@@ -49,8 +93,9 @@ int bus_status_append_zones(sd_bus_message *m, const struct server *server)
 
 	for (unsigned z = 0; r >= 0 && z < server_zone_count(server); z++)
 		r = sd_bus_message_append(
-		    m, "a{sv}", 2, "name", "s", server_zone_name(server, z),
-		    "clients", "u", server_zone_clients(server, z));
+		    m, "a{sv}", 3, "name", "s", server_zone_name(server, z),
+		    "clients", "u", server_zone_clients(server, z), "expected",
+		    "u", server_zone_expected(server, z));
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
@@ -191,6 +236,24 @@ struct client_list {
 	int result; /* of the first call that failed, or of the last */
 };
 
+/* What it says of itself while it waits. */
+static int append_vitals(sd_bus_message *m, const struct vitals *vitals)
+{
+	const struct heartbeat *said;
+	int r;
+
+	if (!vitals || vitals->said_usec == 0)
+		return 0;
+	said = &vitals->said;
+	r = sd_bus_message_append(m, "{sv}{sv}", "card", "s",
+				  receipt_card_name(said->card), "version", "s",
+				  said->version);
+	if (r < 0 || said->latency_ms == HEARTBEAT_LATENCY_UNKNOWN)
+		return r;
+	return sd_bus_message_append(m, "{sv}", "latency_ms", "u",
+				     said->latency_ms);
+}
+
 /* What it last said of a page. */
 static int append_last_receipt(sd_bus_message *m, const struct server *server,
 			       const struct connection *connection)
@@ -237,6 +300,8 @@ static void append_client(void *userdata, const char *zone,
 	r = sd_bus_message_open_container(m, 'a', "{sv}");
 	if (r >= 0)
 		r = append_connection(m, list->now_usec, zone, connection);
+	if (r >= 0)
+		r = append_vitals(m, connection_vitals(connection));
 	if (r >= 0)
 		r = append_last_receipt(m, list->server, connection);
 	if (r >= 0)
@@ -384,6 +449,11 @@ int bus_status_append_all(sd_bus_message *m, const struct server *server)
 		r = append_constants(m, server);
 	if (r >= 0)
 		r = append_stats(m, server);
+	if (r >= 0)
+		r = append_roll(m, server);
+	if (r >= 0)
+		r = append_list(m, server, "missing",
+				bus_status_append_missing);
 	if (r >= 0)
 		r = append_list(m, server, "zones", bus_status_append_zones);
 	if (r >= 0)

@@ -4,10 +4,13 @@
 and compares each sample with what ffmpeg decodes. Files that are refused must
 have a reason, which is counted.
 
-Debian packages that have many: abe-data alsa-utils bambam blinken
-bucklespring-data crossfire-client deepin-sound-theme emacspeak gentle
-gnome-audio gnustep-gui-common gltron libsox-fmt-all lincity-ng-data
-python3.11-examples supertux-data (apt-get download, dpkg -x)."""
+Debian packages that have many (apt-get download, dpkg -x): alsa-utils
+amphetamine-data bambam bucklespring-data crossfire-client csmash-data
+csoundqt-examples emacspeak excellent-bifurcation fenrir
+garden-of-coloured-lights-data gentle gnome-audio guitarix-common
+heroes-sound-effects jconvolver-config-files lbreakout2-data lbreakouthd-data
+libreoffice-common lmms-common micropolis-data mirrormagic-data overgod-data
+pd-smlib sound-icons tecnoballz-data tworld-data."""
 import collections
 import concurrent.futures
 import os

@@ -373,7 +373,7 @@ TEST_LOOP(beginning_that_comes_too_early_is_no_part_of_a_receipt, 0, 2)
 	say(RECEIPT, 20);
 	grow();
 	finish();
-	say(RECEIPT + 20, strlen(RECEIPT) - 20);
+	say(&RECEIPT[20], strlen(RECEIPT) - 20);
 	hang_up();
 	run();
 	expect_no_receipt(CONNECTION_ABUSED);

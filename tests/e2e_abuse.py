@@ -14,7 +14,8 @@ import threading
 import time
 
 from e2e_bus import BusCase
-from e2e_lib import (Card, FRAME, PATIENCE, contents, free_port, is_closed,
+from e2e_lib import (Card, FRAME, PATIENCE, contents, free_port,
+                     has_own_memory, is_closed,
                      main, noise, page_size, program, receive, receive_all,
                      reset, wait_until, write_file)
 from e2e_server import ServerCase
@@ -41,13 +42,6 @@ def connect_from(source, port, rcvbuf=None):
     s.bind((source, 0))
     s.connect(("127.0.0.1", port))
     return s
-
-
-def has_own_memory(process):
-    """Whether memory can be measured: not under a sanitizer or valgrind, which
-    add their own."""
-    return not re.search(rb"lib[at]san|valgrind|vgpreload",
-                         contents("/proc/%d/maps" % process.pid))
 
 
 class Attack:

@@ -236,6 +236,13 @@ class Process:
             return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
 
 
+def has_own_memory(process):
+    """Whether memory can be measured: not under a sanitizer or valgrind, which
+    add their own and keep what is freed."""
+    return not re.search(rb"lib[at]san|valgrind|vgpreload",
+                         contents("/proc/%d/maps" % process.pid))
+
+
 def shown(text, columns, rows=24):
     """The lines that a terminal shows when TEXT was written to it, and what is
     no longer on it: a VT102 as far as the programs need one."""

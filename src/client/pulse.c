@@ -30,12 +30,13 @@ void pulse_step(const struct speaker *speaker, struct session *session,
 {
 	struct heartbeat heartbeat = {.version = PACKAGE_VERSION};
 	char line[LINE_SIZE_MAX];
+	size_t size;
 
 	if (!session_wants_status(session, now_usec))
 		return;
 	heartbeat.card = card_of(speaker);
 	heartbeat.latency_ms =
 	    speaker->config.latency_ms + speaker->config.delay_ms;
-	session_say(session, line, heartbeat_format(line, &heartbeat),
-		    now_usec);
+	size = heartbeat_format(line, &heartbeat);
+	session_say(session, line, size, now_usec);
 }

@@ -87,6 +87,7 @@ E2E_TESTS = \
 	tests/e2e_played.py \
 	tests/e2e_receipts.py \
 	tests/e2e_roll.py \
+	tests/e2e_roll_net.py \
 	tests/e2e_server.py \
 	tests/e2e_survival.py \
 	tests/e2e_terminal.py \

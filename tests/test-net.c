@@ -273,6 +273,7 @@ TEST(connections_notice_that_their_peer_is_dead)
 	fd = socket(AF_INET, SOCK_STREAM, 0);
 	net_setup_receiver(fd);
 	ck_assert_int_eq(number(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+	ck_assert_int_eq(number(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 20000);
 	ck_assert_int_le(number(fd, IPPROTO_TCP, TCP_KEEPIDLE) +
 			     number(fd, IPPROTO_TCP, TCP_KEEPINTVL) *
 				 number(fd, IPPROTO_TCP, TCP_KEEPCNT),

@@ -483,3 +483,20 @@ TEST(zone_counts_who_is_absent_all_the_time)
 	}
 	ck_assert_str_eq(told, "yard absent 1; ");
 }
+
+TEST(zone_gives_each_loudspeaker_its_30_s)
+{
+	begin_yard();
+	in_yard = 2;
+	yard(20);
+	in_yard = 1;
+	yard(11);
+	ck_assert_str_eq(told, "yard absent 1; ");
+	yard(10); /* the other one is only restarting */
+	in_yard = 2;
+	yard(100);
+	ck_assert_str_eq(told, "yard absent 1; ");
+	in_yard = 1;
+	yard(31);
+	ck_assert_str_eq(told, "yard absent 1; yard absent 2; ");
+}

@@ -231,6 +231,7 @@ static bool decide(const struct roll *roll, struct roll_member *member,
 		member->since_usec = verdict.since_usec;
 	member->why = verdict.why;
 	member->count = verdict.count;
+	member->absent_usec = 0; /* who was not told has its own 30 s */
 	note_absent(member, now);
 	return true;
 }

@@ -54,15 +54,20 @@ static void tell_zone(const struct roll_member *member)
 }
 
 /* A switch that fails takes many at once; one line says how many more. */
-static void tell(struct rollcall *rollcall, const struct roll_member *member)
+static void tell_rest(struct rollcall *rollcall)
 {
-	const uint64_t now = now_usec();
-	const uint64_t rest = ratelimit_take(&rollcall->limit, now);
+	const uint64_t rest = ratelimit_take(&rollcall->limit, now_usec());
 
 	if (rest > 0)
 		log_notice("Loudspeakers that were missing or back, in the "
 			   "last minute: %" PRIu64 " more",
 			   rest);
+}
+
+static void tell(struct rollcall *rollcall, const struct roll_member *member)
+{
+	const uint64_t now = now_usec();
+
 	if (!ratelimit_allows(&rollcall->limit, now))
 		return;
 	if (member->kind == ROLL_OF_ZONES)
@@ -139,6 +144,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct rollcall *rollcall = userdata;
 
+	tell_rest(rollcall);
 	/* First, since it may lock some out. */
 	for (struct zone *const *zone = rollcall->zones; *zone; zone++)
 		zone_check_keys(*zone);

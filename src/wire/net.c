@@ -335,6 +335,8 @@ void net_setup_bulk(int fd)
 void net_setup_receiver(int fd)
 {
 	set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	/* There is no keep-alive while something is not acknowledged. */
+	set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 20000);
 	set_keepalive(fd, 10, 5, 3);
 }
 

@@ -65,7 +65,8 @@ void net_setup_sender(int fd, unsigned user_timeout_ms);
 /* After net_setup_sender(), for a page that is there already: fewer, larger
  * writes, at the cost of more unsent data in the kernel. */
 void net_setup_bulk(int fd);
-/* Receiver: notices a dead peer within 25 s, by keep-alive. */
+/* Receiver: notices a dead peer within 20 s, by keep-alive, or by what is not
+ * acknowledged. */
 void net_setup_receiver(int fd);
 
 /* Writes the address as "192.0.2.1:2348" (also when mapped into IPv6) or

@@ -2,9 +2,11 @@
 """What the documents tell people to type, and the commands in examples/, run as
 they stand: with the real programs, and stand-ins for other people's."""
 import glob
+import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import unittest
@@ -13,6 +15,7 @@ from e2e_client import ClientCase
 from e2e_lib import (Card, FRAME, RATE, SRCDIR, connect, contents,
                      free_port, main, noise, page_size, program, receive_all,
                      wait_until, wav_bytes, write_file)
+from e2e_roll import RollCase
 from e2e_server import ServerCase
 
 PROGRAMS = ("intercom-server", "intercom-client", "intercomctl")
@@ -148,6 +151,138 @@ class Hooks(ClientCase):
                 self.read("calls"), call % 1))
             self.assertEqual(self.read("calls").split("\n"),
                              [call % 1, call % 0])
+
+
+MAIL = r"""#!/bin/sh
+{ echo "To: $3"; echo "Subject: $2"; cat; } >>mails
+"""
+
+
+class Monitoring(RollCase):
+    """The roll call in other people's programs. What they type as intercomctl
+    is ours, on the test's bus."""
+
+    def setUp(self):
+        super().setUp()
+        self.fast_server("--expect", "1", zones=("lobby", "yard"))
+        self.lobby, = self.connect(self.ports["lobby"])
+
+    def run_words(self, words, status=0, errors="^$", **more):
+        """A command line as it stands in an example; returns what it prints."""
+        path = "%s:%s:%s" % (self.folder, os.path.dirname(
+            program("intercomctl")), os.environ["PATH"])
+        words[0] = words[0].replace("/usr/bin/", "").replace(
+            "/usr/local/bin", os.path.join(SRCDIR, "examples"))
+        run = subprocess.run(words, env=self.env(PATH=path, **more),
+                             cwd=self.folder, capture_output=True, text=True)
+        self.assertEqual(run.returncode, status)
+        self.assertRegex(run.stderr, errors)
+        return run.stdout
+
+    def wait_missing(self):
+        self.assertEqual(self.missing(1), {"yard": "absent"})
+
+    def end_server(self):
+        self.processes[1].stop()
+
+    def test_icinga(self):
+        text = document("examples/icinga2.conf")
+        command = json.loads(re.search(r"command = (\[.*\])", text)[1])
+        option = re.search(r'"(--\w+)" = {', text)[1]
+        self.wait_missing()
+        self.assertRegex(self.run_words([*command], 2), "^CRITICAL - 1 of 2 ")
+        self.assertRegex(self.run_words([*command, option, "lobby"]),
+                         r"^OK - 1 of 1 .*\|missing=0;;0;0;1 connected=1;;;0;1")
+        self.assertRegex(self.run_words(
+            [*command, option, "lobby", option, "yard"], 2), "1 in zone yard")
+
+    def test_nrpe(self):
+        line = re.search(r"^command\[\w+\]=(.*)$",
+                         document("examples/nrpe.cfg"), re.M)[1]
+        self.wait_missing()
+        self.assertRegex(self.run_words(line.split(), 2), "^CRITICAL - ")
+        self.end_server()
+        self.assertEqual(self.run_words(line.split(), 3),
+                         "UNKNOWN - no server answers (intercomctl status tells "
+                         "why)\n")
+
+    def test_home_assistant(self):
+        """Its template is evaluated where there is Jinja."""
+        text = document("examples/home-assistant.yaml")
+        command = re.search(r"^ *command: (.*)$", text, re.M)[1]
+        self.wait_missing()
+        value = json.loads(self.run_words(command.split()))
+        attributes = re.findall(r"^        - (\w+)$", text, re.M)
+        self.assertEqual([value[a] for a in attributes],
+                         [value["missing"], 1, 2, "on"])
+        self.assertEqual(value["missing"][0]["zone"], "yard")
+        try:
+            import jinja2
+        except ImportError:
+            return
+        template = re.search(r'^ *value_template: "(.*)"$', text, re.M)[1]
+        self.assertEqual(jinja2.Template(template).render(value_json=value),
+                         "1")
+
+    def textfile(self, **kwargs):
+        self.run_words(["/usr/local/bin/textfile", self.path("intercom.prom")],
+                       **kwargs)
+        text = contents(self.path("intercom.prom")).decode()
+        if shutil.which("promtool"):
+            check = subprocess.run(["promtool", "check", "metrics"], input=text,
+                                   capture_output=True, text=True)
+            self.assertEqual((check.returncode, check.stderr), (0, ""))
+        return dict(re.findall(r"^(intercom\S+) (\d+)$", text, re.M))
+
+    def test_node_exporter(self):
+        self.wait_missing()
+        all_there = {"intercom_up": "1", "intercom_loudspeakers_expected": "2",
+                     "intercom_loudspeakers_present": "2"}
+        self.assertEqual(self.textfile(), {
+            **all_there, "intercom_loudspeakers_present": "1",
+            'intercom_loudspeakers_missing'
+            '{identity="",zone="yard",why="absent"}': "1"})
+        self.connect(self.ports["yard"])
+        self.back(1)
+        self.assertEqual(self.textfile(), all_there)
+        self.assertEqual([n for n in os.listdir(self.folder) if ".prom" in n],
+                         ["intercom.prom"])
+
+    def test_node_exporter_without_a_server(self):
+        self.end_server()
+        self.assertEqual(self.textfile(errors="No server on the system bus"),
+                         {"intercom_up": "0"})
+
+    def test_mail(self):
+        """One for each change, and none from a server that has just begun."""
+        write_file(self.path("mail"), MAIL)
+        os.chmod(self.path("mail"), 0o755)
+        os.mkdir(self.path("kept"))
+        command = re.search(r"^ExecStart=(.*)$", document(
+            "examples/mail-missing.service"), re.M)[1].split()
+
+        def mails():
+            self.run_words([*command], STATE_DIRECTORY=self.path("kept"))
+            return (contents(self.path("mails")).decode().split("\n")[1::3]
+                    if os.path.exists(self.path("mails")) else [])
+
+        if self.status()["roll_call"] == "starting":
+            self.assertEqual(mails(), [])
+        self.wait_missing()
+        yard, = mails()
+        self.assertRegex(yard, r"^Subject: Loudspeakers: 1 missing: 1 in zone "
+                         r"yard since \d\d:\d\d \(not connected\)$")
+        self.assertEqual(mails(), [yard])
+        self.connect(self.ports["yard"])
+        self.back(1)
+        back = "Subject: Loudspeakers: 0 missing"
+        self.assertEqual(mails(), [yard, back])
+        self.lobby.close()  # for less than 30 s
+        self.assertEqual(mails(), [yard, back])
+        self.end_server()
+        self.assertEqual(mails()[2:], [
+            "Subject: Loudspeakers: UNKNOWN - no server answers "
+            "(intercomctl status tells why)"])
 
 
 IN_THE_TREE = unittest.skipUnless(

@@ -338,8 +338,14 @@ class NoKeys(RollCase):
     def test_check_without_a_server(self):
         run = subprocess.run(self.argv("check"), env=self.env(),
                              capture_output=True, text=True)
-        self.assertEqual((run.returncode, run.stdout),
-                         (3, "UNKNOWN - no server answers\n"))
+        self.assertEqual((run.returncode, run.stderr, run.stdout),
+                         (3, "", "UNKNOWN - no server answers (intercomctl status tells "
+                         "why)\n"))
+
+    def test_check_of_a_server_that_hangs(self):
+        server = self.server("--expect", "1", zones=("all",))
+        server.signal(signal.SIGSTOP)
+        self.check(3, "^UNKNOWN - no server answers")
 
     def test_wrong_numbers_are_refused(self):
         for value, words in (("attic=1", "there is no zone 'attic'"),

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/util.h"
 #include "ctl/bus.h"
 #include "ctl/missing.h"
@@ -11,6 +12,9 @@
 enum { CHECK_OK, CHECK_WARNING, CHECK_CRITICAL, CHECK_UNKNOWN };
 
 enum { NAMES_MAX = 10 };
+
+/* Those that run plug-ins wait for 10 s (NRPE) or more. */
+#define CALL_USEC (8 * USEC_PER_SEC)
 
 struct count {
 	uint64_t missing, connected, expected;
@@ -179,6 +183,16 @@ static int tell(const struct ctl *ctl, const struct value *status)
 	return count.state;
 }
 
+static int ask(struct ctl *ctl, struct value *ret)
+{
+	int status = ctl_connect(ctl);
+
+	if (status != CTL_DONE)
+		return status;
+	(void)sd_bus_set_method_call_timeout(ctl->bus, CALL_USEC);
+	return ctl_read(ctl, "Status", ret);
+}
+
 int ctl_check(struct ctl *ctl)
 {
 	_cleanup_(value_clear) struct value status = {0};
@@ -186,9 +200,11 @@ int ctl_check(struct ctl *ctl)
 	char text[128];
 	int state;
 
-	if (ctl_connect(ctl) != CTL_DONE ||
-	    ctl_read(ctl, "Status", &status) != CTL_DONE)
-		return unknown("no server answers");
+	/* Icinga takes the first line, of standard error as well. */
+	log_set_level(LOG_CRIT);
+	if (ask(ctl, &status) != CTL_DONE)
+		return unknown("no server answers (intercomctl status tells "
+			       "why)");
 	if (!*value_string(&status, "roll_call") ||
 	    strcmp(value_string(&status, "roll_call"), "off") == 0)
 		return unknown("the server expects nobody: it needs --psk-file "

@@ -33,8 +33,14 @@ static int close_entry(sd_bus_message *m)
 
 uint64_t bus_status_since(const struct roll_member *member)
 {
-	return (uint64_t)time(NULL) -
-	       (now_usec() - member->since_usec) / USEC_PER_SEC;
+	struct timespec now;
+
+	/* Not time(): what it leaves out would be in it the next time. */
+	clock_gettime(CLOCK_REALTIME, &now);
+	return ((uint64_t)now.tv_sec * USEC_PER_SEC +
+		(uint64_t)now.tv_nsec / 1000 -
+		(now_usec() - member->since_usec)) /
+	       USEC_PER_SEC;
 }
 
 const char *bus_status_identity(const struct roll_member *member)

@@ -33,14 +33,15 @@ static int close_entry(sd_bus_message *m)
 
 uint64_t bus_status_since(const struct roll_member *member)
 {
+	const uint64_t ago = now_usec() - member->since_usec;
 	struct timespec now;
+	uint64_t usec;
 
 	/* Not time(): what it leaves out would be in it the next time. */
 	clock_gettime(CLOCK_REALTIME, &now);
-	return ((uint64_t)now.tv_sec * USEC_PER_SEC +
-		(uint64_t)now.tv_nsec / 1000 -
-		(now_usec() - member->since_usec)) /
-	       USEC_PER_SEC;
+	usec =
+	    (uint64_t)now.tv_sec * USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
+	return (usec - MIN(ago, usec)) / USEC_PER_SEC;
 }
 
 const char *bus_status_identity(const struct roll_member *member)

@@ -12,6 +12,7 @@ UNIT_TESTS = \
 	tests/test-client-options \
 	tests/test-connection \
 	tests/test-connection-receipt \
+	tests/test-converter \
 	tests/test-ctl-value \
 	tests/test-fifo \
 	tests/test-filesource \
@@ -80,6 +81,7 @@ E2E_TESTS = \
 	tests/e2e_client_net.py \
 	tests/e2e_client_played.py \
 	tests/e2e_examples.py \
+	tests/e2e_files.py \
 	tests/e2e_hang.py \
 	tests/e2e_heard.py \
 	tests/e2e_hostile.py \

@@ -26,6 +26,7 @@ static void setup(void)
 	config = (struct filesource_config){
 	    .ahead_seconds = 1,
 	    .patience_seconds = 30,
+	    .chime_fd = -1,
 	};
 }
 
@@ -62,15 +63,15 @@ static void hear(size_t size)
 static void start(int fd, enum filesource_kind kind)
 {
 	config.kind = kind;
-	ck_assert_int_eq(filesource_start(&source, fd, &config), 0);
+	ck_assert_int_eq(filesource_start(&source, &fd, 1, &config), 0);
 }
 
-/* Plays FD to its end; the results are in opened, heard and ended. */
-static void play(int fd)
+/* The source's messages to its end; the results are in opened, heard and
+ * ended. */
+static void hear_all(void)
 {
 	struct source_message message;
 
-	start(fd, FILESOURCE_RECORDING);
 	while (next_message(source, &message) == 1) {
 		if (message.type == SOURCE_OPENED)
 			opened = message;
@@ -80,6 +81,20 @@ static void play(int fd)
 			ended = message;
 	}
 	ck_assert_int_eq(ended.type, SOURCE_ENDED);
+}
+
+/* Plays FD to its end. */
+static void play(int fd)
+{
+	start(fd, FILESOURCE_RECORDING);
+	hear_all();
+}
+
+/* Plays these one after the other, to their end. */
+static void play_all(const int *fds, unsigned count)
+{
+	ck_assert_int_eq(filesource_start(&source, fds, count, &config), 0);
+	hear_all();
 }
 
 TEST(a_file_is_played_whole)
@@ -463,4 +478,168 @@ TEST(a_silent_pipe_is_stopped)
 	ck_assert_int_eq(write(fds[1], sound, 4), -1);
 	ck_assert_int_eq(errno, EPIPE);
 	close(fds[1]);
+}
+
+/* --- several files --- */
+
+static const struct wav_format mono = {WAV_PCM, 16, 1, 44100};
+
+TEST(files_follow_one_another_without_a_gap)
+{
+	const int fds[] = {file_of(4000, 4000), file_of(WAV_ENDLESS, 8000),
+			   file_of(400, 5000)};
+
+	play_all(fds, 3);
+	ck_assert_int_eq(ended.u.ended.error, 0);
+	ck_assert_uint_eq(opened.u.opened.size, 12400);
+	ck_assert_uint_eq(heard_size, 12400);
+	ck_assert_mem_eq(heard, sound, 4000);
+	ck_assert_mem_eq(heard + 4000, sound, 8000);
+	ck_assert_mem_eq(heard + 12000, sound, 400);
+}
+
+TEST(a_file_can_be_played_twice)
+{
+	const int fd = file_of(4000, 4000);
+	const int fds[] = {fd, dup(fd)};
+
+	play_all(fds, 2);
+	ck_assert_uint_eq(heard_size, 8000);
+	ck_assert_mem_eq(heard, sound, 4000);
+	ck_assert_mem_eq(heard + 4000, sound, 4000);
+}
+
+TEST(files_are_converted_to_the_first_ones_format)
+{
+	static const int16_t pairs[] = {100, 100, -7, -7};
+	static const int16_t ones[] = {100, -7};
+	const int fds[] = {memory_wav(&cd, 8, sound, 8),
+			   memory_wav(&mono, 4, ones, 4)};
+
+	play_all(fds, 2);
+	ck_assert(wav_format_equal(&opened.u.opened.format, &cd));
+	ck_assert_uint_eq(opened.u.opened.size, 16);
+	ck_assert_uint_eq(heard_size, 16);
+	ck_assert_mem_eq(heard, sound, 8);
+	ck_assert_mem_eq(heard + 8, pairs, 8);
+}
+
+TEST(the_size_of_files_of_other_rates_is_exact)
+{
+	static const uint32_t rates[] = {8000, 22050, 48000, 96000};
+	static const size_t counts[] = {1, 2, 777, 4001};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rates) * ARRAY_SIZE(counts); i++) {
+		const struct wav_format other = {WAV_PCM, 16, 1, rates[i / 4]};
+		const size_t count = counts[i % 4];
+		const uint64_t frames =
+		    10 + (count * 44100 + rates[i / 4] / 2) / rates[i / 4];
+		const int fds[] = {
+		    memory_wav(&mono, 20, sound, 20),
+		    memory_wav(&other, count * 2, sound, count * 2)};
+
+		heard_size = 0;
+		play_all(fds, 2);
+		ck_assert_uint_eq(opened.u.opened.size, frames * 2);
+		ck_assert_uint_eq(heard_size, frames * 2);
+		source = source_free(source);
+	}
+}
+
+TEST(a_chime_is_played_before_the_first_file_in_its_format)
+{
+	static const int16_t pairs[] = {100, 100, -7, -7};
+	static const int16_t ones[] = {100, -7};
+	struct source_message message;
+	const int fd = file_of(4000, 4000);
+
+	config.chime_fd = memory_wav(&mono, 4, ones, 4);
+	ck_assert_int_eq(filesource_start(&source, &fd, 1, &config), 0);
+	while (source_next(source, &message) == -EAGAIN)
+		wait_readable(source);
+	ck_assert_int_eq(message.type, SOURCE_PREPARED);
+	ck_assert_uint_eq(message.u.prepared.chime_frames, 2);
+	source_go(source);
+	hear_all();
+	ck_assert_uint_eq(opened.u.opened.size, 4008);
+	ck_assert_uint_eq(heard_size, 4008);
+	ck_assert_mem_eq(heard, pairs, 8);
+	ck_assert_mem_eq(heard + 8, sound, 4000);
+}
+
+TEST(a_chime_and_a_pipe_that_has_ended_have_an_exact_size)
+{
+	const int fds[] = {pipe_of_sound(WAV_ENDLESS, 400), file_of(80, 80)};
+
+	config.chime_fd = memory_wav(&cd, 8, sound, 8);
+	play_all(fds, 2);
+	ck_assert_uint_eq(opened.u.opened.size, 488);
+	ck_assert_uint_eq(heard_size, 488);
+	ck_assert_mem_eq(heard, sound, 8);
+	ck_assert_mem_eq(heard + 8, sound, 400);
+	ck_assert_mem_eq(heard + 408, sound, 80);
+}
+
+TEST(a_pipe_after_a_file_is_played_as_it_comes)
+{
+	const size_t second = 44100 * 4;
+	int fds[2], parts[2];
+
+	open_pipe(fds);
+	parts[0] = file_of(400, 400);
+	parts[1] = fds[0];
+	ck_assert_int_eq(filesource_start(&source, parts, 2, &config), 0);
+	pour(fds[1], 0, second);
+	await_prepared();
+	pour(fds[1], second, 4000);
+	close(fds[1]);
+	source_go(source);
+	ck_assert_int_eq(next_message(source, &opened), 1);
+	ck_assert_uint_eq(opened.u.opened.size, WAV_ENDLESS);
+	hear_to_the_end();
+	ck_assert_uint_eq(heard_size, 400 + second + 4000);
+	ck_assert_mem_eq(heard + 400, sound, second + 4000);
+}
+
+/* These must be refused with exactly this reason, before anything is asked
+ * for; a pipe among them is not waited for. */
+static void check_all_refused(const int *fds, unsigned count,
+			      const char *reason)
+{
+	opened.type = SOURCE_ENDED;
+	play_all(fds, count);
+	ck_assert_int_eq(opened.type, SOURCE_ENDED);
+	ck_assert_int_eq(ended.u.ended.error, -EBADMSG);
+	ck_assert_str_eq(ended.u.ended.reason, reason);
+	source = source_free(source);
+}
+
+TEST(a_bad_file_among_good_ones_is_named)
+{
+	int fds[2], parts[3];
+
+	ck_assert_int_eq(pipe(fds), 0);
+	parts[0] = fds[0];
+	parts[1] = file_of(400, 400);
+	parts[2] = memory_file("fLaC\0\0\0\x22\0\0\0\0", 12);
+	check_all_refused(parts, 3,
+			  "File 3: This is not a WAV file that can be played: "
+			  "it is a FLAC file; convert it: ffmpeg -v error -i "
+			  "FILE -f wav FILE.wav");
+	close(fds[1]);
+	parts[0] = file_of(400, 400);
+	parts[1] = memory_wav(&cd, 0, "", 0);
+	check_all_refused(parts, 2,
+			  "File 2: This is not a WAV file that can be played: "
+			  "it has no samples");
+}
+
+TEST(a_bad_chime_is_refused)
+{
+	const int fd = file_of(400, 400);
+
+	config.chime_fd = memory_file("OggS", 4);
+	check_all_refused(&fd, 1,
+			  "The chime cannot be used: it ends before its "
+			  "samples begin");
 }

@@ -1,31 +1,23 @@
 /* SPDX-License-Identifier: MIT
- * Loads a chime and converts it once: rate by libsamplerate, channels by
- * copying or averaging. */
+ * Loads a chime and converts it once. */
 #include "audio/chime.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <samplerate.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
+#include "audio/converter.h"
 #include "audio/samples.h"
 #include "base/io.h"
 #include "base/util.h"
 
 #define MIB (UINT64_C(1) << 20)
 
-enum { SIZE_MAX_MIB = 64 };
-
-/* A chime during conversion: interleaved floats. */
-struct sound {
-	float *samples;
-	size_t frames;
-	unsigned channels, rate;
-};
+enum { SIZE_MAX_MIB = 64, PIECE_FRAMES = 4096 };
 
 /* *ret_offset is the offset of the first sample. */
 static int read_header(int fd, struct wav_parser *parser, off_t *ret_offset,
@@ -60,130 +52,75 @@ static int read_header(int fd, struct wav_parser *parser, off_t *ret_offset,
 	return 0;
 }
 
-static int sound_from(struct sound *ret, const struct wav_format *format,
-		      const uint8_t *data, size_t size)
+/* Appends COUNT frames at DATA to the sound. */
+static int append(struct chime *sound, size_t frame_size, const void *data,
+		  size_t count)
 {
-	size_t sample_size = format->bits / 8;
-	size_t count = size / sample_size;
+	const size_t size = count * frame_size;
+	uint8_t *larger;
 
-	ret->samples = malloc((count ? count : 1) * sizeof(float));
-	if (!ret->samples)
+	if (size == 0)
+		return 0;
+	larger = realloc(sound->data, sound->size + size);
+	if (!larger)
 		return -ENOMEM;
-	for (size_t i = 0; i < count; i++)
-		ret->samples[i] =
-		    (float)samples_get(format, data + i * sample_size);
-	ret->frames = count / format->channels;
-	ret->channels = format->channels;
-	ret->rate = format->rate;
+	memcpy(larger + sound->size, data, size);
+	sound->data = larger;
+	sound->size += size;
 	return 0;
 }
 
-static float mixed_sample(const struct sound *sound, size_t frame,
-			  unsigned channel, unsigned channels)
+static int convert_all(struct converter *converter, const struct chime *from,
+		       size_t from_size, struct chime *to, size_t to_size)
 {
-	const float *samples = sound->samples + frame * sound->channels;
-	float sum = 0;
+	size_t left = from->size / from_size;
+	const uint8_t *data = from->data;
+	void *converted;
+	ssize_t n;
 
-	if (sound->channels == 1)
-		return samples[0];
-	if (channels > 1)
-		return channel < sound->channels ? samples[channel] : 0;
-	for (unsigned i = 0; i < sound->channels; i++)
-		sum += samples[i];
-	return sum / (float)sound->channels;
-}
+	while (left > 0) {
+		const size_t count = MIN(left, (size_t)PIECE_FRAMES);
 
-static int change_channels(struct sound *sound, unsigned channels)
-{
-	float *samples;
-
-	if (channels == sound->channels)
-		return 0;
-	samples = malloc((sound->frames * channels + 1) * sizeof(float));
-	if (!samples)
-		return -ENOMEM;
-	for (size_t f = 0; f < sound->frames; f++)
-		for (unsigned c = 0; c < channels; c++)
-			samples[f * channels + c] =
-			    mixed_sample(sound, f, c, channels);
-	free(sound->samples);
-	sound->samples = samples;
-	sound->channels = channels;
-	return 0;
-}
-
-static int change_rate(struct sound *sound, unsigned rate, char *problem)
-{
-	double ratio = (double)rate / sound->rate;
-	size_t room = (size_t)((double)sound->frames * ratio) + 64;
-	SRC_DATA data = {
-	    .data_in = sound->samples,
-	    .input_frames = (long)sound->frames,
-	    .output_frames = (long)room,
-	    .src_ratio = ratio,
-	    .end_of_input = 1,
-	};
-	int r;
-
-	if (rate == sound->rate)
-		return 0;
-	data.data_out = malloc(room * sound->channels * sizeof(float));
-	if (!data.data_out)
-		return -ENOMEM;
-	r = src_simple(&data, SRC_SINC_MEDIUM_QUALITY, (int)sound->channels);
-	if (r != 0) {
-		free(data.data_out);
-		snprintf(problem, CHIME_PROBLEM_SIZE,
-			 "%u Hz cannot be converted to %u Hz: %s", sound->rate,
-			 rate, src_strerror(r));
-		return -EBADMSG;
+		n = converter_put(converter, data, count, &converted);
+		if (n < 0 || append(to, to_size, converted, (size_t)n) < 0)
+			return -ENOMEM;
+		data += count * from_size;
+		left -= count;
 	}
-	free(sound->samples);
-	sound->samples = data.data_out;
-	sound->frames = (size_t)data.output_frames_gen;
-	sound->rate = rate;
-	return 0;
+	while ((n = converter_end(converter, &converted)) > 0)
+		if (append(to, to_size, converted, (size_t)n) < 0)
+			return -ENOMEM;
+	return (int)n;
 }
 
-static int sound_to(const struct sound *sound, const struct wav_format *format,
-		    uint8_t **ret_data, size_t *ret_size)
-{
-	size_t sample_size = format->bits / 8;
-	size_t count = sound->frames * sound->channels;
-	uint8_t *data = malloc(count * sample_size + 1);
-
-	if (!data)
-		return -ENOMEM;
-	for (size_t i = 0; i < count; i++)
-		samples_put(format, data + i * sample_size,
-			    (double)sound->samples[i]);
-	*ret_data = data;
-	*ret_size = count * sample_size;
-	return 0;
-}
-
-/* Replaces *data in format FROM with the same sound in format TO. */
+/* Replaces the sound in format FROM with the same in format TO. */
 static int convert(const struct wav_format *from, const struct wav_format *to,
-		   uint8_t **data, size_t *size, char *problem)
+		   struct chime *sound, char *problem)
 {
-	struct sound sound = {0};
-	uint8_t *converted = NULL;
+	struct chime converted = {0};
+	struct converter *converter;
 	int r;
 
 	if (wav_format_equal(from, to))
 		return 0;
-	r = sound_from(&sound, from, *data, *size);
-	if (r == 0)
-		r = change_channels(&sound, to->channels);
-	if (r == 0)
-		r = change_rate(&sound, to->rate, problem);
-	if (r == 0)
-		r = sound_to(&sound, to, &converted, size);
-	free(sound.samples);
+	r = converter_new(&converter, from, to);
+	if (r == -EOPNOTSUPP) {
+		snprintf(problem, CHIME_PROBLEM_SIZE,
+			 "%u Hz cannot be converted to %u Hz", from->rate,
+			 to->rate);
+		return -EBADMSG;
+	}
 	if (r < 0)
 		return r;
-	free(*data);
-	*data = converted;
+	r = convert_all(converter, sound, wav_frame_size(from), &converted,
+			wav_frame_size(to));
+	converter_free(converter);
+	if (r < 0) {
+		chime_clear(&converted);
+		return r;
+	}
+	chime_clear(sound);
+	*sound = converted;
 	return 0;
 }
 
@@ -255,7 +192,7 @@ static int load(struct chime *chime, int fd, uint64_t file_size,
 	if (r < 0)
 		return r;
 	plain = wav_plain(&parser.format);
-	return convert(&plain, format, &chime->data, &chime->size, problem);
+	return convert(&plain, format, chime, problem);
 }
 
 int chime_load(struct chime *ret, int fd, const struct wav_format *format,

@@ -11,6 +11,9 @@
 /* The longest chime; a longer sound should be played as a page. */
 #define CHIME_SECONDS_MAX 30
 
+/* What a reason begins with that is about a page's chime. */
+#define CHIME_ABOUT "The chime cannot be used: "
+
 struct chime {
 	uint8_t *data; /* whole frames */
 	size_t size;   /* bytes */

@@ -176,8 +176,7 @@ static int load_chime(struct microphone *m, int fd)
 	r = chime_load(&m->chime, m->chime_fd, &m->format, problem);
 	if (r == 0)
 		return 0;
-	source_send_reason(fd, SOURCE_ENDED, r, "The chime cannot be used: %s",
-			   problem);
+	source_send_reason(fd, SOURCE_ENDED, r, CHIME_ABOUT "%s", problem);
 	return -EPIPE;
 }
 

@@ -29,7 +29,10 @@
 
 enum {
 	BUS_ZONES_MAX = 64,
-	BUS_PAGES_MAX = 64,   /* in progress or waiting */
+	BUS_PAGES_MAX = 64, /* in progress or waiting */
+	/* In one page. With a chime these are the descriptors that dbus-daemon
+	 * takes in a message: max_message_unix_fds of the system bus. */
+	BUS_FILES_MAX = 15,
 	BUS_HEARD_MAX = 64,   /* loudspeakers in a PageHeard */
 	BUS_PRIORITY_MIN = 0, /* routine */
 	BUS_PRIORITY_DEFAULT = 5,

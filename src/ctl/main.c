@@ -42,8 +42,10 @@ static const struct verb {
      "page from the microphone; on a terminal until\n"
      "Enter or Ctrl-C",
      ctl_talk, 0, 0, TAKES_PLACE | TAKES_DURATION | TAKES_CHIME, false},
-    {"play", " FILE", "page a WAV file; - is standard input", ctl_play, 1, 1,
-     TAKES_PLACE | TAKES_LIVE, false},
+    {"play", " FILE...",
+     "page WAV files, one after the other; - is\n"
+     "standard input",
+     ctl_play, 1, BUS_FILES_MAX, TAKES_PLACE | TAKES_CHIME | TAKES_LIVE, false},
     {"stop", " [ID]...", "end these pages, or all", ctl_stop, 0, BUS_PAGES_MAX,
      0, false},
     {"status", "", "show the server, its zones and pages", ctl_status, 0, 0,
@@ -98,7 +100,7 @@ static const struct option_row rows[] = {
      "talk, play, check: this zone; repeatable (default:\n"
      "all)",
      .parse = add_zone, FIELD(zones), .tag = TAKES_ZONE},
-    {0, "chime", "FILE", "talk: play this WAV file (or default) first",
+    {0, "chime", "FILE", "talk, play: play this WAV file (or default) first",
      .parse = option_set_chime, FIELD(chime), .tag = TAKES_CHIME},
     {0, "priority", "N",
      "talk, play: 0 (routine) to 9 (emergency)\n"
@@ -181,7 +183,9 @@ static const struct verb *take_verb(struct ctl *ctl, unsigned given)
 		log_error("'%s' takes %s (see intercomctl --help)", verb->name,
 			  verb->args_max == 0	? "no argument"
 			  : verb->args_max == 1 ? "one file"
-						: "at most 64 page numbers");
+			  : verb->args_max == BUS_FILES_MAX
+			      ? "1 to 15 files"
+			      : "at most 64 page numbers");
 		return NULL;
 	}
 	if (given & ~verb->takes) {

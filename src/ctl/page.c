@@ -7,6 +7,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "audio/chime.h"
+#include "audio/filesource.h"
 #include "audio/samples.h"
 #include "base/log.h"
 #include "base/screen.h"
@@ -27,8 +29,9 @@ struct following {
 	struct ctl *ctl;
 	sd_event *event;
 	sd_event_source *meter, *input, *answer;
-	const char *file;    /* the name of the file to play; NULL: talk */
-	int fd;		     /* the file to play, or the chime of talk, or -1 */
+	bool plays; /* files, not the microphone */
+	int fds[BUS_FILES_MAX];
+	int chime_fd;	     /* or -1 */
 	uint32_t id;	     /* 0 until the server has answered */
 	bool started, ended; /* the page */
 	bool stopped;	     /* by this program */
@@ -342,17 +345,27 @@ static void on_started(struct following *f, sd_bus_message *m)
 				       on_zones, f, "ss", BUS_INTERFACE,
 				       "Zones");
 	if (chime > 0)
-		screen_say("Page %" PRIu32
-			   ": the chime plays, wait for its end "
-			   "(%.1f s)",
-			   f->id, chime);
+		screen_say("Page %" PRIu32 ": the chime plays%s (%.1f s)",
+			   f->id, f->plays ? "" : ", wait for its end", chime);
+}
+
+static const char *file_name(const struct following *f, unsigned i)
+{
+	const char *path = f->ctl->args[i];
+
+	return strcmp(path, "-") == 0 ? "standard input" : path;
 }
 
 static void on_speech(struct following *f)
 {
-	if (f->file)
-		screen_say("Page %" PRIu32 " is on the air: '%s' plays", f->id,
-			   f->file);
+	const unsigned more = f->ctl->arg_count - 1;
+	char others[32] = "";
+
+	if (f->plays && more > 0)
+		snprintf(others, sizeof(others), " and %u more", more);
+	if (f->plays)
+		screen_say("Page %" PRIu32 " is on the air: '%s'%s play%s",
+			   f->id, file_name(f, 0), others, more ? "" : "s");
 	else
 		screen_say("Page %" PRIu32 " is on the air: speak now%s", f->id,
 			   f->input ? " (Enter ends it)" : "");
@@ -434,15 +447,33 @@ static int on_gone(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	return sd_event_exit(f->event, CTL_NO_SERVER);
 }
 
-/* Adds the name of the file, which the server does not know. */
+/* The name of the file that *MESSAGE is about, which the server does not know,
+ * or NULL. Takes its number from *MESSAGE. */
+static const char *culprit(const struct following *f, const char **message)
+{
+	unsigned number = 0;
+	int length = 0;
+
+	if (strncmp(*message, CHIME_ABOUT, strlen(CHIME_ABOUT)) == 0)
+		return f->ctl->chime;
+	if (sscanf(*message, FILESOURCE_ABOUT "%n", &number, &length) != 1 ||
+	    length == 0 || number < 1 || number > f->ctl->arg_count)
+		return NULL;
+	*message += length;
+	return file_name(f, number - 1);
+}
+
 static int refused(const struct following *f, const sd_bus_error *failure)
 {
-	const char *path = f->file ? f->file : f->ctl->chime;
+	const char *message = failure->message ? failure->message : "";
+	const char *path = culprit(f, &message);
 
-	if (!path || !failure->message ||
-	    strcmp(failure->name, BUS_ERROR_NOT_AUDIO) != 0)
+	if (!path && f->plays &&
+	    strcmp(failure->name, BUS_ERROR_NOT_AUDIO) == 0)
+		path = file_name(f, 0);
+	if (!path)
 		return ctl_refused(f->ctl, failure);
-	log_error("'%s': %s", path, failure->message);
+	log_error("'%s': %s", path, message);
 	return CTL_FAILED;
 }
 
@@ -491,9 +522,27 @@ static int append_zones(const struct ctl *ctl, sd_bus_message *m)
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-static int append_options(const struct ctl *ctl, sd_bus_message *m,
-			  int chime_fd)
+/* The files after the first one. */
+static int append_next(const struct following *f, sd_bus_message *m)
 {
+	int r = sd_bus_message_open_container(m, 'e', "sv");
+
+	if (r >= 0)
+		r = sd_bus_message_append(m, "s", "next");
+	if (r >= 0)
+		r = sd_bus_message_open_container(m, 'v', "ah");
+	if (r >= 0)
+		r = sd_bus_message_open_container(m, 'a', "h");
+	for (unsigned i = 1; r >= 0 && i < f->ctl->arg_count; i++)
+		r = sd_bus_message_append(m, "h", f->fds[i]);
+	for (unsigned i = 0; r >= 0 && i < 3; i++)
+		r = sd_bus_message_close_container(m);
+	return r;
+}
+
+static int append_options(const struct following *f, sd_bus_message *m)
+{
+	const struct ctl *ctl = f->ctl;
 	int r = sd_bus_message_open_container(m, 'a', "{sv}");
 
 	if (r >= 0 && ctl->priority >= 0)
@@ -503,8 +552,10 @@ static int append_options(const struct ctl *ctl, sd_bus_message *m,
 		r = sd_bus_message_append(m, "{sv}", "queue", "b", 1);
 	if (r >= 0 && ctl->live)
 		r = sd_bus_message_append(m, "{sv}", "live", "b", 1);
-	if (r >= 0 && chime_fd >= 0)
-		r = sd_bus_message_append(m, "{sv}", "chime", "h", chime_fd);
+	if (r >= 0 && f->chime_fd >= 0)
+		r = sd_bus_message_append(m, "{sv}", "chime", "h", f->chime_fd);
+	if (r >= 0 && f->plays && ctl->arg_count > 1)
+		r = append_next(f, m);
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
@@ -523,13 +574,14 @@ static int make_call(const struct following *f, sd_bus_message **ret)
 
 	r = sd_bus_message_new_method_call(ctl->bus, ret, BUS_NAME, BUS_PATH,
 					   BUS_INTERFACE,
-					   f->file ? "Play" : "Talk");
+					   f->plays ? "Play" : "Talk");
 	if (r >= 0)
 		r = append_zones(ctl, *ret);
 	if (r >= 0)
-		r = f->file ? sd_bus_message_append(*ret, "h", f->fd)
-			    : sd_bus_message_append(*ret, "d", talk_seconds(f));
-	return r < 0 ? r : append_options(ctl, *ret, f->file ? -1 : f->fd);
+		r = f->plays
+			? sd_bus_message_append(*ret, "h", f->fds[0])
+			: sd_bus_message_append(*ret, "d", talk_seconds(f));
+	return r < 0 ? r : append_options(f, *ret);
 }
 
 /* Has no time limit: a device may take long to open, and a pipe to begin. */
@@ -558,7 +610,7 @@ static int set_up(struct following *f)
 				      0, on_answer_time, f);
 	if (r >= 0)
 		r = sd_event_source_set_enabled(f->answer, SD_EVENT_OFF);
-	if (r >= 0 && !f->file && isatty(STDIN_FILENO))
+	if (r >= 0 && !f->plays && isatty(STDIN_FILENO))
 		r = sd_event_add_io(f->event, &f->input, STDIN_FILENO, EPOLLIN,
 				    on_input, f);
 	return r;
@@ -577,17 +629,16 @@ static int run(struct following *f)
 	return r < 0 ? ctl_failed("Lost the bus", r) : r;
 }
 
-static int follow(struct ctl *ctl, const char *file, int fd)
+static int follow(struct following *f)
 {
-	struct following f = {.ctl = ctl, .file = file, .fd = fd};
-	int status = run(&f);
+	int status = run(f);
 
-	(void)sd_bus_detach_event(ctl->bus);
-	sd_event_source_disable_unref(f.meter);
-	sd_event_source_disable_unref(f.input);
-	sd_event_source_disable_unref(f.answer);
-	sd_event_unref(f.event);
-	value_clear(&f.zones);
+	(void)sd_bus_detach_event(f->ctl->bus);
+	sd_event_source_disable_unref(f->meter);
+	sd_event_source_disable_unref(f->input);
+	sd_event_source_disable_unref(f->answer);
+	sd_event_unref(f->event);
+	value_clear(&f->zones);
 	return status;
 }
 
@@ -600,31 +651,74 @@ static int open_file(const char *path)
 	return fd;
 }
 
+/* CTL_DONE, or an exit status after logging what is wrong. */
+static int open_chime(struct following *f)
+{
+	f->chime_fd = f->ctl->chime ? open_file(f->ctl->chime) : -1;
+	return f->ctl->chime && f->chime_fd < 0 ? CTL_FAILED : CTL_DONE;
+}
+
 int ctl_talk(struct ctl *ctl)
 {
-	_cleanup_close_ int chime_fd = -1;
+	struct following f = {.ctl = ctl};
+	int status = open_chime(&f);
 
-	if (ctl->chime) {
-		chime_fd = open_file(ctl->chime);
-		if (chime_fd < 0)
-			return CTL_FAILED;
+	if (status == CTL_DONE)
+		status = follow(&f);
+	fd_close(f.chime_fd);
+	return status;
+}
+
+static int check_files(const struct ctl *ctl)
+{
+	unsigned inputs = 0;
+
+	for (unsigned i = 0; i < ctl->arg_count; i++)
+		inputs += strcmp(ctl->args[i], "-") == 0;
+	if (ctl->live && (ctl->chime || ctl->arg_count > 1)) {
+		log_error("--live is for one pipe, without --chime or other "
+			  "files");
+		return CTL_USAGE;
 	}
-	return follow(ctl, NULL, chime_fd);
+	if (inputs > 1) {
+		log_error("play -: standard input can be played once");
+		return CTL_USAGE;
+	}
+	if (inputs > 0 && isatty(STDIN_FILENO)) {
+		log_error("play -: standard input is a terminal; a WAV "
+			  "file is needed");
+		return CTL_USAGE;
+	}
+	return CTL_DONE;
+}
+
+/* Closes at most what it has opened: standard input is 0. */
+static void close_files(const struct following *f, unsigned count)
+{
+	fd_close(f->chime_fd);
+	for (unsigned i = 0; i < count; i++)
+		if (f->fds[i] != STDIN_FILENO)
+			fd_close(f->fds[i]);
 }
 
 int ctl_play(struct ctl *ctl)
 {
-	const char *path = ctl->args[0];
-	_cleanup_close_ int fd = -1;
+	struct following f = {.ctl = ctl, .plays = true, .chime_fd = -1};
+	int status = check_files(ctl);
+	unsigned count = 0;
 
-	if (strcmp(path, "-") == 0) {
-		if (isatty(STDIN_FILENO)) {
-			log_error("play -: standard input is a terminal; a WAV "
-				  "file is needed");
-			return CTL_USAGE;
-		}
-		return follow(ctl, "standard input", STDIN_FILENO);
+	if (status == CTL_DONE)
+		status = open_chime(&f);
+	for (; status == CTL_DONE && count < ctl->arg_count; count++) {
+		const char *path = ctl->args[count];
+
+		f.fds[count] =
+		    strcmp(path, "-") == 0 ? STDIN_FILENO : open_file(path);
+		if (f.fds[count] < 0)
+			status = CTL_FAILED;
 	}
-	fd = open_file(path);
-	return fd < 0 ? CTL_FAILED : follow(ctl, path, fd);
+	if (status == CTL_DONE)
+		status = follow(&f);
+	close_files(&f, count);
+	return status;
 }

@@ -175,8 +175,8 @@ static void on_page(void *userdata, const struct page_info *page)
 	case PAGE_CHIME:
 		say_if_alone(c, page);
 		if (page->chime_frames > 0)
-			say(c, "Page %u: the chime plays, wait for its end",
-			    page->id);
+			say(c, "Page %u: the chime plays%s", page->id,
+			    page->is_file ? "" : ", wait for its end");
 		break;
 	case PAGE_SPEECH:
 		say(c, "Page %u is on the air: %s", page->id,

@@ -13,7 +13,6 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/util.h"
-#include "bus/names.h"
 #include "server/timer.h"
 
 enum {
@@ -90,6 +89,14 @@ uint64_t page_frames(uint32_t rate, uint32_t chunk_frames, double seconds)
 {
 	return (uint64_t)floor((double)rate / chunk_frames * seconds) *
 	       chunk_frames;
+}
+
+void page_request_close(const struct page_request *request)
+{
+	fd_close(request->chime_fd);
+	fd_close(request->file_fd);
+	for (unsigned i = 0; i < request->next_count; i++)
+		fd_close(request->next_fds[i]);
 }
 
 /* --- state --- */
@@ -418,6 +425,13 @@ void page_refuse(struct page *p)
 
 /* --- samples --- */
 
+static void end_chime(struct page *p)
+{
+	if (p->info.state == PAGE_CHIME &&
+	    page_due_frames(p) >= p->info.chime_frames)
+		set_state(p, PAGE_SPEECH);
+}
+
 /* Appends as much as the page has room for; ends the page when it is full. (A
  * paced one ends when all of it is due.) */
 static void append(struct page *p, const uint8_t *data, size_t size)
@@ -436,9 +450,7 @@ static void append(struct page *p, const uint8_t *data, size_t size)
 	}
 	if (is_paced(p))
 		return;
-	if (p->info.state == PAGE_CHIME &&
-	    page_due_frames(p) >= p->info.chime_frames)
-		set_state(p, PAGE_SPEECH);
+	end_chime(p);
 	if (size == room)
 		page_stop(p, PAGE_COMPLETE);
 }
@@ -728,6 +740,7 @@ static void advance(struct page *p, uint64_t now)
 	due = MIN(due, p->tape->size);
 	p->due = MAX(p->due, due);
 	p->pulse_usec = now;
+	end_chime(p);
 }
 
 static bool congests(struct page *p)
@@ -864,12 +877,14 @@ static int start_source(struct page *p, const struct page_request *request)
 	    .kind = request->file_kind,
 	    .ahead_seconds = ahead,
 	    .patience_seconds = PATIENCE_SECONDS,
+	    .chime_fd = request->chime_fd,
 	};
+	int fds[BUS_FILES_MAX] = {request->file_fd};
 
-	if (p->info.is_file) {
-		fd_close(request->chime_fd);
-		return filesource_start(&p->source, request->file_fd, &file);
-	}
+	memcpy(fds + 1, request->next_fds, sizeof(request->next_fds));
+	if (p->info.is_file)
+		return filesource_start(&p->source, fds,
+					1 + request->next_count, &file);
 	return microphone_start(&p->source, &p->config->microphone,
 				request->chime_fd);
 }
@@ -914,8 +929,7 @@ int page_new(struct page **ret, struct ledger *ledger, sd_event *event,
 	int r;
 
 	if (!p) {
-		fd_close(request->chime_fd);
-		fd_close(request->file_fd);
+		page_request_close(request);
 		return -ENOMEM;
 	}
 	p->info = (struct page_info){

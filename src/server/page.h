@@ -11,6 +11,7 @@
 
 #include "audio/filesource.h"
 #include "audio/microphone.h"
+#include "bus/names.h"
 #include "server/archive.h"
 #include "server/connection.h"
 #include "server/ledger.h"
@@ -41,10 +42,14 @@ struct page_request {
 	int priority;
 	enum page_when_busy when_busy;
 	double seconds; /* of the microphone; 0: until it is stopped */
-	int chime_fd;	/* a WAV file before the microphone, or -1 */
+	int chime_fd;	/* a WAV file before the microphone or file, or -1 */
 	int file_fd;	/* a WAV file to play; -1: the microphone */
+	int next_fds[BUS_FILES_MAX - 1]; /* to play after it */
+	unsigned next_count;
 	enum filesource_kind file_kind;
 };
+/* Closes its descriptors. */
+void page_request_close(const struct page_request *request);
 
 enum page_state {
 	PAGE_PREPARING, /* reads a file's header, a pipe's first sound or a

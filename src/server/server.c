@@ -653,8 +653,7 @@ int server_page(struct server *server, const struct page_request *wish,
 	if (r == 0)
 		r = begin_ledger(server, &ledger);
 	if (r < 0) {
-		fd_close(request.chime_fd);
-		fd_close(request.file_fd);
+		page_request_close(&request);
 		return r;
 	}
 	r = page_new(&p, ledger, server->event, &server->config.page,

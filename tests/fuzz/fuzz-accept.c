@@ -156,6 +156,7 @@ static void begin_page(struct fuzz_input *input)
 	    .priority = (choice >> 1) % 8,
 	    .when_busy = choice & 16 ? PAGE_QUEUE : PAGE_REFUSE,
 	    .seconds = 1,
+	    .chime_fd = -1,
 	    .file_fd = choice & 32 ? -1 : make_file(input, choice),
 	};
 	uint32_t id = 0;

@@ -104,7 +104,8 @@ static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *error)
 static void choose_string(struct fuzz_input *input, char text[STRING_SIZE])
 {
 	static const char *const known[] = {
-	    "lobby", "yard", "priority", "queue", "chime", "keep", "", "all"};
+	    "lobby", "yard", "priority", "queue", "chime",  "keep",
+	    "",	     "all",  "next",	 "live",  "relayed"};
 	const unsigned choice = fuzz_byte(input);
 
 	if (choice < 192)
@@ -211,11 +212,22 @@ static int append_basic(sd_bus_message *m, char type, struct fuzz_input *input)
 	}
 }
 
+static int append_fds(sd_bus_message *m, struct fuzz_input *input)
+{
+	unsigned count = fuzz_byte(input) % (BUS_FILES_MAX + 2);
+	int r = sd_bus_message_open_container(m, 'a', "h");
+
+	while (r >= 0 && count-- > 0)
+		r = append_basic(m, 'h', input);
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
 static int append_variant(sd_bus_message *m, struct fuzz_input *input,
 			  int depth)
 {
-	static const char *const types[] = {"i", "u", "y", "b", "h", "s", "d",
-					    "x", "t", "n", "q", "v", "as"};
+	static const char *const types[] = {"i", "u", "y",  "b", "h",
+					    "s", "d", "x",  "t", "n",
+					    "q", "v", "as", "ah"};
 	const char *type = types[fuzz_byte(input) % ARRAY_SIZE(types)];
 	int r;
 
@@ -226,8 +238,10 @@ static int append_variant(sd_bus_message *m, struct fuzz_input *input,
 		return r;
 	if (*type == 'v')
 		r = append_variant(m, input, depth + 1);
-	else if (*type == 'a')
+	else if (strcmp(type, "as") == 0)
 		r = sd_bus_message_append(m, "as", 1, "lobby");
+	else if (*type == 'a')
+		r = append_fds(m, input);
 	else
 		r = append_basic(m, *type, input);
 	return r < 0 ? r : sd_bus_message_close_container(m);

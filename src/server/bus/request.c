@@ -139,13 +139,34 @@ static int read_chime(sd_bus_message *m, const char *type,
 {
 	if (strcmp(type, "h") != 0)
 		return refuse_type(error, "chime", "a file descriptor (h)");
-	if (request->page.file_fd >= 0)
-		return refuse_type(error, "chime",
-				   "left out when a file is "
-				   "played");
 	if (request->page.chime_fd >= 0)
 		return refuse_type(error, "chime", "given once");
 	return read_file(m, &request->page.chime_fd);
+}
+
+/* Files to play after the first one. */
+static int read_next(sd_bus_message *m, const char *type,
+		     struct bus_request *request, sd_bus_error *error)
+{
+	struct page_request *page = &request->page;
+	int fd, r;
+
+	if (strcmp(type, "ah") != 0)
+		return refuse_type(error, "next", "file descriptors (ah)");
+	if (page->file_fd < 0)
+		return refuse_type(error, "next",
+				   "left out when the microphone is used");
+	r = sd_bus_message_enter_container(m, 'a', "h");
+	while (r >= 0 && (r = sd_bus_message_at_end(m, 0)) == 0) {
+		if (page->next_count == ARRAY_SIZE(page->next_fds))
+			return sd_bus_error_setf(
+			    error, SD_BUS_ERROR_INVALID_ARGS,
+			    "A page has at most %d files", BUS_FILES_MAX);
+		r = read_file(m, &fd);
+		if (r >= 0)
+			page->next_fds[page->next_count++] = fd;
+	}
+	return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
 /* A pipe that somebody speaks into, or that a relay fills. */
@@ -190,9 +211,9 @@ static const struct {
 	int (*read)(sd_bus_message *m, const char *type,
 		    struct bus_request *request, sd_bus_error *error);
 } options[] = {
-    {"priority", read_priority}, {"queue", read_queue},
-    {"chime", read_chime},	 {"keep", read_keep},
-    {"live", read_live},	 {"relayed", read_relayed},
+    {"priority", read_priority}, {"queue", read_queue}, {"chime", read_chime},
+    {"next", read_next},	 {"keep", read_keep},	{"live", read_live},
+    {"relayed", read_relayed},
 };
 
 /* Reads the variant of the option KEY, which comes next in the message. */
@@ -238,13 +259,34 @@ static int read_options(sd_bus_message *m, struct bus_request *request,
 }
 
 /* A regular file ends; a pipe may not. */
-static bool has_end(const struct page_request *page)
+static bool is_regular(int fd)
 {
 	struct stat st;
 
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+static bool has_end(const struct page_request *page)
+{
+	bool has_end = is_regular(page->file_fd);
+
 	if (page->file_fd < 0)
 		return page->seconds > 0;
-	return fstat(page->file_fd, &st) == 0 && S_ISREG(st.st_mode);
+	for (unsigned i = 0; i < page->next_count; i++)
+		has_end = has_end && is_regular(page->next_fds[i]);
+	return has_end;
+}
+
+/* What is sent as it comes cannot wait for a sound before it. */
+static int check_kind(const struct page_request *page, sd_bus_error *error)
+{
+	if (page->file_kind == FILESOURCE_RECORDING ||
+	    (page->chime_fd < 0 && page->next_count == 0))
+		return 0;
+	return sd_bus_error_setf(
+	    error, SD_BUS_ERROR_INVALID_ARGS,
+	    "With the options 'live' and 'relayed' one pipe is played, without "
+	    "a chime or other files");
 }
 
 static int read_all(struct bus_request *request, sd_bus_message *m,
@@ -259,11 +301,13 @@ static int read_all(struct bus_request *request, sd_bus_message *m,
 		r = read_seconds(m, server, &request->page.seconds, error);
 	else
 		r = read_file(m, &request->page.file_fd);
+	if (r >= 0)
+		r = read_options(m, request, error);
 	if (r < 0)
 		return r;
-	if (!has_end(&request->page))
+	if (request->orphan != BUS_REQUEST_KEEP && !has_end(&request->page))
 		request->orphan = BUS_REQUEST_STOP_ALWAYS;
-	return read_options(m, request, error);
+	return check_kind(&request->page, error);
 }
 
 int bus_request_read(struct bus_request *ret, sd_bus_message *m,
@@ -278,8 +322,7 @@ int bus_request_read(struct bus_request *ret, sd_bus_message *m,
 	int r = read_all(&request, m, kind, server, error);
 
 	if (r < 0) {
-		fd_close(request.page.chime_fd);
-		fd_close(request.page.file_fd);
+		page_request_close(&request.page);
 		return r;
 	}
 	*ret = request;

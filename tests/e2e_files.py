@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Several files, a chime and a pipe as one page: whole, without a gap, with one
 header, and nothing at all when one of them cannot be played."""
+import math
 import os
 import struct
 import subprocess
@@ -22,7 +23,7 @@ class FilesCase(ServedCase):
 
     def played(self, *args, **kwargs):
         """What a player in the lobby gets of such a page."""
-        (lobby,) = self.listen("lobby")
+        lobby = self.player()
         play = self.ctl_begin("play", *args, **kwargs)
         if play.child.stdin:
             play.child.stdin.close()
@@ -32,9 +33,21 @@ class FilesCase(ServedCase):
         self.output = play.output()
         return without_page_chunk(data)
 
+    def player(self):
+        """As listen(), also after others."""
+        asker = self.client()
+        before = asker.call("Status")[0]["accepted"]
+        (lobby,) = self.connect(self.ports["lobby"])
+        wait_until(lambda: asker.call("Status")[0]["accepted"] > before,
+                   "the player to be accepted")
+        return lobby
+
+    def samples(self, data):
+        return struct.unpack("<%dh" % ((len(data) - 44) // 2), data[44:])
+
     def assert_refused(self, pattern, *args, status=1):
         """Nothing is played, and no zone is taken for it."""
-        (lobby,) = self.listen("lobby")
+        lobby = self.player()
         listener = self.listener()
         self.assertRegex(self.ctl("play", *args, status=status), pattern)
         page = self.client().talk(seconds=0.1)
@@ -153,6 +166,129 @@ class Pipes(FilesCase):
         self.assertEqual(play.wait(), 1)
         self.assertRegex(play.output(), "'standard input': This is not a WAV "
                          "file that can be played: it ends before")
+
+
+class Gain(FilesCase):
+    def tone(self, amplitude, seconds=0.5):
+        """A file with a tone of 400 Hz, and its samples."""
+        samples = [round(amplitude * 32768 * math.sin(i * math.pi / 10))
+                   for i in range(int(8000 * seconds))]
+        path = self.wav_file("tone.wav", struct.pack(
+            "<%dh" % len(samples), *samples), 8000, 1)
+        return path, samples
+
+    def test_none_is_to_the_bit(self):
+        path, sound = self.sound_file("noise.wav", 4000)
+        for gain in "0", "0.0", "-0":
+            self.assertEqual(self.played("--gain", gain, path),
+                             wav_bytes(sound, 8000, 1))
+
+    def test_a_file_becomes_quieter_and_louder(self):
+        path, samples = self.tone(0.1)
+        for gain in "-20", "-6.5", "6.5", "+12":
+            factor = 10 ** (float(gain) / 20)
+            data = self.played("--gain=" + gain, path)
+            self.assertEqual(data[:44],
+                             wav_bytes(bytes(8000), 8000, 1)[:44])
+            for heard, sample in zip(self.samples(data), samples):
+                self.assertAlmostEqual(heard, sample * factor, delta=0.51)
+
+    def test_nothing_exceeds_full_scale(self):
+        path, samples = self.tone(0.9)
+        heard = self.samples(self.played("--gain", "40", path))
+        self.assertEqual(len(heard), len(samples))
+        self.assertLess(max(map(abs, heard)), 0.98 * 32768)
+        self.assertGreater(max(map(abs, heard)), 0.96 * 32768)
+        for a, b in zip(heard, samples):
+            self.assertGreaterEqual(a * b, 0)
+        # It is limited, not clipped: a tone of that level, whose mean power is
+        # half that of a square.
+        power = sum(a * a for a in heard[100:-100]) / (len(heard) - 200)
+        self.assertAlmostEqual(power / (0.97 * 32768) ** 2, 0.5, delta=0.05)
+
+    def test_a_pipe_after_the_chime_which_stays_as_it_is(self):
+        chime, bell = self.sound_file("bell.wav", 1000)
+        path, samples = self.tone(0.01)
+        with open(path, "rb") as f:
+            speak = subprocess.Popen(["cat"], stdin=f, stdout=subprocess.PIPE)
+        self.addCleanup(speak.wait)
+        self.addCleanup(speak.stdout.close)
+        data = self.played("--chime", chime, "--gain", "20", "-",
+                           stdin=speak.stdout)
+        self.assertEqual(data[44:2044], bell)
+        heard = self.samples(data)[1000:]
+        self.assertEqual(len(heard), len(samples))
+        for a, b in zip(heard, samples):
+            self.assertAlmostEqual(a, b * 10, delta=0.51)
+
+    def test_a_live_pipe(self):
+        (lobby,) = self.listen("lobby")
+        _, samples = self.tone(0.1, 0.1)
+        play = self.ctl_begin("play", "--live", "--gain", "12", "-",
+                              stdin=subprocess.PIPE)
+        play.child.stdin.write(wav_bytes(b"", 8000, 1)[:40] +
+                               struct.pack("<I", 0xFFFFFFFF) +
+                               struct.pack("<%dh" % len(samples), *samples))
+        play.child.stdin.close()
+        data = receive_all(lobby)
+        lobby.close()
+        self.assertEqual(play.wait(), 0, play.output())
+        heard = self.samples(data)
+        self.assertEqual(len(heard), len(samples))
+        for a, b in zip(heard, samples):
+            self.assertAlmostEqual(a, b * 10 ** (12 / 20), delta=0.51)
+
+    def test_what_is_not_accepted(self):
+        path, _ = self.sound_file("bell.wav", 8)
+        for gain in "41", "-60.1", "loud", "nan", "1e400", "":
+            self.assertIn("--gain '%s': a number from -60 to 40 is needed"
+                          % gain, self.ctl("play", path, "--gain", gain,
+                                           status=2))
+        self.assertIn("does not take all of these options",
+                      self.ctl("stop", "--gain", "3", status=2))
+        client = self.client()
+        fd = self.opened(path)
+        for value in (Variant("d", 40.5), Variant("d", float("nan")),
+                      Variant("i", -61)):
+            self.assertIn("'gain' has to be from -60 to 40", self.assert_error(
+                INVALID, client.play, fd, gain=value))
+        self.assertIn("'gain' has to be of type d or i", self.assert_error(
+            INVALID, client.play, fd, gain=Variant("s", "3")))
+        self.assertEqual(self.pages(), [])
+        self.assertGreater(client.talk([], 0.1, gain=Variant("i", 3)), 0)
+
+
+class Microphone(FilesCase):
+    def talked(self, gain):
+        lobby = self.player()
+        self.ctl("talk", "-d", "0.2", "--zone", "lobby", "--gain", gain)
+        data = receive_all(lobby)
+        lobby.close()
+        heard = self.samples(data)
+        self.assertEqual(len(data), 44 + page_size(0.2))
+        return heard
+
+    def captured(self):
+        return struct.unpack("<%dh" % (len(self.sound) // 2), self.sound)
+
+    def test_it_becomes_quieter_and_louder(self):
+        sound = self.captured()
+        heard = self.talked("0")
+        self.assertEqual(heard, sound[:len(heard)])
+        heard = self.talked("-20")
+        for a, b in zip(heard, sound):
+            self.assertAlmostEqual(a, b / 10, delta=0.51)
+        # What is noise at full scale is limited all the time.
+        heard = self.talked("10")
+        self.assertLess(max(map(abs, heard)), 0.98 * 32768)
+        self.assertGreater(max(map(abs, heard)), 0.6 * 32768)
+
+
+class StoredMicrophone(Microphone):
+    """The same of a server that records first."""
+
+    def server(self, *args, **kwargs):
+        return super().server("--mode", "store", *args, **kwargs)
 
 
 class Refused(FilesCase):

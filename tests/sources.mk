@@ -16,6 +16,7 @@ UNIT_TESTS = \
 	tests/test-ctl-value \
 	tests/test-fifo \
 	tests/test-filesource \
+	tests/test-gain \
 	tests/test-gate \
 	tests/test-gnutls-table \
 	tests/test-heartbeat \

@@ -2,6 +2,7 @@
  * WAV files in memory and in pipes, as sources. */
 #include "audio/filesource.h"
 
+#include <math.h>
 #include <sys/mman.h>
 
 #include "folder.h"
@@ -642,4 +643,46 @@ TEST(a_bad_chime_is_refused)
 	check_all_refused(&fd, 1,
 			  "The chime cannot be used: it ends before its "
 			  "samples begin");
+}
+
+/* --- gain --- */
+
+TEST(files_become_louder_and_the_chime_does_not)
+{
+	static const int16_t pairs[] = {100, -7, 3000, 16000};
+	static const int16_t louder[] = {200, -14, 6000, 31785};
+	static const int16_t bell[] = {1000, -1000};
+	const int fds[] = {memory_wav(&mono, 4, pairs, 4),
+			   memory_wav(&mono, 4, pairs + 2, 4)};
+
+	config.chime_fd = memory_wav(&mono, 4, bell, 4);
+	config.gain_db = 20 * log10(2);
+	play_all(fds, 2);
+	ck_assert_uint_eq(opened.u.opened.size, 12);
+	ck_assert_uint_eq(heard_size, 12);
+	ck_assert_mem_eq(heard, bell, 4);
+	/* A limiter takes back the last one, and those before it smoothly. */
+	for (size_t i = 0; i < 4; i++) {
+		const int16_t *sample =
+		    (const int16_t *)(void *)(heard + 4 + 2 * i);
+
+		ck_assert_int_le(abs(*sample), abs(louder[i]));
+		ck_assert_int_ge(abs(*sample), abs(louder[i]) * 98 / 100);
+	}
+}
+
+TEST(files_become_quieter_to_the_last_frame)
+{
+	static int16_t tone[20000];
+	const int fd = memory_wav(&mono, sizeof(tone), tone, sizeof(tone));
+	const int16_t *samples = (const int16_t *)(void *)heard;
+
+	config.gain_db = 20 * log10(0.5);
+	for (size_t i = 0; i < ARRAY_SIZE(tone); i++)
+		tone[i] = (int16_t)(i * 37);
+	ck_assert_int_eq(pwrite(fd, tone, sizeof(tone), 44), sizeof(tone));
+	play_all(&fd, 1);
+	ck_assert_uint_eq(heard_size, sizeof(tone));
+	for (size_t i = 0; i < ARRAY_SIZE(tone); i++)
+		ck_assert_int_eq(samples[i], lrint(tone[i] * 0.5));
 }

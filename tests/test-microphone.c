@@ -2,7 +2,10 @@
  * The microphone of the virtual card as a source. */
 #include "audio/microphone.h"
 
+#include <math.h>
+
 #include "card.h"
+#include "folder.h"
 #include "source-reader.h"
 #include "test.h"
 
@@ -207,4 +210,81 @@ TEST(the_name_of_the_device_may_go_meanwhile)
 	memset(name, 'x', sizeof(name) - 1);
 	ck_assert_int_eq(next_chunk(&message), 1);
 	ck_assert_int_eq(message.type, SOURCE_OPENED);
+}
+
+/* --- gain --- */
+
+/* Reads until COUNT frames have come, which are those of the card from FROM on
+ * times FACTOR. The left channel counts them. */
+static void check_amplified(size_t count, uint32_t from, double factor)
+{
+	struct source_message message;
+
+	while (count > 0) {
+		const int16_t *samples = (const int16_t *)(void *)heard;
+		size_t size;
+
+		ck_assert_int_eq(next_chunk(&message), 1);
+		if (message.type == SOURCE_GAP) { /* the machine was busy */
+			from += (uint32_t)message.u.gap.frames;
+			continue;
+		}
+		ck_assert_int_eq(message.type, SOURCE_SAMPLES);
+		size = MIN(count, (size_t)message.u.samples.size / 4);
+		for (size_t i = 0; i < size; i++, from++) {
+			ck_assert_int_eq(samples[2 * i],
+					 lrint((double)from * factor));
+			ck_assert_int_eq(samples[2 * i + 1], 0);
+		}
+		count -= size;
+	}
+}
+
+TEST(speech_becomes_quieter)
+{
+	struct microphone_config wish = config;
+	struct source_message message;
+
+	wish.gain_db = -20;
+	start(&wish, &message);
+	check_amplified(4000, 0, 0.1);
+}
+
+TEST(speech_becomes_louder)
+{
+	struct microphone_config wish = config;
+	struct source_message message;
+
+	wish.gain_db = 20;
+	start(&wish, &message);
+	check_amplified(2900, 0, 10); /* what the limiter lets through */
+}
+
+TEST(the_chime_stays_as_it_is)
+{
+	struct microphone_config wish = config;
+	struct source_message message;
+	uint8_t chime[300 * 4];
+	size_t have = 0;
+
+	memset(chime, 'x', sizeof(chime));
+	wish.gain_db = 20;
+	ck_assert_int_eq(
+	    microphone_start(&source, &wish,
+			     memory_wav(&config.format, sizeof(chime), chime,
+					sizeof(chime))),
+	    0);
+	ck_assert_int_eq(next_chunk(&message), 1);
+	ck_assert_int_eq(message.type, SOURCE_OPENED);
+	while (have < sizeof(chime)) {
+		ck_assert_int_eq(next_chunk(&message), 1);
+		if (message.type != SOURCE_SAMPLES)
+			continue;
+		ck_assert_mem_eq(
+		    heard, chime,
+		    MIN(sizeof(chime) - have, (size_t)message.u.samples.size));
+		have += message.u.samples.size;
+	}
+	ck_assert_uint_eq(have, sizeof(chime)); /* the rest is held back */
+	check_amplified(1000, 300, 10);
 }

@@ -62,6 +62,24 @@ TEST(whole_numbers_within_the_limits_are_taken)
 	}
 }
 
+TEST(numbers_may_have_a_sign_where_some_are_negative)
+{
+	static const char *const wrong[] = {"--6", "+-6", "-",	 "+",
+					    "-x",  "- 6", "-0x6"};
+	double value = 77;
+
+	ck_assert_int_eq(number("-6.5", -60, 40, &value), 0);
+	ck_assert(value == -6.5);
+	ck_assert_int_eq(number("+6", -60, 40, &value), 0);
+	ck_assert(value == 6);
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		ck_assert_int_eq(number(wrong[i], -60, 40, &value), -EINVAL);
+		check_quoted("--lag", wrong[i], "a number from -60 to 40");
+	}
+	ck_assert_int_eq(number("-61", -60, 40, &value), -EINVAL);
+	ck_assert(value == 6);
+}
+
 static const char *const never_numbers[] = {
     "",	   " ",	       " 7",  "7 ", "+7",  "-7",  "-0",
     "0x7", "7k",       "7,5", "7:", "x",   "nan", "inf",

@@ -9,6 +9,7 @@
 
 #include "audio/chime.h"
 #include "audio/converter.h"
+#include "audio/gain.h"
 #include "base/util.h"
 
 enum { CHUNK_MS = 20 };
@@ -22,7 +23,8 @@ struct filesource {
 	struct filesource_config config;
 	struct wav_format format; /* of the page */
 	struct chime chime;
-	unsigned at; /* the part that is read */
+	struct gain *gain; /* NULL: the files are as they are */
+	unsigned at;	   /* the part that is read */
 	unsigned count;
 	struct part parts[];
 };
@@ -40,6 +42,7 @@ static void filesource_free(void *userdata)
 	for (unsigned i = 0; i < filesource->count; i++)
 		part_clear(&filesource->parts[i]);
 	chime_clear(&filesource->chime);
+	gain_free(filesource->gain);
 	fd_close(filesource->config.chime_fd);
 	free(filesource);
 }
@@ -122,7 +125,12 @@ static int prepare(struct filesource *filesource, int fd)
 		return r;
 	filesource->format = filesource->parts[0].reader->format;
 	r = load_chime(filesource, fd);
-	return r < 0 ? r : add_converters(filesource);
+	if (r == 0)
+		r = add_converters(filesource);
+	if (r == 0 && filesource->config.gain_db != 0)
+		r = gain_new(&filesource->gain, &filesource->format,
+			     filesource->config.gain_db);
+	return r;
 }
 
 /* --- sending --- */
@@ -190,6 +198,25 @@ static int send_chime(const struct filesource *filesource, int fd)
 	return r;
 }
 
+/* Sends COUNT frames of a file, which it alters. */
+static int send_sound(const struct filesource *filesource, void *data,
+		      size_t count, int fd)
+{
+	if (filesource->gain)
+		count = gain_apply(filesource->gain, data, count);
+	return send_frames(filesource, data, count, fd);
+}
+
+/* Sends what a limiter has held back. */
+static int send_held(const struct filesource *filesource, int fd)
+{
+	void *data = NULL;
+	const size_t count =
+	    filesource->gain ? gain_drain(filesource->gain, &data) : 0;
+
+	return send_frames(filesource, data, count, fd);
+}
+
 /* Sends COUNT frames as they are in the file. */
 static int send_read(const struct filesource *filesource,
 		     const struct part *part, void *data, size_t count, int fd)
@@ -198,7 +225,7 @@ static int send_read(const struct filesource *filesource,
 
 	if (part->converter)
 		n = converter_put(part->converter, data, count, &data);
-	return n < 0 ? (int)n : send_frames(filesource, data, (size_t)n, fd);
+	return n < 0 ? (int)n : send_sound(filesource, data, (size_t)n, fd);
 }
 
 static int send_rest(const struct filesource *filesource,
@@ -210,7 +237,7 @@ static int send_rest(const struct filesource *filesource,
 	if (!part->converter)
 		return 0;
 	while ((n = converter_end(part->converter, &data)) > 0) {
-		int r = send_frames(filesource, data, (size_t)n, fd);
+		int r = send_sound(filesource, data, (size_t)n, fd);
 
 		if (r < 0)
 			return r;
@@ -253,7 +280,7 @@ static int play(struct filesource *filesource, int fd)
 		filesource->at = i;
 		r = send_part(filesource, &filesource->parts[i], fd);
 	}
-	return r;
+	return r < 0 ? r : send_held(filesource, fd);
 }
 
 /* --- the end --- */

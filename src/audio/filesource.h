@@ -28,7 +28,8 @@ struct filesource_config {
 	double ahead_seconds;
 	/* How long a pipe may bring nothing before it is prepared. */
 	double patience_seconds;
-	int chime_fd; /* see chime_load(); or -1 */
+	int chime_fd;	/* see chime_load(); or -1 */
+	double gain_db; /* of the files, not of the chime; see gain.h */
 };
 
 /* What a reason begins with that is about one of several files, from 1 on. */

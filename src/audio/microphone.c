@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "audio/chime.h"
+#include "audio/gain.h"
 #include "audio/pcm.h"
 #include "audio/samples.h"
 #include "base/util.h"
@@ -25,6 +26,7 @@ struct microphone {
 	int chime_fd;
 	struct chime chime;
 	size_t chime_sent; /* bytes */
+	struct gain *gain; /* NULL: what is captured is sent as it is */
 	uint8_t *chunk;
 };
 
@@ -34,6 +36,7 @@ static void microphone_free(void *userdata)
 
 	fd_close(microphone->chime_fd);
 	chime_clear(&microphone->chime);
+	gain_free(microphone->gain);
 	free(microphone->chunk);
 	free(microphone->device);
 	free(microphone);
@@ -50,6 +53,17 @@ static int send_opened(const struct microphone *microphone,
 	return source_send(fd, &message);
 }
 
+/* Alters SIZE bytes of what was captured. Returns how many of them there are
+ * now: a limiter holds some back. */
+static size_t amplify(const struct microphone *m, uint8_t *data, size_t size)
+{
+	const size_t frame_size = wav_frame_size(&m->format);
+
+	return m->gain
+		   ? gain_apply(m->gain, data, size / frame_size) * frame_size
+		   : size;
+}
+
 /* Sends COUNT frames of the chunk, after overwriting them with the next ones of
  * the chime while it lasts. */
 static int send_chunk(struct microphone *m, int fd, size_t count)
@@ -59,12 +73,22 @@ static int send_chunk(struct microphone *m, int fd, size_t count)
 	size_t left = m->chime.size - m->chime_sent;
 	size_t n = size < left ? size : left;
 
-	if (size == 0)
-		return 0;
 	if (n > 0)
 		memcpy(m->chunk, m->chime.data + m->chime_sent, n);
 	m->chime_sent += n;
-	return source_send_samples(fd, m->chunk, size);
+	size = n + amplify(m, m->chunk + n, size - n);
+	return size > 0 ? source_send_samples(fd, m->chunk, size) : 0;
+}
+
+/* Sends what a limiter has held back. */
+static int send_held(const struct microphone *m, int fd)
+{
+	void *data;
+	const size_t count = m->gain ? gain_drain(m->gain, &data) : 0;
+
+	return count > 0 ? source_send_samples(
+			       fd, data, count * wav_frame_size(&m->format))
+			 : 0;
 }
 
 /* The chime continues through a gap; only frames after its end are lost. */
@@ -84,6 +108,8 @@ static int send_gap(struct microphone *m, int fd, uint64_t frames,
 		r = send_chunk(m, fd, n);
 		frames -= n;
 	}
+	if (r == 0 && frames > 0)
+		r = send_held(m, fd);
 	message.u.gap.frames = frames;
 	return r < 0 ? r : source_send(fd, &message);
 }
@@ -217,9 +243,11 @@ int microphone_start(struct source **ret,
 	m->frame_size = wav_frame_size(&config->format);
 	m->chime_fd = chime_fd;
 	m->device = strdup(config->device);
-	r = m->device
-		? source_start(ret, "microphone", body, microphone_free, m)
-		: -ENOMEM;
+	r = m->device ? 0 : -ENOMEM;
+	if (r == 0 && config->gain_db != 0)
+		r = gain_new(&m->gain, &m->format, config->gain_db);
+	if (r == 0)
+		r = source_start(ret, "microphone", body, microphone_free, m);
 	if (r < 0)
 		microphone_free(m);
 	return r;

@@ -9,6 +9,7 @@ struct microphone_config {
 	struct wav_format format;
 	uint32_t period_frames; /* wanted, one chunk; 0: see pcm_config */
 	uint32_t buffer_frames; /* wanted; 0: see pcm_config */
+	double gain_db;		/* of the microphone, not of a chime */
 };
 
 /* Takes over CHIME_FD (a WAV file; -1: none), also on error; copies the

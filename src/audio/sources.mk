@@ -4,6 +4,7 @@ libintercom_a_SOURCES += \
 	src/audio/chime.c src/audio/chime.h \
 	src/audio/converter.c src/audio/converter.h \
 	src/audio/filesource.c src/audio/filesource.h \
+	src/audio/gain.c src/audio/gain.h \
 	src/audio/microphone.c src/audio/microphone.h \
 	src/audio/pcm.c src/audio/pcm.h \
 	src/audio/recorder.c src/audio/recorder.h \

@@ -50,13 +50,14 @@ int option_integer(const char *option, const char *text, uint64_t min,
 int option_number(const char *option, const char *text, double min, double max,
 		  double *ret)
 {
+	const bool is_signed = min < 0 && (*text == '-' || *text == '+');
 	double value;
 	char *end;
 
 	errno = 0;
 	value = strtod(text, &end);
-	if (!is_decimal(text) || *end || errno || !isfinite(value) ||
-	    value < min || value > max) {
+	if (!is_decimal(text + is_signed) || *end || errno ||
+	    !isfinite(value) || value < min || value > max) {
 		log_error("%s '%s': a number from %.10g to %.10g is needed",
 			  option, text, min, max);
 		return -EINVAL;

@@ -25,10 +25,11 @@ struct ctl {
 	struct option_list zones; /* none: all */
 	double seconds;		  /* negative: not given */
 	const char *chime;	  /* or NULL */
-	const char *psk_path;	  /* or NULL: keygen's default */
-	int priority;		  /* negative: not given */
-	double require_percent;	  /* of loudspeakers; negative: not given */
-	char **args;		  /* what follows the command */
+	double gain_db;
+	const char *psk_path;	/* or NULL: keygen's default */
+	int priority;		/* negative: not given */
+	double require_percent; /* of loudspeakers; negative: not given */
+	char **args;		/* what follows the command */
 	unsigned arg_count;
 	sd_bus *bus; /* connected, except for check and keygen */
 };

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "audio/gain.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/options.h"
@@ -27,8 +28,10 @@ enum {
 	TAKES_PSK_FILE = 1 << 6,
 	TAKES_REQUIRE = 1 << 7,
 	TAKES_LIVE = 1 << 8,
+	TAKES_GAIN = 1 << 9,
 
-	TAKES_PLACE = TAKES_ZONE | TAKES_PRIORITY | TAKES_QUEUE | TAKES_REQUIRE,
+	TAKES_PAGE = TAKES_ZONE | TAKES_PRIORITY | TAKES_QUEUE | TAKES_REQUIRE |
+		     TAKES_CHIME | TAKES_GAIN,
 };
 
 static const struct verb {
@@ -41,11 +44,11 @@ static const struct verb {
     {"talk", "",
      "page from the microphone; on a terminal until\n"
      "Enter or Ctrl-C",
-     ctl_talk, 0, 0, TAKES_PLACE | TAKES_DURATION | TAKES_CHIME, false},
+     ctl_talk, 0, 0, TAKES_PAGE | TAKES_DURATION, false},
     {"play", " FILE...",
      "page WAV files, one after the other; - is\n"
      "standard input",
-     ctl_play, 1, BUS_FILES_MAX, TAKES_PLACE | TAKES_CHIME | TAKES_LIVE, false},
+     ctl_play, 1, BUS_FILES_MAX, TAKES_PAGE | TAKES_LIVE, false},
     {"stop", " [ID]...", "end these pages, or all", ctl_stop, 0, BUS_PAGES_MAX,
      0, false},
     {"status", "", "show the server, its zones and pages", ctl_status, 0, 0,
@@ -102,6 +105,11 @@ static const struct option_row rows[] = {
      .parse = add_zone, FIELD(zones), .tag = TAKES_ZONE},
     {0, "chime", "FILE", "talk, play: play this WAV file (or default) first",
      .parse = option_set_chime, FIELD(chime), .tag = TAKES_CHIME},
+    {0, "gain", "DB",
+     "talk, play: make speech or the files so much louder\n"
+     "or quieter (-60 to 40; default: 0)",
+     .parse = option_set_number, FIELD(gain_db),
+     .limits = {GAIN_DB_MIN, GAIN_DB_MAX}, .tag = TAKES_GAIN},
     {0, "priority", "N",
      "talk, play: 0 (routine) to 9 (emergency)\n"
      "(default: 5)",

@@ -451,16 +451,19 @@ static int on_gone(sd_bus_message *m, void *userdata, sd_bus_error *error)
  * or NULL. Takes its number from *MESSAGE. */
 static const char *culprit(const struct following *f, const char **message)
 {
-	unsigned number = 0;
-	int length = 0;
-
 	if (strncmp(*message, CHIME_ABOUT, strlen(CHIME_ABOUT)) == 0)
 		return f->ctl->chime;
-	if (sscanf(*message, FILESOURCE_ABOUT "%n", &number, &length) != 1 ||
-	    length == 0 || number < 1 || number > f->ctl->arg_count)
-		return NULL;
-	*message += length;
-	return file_name(f, number - 1);
+	for (unsigned i = 0; f->plays && i < f->ctl->arg_count; i++) {
+		char about[sizeof(FILESOURCE_ABOUT) + 8];
+		const int length =
+		    snprintf(about, sizeof(about), FILESOURCE_ABOUT, i + 1);
+
+		if (strncmp(*message, about, (size_t)length) != 0)
+			continue;
+		*message += length;
+		return file_name(f, i);
+	}
+	return NULL;
 }
 
 static int refused(const struct following *f, const sd_bus_error *failure)
@@ -550,6 +553,8 @@ static int append_options(const struct following *f, sd_bus_message *m)
 					  (int32_t)ctl->priority);
 	if (r >= 0 && ctl->queue)
 		r = sd_bus_message_append(m, "{sv}", "queue", "b", 1);
+	if (r >= 0 && ctl->gain_db != 0)
+		r = sd_bus_message_append(m, "{sv}", "gain", "d", ctl->gain_db);
 	if (r >= 0 && ctl->live)
 		r = sd_bus_message_append(m, "{sv}", "live", "b", 1);
 	if (r >= 0 && f->chime_fd >= 0)

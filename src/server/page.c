@@ -878,15 +878,17 @@ static int start_source(struct page *p, const struct page_request *request)
 	    .ahead_seconds = ahead,
 	    .patience_seconds = PATIENCE_SECONDS,
 	    .chime_fd = request->chime_fd,
+	    .gain_db = request->gain_db,
 	};
+	struct microphone_config microphone = p->config->microphone;
 	int fds[BUS_FILES_MAX] = {request->file_fd};
 
 	memcpy(fds + 1, request->next_fds, sizeof(request->next_fds));
 	if (p->info.is_file)
 		return filesource_start(&p->source, fds,
 					1 + request->next_count, &file);
-	return microphone_start(&p->source, &p->config->microphone,
-				request->chime_fd);
+	microphone.gain_db = request->gain_db;
+	return microphone_start(&p->source, &microphone, request->chime_fd);
 }
 
 /* To the microsecond, and off until it is set. */

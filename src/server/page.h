@@ -47,6 +47,7 @@ struct page_request {
 	int next_fds[BUS_FILES_MAX - 1]; /* to play after it */
 	unsigned next_count;
 	enum filesource_kind file_kind;
+	double gain_db; /* not of the chime */
 };
 /* Closes its descriptors. */
 void page_request_close(const struct page_request *request);

@@ -104,8 +104,8 @@ static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *error)
 static void choose_string(struct fuzz_input *input, char text[STRING_SIZE])
 {
 	static const char *const known[] = {
-	    "lobby", "yard", "priority", "queue", "chime",  "keep",
-	    "",	     "all",  "next",	 "live",  "relayed"};
+	    "lobby", "yard", "priority", "queue", "chime",   "keep",
+	    "",	     "all",  "next",	 "live",  "relayed", "gain"};
 	const unsigned choice = fuzz_byte(input);
 
 	if (choice < 192)

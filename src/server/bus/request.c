@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "audio/gain.h"
 #include "base/util.h"
 #include "bus/names.h"
 
@@ -144,6 +145,30 @@ static int read_chime(sd_bus_message *m, const char *type,
 	return read_file(m, &request->page.chime_fd);
 }
 
+/* Takes an integer as well, since some languages choose the type themselves. */
+static int read_gain(sd_bus_message *m, const char *type,
+		     struct bus_request *request, sd_bus_error *error)
+{
+	double db = 0;
+	int32_t whole = 0;
+	int r;
+
+	if (strcmp(type, "d") == 0) {
+		r = sd_bus_message_read(m, "d", &db);
+	} else if (strcmp(type, "i") == 0) {
+		r = sd_bus_message_read(m, "i", &whole);
+		db = whole;
+	} else {
+		return refuse_type(error, "gain", "of type d or i");
+	}
+	if (r < 0)
+		return r;
+	if (!(db >= GAIN_DB_MIN && db <= GAIN_DB_MAX))
+		return refuse_type(error, "gain", "from -60 to 40 (dB)");
+	request->page.gain_db = db;
+	return 0;
+}
+
 /* Files to play after the first one. */
 static int read_next(sd_bus_message *m, const char *type,
 		     struct bus_request *request, sd_bus_error *error)
@@ -213,7 +238,7 @@ static const struct {
 } options[] = {
     {"priority", read_priority}, {"queue", read_queue}, {"chime", read_chime},
     {"next", read_next},	 {"keep", read_keep},	{"live", read_live},
-    {"relayed", read_relayed},
+    {"relayed", read_relayed},	 {"gain", read_gain},
 };
 
 /* Reads the variant of the option KEY, which comes next in the message. */

@@ -1348,7 +1348,6 @@ class Documents(BusCase):
             "/usr/share/alsa-intercom/chime.wav", chime)))
         self.listen("lobby", "yard")
         self.assertIn("2", self.run_example(commands[3]))
-        # e2e_examples runs the last, which installs files of examples/.
         fetch, bell, doorbell, remote, lamp, _ = blocks
         here = self.path("etc/intercom")
         self.run_example(fetch.replace("/etc/intercom", here).replace(
@@ -1399,12 +1398,35 @@ class Documents(BusCase):
         for name, text in zip(units[::2], units[1::2]):
             write_file(self.path(name),
                        text.replace("/usr/bin/intercomctl", "/bin/true"))
-        run = subprocess.run(
-            ["systemd-analyze", "verify", self.path("bell.service"),
-             self.path("bell.timer")], capture_output=True, text=True)
-        ours = [l for l in run.stderr.split("\n") if "bell." in l]
-        self.assertEqual(ours, [])
+        self.check_units("bell")
         self.assertEqual(units[::2], ["bell.service", "bell.timer"])
+
+    def check_units(self, name):
+        run = subprocess.run(
+            ["systemd-analyze", "verify", self.path(name + ".service"),
+             self.path(name + ".timer")], capture_output=True, text=True)
+        self.assertEqual([l for l in run.stderr.split("\n")
+                          if name + "." in l], [])
+
+    def test_the_mail_is_installed_and_its_units_are_valid(self):
+        _, blocks = self.examples("intercomctl.1")
+        self.shell("true").wait()
+        write_file(self.path("tools/systemctl"),
+                   '#!/bin/sh\necho "systemctl $*"\n')
+        os.chmod(self.path("tools/systemctl"), 0o755)
+        script = blocks[-1]
+        for place, here in (
+                ("/usr/share/doc/intercom-ctl/examples",
+                 os.path.join(SRCDIR, "examples")),
+                ("/usr/local/bin", self.folder),
+                ("/etc/systemd/system", self.folder)):
+            script = script.replace(place, here)
+        self.assertIn("systemctl enable --now mail-missing.timer",
+                      self.run_example(script))
+        text = contents(self.path("mail-missing.service")).decode()
+        write_file(self.path("mail-missing.service"),
+                   text.replace("/usr/local/bin", self.folder))
+        self.check_units("mail-missing")
 
 
 class Completion(BusCase):

@@ -16,6 +16,7 @@ UNIT_TESTS = \
 	tests/test-ctl-value \
 	tests/test-fifo \
 	tests/test-filesource \
+	tests/test-follow \
 	tests/test-gain \
 	tests/test-gate \
 	tests/test-gnutls-table \
@@ -42,8 +43,11 @@ UNIT_TESTS = \
 	tests/test-ratelimit \
 	tests/test-receipt \
 	tests/test-recorder \
+	tests/test-rendezvous \
+	tests/test-resample \
 	tests/test-reserve \
 	tests/test-resolver \
+	tests/test-retimer \
 	tests/test-roll \
 	tests/test-samples \
 	tests/test-saver \
@@ -59,6 +63,8 @@ UNIT_TESTS = \
 	tests/test-thread \
 	tests/test-transport \
 	tests/test-vitals \
+	tests/test-trend \
+	tests/test-wallclock \
 	tests/test-wav \
 	tests/test-wavfile \
 	tests/test-zone
@@ -106,6 +112,7 @@ EXTRA_DIST += tests/alsa.conf tests/desktop.py tests/qemu-leaves-out \
 tests_libtest_a_SOURCES = tests/main.c tests/test.h tests/arguments.h \
 	tests/capture.h tests/card.c tests/card.h tests/folder.c \
 	tests/folder.h tests/source-reader.h tests/tape-reader.h
+tests_test_follow_SOURCES = tests/test-follow.c tests/rooms.c tests/rooms.h
 tests_test_ctl_value_SOURCES = tests/test-ctl-value.c src/ctl/value.c
 # The test stands in its way.
 # It counts.

@@ -196,6 +196,34 @@ static int get_s16(const uint8_t *p)
 	return (int16_t)le16toh(word);
 }
 
+void samples_split(const struct wav_format *format, const void *data,
+		   size_t count, unsigned channel, float *values)
+{
+	const size_t step = wav_frame_size(format);
+	const uint8_t *p = data;
+
+	p += channel * (format->bits / 8);
+	if (format->encoding == WAV_PCM && format->bits == 16)
+		for (size_t i = 0; i < count; i++, p += step)
+			values[i] = (float)get_s16(p) / 32768;
+	else
+		for (size_t i = 0; i < count; i++, p += step)
+			values[i] = (float)samples_get(format, p);
+}
+
+void samples_put_float(const struct wav_format *format, void *data, float value)
+{
+	uint16_t word;
+
+	if (format->encoding != WAV_PCM || format->bits != 16) {
+		samples_put(format, data, (double)value);
+		return;
+	}
+	value = fmaxf(-32768, fminf(32767, value * 32768));
+	word = htole16((uint16_t)lrintf(value));
+	memcpy(data, &word, sizeof(word));
+}
+
 /* Nearly every page is S16, and integers are ten times as fast. */
 static double peak_of_s16(const uint8_t *p, size_t samples)
 {

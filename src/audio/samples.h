@@ -18,6 +18,13 @@ size_t samples_to_plain(const struct wav_format *format, void *data,
  * at DATA. */
 void samples_put(const struct wav_format *format, void *data, double value);
 
+/* The values of CHANNEL in COUNT frames at DATA. */
+void samples_split(const struct wav_format *format, const void *data,
+		   size_t count, unsigned channel, float *values);
+/* As samples_put(), for what is calculated in single precision. */
+void samples_put_float(const struct wav_format *format, void *data,
+		       float value);
+
 /* The highest absolute sample of COUNT frames, 0.0 (silence) .. 1.0. */
 double samples_peak(const struct wav_format *format, const void *data,
 		    size_t count);

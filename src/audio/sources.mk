@@ -8,8 +8,11 @@ libintercom_a_SOURCES += \
 	src/audio/microphone.c src/audio/microphone.h \
 	src/audio/pcm.c src/audio/pcm.h \
 	src/audio/recorder.c src/audio/recorder.h \
+	src/audio/resample.c src/audio/resample.h \
+	src/audio/retimer.c src/audio/retimer.h \
 	src/audio/samples.c src/audio/samples.h \
 	src/audio/source.c src/audio/source.h \
+	src/audio/trend.c src/audio/trend.h \
 	src/audio/wav.c src/audio/wav.h \
 	src/audio/wavfile.c src/audio/wavfile.h \
 	src/audio/wavreader.c src/audio/wavreader.h

@@ -10,4 +10,5 @@ libintercom_a_SOURCES += \
 	src/base/screen.c src/base/screen.h \
 	src/base/thread.c src/base/thread.h \
 	src/base/utf8.c src/base/utf8.h \
-	src/base/util.h
+	src/base/util.h \
+	src/base/wallclock.c src/base/wallclock.h

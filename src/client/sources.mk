@@ -4,6 +4,7 @@ libintercom_a_SOURCES += \
 	src/client/client.c src/client/client.h \
 	src/client/configuration.h \
 	src/client/fifo.c src/client/fifo.h \
+	src/client/follow.c src/client/follow.h \
 	src/client/hook.c src/client/hook.h \
 	src/client/journal.c src/client/journal.h \
 	src/client/latency.c src/client/latency.h \
@@ -12,6 +13,7 @@ libintercom_a_SOURCES += \
 	src/client/options.c src/client/options.h \
 	src/client/pulse.c src/client/pulse.h \
 	src/client/reserve.c src/client/reserve.h \
+	src/client/rendezvous.c src/client/rendezvous.h \
 	src/client/saver.c src/client/saver.h \
 	src/client/soundtest.c src/client/soundtest.h \
 	src/client/speaker.c src/client/speaker.h \

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ * Turns what a capture card gives, at its own rate, into a stream of exactly
+ * RATE frames a second of CLOCK_MONOTONIC. Pure: no clock, no I/O. */
+#pragma once
+
+#include "audio/wav.h"
+
+struct retimer;
+
+/* 0 or -ENOMEM. */
+int retimer_new(struct retimer **ret, const struct wav_format *format);
+/* Takes NULL; returns NULL. */
+struct retimer *retimer_free(struct retimer *retimer);
+
+/* COUNT frames had been read from the card by NS: call it before they are put.
+ * Returns how many frames of silence are due before them: 0, unless it was
+ * told that frames were lost. */
+uint64_t retimer_read(struct retimer *retimer, int64_t ns, size_t count);
+/* The card has lost frames: before the next that are read. */
+void retimer_lost(struct retimer *retimer);
+
+/* Takes up to COUNT of the frames and returns how many; take what is there when
+ * it takes none. */
+size_t retimer_put(struct retimer *retimer, const void *data, size_t count);
+/* Writes up to COUNT frames and returns how many; fewer: more must be put. */
+size_t retimer_take(struct retimer *retimer, void *data, size_t count);

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT
+ * CLOCK_REALTIME beside CLOCK_MONOTONIC, and whether somebody keeps it right.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/timex.h>
+
+#define WALLCLOCK_ERROR_UNKNOWN UINT32_MAX
+
+struct wallclock {
+	int64_t offset_ns; /* REALTIME - MONOTONIC */
+	bool trusted; /* within half a millisecond, as the kernel is told */
+	uint32_t error_us; /* estimated; or WALLCLOCK_ERROR_UNKNOWN */
+};
+
+/* Reads it now: a later step of REALTIME does not change the result. */
+void wallclock_read(struct wallclock *ret);
+/* CLOCK_MONOTONIC in nanoseconds. */
+int64_t wallclock_monotonic_ns(void);
+
+/* What adjtimex(2) says of the clock; STATE is what it returned. */
+void wallclock_judge(struct wallclock *clock, const struct timex *timex,
+		     int state);

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT
+ * A microphone of its own rate becomes one of exactly the nominal rate. */
+#include "audio/retimer.h"
+
+#include <math.h>
+
+#include "test.h"
+
+enum { RATE = 48000, PERIOD = 1024 };
+
+#define START_NS INT64_C(7000000000)
+
+TIME_LIMIT(60);
+
+static const struct wav_format format = {WAV_PCM, 16, 1, RATE};
+static struct retimer *retimer;
+static uint64_t made;
+
+static void setup(void)
+{
+	ck_assert_int_eq(retimer_new(&retimer, &format), 0);
+	made = 0;
+}
+
+static void teardown(void)
+{
+	retimer_free(retimer);
+}
+
+FIXTURE(setup, teardown);
+
+static void take_all(void)
+{
+	int16_t out[256];
+	size_t n;
+
+	while ((n = retimer_take(retimer, out, 256)) > 0)
+		made += n;
+}
+
+/* PERIODS of a card that is fast by PPM, from FROM_S on, each read up to 1 ms
+ * late. Returns when the last was read, in seconds. */
+static double capture(double from_s, int periods, double ppm)
+{
+	static const int16_t data[PERIOD];
+	const double period_s = PERIOD / (RATE * (1 + ppm * 1e-6));
+	double t = from_s;
+
+	for (int i = 1; i <= periods; i++) {
+		const double read_s =
+		    from_s + i * period_s + 1e-3 * (i * 37 % 100) / 100;
+		size_t put = 0;
+
+		t = from_s + i * period_s;
+		made += retimer_read(retimer, START_NS + llrint(read_s * 1e9),
+				     PERIOD);
+		while (put < PERIOD) {
+			put += retimer_put(retimer, data + put, PERIOD - put);
+			take_all();
+		}
+	}
+	return t;
+}
+
+TEST_LOOP(an_hour_has_the_nominal_number_of_frames, 0, 3)
+{
+	static const double ppm[] = {100, -100, 0};
+	const double t = capture(0, 3600 * RATE / PERIOD, ppm[_i]);
+
+	/* 16 frames are ahead of the output; 5 ms are the start's. */
+	ck_assert_double_eq_tol((double)made, t * RATE, 240);
+}
+
+TEST_LOOP(a_minute_is_on_its_line, 0, 2)
+{
+	const double ppm = _i ? 100 : -100;
+	double early = 0, late = 0, t = 0;
+
+	for (int second = 0; second < 120; second++) {
+		const double off =
+		    (t = capture(t, 47, ppm), (double)made - t * RATE);
+
+		if (second < 20)
+			continue;
+		early = early == 0 ? off : fmin(early, off);
+		late = late == 0 ? off : fmax(late, off);
+	}
+	/* 0.1 ms; a block is decided at once. */
+	ck_assert_double_lt(late - early, 64 + 5);
+}
+
+TEST(a_loss_becomes_silence_of_its_length)
+{
+	double t = capture(0, 1000, 50);
+	const double before = (double)made - t * RATE;
+
+	retimer_lost(retimer);
+	t = capture(t + 0.5, 1000, 50);
+	ck_assert_double_eq_tol((double)made - t * RATE, before, 64 + 5);
+}
+
+TEST(samples_pass_through)
+{
+	int16_t in[PERIOD], out[64];
+	size_t n;
+
+	for (int i = 0; i < PERIOD; i++)
+		in[i] = 1000;
+	ck_assert_uint_eq(retimer_read(retimer, START_NS, PERIOD), 0);
+	ck_assert_uint_gt(retimer_put(retimer, in, PERIOD), 512);
+	n = retimer_take(retimer, out, 64);
+	ck_assert_uint_eq(n, 64);
+	ck_assert_int_eq(out[0], 1000);
+}

@@ -21,9 +21,9 @@ enum { OFFSET_SLOTS = 4 };
 
 /* A slot that is much later than those before it says little: a network has bad
  * minutes. So much of it is believed: */
-#define BELIEF 4       /* times how late or early others were .. */
-#define WANDER 2e-6    /* .. and what a quartz wanders */
-#define BELIEF_SLOTS 8 /* over so many of them */
+#define BELIEF 1.5     /* times how late or early others were, .. */
+#define BELIEF_SLOTS 8 /* .. over so many of them, .. */
+#define UNSURE 200e-6  /* .. and what a line is wrong by after a second */
 
 /* An error of less than so much is brought back unheard .. */
 #define FINE_S 0.0005
@@ -35,11 +35,13 @@ const struct trend_pace trend_of_card = {
     .slot_max_s = 2,
     .loop_max_hz = 0.5,
     .loop_min_hz = 0.01,
+    .wander = 3e-6,
 };
 const struct trend_pace trend_of_arrivals = {
     .slot_max_s = 10,
     .loop_max_hz = 0.2,
     .loop_min_hz = 0.003,
+    .wander = 0.5e-6,
 };
 
 static double clamp(double value, double low, double high)
@@ -75,15 +77,24 @@ static void begin_slot(struct trend *trend, int64_t ns)
 	trend->told = false;
 }
 
-/* How late the slot of LENGTH was, as far as that is believed. */
+/* How late the slot of LENGTH was, as far as that is believed. The longer it
+ * lasts, the more: then it is no bad minute. */
 static double believed(struct trend *trend, double length)
 {
 	const double usual = trend->usual_late;
+	const double wander =
+	    (trend->pace->wander + UNSURE / trend->age_s) * trend->rate;
+	const double lasts = (double)trend->doubted / BELIEF_SLOTS;
+	const double most =
+	    (BELIEF * usual + wander * length) * (1 + lasts * lasts);
 	const double late =
-	    usual > 0 ? fmax(trend->least_late,
-			     -BELIEF * usual - WANDER * trend->rate * length)
-		      : trend->least_late;
+	    usual > 0 ? fmax(trend->least_late, -most) : trend->least_late;
 
+	if (late > trend->least_late) {
+		trend->doubted++;
+		return late;
+	}
+	trend->doubted = 0;
 	trend->usual_late = usual > 0
 				? usual + (fabs(late) - usual) / BELIEF_SLOTS
 				: fabs(late);

@@ -12,6 +12,7 @@
 struct trend_pace {
 	double slot_max_s;		 /* the length of a slot, at the end */
 	double loop_max_hz, loop_min_hz; /* the loop's bandwidth */
+	double wander; /* the part by which a rate changes in a slot */
 };
 extern const struct trend_pace trend_of_card, trend_of_arrivals;
 
@@ -25,6 +26,7 @@ struct trend {
 	int64_t slot_ns;   /* begin of the slot; undefined until BEGUN */
 	double least_late; /* in the slot: the greatest residual, frames */
 	double usual_late; /* how great it was in slots before */
+	unsigned doubted;  /* slots in a row that were later than believed */
 	bool begun, told;  /* since the restart; in this slot */
 };
 

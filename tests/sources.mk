@@ -6,6 +6,7 @@ UNIT_TESTS = \
 	tests/test-archive \
 	tests/test-backoff \
 	tests/test-bus-text \
+	tests/test-cardrate \
 	tests/test-cardstate \
 	tests/test-chime \
 	tests/test-client \
@@ -22,6 +23,7 @@ UNIT_TESTS = \
 	tests/test-gnutls-table \
 	tests/test-heartbeat \
 	tests/test-hook \
+	tests/test-instep \
 	tests/test-journal \
 	tests/test-keyfile \
 	tests/test-latency \

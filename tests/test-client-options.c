@@ -31,7 +31,8 @@ TEST(defaults_are_those_of_the_help)
 	ck_assert_uint_eq(config.speaker.latency_ms, 100);
 	ck_assert_uint_eq(config.speaker.period_frames, 0);
 	ck_assert_uint_eq(config.speaker.lead_in_ms, 0);
-	ck_assert_uint_eq(config.speaker.delay_ms, 0);
+	ck_assert_double_eq(config.speaker.delay_ms, 0);
+	ck_assert(!config.no_sync);
 	ck_assert(!config.speaker.hold);
 	ck_assert_ptr_null(config.save);
 	ck_assert_ptr_null(config.before);
@@ -51,8 +52,8 @@ TEST(every_option_reaches_its_place)
 			       "--period-size=256", "--save=pages", "--once",
 			       "--volume=70", "--mixer=PCM", "--before=amp on",
 			       "--after=amp off", "--max-duration=600.5",
-			       "--hold", "--lead-in=300", "--delay=20",
-			       "--psk-file=key", "pa.example"),
+			       "--hold", "--lead-in=300", "--delay=20.25",
+			       "--no-sync", "--psk-file=key", "pa.example"),
 			 1);
 	ck_assert_str_eq(err, "");
 	ck_assert_str_eq(config.speaker.device, "hw:1");
@@ -60,7 +61,8 @@ TEST(every_option_reaches_its_place)
 	ck_assert_uint_eq(config.speaker.latency_max_ms, 50);
 	ck_assert_uint_eq(config.speaker.period_frames, 256);
 	ck_assert_uint_eq(config.speaker.lead_in_ms, 300);
-	ck_assert_uint_eq(config.speaker.delay_ms, 20);
+	ck_assert_double_eq(config.speaker.delay_ms, 20.25);
+	ck_assert(config.no_sync);
 	ck_assert(config.speaker.hold);
 	ck_assert_str_eq(config.save, "pages");
 	ck_assert(config.once);
@@ -142,8 +144,8 @@ static const struct edges numbers[] = {
      "a number from 0 to 31536000 is needed"},
     {"--lead-in", "-1", "0", "10000", "10001",
      "a whole number from 0 to 10000 is needed"},
-    {"--delay", "-1", "0", "1000", "1001",
-     "a whole number from 0 to 1000 is needed"},
+    {"--delay", "-1000.1", "-1000", "1000", "1000.1",
+     "a number from -1000 to 1000 is needed"},
 };
 
 TEST(numbers_end_at_their_edges)

@@ -180,6 +180,19 @@ TEST(end_tells_what_there_was)
 	ck_assert_str_eq(told(journal_end, &page), line);
 }
 
+TEST(page_on_schedule_tells_how_far_from_it_it_was)
+{
+	struct journal_page in_step = page;
+
+	in_step.sync_us = 85;
+	ck_assert_ptr_nonnull(strstr(told(journal_end, &in_step),
+				     "latency 100.0 ms, in step within 85 us, "
+				     "1 xrun, "));
+	start_journal();
+	ck_assert_str_eq(told_journal(journal_end, &in_step), "");
+	ck_assert_ptr_nonnull(strstr(received(), "INTERCOM_SYNC_US=85\n"));
+}
+
 TEST(what_was_not_heard_is_told)
 {
 	struct journal_page half = page;
@@ -208,6 +221,7 @@ TEST(largest_numbers_fit)
 	    .xruns = UINT64_MAX,
 	    .starvations = UINT64_MAX,
 	    .starved_ms = UINT64_MAX,
+	    .sync_us = UINT64_MAX,
 	    .dropped_ms = UINT64_MAX,
 	    .card_losses = UINT64_MAX,
 	    .latency_ms = 1e15,

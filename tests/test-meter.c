@@ -4,12 +4,14 @@
 
 #include "test.h"
 
-static const struct meter_reading quiet = {.what = "buffering"};
+static const struct meter_reading quiet = {.what = "buffering",
+					   .error_us = UINT64_MAX};
 static const struct meter_reading loud = {
     .what = "playing",
     .peak = 1,
     .fill_ms = 123.4,
     .latency_ms = 99.6,
+    .error_us = UINT64_MAX,
     .seconds = 3599.96,
 };
 
@@ -36,6 +38,17 @@ TEST(common_terminal_has_a_shorter_bar)
 	ck_assert_str_eq(draw(&loud, 79),
 			 "3600.0 s [#####################]   CLIP  "
 			 "buffer 123 ms  latency 100 ms  playing");
+}
+
+TEST(page_on_schedule_tells_how_far_from_it_it_is)
+{
+	struct meter_reading reading = loud;
+
+	reading.error_us = 85;
+	ck_assert_ptr_nonnull(
+	    strstr(draw(&reading, 100), "100 ms  in step +-85 us  playing"));
+	ck_assert_ptr_null(strstr(draw(&reading, 60), "step"));
+	ck_assert_ptr_nonnull(strstr(draw(&reading, 60), "playing"));
 }
 
 TEST(narrow_terminal_keeps_level_and_latency)
@@ -76,6 +89,7 @@ TEST(long_pages_and_big_buffers_stay_one_line)
 	    .peak = 1,
 	    .fill_ms = 1e6,
 	    .latency_ms = 1e6,
+	    .error_us = UINT64_MAX,
 	    .seconds = 1e7,
 	};
 

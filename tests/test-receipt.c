@@ -14,6 +14,7 @@ static const struct receipt hall = {
     .heard_frames = 220160,
     .dropped_frames = 0,
     .starved_ms = 0,
+    .sync_us = RECEIPT_UNKNOWN,
     .card = RECEIPT_CARD_READY,
 };
 static const char hall_line[] =
@@ -34,6 +35,20 @@ TEST(line_is_that_of_the_protocol)
 
 	ck_assert_uint_eq(size, strlen(hall_line));
 	ck_assert_mem_eq(line, hall_line, size);
+}
+
+TEST(page_on_schedule_says_how_far_from_it_it_was)
+{
+	struct receipt receipt = hall;
+	char line[RECEIPT_SIZE_MAX];
+
+	receipt.sync_us = 85;
+	line[receipt_format(line, &receipt) - 1] = '\0';
+	ck_assert_ptr_nonnull(strstr(line, " sync_us=85 "));
+	ck_assert_int_eq(parse(hall_line), 0);
+	ck_assert(got.sync_us == RECEIPT_UNKNOWN);
+	ck_assert_int_eq(parse(HEAD " sync_us=85\n"), 0);
+	ck_assert(got.sync_us == 85);
 }
 
 TEST(line_says_all_that_was_given)
@@ -101,6 +116,7 @@ TEST(longest_receipt_has_room)
 	    .heard_frames = UINT64_MAX / 2,
 	    .dropped_frames = UINT64_MAX / 2,
 	    .starved_ms = UINT64_MAX - 1,
+	    .sync_us = UINT64_MAX - 1,
 	    .card = RECEIPT_CARD_MISSING,
 	};
 	char line[RECEIPT_SIZE_MAX];

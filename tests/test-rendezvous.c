@@ -26,7 +26,8 @@ static void setup(void)
 	    .sound_ns = OFFSET + NOW + BUDGET_MS * MS,
 	    .budget_us = BUDGET_MS * 1000,
 	};
-	here = (struct wallclock){OFFSET, true, 30};
+	here = (struct wallclock){
+	    .offset_ns = OFFSET, .trusted = true, .error_us = 30};
 }
 
 FIXTURE(setup, NULL);

@@ -706,6 +706,7 @@ static const struct receipt hall = {
     .name = "hall",
     .result = RECEIPT_COMPLETE,
     .heard_frames = 1,
+    .sync_us = RECEIPT_UNKNOWN,
 };
 static const char hall_line[] =
     "intercom-receipt 1 name=hall result=complete arrived=1 heard=1 dropped=0 "

@@ -2,7 +2,9 @@
  * Clocks that step and waits that fail, on demand: a library for LD_PRELOAD. In
  * the folder $VCLOCK the files "realtime" and "boottime" hold seconds by which
  * that clock is ahead; while "refuse" is there every wait fails with EINVAL;
- * and "address" holds the answer of DNS to whatever is asked. $VCLOCK_SPEED is
+ * "address" holds the answer of DNS to whatever is asked; and "adjtimex" what
+ * somebody has told the kernel of CLOCK_REALTIME: its status and its estimated
+ * error in microseconds. $VCLOCK_SPEED is
  * how many times faster CLOCK_MONOTONIC runs, and with it all that waits by it:
  * poll, timers, and what TCP watches for us. */
 #include <dlfcn.h>
@@ -19,6 +21,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/timerfd.h>
+#include <sys/timex.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -87,6 +90,23 @@ int clock_gettime(clockid_t id, struct timespec *ts)
 		ts->tv_sec += offset("realtime");
 	if (r == 0 && id == CLOCK_BOOTTIME)
 		ts->tv_sec += offset("boottime");
+	return r;
+}
+
+int adjtimex(struct timex *ret)
+{
+	char path[4096];
+	FILE *f = fopen(control("adjtimex", path), "re");
+	int r = NEXT(adjtimex)(ret), status;
+	long error;
+
+	if (f && r >= 0 && fscanf(f, "%i %ld", &status, &error) == 2) {
+		ret->status = status;
+		ret->esterror = error;
+		r = status & STA_UNSYNC ? TIME_ERROR : TIME_OK;
+	}
+	if (f)
+		fclose(f);
 	return r;
 }
 

@@ -27,6 +27,7 @@ struct pcm {
 	uint32_t rate;
 	snd_pcm_uframes_t period_frames, buffer_frames;
 	bool recovered; /* and has captured or played no frame since */
+	bool timed;	/* positions come with CLOCK_MONOTONIC */
 
 	/* capture */
 	uint64_t last_read_usec; /* or the time of the start */
@@ -167,6 +168,17 @@ static int set_hw_params(struct pcm *pcm, const struct pcm_config *config,
 	return r;
 }
 
+/* Has positions told with the time that they are of. A device that cannot is
+ * used as well. */
+static void ask_for_times(struct pcm *pcm, snd_pcm_sw_params_t *params)
+{
+	(void)snd_pcm_sw_params_set_tstamp_mode(pcm->handle, params,
+						SND_PCM_TSTAMP_ENABLE);
+	pcm->timed =
+	    snd_pcm_sw_params_set_tstamp_type(
+		pcm->handle, params, SND_PCM_TSTAMP_TYPE_MONOTONIC) == 0;
+}
+
 /* Until the ring is full, only pcm_start() starts the PCM. */
 static int set_sw_params(struct pcm *pcm, const char **ret_step)
 {
@@ -176,6 +188,8 @@ static int set_sw_params(struct pcm *pcm, const char **ret_step)
 	snd_pcm_sw_params_alloca(&params);
 	*ret_step = "software parameters";
 	r = snd_pcm_sw_params_current(pcm->handle, params);
+	if (r >= 0)
+		ask_for_times(pcm, params);
 	if (r >= 0)
 		r = snd_pcm_sw_params_set_start_threshold(pcm->handle, params,
 							  pcm->buffer_frames);
@@ -533,6 +547,14 @@ ssize_t pcm_write(struct pcm *pcm, const void *buffer, size_t count)
 	return n;
 }
 
+static int64_t time_of(const snd_pcm_status_t *status)
+{
+	snd_htimestamp_t time;
+
+	snd_pcm_status_get_htstamp(status, &time);
+	return (int64_t)time.tv_sec * (int64_t)NSEC_PER_SEC + time.tv_nsec;
+}
+
 /* The status has position and delay of one moment. And snd_pcm_delay() may fail
  * while all is well: that of PulseAudio's plug-in does until the server has
  * told a time (alsa-plugins#65). The status has the ring's fill then. */
@@ -554,6 +576,7 @@ int pcm_look(struct pcm *pcm, struct pcm_position *ret)
 	delay = snd_pcm_status_get_delay(status);
 	note_avail(pcm, avail);
 	pcm->room_frames = avail;
+	ret->ns = pcm->timed ? time_of(status) : 0;
 	ret->ring_frames =
 	    avail < pcm->buffer_frames ? pcm->buffer_frames - avail : 0;
 	ret->delay_frames = ret->ring_frames;

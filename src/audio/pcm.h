@@ -73,6 +73,7 @@ ssize_t pcm_write(struct pcm *pcm, const void *buffer, size_t count);
 struct pcm_position {
 	uint64_t ring_frames;  /* written, and not yet taken by the card */
 	uint64_t delay_frames; /* how much later a frame written now sounds */
+	int64_t ns; /* CLOCK_MONOTONIC of both; 0: ALSA does not tell */
 };
 
 /* One look at both. Before the PCM runs, and where ALSA cannot tell a delay,

@@ -8,6 +8,7 @@ libintercom_a_SOURCES += \
 	src/base/options.c src/base/options.h \
 	src/base/ratelimit.c src/base/ratelimit.h \
 	src/base/screen.c src/base/screen.h \
+	src/base/statedir.c src/base/statedir.h \
 	src/base/thread.c src/base/thread.h \
 	src/base/utf8.c src/base/utf8.h \
 	src/base/util.h \

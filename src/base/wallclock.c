@@ -4,6 +4,8 @@
  * but with an error of 0 whatever the offset: that is no estimate. */
 #include "base/wallclock.h"
 
+#include <errno.h>
+
 #include "base/util.h"
 
 enum { TRIES = 5, ERROR_MAX_US = 500 };
@@ -19,6 +21,11 @@ static int64_t clock_ns(clockid_t clock)
 int64_t wallclock_monotonic_ns(void)
 {
 	return clock_ns(CLOCK_MONOTONIC);
+}
+
+int64_t wallclock_real_ns(void)
+{
+	return clock_ns(CLOCK_REALTIME);
 }
 
 /* The shortest of some tries: another program may run between two readings. */
@@ -58,6 +65,7 @@ void wallclock_read(struct wallclock *ret)
 	struct timex timex = {0};
 	const int state = adjtimex(&timex);
 
+	ret->denied = state < 0 && (errno == EPERM || errno == ENOSYS);
 	wallclock_judge(ret, &timex, state);
 	ret->offset_ns = measure_offset();
 }

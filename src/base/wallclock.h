@@ -11,14 +11,16 @@
 
 struct wallclock {
 	int64_t offset_ns; /* REALTIME - MONOTONIC */
+	bool denied;  /* this program may not ask the kernel about it */
 	bool trusted; /* within half a millisecond, as the kernel is told */
 	uint32_t error_us; /* estimated; or WALLCLOCK_ERROR_UNKNOWN */
 };
 
 /* Reads it now: a later step of REALTIME does not change the result. */
 void wallclock_read(struct wallclock *ret);
-/* CLOCK_MONOTONIC in nanoseconds. */
+/* CLOCK_MONOTONIC and CLOCK_REALTIME in nanoseconds. */
 int64_t wallclock_monotonic_ns(void);
+int64_t wallclock_real_ns(void);
 
 /* What adjtimex(2) says of the clock; STATE is what it returned. */
 void wallclock_judge(struct wallclock *clock, const struct timex *timex,

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -66,7 +67,8 @@ static struct log_limit log_limit(const char *about)
 
 static uint64_t target_usec(const struct speaker_config *speaker)
 {
-	return (uint64_t)(speaker->latency_ms + speaker->delay_ms) * 1000;
+	return speaker->latency_ms * UINT64_C(1000) +
+	       (uint64_t)fmax(0, speaker->delay_ms * 1000);
 }
 
 static void page_begins(struct client *client, struct station *station,

@@ -29,6 +29,7 @@ struct client_config {
 	const char *psk_path;	      /* or NULL */
 	struct transport_keys *keys;  /* from psk_path, or NULL: no TLS */
 	bool once;
-	bool test;  /* one page, of the client's own: no servers, no keys */
-	bool meter; /* show a level meter: stdout is a terminal */
+	bool no_sync; /* schedules are ignored */
+	bool test;    /* one page, of the client's own: no servers, no keys */
+	bool meter;   /* show a level meter: stdout is a terminal */
 };

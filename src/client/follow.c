@@ -66,7 +66,8 @@ static void begin(struct follow *follow, double wanted, double position,
 	}
 	follow->seeks = false;
 	ret->what = FOLLOW_SEEK;
-	ret->position = wanted;
+	ret->position = follow->keeps_all ? position : wanted;
+	ret->late = wanted - position;
 }
 
 void follow_next(struct follow *follow, const struct rendezvous *rendezvous,
@@ -78,7 +79,8 @@ void follow_next(struct follow *follow, const struct rendezvous *rendezvous,
 	const double error_s = (wanted - position) / follow->rate;
 
 	*ret = (struct follow_order){.what = FOLLOW_STEP, .step = ratio};
-	if (follow->seeks || fabs(error_s) > JUMP_S) {
+	if (follow->seeks || error_s < -JUMP_S ||
+	    (error_s > JUMP_S && !follow->keeps_all)) {
 		follow->seeks = true;
 		begin(follow, wanted, position, 1 / ratio, ret);
 		return;

@@ -9,6 +9,7 @@ struct follow {
 	uint32_t rate;
 	struct trend card; /* frames sounded over time */
 	bool seeks;	   /* the page has yet to begin, or to come back */
+	bool keeps_all;	   /* what is late is not skipped, but played faster */
 	bool told;	  /* the card has told its position since the restart */
 	int64_t first_ns; /* then */
 	double first;
@@ -33,6 +34,7 @@ struct follow_order {
 	enum { FOLLOW_SILENCE, FOLLOW_SEEK, FOLLOW_STEP } what;
 	double frames;	 /* of silence */
 	double position; /* to seek */
+	double late;	 /* the page at SEEK: frames */
 	double step;	 /* of SEEK and STEP */
 };
 void follow_next(struct follow *follow, const struct rendezvous *rendezvous,

@@ -17,6 +17,7 @@ struct journal_page {
 	uint64_t heard_frames; /* of the page, played by a moving card */
 	uint64_t xruns, starvations, starved_ms, dropped_ms, card_losses;
 	double latency_ms; /* speaker_behind_ms() */
+	uint64_t sync_us;  /* speaker_error_us(); 0: it was not on schedule */
 };
 
 void journal_begin(const struct journal_page *page);

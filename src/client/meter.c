@@ -2,6 +2,7 @@
  * Relies on its caller for stdout being a terminal. */
 #include "client/meter.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,7 +16,7 @@ void meter_text(char text[METER_SIZE], const struct meter_reading *reading,
 		unsigned columns)
 {
 	char seconds[24], level[SAMPLES_METER_SIZE], latency[24], buffer[24];
-	char what[40];
+	char what[40], step[40] = "";
 	size_t used = LEVEL_COLUMNS;
 
 	snprintf(seconds, sizeof(seconds), "%6.1f s", reading->seconds);
@@ -27,6 +28,12 @@ void meter_text(char text[METER_SIZE], const struct meter_reading *reading,
 	if (used + strlen(what) > columns)
 		*what = '\0';
 	used += strlen(what);
+	if (reading->error_us != UINT64_MAX)
+		snprintf(step, sizeof(step), "  in step +-%" PRIu64 " us",
+			 reading->error_us);
+	if (used + strlen(step) > columns)
+		*step = '\0';
+	used += strlen(step);
 	if (used + strlen(buffer) > columns)
 		*buffer = '\0';
 	used += strlen(buffer);
@@ -34,8 +41,8 @@ void meter_text(char text[METER_SIZE], const struct meter_reading *reading,
 		      columns > used ? LEVEL_COLUMNS - 1 + columns - used
 				     : LEVEL_COLUMNS - 1,
 		      reading->peak);
-	snprintf(text, METER_SIZE, "%s %s%s%s%s", seconds, level, buffer,
-		 latency, what);
+	snprintf(text, METER_SIZE, "%s %s%s%s%s%s", seconds, level, buffer,
+		 latency, step, what);
 }
 
 void meter_draw(const struct meter_reading *reading)

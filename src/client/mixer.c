@@ -17,6 +17,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "base/statedir.h"
 #include "base/util.h"
 
 #define NOTE_PREFIX "volume-"
@@ -129,42 +130,6 @@ static int write_volumes(const struct note *note)
 }
 
 /* --- the note --- */
-
-/* systemd's $STATE_DIRECTORY (the first of a list), or what the XDG base
- * directory specification says. NULL when there is none. The caller frees. */
-static char *state_directory(void)
-{
-	const char *state = getenv("STATE_DIRECTORY");
-	const char *xdg = getenv("XDG_STATE_HOME");
-	const char *home = getenv("HOME");
-	char *path = NULL;
-	int r = -1;
-
-	if (state && *state)
-		return strndup(state, strcspn(state, ":"));
-	if (xdg && *xdg == '/')
-		r = asprintf(&path, "%s/alsa-intercom", xdg);
-	else if (home && *home == '/')
-		r = asprintf(&path, "%s/.local/state/alsa-intercom", home);
-	return r < 0 ? NULL : path;
-}
-
-/* Creates PATH and its parents. 0 or negative errno. */
-static int make_directories(char *path)
-{
-	for (char *end = path + 1;; end++) {
-		const char last = *end;
-
-		if (last != '/' && last != '\0')
-			continue;
-		*end = '\0';
-		if (mkdir(path, 0700) < 0 && errno != EEXIST)
-			return -errno;
-		*end = last;
-		if (last == '\0')
-			return 0;
-	}
-}
 
 static char *note_path(const struct note *note)
 {

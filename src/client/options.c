@@ -154,8 +154,14 @@ static const struct option_row rows[] = {
      .limits = {0, 10000}},
     {0, "delay", "MS",
      "play later by this time, to be in step with\n"
-     "other loudspeakers (default: 0)",
-     .parse = option_set_integer, FIELD(speaker.delay_ms), .limits = {0, 1000}},
+     "other loudspeakers (default: 0; fractions, and with\n"
+     "a server that has --sync also negative)",
+     .parse = option_set_number, FIELD(speaker.delay_ms),
+     .limits = {-1000, 1000}},
+    {0, "no-sync", NULL,
+     "play pages as they come, although their server\n"
+     "has --sync",
+     .parse = option_set_flag, FIELD(no_sync)},
     {0, "psk-file", "FILE",
      "use TLS; play only the pages of a server that\n"
      "has the key in this file",

@@ -4,6 +4,8 @@
 
 #include "config.h"
 
+#include <math.h>
+
 #include "audio/cardstate.h"
 #include "wire/heartbeat.h"
 
@@ -35,8 +37,8 @@ void pulse_step(const struct speaker *speaker, struct session *session,
 	if (!session_wants_status(session, now_usec))
 		return;
 	heartbeat.card = card_of(speaker);
-	heartbeat.latency_ms =
-	    speaker->config.latency_ms + speaker->config.delay_ms;
+	heartbeat.latency_ms = speaker->config.latency_ms +
+			       (uint32_t)fmax(0, speaker->config.delay_ms);
 	size = heartbeat_format(line, &heartbeat);
 	session_say(session, line, size, now_usec);
 }

@@ -42,6 +42,9 @@ static void choose(struct rendezvous *r, const struct wallclock *here,
 	r->way = RENDEZVOUS_ARRIVAL;
 	if (!has(r, WAV_PAGE_CLOCK_TRUSTED))
 		r->why = "the server's clock is not synchronised";
+	else if (here->denied)
+		r->why = "this program may not ask whether the clock here is "
+			 "synchronised: intercom(7), IN STEP";
 	else if (!here->trusted)
 		r->why = "this machine's clock is not synchronised";
 	else if (llabs(away_ns) > AWAY_SECONDS_MAX * (int64_t)NSEC_PER_SEC)

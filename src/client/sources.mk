@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 intercom_client_SOURCES = src/client/main.c
 libintercom_a_SOURCES += \
+	src/client/cardrate.c src/client/cardrate.h \
 	src/client/client.c src/client/client.h \
 	src/client/configuration.h \
 	src/client/fifo.c src/client/fifo.h \
 	src/client/follow.c src/client/follow.h \
 	src/client/hook.c src/client/hook.h \
+	src/client/instep.c src/client/instep.h \
 	src/client/journal.c src/client/journal.h \
 	src/client/latency.c src/client/latency.h \
 	src/client/meter.c src/client/meter.h \

@@ -12,6 +12,7 @@
 #include "audio/samples.h"
 #include "base/log.h"
 #include "base/util.h"
+#include "base/wallclock.h"
 
 enum {
 	RING_EXTRA_MS = 250,	    /* size of the ring beyond the target */
@@ -36,7 +37,20 @@ enum {
 	PLAYED_OPEN_LIMIT_USEC = 10000 * 1000,
 	CARDLESS_TICK_USEC = 200 * 1000,
 	TICK_USEC = 90 * 1000,
+	/* A page on schedule looks at the card at random times, since a card
+	 * may tell its position in steps; first often, and after a while
+	 * seldom. */
+	LOOK_SOON_USEC = 300,
+	LOOK_SOON_SPREAD_USEC = 1000,
+	LOOK_USEC = 2000,
+	LOOK_SPREAD_USEC = 6000,
+	LOOK_SOON_MS = 200,
+	LOOK_CALM_S = 60,
+	LOOK_CALM_TIMES = 10,
 };
+
+/* The time of a position that is older is none. */
+#define LOOK_AGE_NS_MAX (int64_t) NSEC_PER_SEC
 
 /* -50 dBFS: a pause between words in a quiet room. */
 #define QUIET_POWER 1e-5
@@ -61,6 +75,7 @@ static size_t fade_frames(const struct speaker *speaker)
 static void drop_oldest(struct speaker *speaker, size_t frames)
 {
 	speaker->stats.dropped_frames += frames;
+	instep_skipped(&speaker->instep, frames);
 	fifo_drop(&speaker->fifo, frames);
 }
 
@@ -99,17 +114,26 @@ static uint64_t behind_ring(const struct speaker *speaker)
 	return speaker->ring.delay_frames - speaker->ring.fill_frames;
 }
 
+/* Of a page without a schedule: nothing can sound before it has come. */
+static uint64_t delay_usec(const struct speaker *speaker)
+{
+	return (uint64_t)fmax(0, speaker->config.delay_ms * 1000);
+}
+
 static void set_target(struct speaker *speaker)
 {
 	const uint32_t latency_ms = speaker->reserve
 					? speaker->reserve->now_ms
 					: speaker->config.latency_ms;
-	const uint32_t ms = latency_ms + speaker->config.delay_ms;
 	const uint64_t step =
 	    usec_to_frames(speaker->step_usec, speaker->format.rate);
+	uint64_t usec = latency_ms * UINT64_C(1000) + delay_usec(speaker);
 
+	if (speaker->instep.on)
+		usec = (uint64_t)speaker->instep.rendezvous.budget_ns / 1000;
 	speaker->target_frames =
-	    MAX(ms_to_frames(speaker, ms), 1u) + (uint32_t)step;
+	    MAX((uint32_t)usec_to_frames(usec, speaker->format.rate), 1u) +
+	    (uint32_t)step;
 	speaker->latency.target_frames = speaker->target_frames;
 }
 
@@ -125,7 +149,9 @@ static uint64_t heard_of_ring(const struct speaker *speaker)
 
 uint64_t speaker_heard_frames(const struct speaker *speaker)
 {
-	return speaker->stats.heard_frames + heard_of_ring(speaker);
+	return instep_page_frames(&speaker->instep,
+				  speaker->stats.heard_frames +
+				      heard_of_ring(speaker));
 }
 
 /* COUNT frames that were written last will not be heard; back into the FIFO
@@ -210,6 +236,8 @@ static void begin_filling(struct speaker *speaker)
 /* Frames from before the interruption do not count as waiting. */
 static void fill_anew(struct speaker *speaker)
 {
+	if (speaker->instep.on)
+		instep_restart(&speaker->instep, &speaker->fifo);
 	speaker->collecting_usec = 0;
 	begin_filling(speaker);
 }
@@ -259,6 +287,8 @@ static void lose_card(struct speaker *speaker, int error, uint64_t now_usec)
 	speaker->card_error = error;
 	log_warning("The playback device '%s' is lost: %s; trying again",
 		    speaker->config.device, pcm_strerror(error));
+	if (speaker->instep.on)
+		instep_restart(&speaker->instep, &speaker->fifo);
 	note_lost_ring(speaker);
 	speaker->suspended = false;
 	stop_starving(speaker, now_usec);
@@ -366,6 +396,18 @@ static ssize_t write_frames(struct speaker *speaker, const void *data,
 	return n;
 }
 
+/* Counts COUNT frames of the page that were written, DATA. */
+static void note_written(struct speaker *speaker, const void *data,
+			 size_t count)
+{
+	if (speaker->config.meter)
+		speaker->peak = fmax(
+		    speaker->peak, samples_peak(&speaker->format, data, count));
+	speaker->ring.page_frames += count;
+	speaker->ring.page_end = speaker->ring.written;
+	speaker->stats.written_frames += count;
+}
+
 /* How many frames may be written now. Except for a stored page the ring gets no
  * more than twice the target, and only the target while there is an excess:
  * frames can be dropped from the FIFO but not from the ring. */
@@ -455,14 +497,8 @@ static int write_fifo(struct speaker *speaker)
 	n = count > 0 ? write_frames(speaker, data, count) : 0;
 	if (n <= 0)
 		return (int)n;
-	if (speaker->config.meter)
-		speaker->peak =
-		    fmax(speaker->peak,
-			 samples_peak(&speaker->format, data, (size_t)n));
+	note_written(speaker, data, (size_t)n);
 	fifo_take(&speaker->fifo, (size_t)n);
-	speaker->ring.page_frames += (uint64_t)n;
-	speaker->ring.page_end = speaker->ring.written;
-	speaker->stats.written_frames += (uint64_t)n;
 	return 0;
 }
 
@@ -501,12 +537,14 @@ static void drop_unheard(struct speaker *speaker)
 static bool must_cut(const struct speaker *speaker, uint64_t now_usec)
 {
 	const struct speaker_config *config = &speaker->config;
-	const uint32_t most_ms = config->latency_max_ms + config->delay_ms;
+	const uint64_t most_usec =
+	    config->latency_max_ms * UINT64_C(1000) + delay_usec(speaker);
 
 	if (now_usec < speaker->cut_limit_usec)
 		return false;
 	return !speaker->reserve ||
-	       waiting_frames(speaker) > ms_to_frames(speaker, most_ms);
+	       waiting_frames(speaker) >
+		   usec_to_frames(most_usec, speaker->format.rate);
 }
 
 static void drop_excess(struct speaker *speaker, uint64_t now_usec)
@@ -536,6 +574,102 @@ static void drop_excess(struct speaker *speaker, uint64_t now_usec)
 	speaker->excess_frames = 0;
 	speaker->cut_limit_usec = 0;
 	latency_restart(&speaker->latency);
+}
+
+/* --- a page on schedule --- */
+
+/* The page goes on as one without a schedule: all of it is heard. */
+static void leave_schedule(struct speaker *speaker, double late_s)
+{
+	const struct rendezvous *r = &speaker->instep.rendezvous;
+	const double budget_ms = (double)r->budget_ns / 1e6;
+
+	if (late_s > 0)
+		log_warning("The page cannot sound when it should: this "
+			    "loudspeaker needs %.0f ms, --sync gives %.0f; it "
+			    "plays out of step",
+			    budget_ms + late_s * 1000, budget_ms);
+	else if (r->way != RENDEZVOUS_NONE) /* else the reason was logged */
+		log_warning("The playback device '%s' has no steady clock: the "
+			    "page plays out of step",
+			    speaker->config.device);
+	instep_leave(&speaker->instep, &speaker->fifo);
+	set_target(speaker);
+	begin_filling(speaker);
+}
+
+/* As pcm_write(), of silence: at most COUNT frames, and so much as keeps the
+ * card running. */
+static ssize_t write_lead(struct speaker *speaker, uint64_t count)
+{
+	const uint64_t wanted = MIN(count, less(speaker->instep.lead_frames,
+						speaker->ring.fill_frames));
+	const ssize_t n =
+	    wanted > 0 ? write_silence(speaker, (size_t)wanted) : 0;
+
+	if (n > 0)
+		speaker->silence_frames -=
+		    (uint32_t)MIN((uint64_t)n, speaker->silence_frames);
+	return n;
+}
+
+/* One order's worth. Returns as pcm_write(); 0: that is all for now. */
+static ssize_t write_ordered(struct speaker *speaker, uint64_t now_usec)
+{
+	struct instep *instep = &speaker->instep;
+	const size_t room = ring_allowance(speaker);
+	struct instep_order order;
+	ssize_t n;
+
+	if (speaker->silence_frames > 0)
+		return write_lead(speaker, speaker->silence_frames);
+	if (room == 0)
+		return 0;
+	instep_next(instep, &speaker->fifo, speaker->ring.written, room,
+		    &order);
+	switch (order.what) {
+	case INSTEP_NOTHING:
+		return 0;
+	case INSTEP_SILENCE:
+		n = write_lead(speaker, order.count);
+		return n == (ssize_t)order.count ? n : MIN(n, 0);
+	case INSTEP_BEGIN:
+		drop_oldest(speaker, (size_t)order.count);
+		stop_starving(speaker, now_usec);
+		if (speaker->fade_in || order.count > 0)
+			begin_inside(speaker);
+		return 1;
+	case INSTEP_FRAMES:
+		n = write_frames(speaker, order.data, (size_t)order.count);
+		if (n > 0) {
+			note_written(speaker, order.data, (size_t)n);
+			instep_written(instep, (size_t)n);
+		}
+		return n;
+	case INSTEP_LEAVE:
+		leave_schedule(speaker, order.late_s);
+		return 0;
+	}
+	return 0;
+}
+
+/* As write_fifo(). */
+static int write_in_step(struct speaker *speaker, uint64_t now_usec)
+{
+	ssize_t n;
+
+	do
+		n = write_ordered(speaker, now_usec);
+	while (n > 0);
+	return (int)n;
+}
+
+/* Whether all of the page is written. */
+static bool all_written(const struct speaker *speaker)
+{
+	return speaker->ended && fifo_frames(&speaker->fifo) == 0 &&
+	       speaker->silence_frames == 0 &&
+	       !instep_holds_frames(&speaker->instep);
 }
 
 /* --- the states --- */
@@ -652,8 +786,9 @@ static uint64_t rejoin_frames(const struct speaker *speaker)
 {
 	if (!speaker->reserve)
 		return speaker->target_frames;
-	return ms_to_frames(speaker, speaker->config.latency_ms +
-					 speaker->config.delay_ms);
+	return usec_to_frames(speaker->config.latency_ms * UINT64_C(1000) +
+				  delay_usec(speaker),
+			      speaker->format.rate);
 }
 
 /* After an interruption, drops the frames of a live page that are late while it
@@ -702,14 +837,25 @@ static int ready_ring(struct speaker *speaker, uint64_t now_usec)
 	return recover(speaker, now_usec);
 }
 
+/* As write_fifo(). */
+static int begin_in_step(struct speaker *speaker)
+{
+	const ssize_t n = write_lead(speaker, UINT64_MAX);
+
+	return (int)MIN(n, 0);
+}
+
 static void step_filling(struct speaker *speaker, uint64_t now_usec)
 {
 	int r;
 
 	learn_gap(speaker, now_usec);
-	if (!rejoin(speaker) && !enough_to_start(speaker, now_usec))
+	/* A page on schedule has the card play silence until its moment. */
+	if (!speaker->instep.on && !rejoin(speaker) &&
+	    !enough_to_start(speaker, now_usec))
 		return;
-	if (speaker->ended && fifo_frames(&speaker->fifo) == 0) {
+	if (speaker->ended && fifo_frames(&speaker->fifo) == 0 &&
+	    !instep_holds_frames(&speaker->instep)) {
 		/* After a starvation the last frames may still sound. */
 		speaker->silence_frames = 0;
 		stop_starving(speaker, now_usec);
@@ -719,14 +865,15 @@ static void step_filling(struct speaker *speaker, uint64_t now_usec)
 	}
 	if (ready_ring(speaker, now_usec) < 0)
 		return;
-	r = write_fifo(speaker);
+	r = speaker->instep.on ? begin_in_step(speaker) : write_fifo(speaker);
 	if (r == 0)
 		r = pcm_start(speaker->pcm);
 	if (r < 0) {
 		handle_stop(speaker, r, now_usec);
 		return;
 	}
-	stop_starving(speaker, now_usec);
+	if (!speaker->instep.on)
+		stop_starving(speaker, now_usec);
 	speaker->ring.progress_usec = speaker->ring.looked_usec = now_usec;
 	speaker->state = SPEAKER_PLAYING;
 }
@@ -735,14 +882,17 @@ static void step_playing(struct speaker *speaker, uint64_t now_usec)
 {
 	int r;
 
-	drop_excess(speaker, now_usec);
-	r = write_fifo(speaker);
+	if (speaker->instep.on) {
+		r = write_in_step(speaker, now_usec);
+	} else {
+		drop_excess(speaker, now_usec);
+		r = write_fifo(speaker);
+	}
 	if (r < 0) {
 		handle_stop(speaker, r, now_usec);
 		return;
 	}
-	if (speaker->ended && fifo_frames(&speaker->fifo) == 0 &&
-	    speaker->silence_frames == 0) {
+	if (speaker->state == SPEAKER_PLAYING && all_written(speaker)) {
 		speaker->state = SPEAKER_DRAINING;
 		step_draining(speaker, now_usec);
 	}
@@ -831,8 +981,7 @@ static uint64_t guard_frames(const struct speaker *speaker)
 		   ms_to_frames(speaker, GUARD_MS_MAX));
 }
 
-/* No frames came in time: begins to collect anew. */
-static void begin_starving(struct speaker *speaker, uint64_t now_usec)
+static void note_starvation(struct speaker *speaker, uint64_t now_usec)
 {
 	speaker->stats.starvations++;
 	speaker->starving = true;
@@ -841,6 +990,12 @@ static void begin_starving(struct speaker *speaker, uint64_t now_usec)
 	    now_usec +
 	    frames_to_usec(speaker->ring.fill_frames, speaker->format.rate);
 	speaker->fade_in = true;
+}
+
+/* No frames came in time: begins to collect anew. */
+static void begin_starving(struct speaker *speaker, uint64_t now_usec)
+{
+	note_starvation(speaker, now_usec);
 	fill_anew(speaker);
 }
 
@@ -912,6 +1067,29 @@ static void note_arrival(struct speaker *speaker, uint64_t now_usec)
 	    latency_excess(&speaker->latency, now_usec, spare);
 }
 
+static void look_in_step(struct speaker *speaker,
+			 const struct pcm_position *position, uint64_t now_usec)
+{
+	const int64_t now_ns = wallclock_monotonic_ns();
+	const bool told =
+	    position->ns > now_ns - LOOK_AGE_NS_MAX && position->ns <= now_ns;
+
+	instep_look(&speaker->instep, told ? position->ns : now_ns,
+		    less(speaker->ring.written, position->delay_frames));
+}
+
+/* The card goes on with silence, as before the page, and so keeps its line. */
+static void starve_in_step(struct speaker *speaker, uint64_t now_usec)
+{
+	if (speaker->starving || !speaker->instep.begun)
+		return;
+	instep_starve(&speaker->instep, &speaker->fifo);
+	note_written(speaker, fifo_data(&speaker->fifo),
+		     fifo_frames(&speaker->fifo));
+	fade_the_end(speaker);
+	note_starvation(speaker, now_usec);
+}
+
 void speaker_look(struct speaker *speaker, uint64_t now_usec,
 		  size_t queued_bytes)
 {
@@ -931,15 +1109,21 @@ void speaker_look(struct speaker *speaker, uint64_t now_usec,
 	note_progress(speaker, &position, now_usec);
 	if (speaker->state != SPEAKER_PLAYING)
 		return;
+	if (speaker->instep.on)
+		look_in_step(speaker, &position, now_usec);
 	/* A stored page waits in the FIFO because it is early, not late. */
 	speaker->stats.behind_sum +=
 	    is_early(speaker) ? speaker->ring.delay_frames
 			      : waiting_frames(speaker) + behind_ring(speaker);
 	speaker->stats.behind_count++;
-	if (speaker->arriving)
+	if (speaker->arriving && !speaker->instep.on)
 		note_arrival(speaker, now_usec);
-	if (!has_data(speaker) && !speaker->ended &&
-	    position.ring_frames <= guard_frames(speaker)) {
+	if (has_data(speaker) || speaker->ended ||
+	    position.ring_frames > guard_frames(speaker))
+		return;
+	if (speaker->instep.on) {
+		starve_in_step(speaker, now_usec);
+	} else {
 		fade_the_end(speaker);
 		begin_starving(speaker, now_usec);
 	}
@@ -955,6 +1139,7 @@ void speaker_init(struct speaker *speaker, const struct speaker_config *config)
 void speaker_close(struct speaker *speaker)
 {
 	speaker->pcm = pcm_close(speaker->pcm);
+	instep_end(&speaker->instep);
 	fifo_free(&speaker->fifo);
 	speaker->state = SPEAKER_IDLE;
 }
@@ -1017,6 +1202,7 @@ int speaker_begin(struct speaker *speaker, const struct wav_format *format,
 
 	assert(speaker->state == SPEAKER_IDLE);
 	speaker->format = *format;
+	speaker->instep = (struct instep){0};
 	set_target(speaker);
 	r = fifo_init(&speaker->fifo, format,
 		      fifo_capacity(speaker) + kept_frames(speaker));
@@ -1037,6 +1223,34 @@ int speaker_begin(struct speaker *speaker, const struct wav_format *format,
 	speaker->ring = (struct speaker_ring){0};
 	speaker->state = SPEAKER_WAITING;
 	return 0;
+}
+
+int speaker_schedule(struct speaker *speaker, const struct wav_page *page,
+		     uint64_t first, enum rendezvous_doubt doubt)
+{
+	const int r = instep_begin(
+	    &speaker->instep, &speaker->format, page, first,
+	    llround(speaker->config.delay_ms * 1e6), speaker->card_rate, doubt);
+
+	if (r < 0 || !speaker->instep.on)
+		return r;
+	set_target(speaker);
+	fifo_let_grow(&speaker->fifo,
+		      MIN(fifo_capacity(speaker) + kept_frames(speaker),
+			  PLAYED_SIZE_MAX / wav_frame_size(&speaker->format)));
+	fifo_keep(&speaker->fifo, kept_frames(speaker));
+	return 0;
+}
+
+void speaker_timed_arrival(struct speaker *speaker, int64_t ns, uint64_t frames)
+{
+	if (speaker->instep.on)
+		instep_arrived(&speaker->instep, ns, frames);
+}
+
+uint64_t speaker_error_us(const struct speaker *speaker)
+{
+	return instep_error_us(&speaker->instep);
 }
 
 void speaker_allow(struct speaker *speaker, uint64_t now_usec)
@@ -1133,8 +1347,11 @@ void speaker_end(struct speaker *speaker, enum speaker_end end,
 {
 	if (speaker->ended || speaker->state == SPEAKER_IDLE)
 		return;
-	speaker->ended = true;
+	speaker->ended = speaker->instep.ended = true;
 	speaker->ended_usec = now_usec;
+	if (speaker->instep.on &&
+	    (end == SPEAKER_STOPPED || end == SPEAKER_TAKEN_OVER))
+		instep_leave(&speaker->instep, &speaker->fifo);
 	if (end == SPEAKER_STOPPED) {
 		stop_at_once(speaker);
 		return;
@@ -1152,16 +1369,31 @@ void speaker_finish(struct speaker *speaker)
 {
 	if (!speaker->config.hold)
 		speaker->pcm = pcm_close(speaker->pcm);
+	instep_end(&speaker->instep);
 	fifo_free(&speaker->fifo);
 	speaker->state = SPEAKER_IDLE;
 }
 
 /* --- when, and for people --- */
 
+static uint64_t look_wait_usec(const struct speaker *speaker)
+{
+	const uint64_t played = speaker->ring.played;
+
+	if (!speaker->instep.begun &&
+	    played < ms_to_frames(speaker, LOOK_SOON_MS))
+		return LOOK_SOON_USEC + backoff_random(LOOK_SOON_SPREAD_USEC);
+	return (LOOK_USEC + backoff_random(LOOK_SPREAD_USEC)) *
+	       (played > (uint64_t)LOOK_CALM_S * speaker->format.rate
+		    ? LOOK_CALM_TIMES
+		    : 1);
+}
+
 static uint64_t playing_wait_usec(const struct speaker *speaker)
 {
 	const uint64_t guard = guard_frames(speaker);
 	uint64_t frames = MAX(less(speaker->ring.fill_frames, guard), 1u);
+	uint64_t wait_usec;
 
 	/* With more to write, come back when the ring has room for a period. */
 	if (fifo_frames(&speaker->fifo) > 0 || speaker->silence_frames > 0 ||
@@ -1169,7 +1401,9 @@ static uint64_t playing_wait_usec(const struct speaker *speaker)
 		frames = MIN(frames, pcm_period_frames(speaker->pcm));
 		frames = MIN(frames, speaker->target_frames / 2 + 1);
 	}
-	return frames_to_usec(frames, speaker->format.rate) + 100;
+	wait_usec = frames_to_usec(frames, speaker->format.rate) + 100;
+	return speaker->instep.on ? MIN(wait_usec, look_wait_usec(speaker))
+				  : wait_usec;
 }
 
 uint64_t speaker_deadline(const struct speaker *speaker, uint64_t now_usec)

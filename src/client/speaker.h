@@ -7,6 +7,7 @@
 #include "audio/pcm.h"
 #include "base/backoff.h"
 #include "client/fifo.h"
+#include "client/instep.h"
 #include "client/latency.h"
 #include "client/reserve.h"
 #include "wire/receipt.h"
@@ -15,7 +16,7 @@ struct speaker_config {
 	const char *device;
 	uint32_t latency_ms;	 /* from the arrival of a frame to its sound */
 	uint32_t latency_max_ms; /* what it may grow to; less: it is fixed */
-	uint32_t delay_ms;	 /* added to that, to be in step with others */
+	double delay_ms;	 /* added to that, to be in step with others */
 	uint32_t lead_in_ms;	 /* silence before a page */
 	uint32_t period_frames;	 /* wished; 0: a quarter of both together */
 	bool hold;		 /* keep the card open between pages */
@@ -73,6 +74,8 @@ struct speaker {
 	struct fifo fifo;
 	struct latency latency;
 	struct reserve *reserve; /* of the page's server; NULL: latency_ms */
+	struct instep instep;	 /* of a page that is on schedule */
+	double card_rate;	 /* in parts of the nominal one; 0: not known */
 	struct backoff backoff;
 	struct speaker_stats stats;
 	uint32_t target_frames;
@@ -114,6 +117,14 @@ int speaker_begin(struct speaker *speaker, const struct wav_format *format,
 /* After speaker_begin(): the page is a recording, whose frames arrive up to
  * AHEAD_USEC before they are due. Every frame of it is heard, however late. */
 void speaker_keep_all(struct speaker *speaker, uint64_t ahead_usec);
+/* After speaker_begin(): the page has a schedule, and the first of its frames
+ * that will be put is number FIRST behind its header. Where it can be kept, it
+ * is, and it takes the place of the latency. -ENOMEM: it is not. */
+int speaker_schedule(struct speaker *speaker, const struct wav_page *page,
+		     uint64_t first, enum rendezvous_doubt doubt);
+/* FRAMES behind the header had arrived at NS, of CLOCK_MONOTONIC. */
+void speaker_timed_arrival(struct speaker *speaker, int64_t ns,
+			   uint64_t frames);
 /* After speaker_begin(): the first frame is due at DUE_USEC, so it sounds no
  * sooner than the latency after that. */
 void speaker_wait_until(struct speaker *speaker, uint64_t due_usec);
@@ -171,6 +182,9 @@ void speaker_finish(struct speaker *speaker);
 /* How many frames of the page have sounded: played by a card whose clock moves.
  * Stays valid until the next speaker_begin(). */
 uint64_t speaker_heard_frames(const struct speaker *speaker);
+/* How far from its moment the page was, estimated, in microseconds; UINT64_MAX:
+ * it was not on schedule. Stays valid until the next speaker_begin(). */
+uint64_t speaker_error_us(const struct speaker *speaker);
 /* What is known of the card from the page. Stays valid until
  * the next speaker_begin(). */
 enum receipt_card speaker_card(const struct speaker *speaker);

@@ -39,7 +39,10 @@ void station_begin_page(struct station *station, uint64_t target_usec,
 	station->seen_page = page->number;
 	station->muted = station->turned_to = false;
 	/* Unless it gets a turn, the page of another server is heard. */
-	station->receipt = (struct receipt){.result = RECEIPT_TAKEN_OVER};
+	station->receipt = (struct receipt){
+	    .result = RECEIPT_TAKEN_OVER,
+	    .sync_us = RECEIPT_UNKNOWN,
+	};
 	snprintf(station->receipt.name, sizeof(station->receipt.name), "%s",
 		 station->name);
 	latency_init(&station->probe, rate, usec_to_frames(target_usec, rate),

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "client/latency.h"
+#include "client/rendezvous.h"
 #include "client/reserve.h"
 #include "client/saver.h"
 #include "feed/session.h"
@@ -20,7 +21,8 @@ struct station {
 	uint64_t seen_page;	   /* number of the page begun last */
 	struct receipt receipt;	   /* of that page, as it stands */
 	struct reserve reserve;	   /* what the network to it needs */
-	struct latency probe;  /* live or stored? while it waits for its turn */
+	struct latency probe; /* live or stored? while it waits for its turn */
+	enum rendezvous_doubt doubt; /* of its wall clock */
 	bool muted;	       /* the rest of the page is not to be heard */
 	bool turned_to;	       /* the page has had a turn */
 	uint64_t discard_usec; /* when to discard again */

@@ -4,12 +4,14 @@
 #include "client/turn.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/screen.h"
 #include "base/util.h"
+#include "client/cardrate.h"
 #include "client/journal.h"
 #include "client/meter.h"
 
@@ -40,6 +42,7 @@ static struct journal_page describe(const struct turn *turn)
 {
 	const struct speaker_stats *stats = &turn->speaker.stats;
 	const struct wav_format *format = &turn->page.format;
+	const uint64_t error_us = speaker_error_us(&turn->speaker);
 
 	return (struct journal_page){
 	    .server = session_name(turn->station->session),
@@ -55,6 +58,7 @@ static struct journal_page describe(const struct turn *turn)
 		frames_to_usec(stats->dropped_frames, format->rate) / 1000,
 	    .card_losses = stats->card_losses,
 	    .latency_ms = speaker_behind_ms(&turn->speaker),
+	    .sync_us = error_us == UINT64_MAX ? 0 : error_us,
 	};
 }
 
@@ -92,6 +96,7 @@ static void draw_meter(struct turn *turn, uint64_t now_usec)
 	    .what = speaker_state_name(&turn->speaker),
 	    .peak = speaker_take_peak(&turn->speaker),
 	    .fill_ms = speaker_fill_ms(&turn->speaker),
+	    .error_us = speaker_error_us(&turn->speaker),
 	    .latency_ms = speaker_behind_ms(&turn->speaker),
 	    .seconds =
 		(double)(now_usec - turn->begun_usec) / (double)USEC_PER_SEC,
@@ -110,9 +115,25 @@ int turn_init(struct turn *turn, const struct client_config *config)
 	*turn = (struct turn){.config = config};
 	speaker.meter = config->meter;
 	speaker_init(&turn->speaker, &speaker);
+	turn->speaker.card_rate = cardrate_load(speaker.device);
 	return config->volume < 0
 		   ? 0
 		   : mixer_new(&turn->mixer, speaker.device, config->mixer);
+}
+
+/* What was read last of a page on schedule has arrived when the kernel says so,
+ * or else now. */
+static void note_timed_arrival(struct turn *turn, uint64_t now_usec)
+{
+	const struct session *session = turn->station->session;
+	const int64_t arrival_ns = session_arrival_ns(session);
+	const uint64_t frames = session_page(session)->received /
+				wav_frame_size(&turn->page.format);
+
+	if (frames > 0)
+		speaker_timed_arrival(
+		    &turn->speaker,
+		    arrival_ns ? arrival_ns : (int64_t)now_usec * 1000, frames);
 }
 
 /* What has arrived of it is not due yet, and other loudspeakers play it when it
@@ -125,10 +146,34 @@ static void begin_recording(struct turn *turn, const struct session_page *page,
 	const uint64_t ahead_usec = page->announced.ahead_us;
 
 	speaker_keep_all(&turn->speaker, ahead_usec);
-	if (page->received > 0)
+	if (page->received > 0 && !turn->speaker.instep.on)
 		speaker_wait_until(&turn->speaker,
 				   MIN(page->begun_usec + arrived_usec,
 				       now_usec + ahead_usec));
+}
+
+/* From here on it is kept, if it can be. */
+static void begin_schedule(struct turn *turn, struct station *station,
+			   uint64_t now_usec)
+{
+	struct speaker *speaker = &turn->speaker;
+	int r;
+
+	if (!(session_page(station->session)->announced.flags &
+	      WAV_PAGE_SCHEDULE) ||
+	    turn->config->no_sync)
+		return;
+	r = speaker_schedule(
+	    speaker, &session_page(station->session)->announced,
+	    turn->first / wav_frame_size(&speaker->format), station->doubt);
+	if (r < 0)
+		log_warning("The page is not in step with others: %s",
+			    strerror(-r));
+	if (!speaker->instep.on)
+		return;
+	session_time_arrivals(station->session);
+	/* Frames that came with the header, if any. */
+	note_timed_arrival(turn, now_usec);
 }
 
 void turn_begin(struct turn *turn, struct station *station, uint64_t now_usec)
@@ -159,10 +204,6 @@ void turn_begin(struct turn *turn, struct station *station, uint64_t now_usec)
 		station->receipt.result = RECEIPT_UNHEARD;
 		return;
 	}
-	if (session_page_is_played(page))
-		begin_recording(turn, page, now_usec);
-	else if (!resumed && station->probe.kind == LATENCY_STORED)
-		turn->speaker.latency.kind = LATENCY_STORED;
 	station->turned_to = true;
 	turn->station = station;
 	turn->open = turn->before = true;
@@ -178,6 +219,11 @@ void turn_begin(struct turn *turn, struct station *station, uint64_t now_usec)
 		screen_clear();
 	told = describe(turn);
 	journal_begin(&told);
+	begin_schedule(turn, station, now_usec);
+	if (session_page_is_played(page))
+		begin_recording(turn, page, now_usec);
+	else if (!resumed && station->probe.kind == LATENCY_STORED)
+		turn->speaker.latency.kind = LATENCY_STORED;
 	if (turn->config->before)
 		run_hook(turn, "--before", turn->config->before, "begins",
 			 now_usec);
@@ -241,11 +287,27 @@ static void give_receipt(struct turn *turn)
 	receipt->dropped_frames =
 	    MIN(receipt->dropped_frames + speaker->stats.dropped_frames,
 		arrived - receipt->heard_frames);
+	receipt->sync_us = speaker_error_us(speaker);
 	receipt->starved_ms += speaker->stats.starved_usec / 1000;
 	receipt->card = speaker_card(speaker);
 	if (station->seen_page == turn->page.number)
 		station->receipt = *receipt;
 	session_give_receipt(station->session, turn->page.number, receipt);
+}
+
+/* For the next page: the card's rate, and whether to believe the clocks. */
+static void learn_of_schedule(struct turn *turn)
+{
+	const struct instep *instep = &turn->speaker.instep;
+	const double rate = instep_card_rate(instep);
+
+	if (instep->error_count == 0)
+		return;
+	turn->station->doubt = rendezvous_doubt(&instep->rendezvous);
+	if (rate == 0)
+		return;
+	turn->speaker.card_rate = rate;
+	cardrate_save(turn->config->speaker.device, rate);
 }
 
 static void end_page(struct turn *turn, uint64_t now_usec)
@@ -262,6 +324,7 @@ static void end_page(struct turn *turn, uint64_t now_usec)
 	journal_end(&told);
 	count_page(turn, &told);
 	give_receipt(turn);
+	learn_of_schedule(turn);
 	speaker_finish(&turn->speaker);
 	if (turn->mixer)
 		mixer_restore(turn->mixer);
@@ -307,8 +370,9 @@ static bool limit_reached(const struct turn *turn, uint64_t now_usec)
 	const struct session_page *page = session_page(turn->station->session);
 	const uint32_t latency_ms =
 	    MAX(config->speaker.latency_ms, config->speaker.latency_max_ms);
-	const uint64_t grace_ms = LIMIT_GRACE_MS + latency_ms +
-				  config->speaker.delay_ms +
+	const uint64_t budget_ms = page->announced.budget_us / 1000;
+	const uint64_t grace_ms = LIMIT_GRACE_MS + MAX(latency_ms, budget_ms) +
+				  (uint64_t)fmax(0, config->speaker.delay_ms) +
 				  config->speaker.lead_in_ms;
 
 	if (config->max_seconds <= 0)
@@ -416,7 +480,8 @@ void turn_woken(struct turn *turn, uint64_t late_usec, uint64_t asleep_usec,
 	struct speaker *speaker = &turn->speaker;
 	uint64_t frame_size, age_frames, waiting;
 
-	if (!turn->station || !turn->open)
+	/* A page on schedule skips what is late by itself. */
+	if (!turn->station || !turn->open || turn->speaker.instep.on)
 		return;
 	frame_size = wav_frame_size(&speaker->format);
 	if (usec_to_frames(late_usec, speaker->format.rate) <=
@@ -472,6 +537,8 @@ static void feed(struct turn *turn, uint64_t now_usec)
 		}
 		if (space != torn)
 			speaker_put(&turn->speaker, (size_t)n);
+		if (turn->speaker.instep.on)
+			note_timed_arrival(turn, now_usec);
 		drop_late(turn);
 	}
 	if (page->received >= turn->first)

@@ -745,6 +745,16 @@ size_t session_queued(const struct session *session)
 		plain_size(session, transport_queued(session->transport)));
 }
 
+void session_time_arrivals(struct session *session)
+{
+	transport_time_arrivals(session->transport);
+}
+
+int64_t session_arrival_ns(const struct session *session)
+{
+	return transport_arrival_ns(session->transport);
+}
+
 uint64_t session_age_usec(const struct session *session)
 {
 	struct tcp_info info = {0};

@@ -98,6 +98,11 @@ ssize_t session_read(struct session *session, void *buffer, size_t size,
 /* Bytes of samples that wait to be read; 0 in other states than PAGE. With TLS
  * too many: see transport_queued(). */
 size_t session_queued(const struct session *session);
+/* In state PAGE: from now on session_arrival_ns() tells when the newest of the
+ * samples that were read last had arrived: CLOCK_MONOTONIC, or 0 where that is
+ * not known. */
+void session_time_arrivals(struct session *session);
+int64_t session_arrival_ns(const struct session *session);
 /* In state PAGE: how long ago the newest byte arrived in the kernel, 0 when
  * that does not tell. */
 uint64_t session_age_usec(const struct session *session);

@@ -34,6 +34,7 @@ static const struct {
     {"heard", offsetof(struct receipt, heard_frames)},
     {"dropped", offsetof(struct receipt, dropped_frames)},
     {"starved_ms", offsetof(struct receipt, starved_ms)},
+    {"sync_us", offsetof(struct receipt, sync_us)},
 };
 
 const char *receipt_result_name(enum receipt_result result)
@@ -135,6 +136,7 @@ int receipt_parse(struct receipt *ret, const char *line, size_t size)
 	    .heard_frames = RECEIPT_UNKNOWN,
 	    .dropped_frames = RECEIPT_UNKNOWN,
 	    .starved_ms = RECEIPT_UNKNOWN,
+	    .sync_us = RECEIPT_UNKNOWN,
 	};
 	struct line_reader reader;
 	struct line_field field;

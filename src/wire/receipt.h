@@ -41,6 +41,7 @@ struct receipt {
 	 * heard are those that a card with a moving clock has played. */
 	uint64_t arrived_frames, heard_frames, dropped_frames;
 	uint64_t starved_ms;
+	uint64_t sync_us; /* how far from its moment it was, estimated */
 	enum receipt_card card;
 };
 

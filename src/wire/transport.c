@@ -12,9 +12,11 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "base/util.h"
+#include "base/wallclock.h"
 #include "wire/gnutls-table.h"
 
 enum {
@@ -28,6 +30,8 @@ enum {
 	OUT_SIZE_MAX = 2 * RECORD_SIZE_MAX,
 	PROBLEM_SIZE = 128,
 };
+
+#define ARRIVAL_AGE_NS_MAX (10 * (int64_t)NSEC_PER_SEC)
 
 /* Ciphers with one hash, and key exchange with ECDHE only: +PSK would allow it
  * without. GnuTLS demands a signature algorithm although none is used. The
@@ -68,6 +72,8 @@ struct tls {
 struct transport {
 	int fd;
 	struct tls *tls; /* NULL: plain */
+	bool timed;
+	int64_t arrival_ns;
 };
 
 /* Loaded with the first keys, and constant from then on. */
@@ -670,13 +676,70 @@ static ssize_t tls_recv(struct tls *tls, void *buffer, size_t size)
 	return n == GNUTLS_E_PREMATURE_TERMINATION ? -ECONNRESET : -EBADMSG;
 }
 
+void transport_time_arrivals(struct transport *transport)
+{
+	const int one = 1;
+
+	transport->timed = !transport->tls &&
+			   setsockopt(transport->fd, SOL_SOCKET, SO_TIMESTAMPNS,
+				      &one, sizeof(one)) == 0;
+}
+
+int64_t transport_arrival_ns(const struct transport *transport)
+{
+	return transport->arrival_ns;
+}
+
+/* The kernel's stamps are of CLOCK_REALTIME: whatever that has been set to
+ * since then would be an error. */
+static int64_t arrival_of(struct msghdr *message)
+{
+	const int64_t now_ns = wallclock_monotonic_ns();
+	const struct cmsghdr *c = CMSG_FIRSTHDR(message);
+	struct timespec stamp;
+	int64_t age_ns;
+
+	if (!c || c->cmsg_level != SOL_SOCKET ||
+	    c->cmsg_type != SCM_TIMESTAMPNS)
+		return 0;
+	memcpy(&stamp, CMSG_DATA(c), sizeof(stamp));
+	age_ns = wallclock_real_ns() -
+		 (stamp.tv_sec * (int64_t)NSEC_PER_SEC + stamp.tv_nsec);
+	return age_ns >= 0 && age_ns < ARRIVAL_AGE_NS_MAX ? now_ns - age_ns : 0;
+}
+
+static ssize_t recv_timed(struct transport *transport, void *buffer,
+			  size_t size)
+{
+	union {
+		struct cmsghdr header;
+		char data[CMSG_SPACE(sizeof(struct timespec))];
+	} control;
+	struct iovec part = {buffer, size};
+	struct msghdr message = {
+	    .msg_iov = &part,
+	    .msg_iovlen = 1,
+	    .msg_control = &control,
+	    .msg_controllen = sizeof(control),
+	};
+	const ssize_t n =
+	    TEMP_FAILURE_RETRY(recvmsg(transport->fd, &message, 0));
+
+	if (n > 0)
+		transport->arrival_ns = arrival_of(&message);
+	return n;
+}
+
 ssize_t transport_recv(struct transport *transport, void *buffer, size_t size)
 {
 	ssize_t n;
 
 	if (transport->tls)
 		return tls_recv(transport->tls, buffer, size);
-	n = TEMP_FAILURE_RETRY(recv(transport->fd, buffer, size, 0));
+	if (transport->timed)
+		n = recv_timed(transport, buffer, size);
+	else
+		n = TEMP_FAILURE_RETRY(recv(transport->fd, buffer, size, 0));
 	return n < 0 ? -errno : n;
 }
 

@@ -84,6 +84,11 @@ bool transport_authorised(const struct transport *transport);
 /* Returns bytes; 0 at the end, which with TLS the peer has confirmed (if it has
  * not, -ECONNRESET); -EAGAIN; or another negative errno. */
 ssize_t transport_recv(struct transport *transport, void *buffer, size_t size);
+/* From now on transport_arrival_ns() tells when the newest of the bytes that
+ * were received last had arrived in the kernel: CLOCK_MONOTONIC, or 0 where
+ * that is not known, as with TLS. */
+void transport_time_arrivals(struct transport *transport);
+int64_t transport_arrival_ns(const struct transport *transport);
 /* Bytes that wait to be received. Those that are still encrypted include TLS's
  * overhead of 22 bytes a record. */
 size_t transport_queued(const struct transport *transport);

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: MIT
+ * The resampler's numbers of frames are those of the page, counted from its
+ * header. It is given no more than it needs, so that what was not yet made can
+ * be had back from the FIFO. */
+#include "client/instep.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "audio/resample.h"
+#include "base/log.h"
+#include "base/util.h"
+
+enum {
+	BLOCK_FRAMES = 256,
+	LEAD_MS_MAX = 30,
+	LATE_MS_MAX = 1000, /* all that arrives is late: no schedule then */
+	OFF_MS_MAX = 500,   /* a card's delay has changed for good */
+};
+
+/* Of the time between capture and sound, the card plays silence so long. */
+#define LEAD_PART 0.4
+/* A page that begins so much too late is late. */
+#define LATE_S 0.001
+/* A position that is so far off the line is not the same line. */
+#define OFF_S 0.020
+/* A line that is younger tells too little of the card's rate. */
+#define RATE_AGE_S 3
+
+static void tell_way(struct instep *instep)
+{
+	const struct rendezvous *r = &instep->rendezvous;
+	const char *why = r->why ? r->why : "";
+
+	if (instep->told == why)
+		return;
+	instep->told = why;
+	if (r->way == RENDEZVOUS_CLOCK)
+		log_info("The page is in step by the wall clocks, which are "
+			 "within %" PRIu32 " us",
+			 r->error_us);
+	else if (r->way == RENDEZVOUS_ARRIVAL)
+		log_info("The page is in step by when it arrives: %s", why);
+	else
+		log_info("The page is not in step with others: %s", why);
+}
+
+static uint32_t lead_frames(const struct wav_page *page, uint32_t rate)
+{
+	const double lead_s =
+	    fmin(LEAD_MS_MAX * 1e-3, page->budget_us * 1e-6 * LEAD_PART);
+
+	return (uint32_t)fmax(1, lead_s * rate);
+}
+
+int instep_begin(struct instep *instep, const struct wav_format *format,
+		 const struct wav_page *page, uint64_t first, int64_t delay_ns,
+		 double card_rate, enum rendezvous_doubt doubt)
+{
+	struct wallclock here;
+
+	*instep = (struct instep){
+	    .format = *format,
+	    .first = first,
+	    .next = first,
+	    .lead_frames = lead_frames(page, format->rate),
+	};
+	wallclock_read(&here);
+	rendezvous_init(&instep->rendezvous, page, format->rate, delay_ns,
+			&here, wallclock_monotonic_ns(), doubt);
+	tell_way(instep);
+	if (instep->rendezvous.way == RENDEZVOUS_NONE)
+		return 0;
+	instep->made = malloc(BLOCK_FRAMES * wav_frame_size(format));
+	if (!instep->made || resample_new(&instep->resample, format) < 0) {
+		instep_end(instep);
+		return -ENOMEM;
+	}
+	resample_seek(instep->resample, (double)first);
+	follow_init(&instep->follow, format->rate, card_rate * format->rate);
+	instep->follow.keeps_all = page->flags & WAV_PAGE_PLAYED;
+	instep->on = true;
+	return 0;
+}
+
+void instep_end(struct instep *instep)
+{
+	instep->on = false;
+	instep->resample = resample_free(instep->resample);
+	free(instep->made);
+	instep->made = NULL;
+	instep->made_frames = 0;
+}
+
+void instep_arrived(struct instep *instep, int64_t ns, uint64_t frames)
+{
+	rendezvous_arrived(&instep->rendezvous, ns, frames);
+	tell_way(instep);
+}
+
+/* --- the card --- */
+
+/* Whether the card has left its line for good: what lies behind its ring has
+ * grown or shrunk. */
+static bool is_off(struct instep *instep, int64_t ns, double sounded)
+{
+	const struct trend *card = &instep->follow.card;
+	const double off = fabs(sounded - trend_position(card, ns));
+
+	if (off <= OFF_S * instep->format.rate) {
+		instep->off_since_ns = 0;
+		return false;
+	}
+	if (instep->off_since_ns == 0)
+		instep->off_since_ns = ns;
+	return ns - instep->off_since_ns > OFF_MS_MAX * INT64_C(1000000);
+}
+
+void instep_look(struct instep *instep, int64_t ns, uint64_t sounded)
+{
+	struct follow *follow = &instep->follow;
+
+	/* Until it moves, it does not tell when it has begun. */
+	if (sounded == 0 || (follow->card.begun && ns < follow->card.slot_ns))
+		return;
+	if (follow->card.begun && is_off(instep, ns, (double)sounded)) {
+		instep->off_since_ns = 0;
+		trend_restart(&follow->card);
+	}
+	follow_look(follow, ns, (double)sounded);
+}
+
+/* What was taken from the FIFO and not made goes back. */
+static void rewind_page(struct instep *instep, struct fifo *fifo)
+{
+	const double position = ceil(resample_position(instep->resample));
+	size_t back = 0;
+
+	instep->made_frames = 0;
+	if (position < (double)instep->next)
+		back = fifo_untake(fifo,
+				   (size_t)((double)instep->next - position));
+	instep->next -= back;
+	resample_seek(instep->resample, (double)instep->next);
+}
+
+void instep_restart(struct instep *instep, struct fifo *fifo)
+{
+	rewind_page(instep, fifo);
+	follow_restart(&instep->follow);
+	instep->off_since_ns = 0;
+}
+
+void instep_starve(struct instep *instep, struct fifo *fifo)
+{
+	size_t frames;
+
+	rewind_page(instep, fifo);
+	frames = fifo_frames(fifo);
+	instep->next += frames;
+	instep->took += (double)frames;
+	instep->written += frames;
+	resample_seek(instep->resample, (double)instep->next);
+	instep->follow.seeks = true;
+}
+
+void instep_leave(struct instep *instep, struct fifo *fifo)
+{
+	rewind_page(instep, fifo);
+	instep_end(instep);
+}
+
+/* --- what to write --- */
+
+static void silence(struct instep_order *ret, double count)
+{
+	ret->what = INSTEP_SILENCE;
+	ret->count = (uint64_t)fmin(fmax(1, count), 1e9);
+}
+
+static void leave(struct instep_order *ret, double late_s)
+{
+	ret->what = INSTEP_LEAVE;
+	ret->late_s = late_s;
+}
+
+/* All that is here is late, and has been for long. */
+static bool late_for_long(struct instep *instep, uint64_t written)
+{
+	if (!instep->late)
+		instep->late_since = written;
+	instep->late = true;
+	return written - instep->late_since >
+	       (uint64_t)LATE_MS_MAX * instep->format.rate / 1000;
+}
+
+static void seek(struct instep *instep, struct fifo *fifo, uint64_t written,
+		 const struct follow_order *order, struct instep_order *ret)
+{
+	const double late_s = order->late / instep->format.rate;
+	const double position = fmax(order->position, (double)instep->next);
+	const double skipped = floor(position) - (double)instep->next;
+	const size_t frames = fifo_frames(fifo);
+
+	/* Nobody has missed the beginning of a page that began before. */
+	if (!instep->begun && instep->first == 0 && late_s > LATE_S) {
+		leave(ret, late_s);
+		return;
+	}
+	if (!instep->ended && skipped + RESAMPLE_AHEAD + 2 > (double)frames) {
+		instep->follow.seeks = true;
+		if (frames > RESAMPLE_AHEAD && late_for_long(instep, written))
+			leave(ret, late_s);
+		else
+			silence(ret, INFINITY);
+		return;
+	}
+	instep->late = false;
+	ret->what = INSTEP_BEGIN;
+	ret->count = MIN((uint64_t)skipped, frames);
+	instep->took += position - floor(position);
+	resample_seek(instep->resample, position);
+}
+
+/* A page that begins inside a frame has no use for that. */
+static void pass_first(struct instep *instep, struct fifo *fifo)
+{
+	const int64_t ahead =
+	    resample_next(instep->resample) - (int64_t)instep->next;
+
+	if (ahead <= 0 || fifo_frames(fifo) == 0)
+		return;
+	fifo_take(fifo, 1);
+	instep->next++;
+}
+
+/* The frames that are needed to make COUNT, from the FIFO or of the silence
+ * behind the page's end. */
+static void put(struct instep *instep, struct fifo *fifo, size_t count,
+		double step)
+{
+	const double end = resample_position(instep->resample) +
+			   (double)count * step + RESAMPLE_AHEAD + 1;
+	const double wanting =
+	    fmax(0, end - (double)resample_next(instep->resample));
+	const size_t wanted = (size_t)wanting;
+	size_t n;
+
+	pass_first(instep, fifo);
+	n = resample_put(instep->resample, fifo_data(fifo),
+			 MIN(wanted, fifo_frames(fifo)));
+	fifo_take(fifo, n);
+	instep->next += n;
+	if (instep->ended && n < wanted && fifo_frames(fifo) == 0)
+		resample_put_silence(instep->resample, wanted - n);
+}
+
+static void make(struct instep *instep, struct fifo *fifo, size_t room,
+		 double step, struct instep_order *ret)
+{
+	const double begin = resample_position(instep->resample);
+	size_t count = MIN(room, (size_t)BLOCK_FRAMES);
+
+	if (instep->ended)
+		count = MIN(count,
+			    (size_t)fmax(0, ceil(((double)(instep->next +
+							   fifo_frames(fifo)) -
+						  begin) /
+						 step)));
+	put(instep, fifo, count, step);
+	count = resample_take(instep->resample, instep->made, count, step);
+	if (count == 0)
+		return;
+	instep->took += resample_position(instep->resample) - begin;
+	instep->written += count;
+	instep->made_begin = 0;
+	instep->made_frames = count;
+	instep->error_sum += fabs(instep->follow.error_s);
+	instep->error_count++;
+}
+
+static void order_made(struct instep *instep, size_t room,
+		       struct instep_order *ret)
+{
+	ret->what = INSTEP_FRAMES;
+	ret->count = MIN(instep->made_frames, room);
+	ret->data =
+	    instep->made + instep->made_begin * wav_frame_size(&instep->format);
+}
+
+void instep_next(struct instep *instep, struct fifo *fifo, uint64_t written,
+		 size_t room, struct instep_order *ret)
+{
+	struct follow_order order;
+
+	*ret = (struct instep_order){.what = INSTEP_NOTHING};
+	if (instep->rendezvous.way == RENDEZVOUS_NONE ||
+	    !follow_has_clock(&instep->follow)) {
+		leave(ret, 0);
+		return;
+	}
+	if (instep->made_frames > 0) {
+		order_made(instep, room, ret);
+		return;
+	}
+	if (!rendezvous_known(&instep->rendezvous) ||
+	    !instep->follow.card.begun) {
+		silence(ret, INFINITY);
+		return;
+	}
+	follow_next(&instep->follow, &instep->rendezvous, written,
+		    resample_position(instep->resample), &order);
+	if (order.what == FOLLOW_SILENCE) {
+		silence(ret, order.frames);
+	} else if (order.what == FOLLOW_SEEK) {
+		seek(instep, fifo, written, &order, ret);
+	} else {
+		make(instep, fifo, room, order.step, ret);
+		if (instep->made_frames > 0)
+			order_made(instep, room, ret);
+	}
+}
+
+void instep_written(struct instep *instep, size_t count)
+{
+	instep->begun = true;
+	instep->made_begin += count;
+	instep->made_frames -= count;
+}
+
+void instep_skipped(struct instep *instep, size_t count)
+{
+	instep->next += count;
+}
+
+bool instep_holds_frames(const struct instep *instep)
+{
+	return instep->on &&
+	       (instep->made_frames > 0 ||
+		resample_position(instep->resample) < (double)instep->next);
+}
+
+/* --- what became of it --- */
+
+uint64_t instep_page_frames(const struct instep *instep, uint64_t count)
+{
+	if (instep->written == 0)
+		return count;
+	return (uint64_t)llround((double)count * instep->took /
+				 (double)instep->written);
+}
+
+uint64_t instep_error_us(const struct instep *instep)
+{
+	const struct rendezvous *r = &instep->rendezvous;
+	double us;
+
+	if (instep->error_count == 0)
+		return UINT64_MAX;
+	us = instep->error_sum / (double)instep->error_count * 1e6;
+	if (r->way == RENDEZVOUS_CLOCK)
+		us += r->error_us;
+	else
+		us += r->trend.usual_late / instep->format.rate * 1e6;
+	return (uint64_t)us + 1;
+}
+
+double instep_card_rate(const struct instep *instep)
+{
+	const struct trend *card = &instep->follow.card;
+
+	if (instep->error_count == 0 || card->age_s < RATE_AGE_S)
+		return 0;
+	return card->rate / instep->format.rate;
+}

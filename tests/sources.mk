@@ -101,6 +101,7 @@ E2E_TESTS = \
 	tests/e2e_roll_net.py \
 	tests/e2e_server.py \
 	tests/e2e_survival.py \
+	tests/e2e_sync_client.py \
 	tests/e2e_terminal.py \
 	tests/e2e_tls.py
 # It takes all of the machine, and runs when the others are done.

@@ -15,6 +15,7 @@
 
 enum {
 	BLOCK_FRAMES = 256,
+	LEAD_MS_MIN = 5,
 	LEAD_MS_MAX = 30,
 	LATE_MS_MAX = 1000, /* all that arrives is late: no schedule then */
 	OFF_MS_MAX = 500,   /* a card's delay has changed for good */
@@ -49,10 +50,10 @@ static void tell_way(struct instep *instep)
 
 static uint32_t lead_frames(const struct wav_page *page, uint32_t rate)
 {
-	const double lead_s =
-	    fmin(LEAD_MS_MAX * 1e-3, page->budget_us * 1e-6 * LEAD_PART);
+	const double part_s = page->budget_us * 1e-6 * LEAD_PART;
 
-	return (uint32_t)fmax(1, lead_s * rate);
+	return (uint32_t)(fmax(LEAD_MS_MIN, fmin(LEAD_MS_MAX, part_s * 1e3)) *
+			  1e-3 * rate);
 }
 
 int instep_begin(struct instep *instep, const struct wav_format *format,
@@ -307,7 +308,10 @@ void instep_next(struct instep *instep, struct fifo *fifo, uint64_t written,
 	}
 	if (!rendezvous_known(&instep->rendezvous) ||
 	    !instep->follow.card.begun) {
-		silence(ret, INFINITY);
+		if (fifo_frames(fifo) > 0 && late_for_long(instep, written))
+			leave(ret, 0);
+		else
+			silence(ret, INFINITY);
 		return;
 	}
 	follow_next(&instep->follow, &instep->rendezvous, written,

@@ -11,7 +11,7 @@
 
 enum {
 	AWAY_SECONDS_MAX = 5,
-	COMPARED_MAX = 4,    /* arrivals, of which one must be in time */
+	COMPARED_MAX = 2,    /* arrivals, of which one must be in time */
 	LEAD_BEGIN_MS = 200, /* a played page is sent in real time so long */
 };
 
@@ -89,17 +89,24 @@ void rendezvous_init(struct rendezvous *r, const struct wav_page *page,
 		r->error_us = page->clock_error_us + here->error_us;
 }
 
+/* Frames that were due at the latest when FRAMES were sent. */
+static double least_due(const struct rendezvous *r, double frames)
+{
+	const double ahead = r->page.ahead_us * 1e-6 * r->rate;
+	const double begin = LEAD_BEGIN_MS * 1e-3 * r->rate;
+
+	if (ahead <= 0 || frames <= begin)
+		return frames;
+	return fmax(begin + (frames - begin) / LEAD_SPEED, frames - ahead);
+}
+
 /* How late FRAMES arrive, by the server's word; of a stored page only the first
  * frames tell. */
 static double lateness(const struct rendezvous *r, int64_t ns, double frames)
 {
-	const double ahead = r->page.ahead_us * 1e-6 * r->rate;
-	double due = frames;
+	const double due =
+	    has(r, WAV_PAGE_REAL_TIME) ? least_due(r, frames) : 0;
 
-	if (!has(r, WAV_PAGE_REAL_TIME))
-		due = 0;
-	else if (ahead > 0)
-		due = fmax(frames / LEAD_SPEED, frames - ahead);
 	return (double)(ns - r->said_ns) / (double)NSEC_PER_SEC - due / r->rate;
 }
 
@@ -110,7 +117,8 @@ static void compare(struct rendezvous *r)
 		return;
 	if (r->least_late_s >= -EARLY_S && r->least_late_s <= FIRST_LATE_S) {
 		r->settled = true;
-	} else if (r->least_late_s < -EARLY_S || r->arrivals >= COMPARED_MAX) {
+	} else if (r->least_late_s < -EARLY_S || r->arrivals >= COMPARED_MAX ||
+		   !has(r, WAV_PAGE_REAL_TIME)) {
 		r->settled = true;
 		r->way = RENDEZVOUS_ARRIVAL;
 		r->why = "the clocks disagree with when its frames arrive";
@@ -118,30 +126,26 @@ static void compare(struct rendezvous *r)
 	}
 }
 
-/* Frames that were due when FRAMES had arrived; NAN while the lead grows, when
- * that tells nothing. */
-static double due_frames(const struct rendezvous *r, double frames)
+/* Whether FRAMES of a page arrive while its lead grows: how many were due then
+ * can only be guessed. */
+static bool is_guess(const struct rendezvous *r, double frames)
 {
 	const double ahead = r->page.ahead_us * 1e-6 * r->rate;
 
-	if (ahead <= 0 || frames <= LEAD_BEGIN_MS * 1e-3 * r->rate)
-		return frames;
-	if (frames < ahead * LEAD_SPEED / (LEAD_SPEED - 1))
-		return NAN;
-	return frames - ahead;
+	return ahead > 0 && frames > LEAD_BEGIN_MS * 1e-3 * r->rate &&
+	       frames < ahead * LEAD_SPEED / (LEAD_SPEED - 1);
 }
 
 void rendezvous_arrived(struct rendezvous *r, int64_t ns, uint64_t frames)
 {
-	const double due = due_frames(r, (double)frames);
-
 	if (r->way == RENDEZVOUS_NONE)
 		return;
 	r->arrivals++;
 	r->least_late_s =
 	    fmin(r->least_late_s, lateness(r, ns, (double)frames));
-	if (!isnan(due))
-		trend_add(&r->trend, ns, due);
+	/* A guess is better than a page that never begins. */
+	if (!r->trend.begun || !is_guess(r, (double)frames))
+		trend_add(&r->trend, ns, least_due(r, (double)frames));
 	compare(r);
 }
 

@@ -37,6 +37,7 @@ enum {
 	PLAYED_OPEN_LIMIT_USEC = 10000 * 1000,
 	CARDLESS_TICK_USEC = 200 * 1000,
 	TICK_USEC = 90 * 1000,
+	IN_STEP_USEC_MIN = 10 * 1000, /* in the ring of a page on schedule */
 	/* A page on schedule looks at the card at random times, since a card
 	 * may tell its position in steps; first often, and after a while
 	 * seldom. */
@@ -130,7 +131,9 @@ static void set_target(struct speaker *speaker)
 	uint64_t usec = latency_ms * UINT64_C(1000) + delay_usec(speaker);
 
 	if (speaker->instep.on)
-		usec = (uint64_t)speaker->instep.rendezvous.budget_ns / 1000;
+		usec =
+		    MAX((uint64_t)speaker->instep.rendezvous.budget_ns / 1000,
+			IN_STEP_USEC_MIN);
 	speaker->target_frames =
 	    MAX((uint32_t)usec_to_frames(usec, speaker->format.rate), 1u) +
 	    (uint32_t)step;
@@ -589,10 +592,13 @@ static void leave_schedule(struct speaker *speaker, double late_s)
 			    "loudspeaker needs %.0f ms, --sync gives %.0f; it "
 			    "plays out of step",
 			    budget_ms + late_s * 1000, budget_ms);
-	else if (r->way != RENDEZVOUS_NONE) /* else the reason was logged */
+	else if (!follow_has_clock(&speaker->instep.follow))
 		log_warning("The playback device '%s' has no steady clock: the "
 			    "page plays out of step",
 			    speaker->config.device);
+	else if (r->way != RENDEZVOUS_NONE) /* else the reason was logged */
+		log_warning("It is not known in time when the page should "
+			    "sound: it plays out of step");
 	instep_leave(&speaker->instep, &speaker->fifo);
 	set_target(speaker);
 	begin_filling(speaker);

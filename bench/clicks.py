@@ -81,3 +81,20 @@ def delays_of(times):
         delay = (t - base + 0.5) % 1 - 0.5 + base
         delays[round(t - delay)] = delay
     return delays
+
+
+def skews_of(loudspeakers, rate, channels):
+    """How far apart (s) loudspeakers played each click that all of them have
+    played, in the order of time; each is a pair: the file of what it played, and
+    the card's log. Clicks must be further apart than the loudspeakers."""
+    times = []
+    for played, log in loudspeakers:
+        timeline = Timeline(log, rate)
+        times.append([timeline.time_of(edge)
+                      for edge in rising_edges(played, rate, channels)])
+    first = min(times, key=len)
+    skews = []
+    for click in first:
+        nearest = [min(others, key=lambda t: abs(t - click)) for others in times]
+        skews.append(max(nearest) - min(nearest))
+    return skews

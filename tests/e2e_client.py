@@ -165,7 +165,8 @@ class ClientCase(Case):
         """The numbers in the line about the end of a page."""
         found = re.search(
             r"ended \(([a-z-]+)\): (\d+) frames .* latency ([\d.]+) ms, "
-            r"(?:in step within \d+ us, )?(\d+) xruns?, (\d+) starvations? \((\d+) ms\), (\d+) ms dropped, "
+            r"(?:in step within \d+ us, )?(\d+) xruns?, "
+            r"(\d+) starvations? \((\d+) ms\), (\d+) ms dropped, "
             r"(\d+) card loss(?:es)?$", line)
         self.assertTrue(found, line)
         result = {"result": found.group(1), "latency": float(found.group(3))}

@@ -53,6 +53,7 @@ UNIT_TESTS = \
 	tests/test-roll \
 	tests/test-samples \
 	tests/test-saver \
+	tests/test-schedule \
 	tests/test-server \
 	tests/test-server-options \
 	tests/test-session \
@@ -102,6 +103,7 @@ E2E_TESTS = \
 	tests/e2e_server.py \
 	tests/e2e_survival.py \
 	tests/e2e_sync_client.py \
+	tests/e2e_sync_server.py \
 	tests/e2e_terminal.py \
 	tests/e2e_tls.py
 # It takes all of the machine, and runs when the others are done.

@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "base/wallclock.h"
 #include "card.h"
 #include "folder.h"
 #include "source-reader.h"
@@ -287,4 +288,36 @@ TEST(the_chime_stays_as_it_is)
 	}
 	ck_assert_uint_eq(have, sizeof(chime)); /* the rest is held back */
 	check_amplified(1000, 300, 10);
+}
+
+static uint64_t frames_of(const struct source_message *message)
+{
+	return message->type == SOURCE_GAP ? message->u.gap.frames
+					   : message->u.samples.size / 4;
+}
+
+/* In 3 s a fast card gives 230 frames too many; nor must an overrun show. */
+TEST_LOOP(retimed_frames_do_not_come_before_their_time, 0, 2)
+{
+	struct microphone_config wish = config;
+	struct source_message message;
+	int64_t start_ns, due;
+	uint64_t frames = 0;
+	unsigned gaps = 0;
+
+	card_add("fast", _i == 0 ? "drift 1500" : "drift 50");
+	wish.device = "fast";
+	wish.clock = MICROPHONE_MONOTONIC;
+	start(&wish, &message);
+	start_ns = message.u.opened.start_ns;
+	for (int i = 0; i < 600; i++) {
+		if (_i == 1 && i == 200)
+			card_command("xrun");
+		ck_assert_int_eq(next_chunk(&message), 1);
+		frames += frames_of(&message);
+		gaps += message.type == SOURCE_GAP;
+		due = (wallclock_monotonic_ns() - start_ns) * 48 / 1000000;
+		ck_assert_int_le((int64_t)frames, due + 48);
+	}
+	ck_assert_uint_ge(gaps, (unsigned)_i);
 }

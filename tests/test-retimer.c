@@ -53,7 +53,7 @@ static double capture(double from_s, int periods, double ppm)
 
 		t = from_s + i * period_s;
 		made += retimer_read(retimer, START_NS + llrint(read_s * 1e9),
-				     PERIOD);
+				     PERIOD, 0);
 		while (put < PERIOD) {
 			put += retimer_put(retimer, data + put, PERIOD - put);
 			take_all();
@@ -106,9 +106,23 @@ TEST(samples_pass_through)
 
 	for (int i = 0; i < PERIOD; i++)
 		in[i] = 1000;
-	ck_assert_uint_eq(retimer_read(retimer, START_NS, PERIOD), 0);
+	ck_assert_uint_eq(retimer_read(retimer, START_NS, PERIOD, 0), 0);
 	ck_assert_uint_gt(retimer_put(retimer, in, PERIOD), 512);
 	n = retimer_take(retimer, out, 64);
 	ck_assert_uint_eq(n, 64);
 	ck_assert_int_eq(out[0], 1000);
+}
+
+/* However late its first frames are read. */
+TEST_LOOP(a_card_that_begins_late_begins_with_silence, 0, 2)
+{
+	const uint64_t waiting = _i ? 777 : 0;
+	const double captured_s = (double)(PERIOD + waiting) / RATE;
+
+	retimer_start(retimer, START_NS);
+	ck_assert_double_eq_tol(
+	    (double)retimer_read(retimer,
+				 START_NS + llrint((0.3 + captured_s) * 1e9),
+				 PERIOD, waiting),
+	    0.3 * RATE, 1);
 }

@@ -103,6 +103,41 @@ TEST(speech_is_what_other_options_leave_open)
 	ck_assert_uint_eq(config->page.microphone.format.bits, 8);
 }
 
+static void check_sync(double ms, enum microphone_clock clock)
+{
+	ck_assert_double_eq_tol(config->page.sync_ms, ms, 1e-6);
+	ck_assert_int_eq(config->page.microphone.clock, clock);
+}
+
+TEST(sync_has_a_chunk_and_a_tenth_of_a_second)
+{
+	ck_assert_int_eq(PARSE("-i"), 1);
+	check_sync(0, MICROPHONE_CARD);
+	ck_assert_int_eq(PARSE("--sync"), 1);
+	check_sync(1024 / 44.1 + 100, MICROPHONE_MONOTONIC);
+	ck_assert_int_eq(PARSE("--sync", "--speech"), 1);
+	check_sync(110, MICROPHONE_MONOTONIC);
+	ck_assert_int_eq(PARSE("--sync=12", "-r48000", "--period-size=128"), 1);
+	check_sync(12, MICROPHONE_MONOTONIC);
+	ck_assert_int_eq(PARSE("--sync=12", "--sync"), 1);
+	check_sync(1024 / 44.1 + 100, MICROPHONE_MONOTONIC);
+	ck_assert_int_eq(PARSE("--mode=store", "--sync=200"), 1);
+	check_sync(200, MICROPHONE_CARD);
+}
+
+TEST(sync_leaves_time_for_a_chunk)
+{
+	log_set_level(LOG_EMERG);
+	ck_assert_int_eq(PARSE("--speech", "--sync=9.9"), -EINVAL);
+	ck_assert_int_eq(PARSE("--sync=4000.1"), -EINVAL);
+	ck_assert_int_eq(PARSE("--sync=4000"), 1);
+	ck_assert_int_eq(PARSE("--sync=28.2"), -EINVAL);
+	ck_assert_int_eq(PARSE("--sync=28.3"), 1);
+	ck_assert_int_eq(PARSE("-r4000", "--period-size=65536", "--sync"),
+			 -EINVAL);
+	log_set_level(LOG_INFO);
+}
+
 TEST(test_of_the_microphone_may_say_how_long)
 {
 	ck_assert_int_eq(PARSE("-i"), 1);

@@ -9,13 +9,18 @@
 #include "audio/chime.h"
 #include "audio/gain.h"
 #include "audio/pcm.h"
+#include "audio/retimer.h"
 #include "audio/samples.h"
 #include "base/util.h"
+#include "base/wallclock.h"
 
 enum {
 	WAIT_MS = 100,	 /* the longest delay of a stop on a frozen card */
 	STALL_MS = 2000, /* a card without samples for so long is lost */
 	CHUNK_MS_DEFAULT = 20, /* when the device names no period */
+	/* A longer silence is not made up for: the card is lost. */
+	SILENCE_SECONDS_MAX = 10,
+	BLOCK_SIZE = 16384, /* of retimed samples */
 };
 
 struct microphone {
@@ -28,6 +33,8 @@ struct microphone {
 	size_t chime_sent; /* bytes */
 	struct gain *gain; /* NULL: what is captured is sent as it is */
 	uint8_t *chunk;
+	struct retimer *retimer; /* of MICROPHONE_MONOTONIC, or NULL */
+	bool has_begun;		 /* to capture */
 };
 
 static void microphone_free(void *userdata)
@@ -37,6 +44,7 @@ static void microphone_free(void *userdata)
 	fd_close(microphone->chime_fd);
 	chime_clear(&microphone->chime);
 	gain_free(microphone->gain);
+	retimer_free(microphone->retimer);
 	free(microphone->chunk);
 	free(microphone->device);
 	free(microphone);
@@ -46,7 +54,11 @@ static int send_opened(const struct microphone *microphone,
 		       const struct pcm *pcm, int fd)
 {
 	struct source_message message = {.type = SOURCE_OPENED};
+	const int64_t start_ns = wallclock_monotonic_ns();
 
+	if (microphone->retimer)
+		retimer_start(microphone->retimer, start_ns);
+	message.u.opened.start_ns = start_ns;
 	message.u.opened.format = microphone->format;
 	message.u.opened.period_frames = pcm_period_frames(pcm);
 	message.u.opened.size = WAV_ENDLESS;
@@ -64,20 +76,19 @@ static size_t amplify(const struct microphone *m, uint8_t *data, size_t size)
 		   : size;
 }
 
-/* Sends COUNT frames of the chunk, after overwriting them with the next ones of
- * the chime while it lasts. */
-static int send_chunk(struct microphone *m, int fd, size_t count)
+/* Sends SIZE bytes of samples, which are plain, after overwriting them with the
+ * next ones of the chime while it lasts. */
+static int send_samples(struct microphone *m, int fd, uint8_t *data,
+			size_t size)
 {
-	size_t size = samples_to_plain(&m->config.format, m->chunk,
-				       count * m->frame_size);
 	size_t left = m->chime.size - m->chime_sent;
 	size_t n = size < left ? size : left;
 
 	if (n > 0)
-		memcpy(m->chunk, m->chime.data + m->chime_sent, n);
+		memcpy(data, m->chime.data + m->chime_sent, n);
 	m->chime_sent += n;
-	size = n + amplify(m, m->chunk + n, size - n);
-	return size > 0 ? source_send_samples(fd, m->chunk, size) : 0;
+	size = n + amplify(m, data + n, size - n);
+	return size > 0 ? source_send_samples(fd, data, size) : 0;
 }
 
 /* Sends what a limiter has held back. */
@@ -89,6 +100,49 @@ static int send_held(const struct microphone *m, int fd)
 	return count > 0 ? source_send_samples(
 			       fd, data, count * wav_frame_size(&m->format))
 			 : 0;
+}
+
+/* Fills BLOCK with what the retimer has. Bytes. */
+static size_t take_block(const struct microphone *m, uint8_t block[BLOCK_SIZE])
+{
+	const size_t frame_size = wav_frame_size(&m->format);
+	size_t have = 0, n;
+
+	do {
+		n = frame_size * retimer_take(m->retimer, block + have,
+					      (BLOCK_SIZE - have) / frame_size);
+		have += n;
+	} while (n > 0);
+	return have;
+}
+
+/* Sends what the retimer makes of COUNT frames. */
+static int send_retimed(struct microphone *m, int fd, const uint8_t *data,
+			size_t count)
+{
+	const size_t frame_size = wav_frame_size(&m->format);
+	uint8_t block[BLOCK_SIZE];
+	size_t n;
+	int r = 0;
+
+	while (r == 0 && count > 0) {
+		n = retimer_put(m->retimer, data, count);
+		data += n * frame_size;
+		count -= n;
+		while (r == 0 && (n = take_block(m, block)) > 0)
+			r = send_samples(m, fd, block, n);
+	}
+	return r;
+}
+
+/* Sends COUNT frames of the chunk. */
+static int send_chunk(struct microphone *m, int fd, size_t count)
+{
+	const size_t size = samples_to_plain(&m->config.format, m->chunk,
+					     count * m->frame_size);
+
+	return m->retimer ? send_retimed(m, fd, m->chunk, count)
+			  : send_samples(m, fd, m->chunk, size);
 }
 
 /* The chime continues through a gap; only frames after its end are lost. */
@@ -105,7 +159,7 @@ static int send_gap(struct microphone *m, int fd, uint64_t frames,
 
 		if (n > frames)
 			n = (size_t)frames;
-		r = send_chunk(m, fd, n);
+		r = send_samples(m, fd, m->chunk, n * plain_size);
 		frames -= n;
 	}
 	if (r == 0 && frames > 0)
@@ -114,13 +168,65 @@ static int send_gap(struct microphone *m, int fd, uint64_t frames,
 	return r < 0 ? r : source_send(fd, &message);
 }
 
+static int send_silence(struct microphone *m, int fd, uint64_t frames)
+{
+	const size_t frame_size = wav_frame_size(&m->format);
+	uint8_t block[BLOCK_SIZE];
+	int r = 0;
+
+	while (r == 0 && frames > 0) {
+		const size_t n =
+		    (size_t)MIN(frames, (uint64_t)(BLOCK_SIZE / frame_size));
+
+		memset(block, wav_silence(&m->format), n * frame_size);
+		r = send_samples(m, fd, block, n * frame_size);
+		frames -= n;
+	}
+	return r;
+}
+
+/* COUNT frames more are there. What is due before them is silence: a card takes
+ * a moment to begin, and an overrun has a length. */
+static int note_read(struct microphone *m, const struct pcm *pcm, int fd,
+		     size_t count, size_t chunk_frames)
+{
+	const bool begins = !m->has_begun;
+	uint64_t silence, waiting, usec;
+
+	if (!m->retimer || count == 0)
+		return 0;
+	m->has_begun = true;
+	waiting = pcm_waiting_frames(pcm, &usec);
+	silence =
+	    retimer_read(m->retimer, (int64_t)usec * 1000, count, waiting);
+	if (silence > (uint64_t)m->format.rate * SILENCE_SECONDS_MAX)
+		return -ETIMEDOUT;
+	if (silence == 0)
+		return 0;
+	return begins ? send_silence(m, fd, silence)
+		      : send_gap(m, fd, silence, chunk_frames);
+}
+
+/* After an overrun of FRAMES: sends the COUNT frames before it, and the gap, if
+ * its length is not yet to be found. */
+static int end_chunk(struct microphone *m, int fd, size_t count,
+		     uint64_t frames, size_t chunk_frames)
+{
+	const int r = send_chunk(m, fd, count);
+
+	if (r < 0 || !m->retimer)
+		return r < 0 ? r : send_gap(m, fd, frames, chunk_frames);
+	retimer_lost(m->retimer);
+	return 0;
+}
+
 /* Captures and sends one chunk; after an overrun, the frames read so far and
  * then the gap. 0 or negative errno. */
 static int capture_chunk(struct microphone *m, struct pcm *pcm, int fd,
 			 size_t count)
 {
 	size_t have = 0;
-	int waited_ms = 0;
+	int waited_ms = 0, r;
 
 	while (have < count) {
 		uint64_t gap;
@@ -130,11 +236,11 @@ static int capture_chunk(struct microphone *m, struct pcm *pcm, int fd,
 		if (n < 0)
 			return (int)n;
 		have += (size_t)n;
-		if (gap > 0) {
-			int r = send_chunk(m, fd, have);
-
-			return r < 0 ? r : send_gap(m, fd, gap, count);
-		}
+		if (gap > 0)
+			return end_chunk(m, fd, have, gap, count);
+		r = note_read(m, pcm, fd, (size_t)n, count);
+		if (r < 0)
+			return r;
 		waited_ms = n > 0 ? 0 : waited_ms + WAIT_MS;
 		if (waited_ms >= STALL_MS)
 			return -ETIMEDOUT;
@@ -216,7 +322,10 @@ static void body(void *userdata, int fd)
 		r = open_device(m, fd, &pcm);
 	if (r < 0)
 		return;
-	r = send_opened(m, pcm, fd);
+	if (m->config.clock == MICROPHONE_MONOTONIC)
+		r = retimer_new(&m->retimer, &m->format);
+	if (r == 0)
+		r = send_opened(m, pcm, fd);
 	if (r == 0)
 		r = capture(m, pcm, fd);
 	pcm_close(pcm);

@@ -32,6 +32,7 @@ struct pcm {
 	/* capture */
 	uint64_t last_read_usec; /* or the time of the start */
 	uint64_t pending_frames; /* in the ring after that read */
+	uint64_t told_usec;	 /* when that was known */
 
 	/* playback */
 	uint64_t last_write_usec;
@@ -448,6 +449,7 @@ static ssize_t read_until(struct pcm *pcm, void *buffer, size_t count,
 		int left_ms = remaining_ms(deadline_usec);
 		int r;
 
+		pcm->told_usec = now_usec();
 		if (avail < 0)
 			return avail;
 		if ((size_t)avail >= wish || (avail > 0 && left_ms == 0))
@@ -492,6 +494,12 @@ ssize_t pcm_read(struct pcm *pcm, void *buffer, size_t count, int timeout_ms,
 	if (n == -EPIPE || n == -ESTRPIPE)
 		return recover_until(pcm, deadline_usec, ret_gap_frames);
 	return n;
+}
+
+uint64_t pcm_waiting_frames(const struct pcm *pcm, uint64_t *ret_usec)
+{
+	*ret_usec = pcm->told_usec;
+	return pcm->pending_frames;
 }
 
 /* --- playback --- */

@@ -60,6 +60,10 @@ void pcm_silence_alsa(void);
 ssize_t pcm_read(struct pcm *pcm, void *buffer, size_t count, int timeout_ms,
 		 uint64_t *ret_gap_frames);
 
+/* After a read: how many frames more had been captured by *ret_usec of
+ * CLOCK_MONOTONIC. */
+uint64_t pcm_waiting_frames(const struct pcm *pcm, uint64_t *ret_usec);
+
 /* --- playback; nothing here ever blocks --- */
 
 /* Writes up to COUNT frames, as many as the ring has room for. Returns frames

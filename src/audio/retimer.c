@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Frame n of the output is what the card captured n / RATE after the first
- * frame. How far the card had got then, the line tells. */
+ * Frame n of the output is what the card captured n / RATE after the start. How
+ * far the card had got then, the line tells. */
 #include "audio/retimer.h"
 
 #include <errno.h>
@@ -17,8 +17,8 @@ struct retimer {
 	struct resample *resample;
 	struct trend captured; /* frames over time */
 	double read;	       /* frames, since the last loss */
-	bool running;	       /* since the first frame .. */
-	int64_t start_ns;      /* .. was captured */
+	bool has_start;	       /* it is known when .. */
+	int64_t start_ns;      /* .. frame 0 of the output was captured */
 	uint64_t made;	       /* frames of the output, silence included */
 };
 
@@ -70,15 +70,21 @@ static uint64_t begin(struct retimer *r)
 	return silence;
 }
 
-uint64_t retimer_read(struct retimer *r, int64_t ns, size_t count)
+void retimer_start(struct retimer *r, int64_t ns)
+{
+	r->start_ns = ns;
+	r->has_start = true;
+}
+
+uint64_t retimer_read(struct retimer *r, int64_t ns, size_t count,
+		      uint64_t waiting)
 {
 	const bool begins = r->read == 0;
 
 	r->read += (double)count;
-	trend_add(&r->captured, ns, r->read);
-	if (!r->running)
-		r->start_ns = trend_time(&r->captured, 0);
-	r->running = true;
+	trend_add(&r->captured, ns, r->read + (double)waiting);
+	if (!r->has_start)
+		retimer_start(r, trend_time(&r->captured, 0));
 	return begins ? begin(r) : 0;
 }
 

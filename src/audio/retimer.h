@@ -12,10 +12,15 @@ int retimer_new(struct retimer **ret, const struct wav_format *format);
 /* Takes NULL; returns NULL. */
 struct retimer *retimer_free(struct retimer *retimer);
 
-/* COUNT frames had been read from the card by NS: call it before they are put.
- * Returns how many frames of silence are due before them: 0, unless it was
- * told that frames were lost. */
-uint64_t retimer_read(struct retimer *retimer, int64_t ns, size_t count);
+/* Frame 0 of the output is what was captured at NS. Without this call it is the
+ * first frame that is read. */
+void retimer_start(struct retimer *retimer, int64_t ns);
+/* COUNT frames were read from the card, which had captured WAITING more by NS:
+ * call it before they are put. Returns how many frames of silence are due
+ * before them: 0, unless the card began after the start, or frames were lost.
+ */
+uint64_t retimer_read(struct retimer *retimer, int64_t ns, size_t count,
+		      uint64_t waiting);
 /* The card has lost frames: before the next that are read. */
 void retimer_lost(struct retimer *retimer);
 

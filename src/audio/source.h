@@ -33,6 +33,9 @@ struct source_message {
 			struct wav_format format;
 			uint32_t period_frames; /* as obtained */
 			uint64_t size; /* bytes to come, or WAV_ENDLESS */
+			/* Of a microphone: CLOCK_MONOTONIC, when the first
+			 * frame is captured, at the earliest. */
+			int64_t start_ns;
 		} opened;
 		struct {
 			uint32_t size;

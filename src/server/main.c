@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -17,6 +18,7 @@
 #include "base/log.h"
 #include "base/notify.h"
 #include "base/util.h"
+#include "base/wallclock.h"
 #include "server/bus/bus.h"
 #include "server/console.h"
 #include "server/options.h"
@@ -399,6 +401,22 @@ static void tell_microphone(const struct microphone_config *microphone)
 		 format->channels, plural_s(format->channels));
 }
 
+static void tell_sync(double sync_ms)
+{
+	struct wallclock clock;
+	char error[64] = "not known to be right: they go by what arrives when";
+
+	if (sync_ms <= 0)
+		return;
+	wallclock_read(&clock);
+	if (clock.trusted)
+		snprintf(error, sizeof(error), "synchronised to about %u us",
+			 clock.error_us);
+	log_info("All loudspeakers sound in step, %.0f ms after the "
+		 "microphone; this machine's clock is %s",
+		 sync_ms, error);
+}
+
 /* A wait has failed: the signals, which come by it, are read here. */
 static void pause_loop(struct program *p, int error)
 {
@@ -451,6 +469,7 @@ static int start(struct program *p)
 			   "and pose as this server");
 	server_tell_listeners(p->server);
 	tell_microphone(&p->options.config.page.microphone);
+	tell_sync(p->options.config.page.sync_ms);
 	systemd_ready(p->systemd);
 	return 0;
 }

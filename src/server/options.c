@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -28,6 +29,11 @@ enum {
 /* The client collects 2.5 seconds. */
 enum { AHEAD_SECONDS_MAX = 2 };
 #define AHEAD_SECONDS_MIN 0.5
+
+/* A client believes no moment that is 5 s away. A chunk is captured whole
+ * before it is sent. */
+enum { SYNC_MS_MIN = 10, SYNC_MS_MAX = 4000, SYNC_MS_DEFAULT = 100 };
+#define SYNC_SPARE_MS_MIN 5
 
 static const char *const mode_names[] = {"live", "store", NULL};
 static const char *const bus_names[] = {"none", "system", "user", NULL};
@@ -115,6 +121,19 @@ static int parse_ahead(const struct option_row *row, const char *text,
 	}
 	o->config.page.ahead_seconds = seconds;
 	return 0;
+}
+
+/* Without a value: from the chunk, which is not known yet. */
+static int parse_sync(const struct option_row *row, const char *text,
+		      void *config)
+{
+	struct server_options *o = config;
+
+	o->sync = true;
+	o->config.page.sync_ms = 0;
+	return text ? option_number("--sync", text, SYNC_MS_MIN, SYNC_MS_MAX,
+				    &o->config.page.sync_ms)
+		    : 0;
 }
 
 static int add_listener(const struct option_row *row, const char *text,
@@ -258,6 +277,10 @@ static const struct option_row rows[] = {
      "how early a played page is sent, 0 or 0.5 to 2\n"
      "(default: 2)",
      .parse = parse_ahead},
+    {0, "sync", "[=MS]",
+     "all loudspeakers in step, so long after the\n"
+     "microphone (default: not; MS: a chunk and 100)",
+     .parse = parse_sync},
     {0, "psk-file", "FILE",
      "use TLS; accept only clients that have a key in\n"
      "this file",
@@ -298,6 +321,40 @@ static void fill_in(struct microphone_config *microphone, bool speech)
 		microphone->period_frames = speech ? format->rate / 100 : 1024;
 }
 
+static double chunk_ms(const struct microphone_config *microphone)
+{
+	return 1000.0 * microphone->period_frames / microphone->format.rate;
+}
+
+/* A stored page needs no other clock than the card's: it is recorded first. */
+static void fill_in_sync(struct server_options *o)
+{
+	struct page_config *page = &o->config.page;
+
+	if (!o->sync)
+		return;
+	if (page->sync_ms <= 0)
+		page->sync_ms =
+		    MIN(chunk_ms(&page->microphone) + SYNC_MS_DEFAULT,
+			(double)SYNC_MS_MAX);
+	if (page->mode == PAGE_LIVE)
+		page->microphone.clock = MICROPHONE_MONOTONIC;
+}
+
+static int check_sync(const struct server_options *o)
+{
+	const struct page_config *page = &o->config.page;
+	const double least_ms = chunk_ms(&page->microphone) + SYNC_SPARE_MS_MIN;
+
+	if (!o->sync || page->sync_ms >= least_ms)
+		return 0;
+	log_error("--sync '%g': a chunk of %u frames (--period-size) is %.1f "
+		  "ms; %.1f or more are needed",
+		  page->sync_ms, page->microphone.period_frames,
+		  chunk_ms(&page->microphone), ceil(least_ms * 10) / 10);
+	return -EINVAL;
+}
+
 static int check(const struct server_options *o)
 {
 	const struct microphone_config *microphone = &o->config.page.microphone;
@@ -329,7 +386,7 @@ static int check(const struct server_options *o)
 		log_error("--archive-limit needs --archive DIR");
 		return -EINVAL;
 	}
-	return 1;
+	return check_sync(o) < 0 ? -EINVAL : 1;
 }
 
 int server_options_parse(struct server_options *ret, int argc, char **argv)
@@ -361,6 +418,7 @@ int server_options_parse(struct server_options *ret, int argc, char **argv)
 	if (r <= 0)
 		return r;
 	fill_in(&ret->config.page.microphone, ret->speech);
+	fill_in_sync(ret);
 	if (ret->test_seconds > 0 && optind < argc) {
 		if (option_number("--test", argv[optind], 0.1, TEST_SECONDS_MAX,
 				  &ret->test_seconds) < 0)

@@ -19,6 +19,7 @@ struct server_options {
 	unsigned idle_exit_seconds; /* 0: never */
 	double test_seconds;	    /* of the microphone, no server; 0: none */
 	bool interactive, meter;
+	bool sync;   /* --sync: config.page.sync_ms is not 0 */
 	bool speech; /* narrows what the command line left open */
 };
 

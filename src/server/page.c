@@ -48,6 +48,9 @@ enum {
 /* Who comes within its last second has just had it. */
 #define JOIN_USEC USEC_PER_SEC
 #define BEHIND_USEC_MAX (30 * USEC_PER_SEC)
+/* From when its first frame is due to its sound, at least: a pulse may bring it
+ * so late, and the network takes its time. */
+#define PLAYED_BUDGET_USEC_MIN (PULSE_USEC + USEC_PER_SEC / 10)
 /* Jitter of a pipe that brings its sound in real time. */
 #define AHEAD_SECONDS_MIN 0.5
 #define PATIENCE_SECONDS 60
@@ -176,21 +179,46 @@ static uint64_t whole_size(const struct page *p)
 	return p->source_ended ? p->tape->size : p->planned_size;
 }
 
-static struct wav_page describe(const struct page *p)
+/* Whether its frames arrive as they are heard, after the lead. */
+static bool is_real_time(const struct page *p)
+{
+	return !is_stored(p) && p->file_kind != FILESOURCE_RELAYED;
+}
+
+/* From now on every connection is told when the page sounds, if that is wanted
+ * (--sync). Frame 0 was captured, or is due, at START_NS. */
+static void begin_schedule(struct page *p, int64_t start_ns)
+{
+	uint64_t budget_usec = (uint64_t)(p->config->sync_ms * 1000);
+	struct wallclock clock;
+
+	if (budget_usec == 0)
+		return;
+	if (is_paced(p))
+		budget_usec = MAX(budget_usec, PLAYED_BUDGET_USEC_MIN);
+	wallclock_read(&clock);
+	schedule_begin(&p->schedule, &clock, start_ns, p->info.format.rate,
+		       (uint32_t)budget_usec);
+}
+
+/* What a connection is told that gets the page from OFFSET on. False: nothing.
+ */
+static bool describe(const struct page *p, uint64_t offset,
+		     struct wav_page *ret)
 {
 	const uint64_t lead_frames = p->lead_max / frame_size(p);
 
-	if (p->file_kind == FILESOURCE_RELAYED)
-		return (struct wav_page){
-		    .flags = WAV_PAGE_PLAYED,
-		    .clock_error_us = UINT32_MAX,
-		};
-	return (struct wav_page){
-	    .flags = WAV_PAGE_PLAYED | WAV_PAGE_REAL_TIME,
-	    .clock_error_us = UINT32_MAX,
-	    .ahead_us =
-		(uint32_t)frames_to_usec(lead_frames, p->info.format.rate),
-	};
+	*ret = (struct wav_page){.clock_error_us = UINT32_MAX};
+	if (is_paced(p))
+		ret->flags = WAV_PAGE_PLAYED;
+	if (is_real_time(p))
+		ret->flags |= WAV_PAGE_REAL_TIME;
+	if (is_paced(p) && is_real_time(p))
+		ret->ahead_us =
+		    (uint32_t)frames_to_usec(lead_frames, p->info.format.rate);
+	if (p->schedule.rate > 0)
+		schedule_describe(&p->schedule, offset / frame_size(p), ret);
+	return is_paced(p) || p->schedule.rate > 0;
 }
 
 static void attach(struct page *p, unsigned z, uint64_t offset)
@@ -199,11 +227,11 @@ static void attach(struct page *p, unsigned z, uint64_t offset)
 	struct connection_feed feed = {.pacing = CONNECTION_UNPACED};
 	struct wav_page description;
 
+	if (describe(p, offset, &description))
+		feed.page = &description;
 	if (is_paced(p)) {
-		description = describe(p);
 		feed.pacing = CONNECTION_PACED;
 		feed.lead_max = p->lead_max;
-		feed.page = &description;
 	} else if (!is_stored(p) && !p->tape->ended) {
 		feed.max_lag = (uint64_t)(p->config->max_lag_seconds *
 					  p->info.format.rate) *
@@ -369,12 +397,14 @@ static void finish_sending(struct page *p)
 	tape_end(p->tape);
 	note_length(p);
 	p->deadline_usec = now_usec() + sending_usec(p);
-	if (is_stored(p))
+	if (is_stored(p)) {
+		begin_schedule(p, wallclock_monotonic_ns());
 		attach_all(p);
-	else if (is_paced(p) && p->info.end != PAGE_COMPLETE)
+	} else if (is_paced(p) && p->info.end != PAGE_COMPLETE) {
 		cut_short(p);
-	else
+	} else {
 		push(p);
+	}
 	recording_push(p->recording, due_size(p));
 	recording_finish(p->recording);
 }
@@ -528,6 +558,8 @@ static void begin_pacing(struct page *p)
 	pacer_begin(&p->pacer, p->info.format.rate, p->begun_usec);
 	p->lead_grows = true;
 	timer_set(p->pulse, p->begun_usec + PULSE_USEC);
+	if (p->file_kind == FILESOURCE_RECORDING)
+		begin_schedule(p, (int64_t)p->begun_usec * 1000);
 }
 
 static void on_opened(struct page *p, const struct source_message *message)
@@ -548,6 +580,8 @@ static void on_opened(struct page *p, const struct source_message *message)
 	begin_archive(p);
 	if (is_paced(p))
 		begin_pacing(p);
+	else if (!p->info.is_file && !is_stored(p))
+		begin_schedule(p, message->u.opened.start_ns);
 	if (!is_stored(p))
 		attach_all(p);
 	if (p->info.state == PAGE_CHIME && p->info.chime_frames == 0)

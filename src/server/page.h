@@ -16,6 +16,7 @@
 #include "server/connection.h"
 #include "server/ledger.h"
 #include "server/pacer.h"
+#include "server/schedule.h"
 #include "server/tape.h"
 #include "server/zone.h"
 
@@ -30,6 +31,7 @@ struct page_config {
 	enum page_mode mode;
 	double max_lag_seconds;
 	double ahead_seconds; /* that a played page is sent before it is due */
+	double sync_ms;	      /* from capture to sound; 0: no schedule */
 	struct archive_config archive;
 	struct recorder *recorder; /* of the archive; NULL: none */
 	struct tape_shelf *shelf;  /* of all pages' tapes; NULL: no bound */
@@ -131,6 +133,7 @@ struct page {
 	struct recording *recording; /* or NULL */
 	uint64_t deadline_usec;	     /* when SENDING drops slow clients */
 	uint64_t planned_size;	     /* bytes, chime included; or WAV_ENDLESS */
+	struct schedule schedule;
 	enum filesource_kind file_kind;
 	/* Of a page that is paced. */
 	sd_event_source *pulse;

@@ -15,6 +15,7 @@ libintercom_a_SOURCES += \
 	src/server/poller.c src/server/poller.h \
 	src/server/roll.c src/server/roll.h \
 	src/server/rollcall.c src/server/rollcall.h \
+	src/server/schedule.c src/server/schedule.h \
 	src/server/server.c src/server/server.h \
 	src/server/soundcheck.c src/server/soundcheck.h \
 	src/server/summary.c src/server/summary.h \

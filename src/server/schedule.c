@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT
+ * Every time is computed from the epoch, so errors do not add up. */
+#include "server/schedule.h"
+
+#include "base/util.h"
+
+void schedule_begin(struct schedule *schedule, const struct wallclock *clock,
+		    int64_t start_ns, uint32_t rate, uint32_t budget_us)
+{
+	*schedule = (struct schedule){
+	    .rate = rate,
+	    .budget_us = budget_us,
+	    .epoch_ns = start_ns + clock->offset_ns,
+	    .clock = *clock,
+	};
+}
+
+/* In whole seconds and the rest, since FRAMES in nanoseconds would overflow
+ * within days. */
+static int64_t frames_to_ns(uint64_t frames, uint32_t rate)
+{
+	return (int64_t)(frames / rate * NSEC_PER_SEC +
+			 frames % rate * NSEC_PER_SEC / rate);
+}
+
+void schedule_describe(const struct schedule *schedule, uint64_t frame,
+		       struct wav_page *page)
+{
+	page->flags |= WAV_PAGE_SCHEDULE;
+	if (schedule->clock.trusted)
+		page->flags |= WAV_PAGE_CLOCK_TRUSTED;
+	page->clock_error_us = schedule->clock.error_us;
+	page->sound_ns = schedule->epoch_ns +
+			 frames_to_ns(frame, schedule->rate) +
+			 (int64_t)schedule->budget_us * 1000;
+	page->budget_us = schedule->budget_us;
+}

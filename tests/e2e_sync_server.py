@@ -198,6 +198,43 @@ class Live(SyncCase):
                 server.stop()
 
 
+class Laggards(SyncCase):
+    HEADER = 112
+
+    def test_one_that_lags_is_ended_and_comes_back_in_step(self):
+        server = self.sync_server("-v", "-d", "0", "--sync", "--max-lag", "0.5",
+                                  "-f", "FLOAT_LE", "-r", "192000",
+                                  capture="tone 440")
+        (slow,) = self.clients(1, rcvbuf=4096)
+        (honest,) = self.accepted(server)
+        self.wait_clients(server, 2)
+        done = self.collect([honest])
+        server.write("\n")
+        server.wait_line("The page is ended for .*, which lags")
+        # It ends although the page goes on, with a whole frame.
+        part = receive_all(slow)
+        slow.close()
+        (again,) = self.connect(self.port)
+        back = receive(again, self.HEADER)
+        server.write("\n")
+        back += receive_all(again)
+        (whole,) = done()
+        self.assertTrue(whole.startswith(part))
+        self.assertEqual((len(part) - self.HEADER) % 4, 0)
+        self.assertLess(len(part), len(whole))
+        self.assertEqual(whole[-len(back) + self.HEADER:],
+                         back[self.HEADER:])
+        joined = (len(whole) - len(back)) // 4
+        self.assertLessEqual(abs(
+            self.sound_ns(back) - self.sound_ns(whole) -
+            ns_of(joined, 192000)), 1)
+        line = server.wait_line("Page 1: .*reached")
+        self.assertIn("2 clients reached, 1 lost, 1 skip", line)
+
+    def sound_ns(self, data):
+        return struct.unpack_from("<q", data, data.index(b"page") + 16)[0]
+
+
 class Stored(SyncCase):
     def test_a_stored_page_sounds_at_once_after_its_end(self):
         sound = noise(RATE * 4)

@@ -125,6 +125,7 @@ tests_test_wavfile_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=renameat2
 tests_test_systemd_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=log_takes_fields \
 	-Wl,--wrap=sd_journal_send,--wrap=sd_journal_sendv
 tests_test_page_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=zone_push
+tests_test_zone_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=connection_push
 # It is the card.
 tests_test_cardstate_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=snd_card_get_index,--wrap=snd_ctl_open,--wrap=snd_ctl_close \

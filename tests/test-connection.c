@@ -22,7 +22,7 @@ static sd_event *event;
 static struct poller *poller;
 static struct tape *page;
 static struct connection *connection;
-static int own, peer, ends, sents, receipts;
+static int own, peer, ends, sents, receipts, sheds;
 static struct peers *peers;
 static enum connection_end end;
 static uint8_t piece[PIECE], heard[HEARD_SIZE_MAX];
@@ -38,6 +38,12 @@ static void on_end(struct connection *c, enum connection_end how,
 {
 	end = how;
 	ends++;
+}
+
+static void on_shed(struct connection *c, void *userdata)
+{
+	ck_assert_int_eq(connection_state(c), CONNECTION_ON_AIR);
+	sheds++;
 }
 
 static void on_sent(struct connection *c, void *userdata)
@@ -57,6 +63,7 @@ static void on_receipt(struct connection *c, const struct receipt *given,
 
 static const struct connection_callbacks callbacks = {
     .on_ready = on_ready,
+    .on_shed = on_shed,
     .on_sent = on_sent,
     .on_receipt = on_receipt,
     .on_end = on_end,
@@ -70,7 +77,7 @@ static void setup(void)
 	for (size_t i = 0; i < sizeof(piece); i++)
 		piece[i] = (uint8_t)(i * 31 + i / 257);
 	heard_size = 0;
-	ends = sents = receipts = 0;
+	ends = sents = receipts = sheds = 0;
 	ck_assert_int_eq(peers_new(&peers, 4), 0);
 	ck_assert_int_ge(sd_event_new(&event), 0);
 	ck_assert_int_eq(poller_new(&poller, event), 0);
@@ -231,6 +238,39 @@ TEST(a_client_that_lags_skips_whole_frames)
 	ck_assert_uint_gt(stats->skipped, MAX_LAG);
 	ck_assert_uint_eq(stats->skipped % 4, 0);
 	ck_assert_uint_lt(page->size - connection_offset(connection), 4);
+}
+
+/* What it was sent is whole frames, without a gap. */
+TEST(a_client_of_a_schedule_that_lags_is_ended)
+{
+	const struct connection_feed feed = {
+	    .max_lag = MAX_LAG,
+	    .lagging = CONNECTION_ENDS,
+	    .pacing = CONNECTION_UNPACED,
+	};
+	size_t samples;
+
+	connection_attach(connection, page, 0, &feed);
+	fill_socket();
+	while (sheds == 0)
+		grow();
+	ck_assert(connection_is_shed(connection));
+	ck_assert_uint_gt(page->size - connection_offset(connection), MAX_LAG);
+	while (sents == 0) {
+		ck_assert_uint_eq(ends, 0);
+		hear();
+		ck_assert_int_ge(sd_event_run(event, UINT64_MAX), 0);
+		append_piece();
+		connection_push(connection);
+	}
+	hear();
+	ck_assert_uint_eq(sheds, 1);
+	ck_assert_uint_eq(connection_stats(connection)->skips, 1);
+	samples = heard_size - 44;
+	ck_assert_uint_eq(samples % 4, 0);
+	for (size_t at = 0; at < samples; at += sizeof(piece))
+		ck_assert_mem_eq(heard + 44 + at, piece,
+				 MIN(sizeof(piece), samples - at));
 }
 
 /* With many clients the loop may learn late that a socket has room again. */

@@ -257,17 +257,18 @@ TEST(a_lost_one_did_not_hear_it)
 }
 END_TEST
 
-TEST(silence_is_told_by_its_kind)
+TEST_LOOP(silence_is_told_by_its_kind, 0, 3)
 {
+	static const enum ledger_silence kinds[] = {
+	    LEDGER_NO_RECEIPT, LEDGER_TIMED_OUT, LEDGER_REFUSED};
+	static const char *const reasons[] = {"gives no receipts",
+					      "has not answered",
+					      "its receipt cannot be true"};
 	struct ledger_entry *entry = join("hall");
 
 	sent(entry);
-	ledger_silent(ledger, entry, LEDGER_NO_RECEIPT);
-	assert_only(LEDGER_UNREPORTED, "gives no receipts");
-	ledger_silent(ledger, entry, LEDGER_TIMED_OUT);
-	assert_only(LEDGER_UNREPORTED, "has not answered");
-	ledger_silent(ledger, entry, LEDGER_REFUSED);
-	assert_only(LEDGER_UNREPORTED, "its receipt cannot be true");
+	ledger_silent(ledger, entry, kinds[_i]);
+	assert_only(LEDGER_UNREPORTED, reasons[_i]);
 }
 END_TEST
 
@@ -473,6 +474,73 @@ TEST(the_longest_names_fit)
 END_TEST
 
 /* --- how much it takes --- */
+
+static const char *const shed_peers[] = {"192.0.2.1:40000", "192.0.2.1:40001"};
+
+static struct receipt told_half(enum receipt_result result)
+{
+	struct receipt receipt = told("", result, LENGTH / 2 - RATE / 2);
+
+	receipt.arrived_frames = LENGTH / 2 - RATE / 2;
+	return receipt;
+}
+
+/* It lags by a second in the middle. Its first receipt comes before or after
+ * its second one, or it gives none. */
+TEST_LOOP(who_was_shed_and_came_back_is_one, 0, 4)
+{
+	const uint64_t gap = LENGTH / 2 - RATE / 2;
+	struct ledger_entry *first = join_at(NULL, shed_peers[0], 0), *second;
+
+	ledger_shed(ledger, first, gap);
+	ck_assert_str_eq(only()->reason, LEDGER_HAS_YET_TO_ANSWER);
+	if (_i == 0)
+		tell(first, told_half(RECEIPT_CUT_SHORT));
+	second = join_at(NULL, shed_peers[1], gap + RATE);
+	ck_assert_uint_eq(ledger_open_count(ledger), _i == 0 ? 1 : 2);
+	if (_i == 1)
+		tell(first, told_half(RECEIPT_CUT_SHORT));
+	if (_i == 3)
+		ledger_silent(ledger, first, LEDGER_NO_RECEIPT);
+	ck_assert_str_eq(only()->reason, LEDGER_HAS_YET_TO_ANSWER);
+	sent(second);
+	tell(second, told_half(RECEIPT_COMPLETE));
+	if (_i == 2)
+		tell(first, told_half(RECEIPT_COMPLETE));
+	ck_assert_uint_eq(ledger_open_count(ledger), 0);
+	assert_only(LEDGER_PARTLY,
+		    _i == 3 ? "2.0 of 5.0 s (the network was too slow)"
+			    : "4.0 of 5.0 s (the network was too slow)");
+}
+
+TEST(who_was_shed_and_stayed_away_heard_it_up_to_then)
+{
+	struct ledger_entry *entry = join("hall");
+
+	ledger_shed(ledger, entry, 2 * RATE);
+	tell(entry, told("", RECEIPT_COMPLETE, 2 * RATE));
+	assert_only(LEDGER_PARTLY, "all up to 2.0 s");
+}
+
+/* Its first connection may still answer. */
+TEST_LOOP(who_was_shed_and_is_lost_then_leaves_nothing_behind, 0, 2)
+{
+	struct ledger_entry *first = join_at(NULL, shed_peers[0], 0), *second;
+
+	ledger_shed(ledger, first, RATE);
+	second = join_at(NULL, shed_peers[1], 2 * RATE);
+	if (_i == 0)
+		tell(first, told_half(RECEIPT_CUT_SHORT));
+	lost(second, 3 * RATE);
+	if (_i == 1)
+		tell(first, told_half(RECEIPT_CUT_SHORT));
+	ck_assert_uint_eq(ledger_open_count(ledger), 0);
+	if (_i == 0)
+		assert_only(LEDGER_UNHEARD, "lost after 3.0 s");
+	else
+		assert_only(LEDGER_PARTLY,
+			    "2.0 of 5.0 s (the page was cut short)");
+}
 
 TEST(one_that_comes_and_goes_takes_no_room)
 {

@@ -296,6 +296,70 @@ TEST(who_comes_later_hears_the_rest)
 	ck_assert_uint_eq(hear_all(clients[1]), HEADER_SIZE + PIECE);
 }
 
+static const struct connection *order[64]; /* of what was served */
+static unsigned served;
+
+void __real_connection_push(struct connection *connection);
+void __wrap_connection_push(struct connection *connection);
+
+void __wrap_connection_push(struct connection *connection)
+{
+	order[served++] = connection;
+	__real_connection_push(connection);
+}
+
+static void check_round(const struct connection *const *round, size_t count,
+			const struct connection *first)
+{
+	ck_assert_ptr_eq(round[0], first);
+	for (size_t i = 0; i < count; i++)
+		for (size_t j = 0; j < i; j++)
+			ck_assert_ptr_ne(round[i], round[j]);
+}
+
+/* Each is served once in each round, and another one is the first. */
+TEST(nobody_is_always_the_last)
+{
+	come(0, 3);
+	zone_attach(zone, &alice, ledger, tape, 0, &feed);
+	served = 0;
+	for (int i = 0; i < 4; i++) {
+		append_piece();
+		zone_push(zone, &alice);
+	}
+	ck_assert_uint_eq(served, 12);
+	for (unsigned i = 0; i < 4; i++)
+		check_round(order + (size_t)i * 3, 3, order[i % 3]);
+}
+
+static void reset(int fd)
+{
+	const struct linger linger = {.l_onoff = 1};
+
+	ck_assert_int_eq(
+	    setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+	fd_close(fd);
+}
+
+/* Also when the one that would be first has gone. */
+TEST(whose_turn_it_is_may_have_left)
+{
+	come(0, 4);
+	zone_attach(zone, &alice, ledger, tape, 0, &feed);
+	append_piece();
+	zone_push(zone, &alice);
+	reset(clients[1]);
+	clients[1] = -1;
+	wait_for(&ended, 1);
+	zone_reap(zone);
+	served = 0;
+	for (int i = 0; i < 3; i++)
+		zone_push(zone, &alice);
+	ck_assert_uint_eq(served, 9);
+	for (unsigned i = 0; i < 3; i++)
+		check_round(order + (size_t)i * 3, 3, order[i]);
+}
+
 TEST(owners_do_not_disturb_each_other)
 {
 	struct tape *other;

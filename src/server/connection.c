@@ -54,6 +54,8 @@ struct connection {
 	uint8_t header[WAV_HEADER_SIZE_MAX];
 	uint8_t header_size, header_sent;
 	uint64_t offset, max_lag;
+	enum connection_lagging lagging;
+	bool is_shed;
 	uint64_t stop_at; /* offset; UINT64_MAX: the end of the tape */
 	uint64_t limit;	  /* offset: nothing beyond is sent yet */
 	uint64_t joined;  /* the offset from which on it has the page */
@@ -224,17 +226,19 @@ static void begin_closing(struct connection *c)
 	say_end(c);
 }
 
-/* Skips to the newest frame when the client is more than max_lag behind. */
-static void skip_if_lagging(struct connection *c)
+/* Whether the client is more than max_lag behind. */
+static bool lags(const struct connection *c)
+{
+	return c->max_lag > 0 && c->tape->size - c->offset > c->max_lag &&
+	       !c->tape->ended && c->stop_at == UINT64_MAX;
+}
+
+/* Skips to the newest frame. */
+static void skip(struct connection *c)
 {
 	uint64_t lag = c->tape->size - c->offset;
-	size_t frame_size = wav_frame_size(&c->tape->format);
 
-	if (c->max_lag == 0 || lag <= c->max_lag || c->tape->ended)
-		return;
-	if (c->stop_at != UINT64_MAX)
-		return;
-	lag -= lag % frame_size;
+	lag -= lag % wav_frame_size(&c->tape->format);
 	c->offset += lag;
 	c->stats.skips++;
 	c->stats.skipped += lag;
@@ -560,6 +564,24 @@ struct connection *connection_free(struct connection *c)
 	return NULL;
 }
 
+/* To the end of the frame that it has begun. */
+static void stop_soon(struct connection *c)
+{
+	const size_t frame_size = wav_frame_size(&c->tape->format);
+	const size_t torn = (size_t)(c->offset % frame_size);
+
+	c->stop_at = c->offset + (torn ? frame_size - torn : 0);
+}
+
+static void shed(struct connection *c)
+{
+	stop_soon(c);
+	c->is_shed = true;
+	c->stats.skips++;
+	c->callbacks->on_shed(c, c->userdata);
+	push(c);
+}
+
 static void put_header(struct connection *c, const struct wav_page *wish)
 {
 	const struct tape *tape = c->tape;
@@ -587,6 +609,7 @@ void connection_attach(struct connection *c, struct tape *tape, uint64_t offset,
 	c->tape = tape_ref(tape);
 	c->offset = c->joined = offset;
 	c->max_lag = feed->max_lag;
+	c->lagging = feed->lagging;
 	c->stop_at = UINT64_MAX;
 	c->limit = feed->pacing == CONNECTION_PACED ? offset : UINT64_MAX;
 	c->lead_max = connection_speaks_2(c) ? feed->lead_max : 0;
@@ -603,19 +626,19 @@ void connection_push(struct connection *c)
 		return;
 	/* Tried even while it waits for EPOLLOUT: a late server must not
 	 * mistake its own delay for the client's. */
-	if (push(c) == -EAGAIN)
-		skip_if_lagging(c);
+	if (push(c) != -EAGAIN || !lags(c))
+		return;
+	if (c->lagging == CONNECTION_SKIPS)
+		skip(c);
+	else
+		shed(c);
 }
 
 void connection_finish(struct connection *c)
 {
-	size_t frame_size, torn;
-
 	if (c->ended || c->state != CONNECTION_ON_AIR)
 		return;
-	frame_size = wav_frame_size(&c->tape->format);
-	torn = (size_t)(c->offset % frame_size);
-	c->stop_at = c->offset + (torn ? frame_size - torn : 0);
+	stop_soon(c);
 	connection_push(c);
 }
 
@@ -690,6 +713,11 @@ void connection_drop(struct connection *c, enum connection_end how)
 enum connection_state connection_state(const struct connection *c)
 {
 	return c->state;
+}
+
+bool connection_is_shed(const struct connection *c)
+{
+	return c->is_shed;
 }
 
 const struct tape *connection_tape(const struct connection *c)

@@ -39,7 +39,7 @@ enum connection_end {
 
 struct connection_stats {
 	uint64_t sent;	  /* bytes of samples */
-	uint64_t skips;	  /* jumps to the newest frame */
+	uint64_t skips;	  /* jumps to the newest frame, or to the end */
 	uint64_t skipped; /* bytes of samples that the jumps left out */
 };
 
@@ -49,6 +49,9 @@ struct connection_callbacks {
 	/* The handshake is done, the state is WAITING. Not called without keys,
 	 * since then the state is WAITING from the beginning. */
 	void (*on_ready)(struct connection *connection, void *userdata);
+	/* The client lags too far behind, and the page ends for it: with
+	 * CONNECTION_ENDS of the feed. */
+	void (*on_shed)(struct connection *connection, void *userdata);
 	/* The peer has taken all of the page: the state is OWING. */
 	void (*on_sent)(struct connection *connection, void *userdata);
 	/* Called once after on_sent(), with the receipt, or NULL: there will be
@@ -80,10 +83,16 @@ enum connection_pacing {
 	CONNECTION_UNPACED, /* all that the tape has */
 	CONNECTION_PACED,   /* as far as connection_pace() says */
 };
+/* What becomes of a client that is further behind than max_lag. One that keeps
+ * a schedule would not see that something was left out. */
+enum connection_lagging {
+	CONNECTION_SKIPS, /* to the newest frame */
+	CONNECTION_ENDS,  /* with a whole frame, and is to come again */
+};
 struct connection_feed {
-	/* A client further behind skips to the newest frame, as long as the
-	 * tape grows; with 0 it never skips. */
+	/* As long as the tape grows; 0: it may lag. */
 	uint64_t max_lag;
+	enum connection_lagging lagging;
 	enum connection_pacing pacing;
 	/* How far a client that speaks version 2 may be ahead of what is due.
 	 */
@@ -134,6 +143,8 @@ void connection_drop(struct connection *connection, enum connection_end how);
 void connection_check_key(struct connection *connection);
 
 enum connection_state connection_state(const struct connection *connection);
+/* Whether on_shed() was called. */
+bool connection_is_shed(const struct connection *connection);
 /* The tape that is being sent, or NULL. */
 const struct tape *connection_tape(const struct connection *connection);
 /* The first byte of the tape that it still needs. */

@@ -29,7 +29,10 @@ struct ledger_entry {
 	TAILQ_ENTRY(ledger_entry) in_state; /* of the lost ones, or the rest */
 	LIST_ENTRY(ledger_entry) in_bucket;
 	enum entry_state state;
-	bool returned; /* was cut off before */
+	bool returned;	      /* was cut off before */
+	bool shed;	      /* lagged, and has yet to return */
+	unsigned connections; /* that are on the air or owe a receipt */
+	bool has_receipt;     /* of one of them */
 	/* How many more that were cut off it may be the return of: 1 for one
 	 * that came during the page, and what those had that it continues. */
 	unsigned vacancies;
@@ -179,13 +182,25 @@ static void continue_lost(struct ledger *ledger, struct ledger_entry *entry,
 	forget(ledger, &ledger->lost, lost);
 }
 
-static struct ledger_entry *find_lost(const struct ledger *ledger,
-				      const struct ledger_entry *entry)
+static bool is_lost(const struct ledger_entry *entry)
+{
+	return entry->state == LOST;
+}
+
+static bool is_shed(const struct ledger_entry *entry)
+{
+	return entry->shed;
+}
+
+/* The one that ENTRY may be the return of. */
+static struct ledger_entry *
+find_gone(const struct ledger *ledger, const struct ledger_entry *entry,
+	  bool (*is_gone)(const struct ledger_entry *))
 {
 	struct ledger_entry *other, *found = NULL;
 
 	LIST_FOREACH (other, &ledger->buckets[bucket_of(entry)], in_bucket) {
-		if (other->state != LOST || !same_key(entry, other))
+		if (!is_gone(other) || !same_key(entry, other))
 			continue;
 		if (strcmp(entry->address, other->address) == 0)
 			return other;
@@ -222,12 +237,33 @@ static bool make_room(struct ledger *ledger)
 	return true;
 }
 
+/* The entry of a loudspeaker that was shed, and is back from FRAME on; or NULL.
+ */
+static struct ledger_entry *resume(struct ledger *ledger, const char *identity,
+				   const char *peer, uint64_t frame)
+{
+	_cleanup_free_ struct ledger_entry *wanted = new_entry(identity, peer);
+	struct ledger_entry *entry =
+	    wanted ? find_gone(ledger, wanted, is_shed) : NULL;
+
+	if (!entry)
+		return NULL;
+	entry->shed = false;
+	entry->state = ON_AIR;
+	entry->connections++;
+	entry->skipped += frame - MIN(frame, entry->end);
+	return entry;
+}
+
 struct ledger_entry *ledger_join(struct ledger *ledger, const char *identity,
 				 const char *peer, uint64_t frame)
 {
 	struct ledger_entry *entry, *lost;
 
 	ledger->open++;
+	entry = resume(ledger, identity ? identity : "", peer, frame);
+	if (entry)
+		return entry;
 	entry = make_room(ledger) ? new_entry(identity ? identity : "", peer)
 				  : NULL;
 	if (!entry) {
@@ -235,8 +271,9 @@ struct ledger_entry *ledger_join(struct ledger *ledger, const char *identity,
 		return NULL;
 	}
 	entry->joined = frame;
+	entry->connections = 1;
 	entry->vacancies = frame > 0;
-	lost = frame > 0 ? find_lost(ledger, entry) : NULL;
+	lost = frame > 0 ? find_gone(ledger, entry, is_lost) : NULL;
 	if (lost)
 		continue_lost(ledger, entry, lost);
 	TAILQ_INSERT_TAIL(&ledger->entries, entry, in_state);
@@ -269,21 +306,65 @@ void ledger_end(struct ledger *ledger, struct ledger_entry *entry,
 	if (!entry)
 		return;
 	entry->end = MAX(frame, entry->joined);
-	entry->skipped = MIN(skipped_frames, entry->end - entry->joined);
+	entry->skipped =
+	    MIN(entry->skipped + skipped_frames, entry->end - entry->joined);
 	if (end == LEDGER_LOST)
+		entry->connections--;
+	/* What was shed before may still answer. */
+	if (end == LEDGER_LOST && entry->connections == 0)
 		note_lost(ledger, entry);
 	else
 		entry->state = OWES;
 }
 
+void ledger_shed(struct ledger *ledger, struct ledger_entry *entry,
+		 uint64_t frame)
+{
+	ledger_end(ledger, entry, LEDGER_SENT, frame, 0);
+	if (entry)
+		entry->shed = true;
+}
+
+static uint64_t sum(uint64_t a, uint64_t b)
+{
+	return a == RECEIPT_UNKNOWN || b == RECEIPT_UNKNOWN ? RECEIPT_UNKNOWN
+							    : a + b;
+}
+
+/* What the connections before that of RECEIPT have said. */
+static void add_receipt(struct receipt *receipt, const struct receipt *before)
+{
+	receipt->arrived_frames =
+	    sum(receipt->arrived_frames, before->arrived_frames);
+	receipt->heard_frames =
+	    sum(receipt->heard_frames, before->heard_frames);
+	receipt->dropped_frames =
+	    sum(receipt->dropped_frames, before->dropped_frames);
+	receipt->starved_ms = sum(receipt->starved_ms, before->starved_ms);
+}
+
+/* One of its connections owes no more: STATE if it was the last. */
+static void settle(struct ledger_entry *entry, enum entry_state state)
+{
+	entry->connections--;
+	if (entry->connections == 0)
+		entry->state = entry->has_receipt ? TOLD : state;
+}
+
 void ledger_receipt(struct ledger *ledger, struct ledger_entry *entry,
 		    const struct receipt *receipt)
 {
+	struct receipt before;
+
 	ledger->open--;
 	if (!entry)
 		return;
-	entry->state = TOLD;
+	before = entry->receipt;
 	entry->receipt = *receipt;
+	if (entry->has_receipt)
+		add_receipt(&entry->receipt, &before);
+	entry->has_receipt = true;
+	settle(entry, TOLD);
 }
 
 void ledger_silent(struct ledger *ledger, struct ledger_entry *entry,
@@ -297,7 +378,7 @@ void ledger_silent(struct ledger *ledger, struct ledger_entry *entry,
 
 	ledger->open--;
 	if (entry)
-		entry->state = states[why];
+		settle(entry, states[why]);
 }
 
 void ledger_set_length(struct ledger *ledger, uint32_t rate, uint64_t frames,

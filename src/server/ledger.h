@@ -13,7 +13,8 @@
 struct ledger;
 /* One connection of a loudspeaker to the page. NULL stands for one that there
  * was no memory for: it is only counted. Valid until ledger_end() with
- * LEDGER_LOST, ledger_receipt() or ledger_silent(). */
+ * LEDGER_LOST, ledger_receipt() or ledger_silent(). Two connections may have
+ * one entry, when it was shed. */
 struct ledger_entry;
 
 enum ledger_end {
@@ -49,14 +50,18 @@ struct ledger *ledger_free(struct ledger *ledger);
 
 /* A connection from PEER ("192.0.2.1:40000") gets the page from FRAME on.
  * IDENTITY is its key's name, or NULL. When it is a loudspeaker that was cut
- * off, it continues that one's entry. */
+ * off or shed, it continues that one's entry. */
 struct ledger_entry *ledger_join(struct ledger *ledger, const char *identity,
 				 const char *peer, uint64_t frame);
 /* Its sound ends before FRAME of the page, SKIPPED_FRAMES of it were left out
  * on the way. Called once. */
 void ledger_end(struct ledger *ledger, struct ledger_entry *entry,
 		enum ledger_end end, uint64_t frame, uint64_t skipped_frames);
-/* After LEDGER_SENT, one of these, once. */
+/* In the place of ledger_end(): its sound ends before FRAME, since it lags.
+ * When it joins again, it continues this entry. */
+void ledger_shed(struct ledger *ledger, struct ledger_entry *entry,
+		 uint64_t frame);
+/* After LEDGER_SENT or ledger_shed(), one of these, once. */
 void ledger_receipt(struct ledger *ledger, struct ledger_entry *entry,
 		    const struct receipt *receipt);
 void ledger_silent(struct ledger *ledger, struct ledger_entry *entry,

@@ -236,6 +236,8 @@ static void attach(struct page *p, unsigned z, uint64_t offset)
 		feed.max_lag = (uint64_t)(p->config->max_lag_seconds *
 					  p->info.format.rate) *
 			       frame_size(p);
+		if (p->schedule.rate > 0)
+			feed.lagging = CONNECTION_ENDS;
 	}
 	/* Counted first: a short page may end for them while they attach. */
 	p->info.clients += zone->waiting.count;
@@ -313,7 +315,7 @@ void page_count_end(struct page *p, enum connection_end end,
 {
 	p->info.clients--;
 	p->skips += connection_stats(connection)->skips;
-	if (end == CONNECTION_DONE)
+	if (end == CONNECTION_DONE && !connection_is_shed(connection))
 		p->info.reached++;
 	else
 		p->info.lost++;

@@ -7,6 +7,7 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 
+#include "base/log.h"
 #include "base/util.h"
 #include "server/ledger.h"
 #include "server/poller.h"
@@ -40,10 +41,13 @@ struct client {
 	struct ledger *ledger;
 	struct ledger_entry *ledger_entry;
 	size_t frame_size;
+	unsigned round; /* in which it was served last */
 };
 
 static void take_out(struct client *client)
 {
+	if (client->zone->first == client)
+		client->zone->first = TAILQ_NEXT(client, entry);
 	TAILQ_REMOVE(&client->set->list, client, entry);
 	client->set->count--;
 }
@@ -88,12 +92,23 @@ static void note_end(const struct client *client, enum ledger_end end)
 		   connection_stats(connection)->skipped / client->frame_size);
 }
 
+static void on_shed(struct connection *connection, void *userdata)
+{
+	const struct client *client = userdata;
+
+	log_debug("The page is ended for %s, which lags: it can come again",
+		  connection_peer(connection));
+	ledger_shed(client->ledger, client->ledger_entry,
+		    connection_offset(connection) / client->frame_size);
+}
+
 static void on_sent(struct connection *connection, void *userdata)
 {
 	struct client *client = userdata;
 	struct zone *zone = client->zone;
 
-	note_end(client, LEDGER_SENT);
+	if (!connection_is_shed(connection))
+		note_end(client, LEDGER_SENT);
 	move(&zone->owing, client);
 	gate_owe(zone->gate, &client->place, connection);
 	zone->callbacks->on_end(zone->userdata, client->page, CONNECTION_DONE,
@@ -134,7 +149,10 @@ static void on_end(struct connection *connection, enum connection_end end,
 	move(&zone->ended, client);
 	gate_leave(zone->gate, &client->place);
 	gate_note_end(zone->gate, end, connection);
-	if (!owed && client->page)
+	if (!owed && connection_is_shed(connection))
+		ledger_silent(client->ledger, client->ledger_entry,
+			      LEDGER_NO_RECEIPT);
+	else if (!owed && client->page)
 		note_end(client, LEDGER_LOST);
 	if (!owed)
 		zone->callbacks->on_end(zone->userdata, client->page, end,
@@ -169,6 +187,7 @@ static void on_card(struct connection *connection, void *userdata)
 static const struct connection_callbacks connection_callbacks = {
     .on_ready = on_ready,
     .on_card = on_card,
+    .on_shed = on_shed,
     .on_sent = on_sent,
     .on_receipt = on_receipt,
     .on_end = on_end,
@@ -453,15 +472,46 @@ static struct client *on_air(struct client *client, const struct page *page)
 	return client;
 }
 
-void zone_push(struct zone *zone, const struct page *page)
+/* Serves CLIENT and those behind it, up to the first that was served in this
+ * round. PACE is NULL where there is none. */
+static bool serve_from(struct zone *zone, const struct page *page,
+		       struct client *client,
+		       const struct connection_pace *pace)
 {
-	struct client *client = TAILQ_FIRST(&zone->active.list), *next;
+	struct client *next;
+	bool grows = false;
 
 	for (; (client = on_air(client, page)); client = next) {
 		next = TAILQ_NEXT(client, entry);
-		connection_push(client->connection);
+		if (client->round == zone->round)
+			break;
+		client->round = zone->round;
+		if (pace)
+			grows |= connection_pace(client->connection, pace);
+		else
+			connection_push(client->connection);
 		note_told(zone, client);
 	}
+	return grows;
+}
+
+static bool serve(struct zone *zone, const struct page *page,
+		  const struct connection_pace *pace)
+{
+	struct client *first =
+	    zone->first ? zone->first : TAILQ_FIRST(&zone->active.list);
+	bool grows;
+
+	zone->first = first ? TAILQ_NEXT(first, entry) : NULL;
+	zone->round++;
+	grows = serve_from(zone, page, first, pace);
+	return serve_from(zone, page, TAILQ_FIRST(&zone->active.list), pace) ||
+	       grows;
+}
+
+void zone_push(struct zone *zone, const struct page *page)
+{
+	(void)serve(zone, page, NULL);
 }
 
 void zone_finish(struct zone *zone, const struct page *page)
@@ -478,15 +528,7 @@ void zone_finish(struct zone *zone, const struct page *page)
 bool zone_pace(struct zone *zone, const struct page *page,
 	       const struct connection_pace *pace)
 {
-	struct client *client = TAILQ_FIRST(&zone->active.list), *next;
-	bool grows = false;
-
-	for (; (client = on_air(client, page)); client = next) {
-		next = TAILQ_NEXT(client, entry);
-		grows |= connection_pace(client->connection, pace);
-		note_told(zone, client);
-	}
-	return grows;
+	return serve(zone, page, pace);
 }
 
 bool zone_congests(struct zone *zone, const struct page *page, uint64_t size)

@@ -51,7 +51,10 @@ struct zone {
 	/* Clients in the handshake, without a page, with a page, those that
 	 * only owe its receipt, and ended: to be freed. */
 	struct client_set shaking, waiting, active, owing, ended;
-	uint64_t end_usec; /* when a client was last told that a page ends */
+	uint64_t end_usec;    /* when a client was last told that a page ends */
+	struct client *first; /* of the active ones, in the next round; or NULL:
+				 the oldest */
+	unsigned round;	      /* counts zone_push() and zone_pace() */
 	const struct zone_callbacks *callbacks;
 	void *userdata;
 };
@@ -75,6 +78,7 @@ void zone_attach(struct zone *zone, struct page *page, struct ledger *ledger,
 		 struct tape *tape, uint64_t offset,
 		 const struct connection_feed *feed);
 /* The following concern the clients of PAGE; see connection_push() etc. */
+/* Each round begins with another client, so that none is always the last. */
 void zone_push(struct zone *zone, const struct page *page);
 void zone_finish(struct zone *zone, const struct page *page);
 /* Whether the lead of one of them can still grow. */

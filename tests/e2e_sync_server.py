@@ -2,13 +2,15 @@
 """intercom-server --sync: what it promises in the header of each connection,
 and how it keeps that."""
 import collections
+import os
 import struct
 import time
 
 from e2e_bus import BusCase
-from e2e_lib import (CHUNK, Card, free_port, in_time, main, noise, page_size,
+from e2e_lib import (CHUNK, Card, FRAME, free_port, in_time, main, noise, page_size,
                      program, receive, receive_all, wait_until, wav_bytes,
                      without_page_chunk)
+from e2e_hang import Disk
 from e2e_server import ServerCase
 
 PLAYED, SCHEDULE, TRUSTED, REAL_TIME = 1, 2, 4, 8
@@ -273,6 +275,38 @@ class Played(BusCase):
         self.assertEqual(without_page_chunk(first),
                          wav_bytes(sound, 8000, 1))
         self.assertGreater(self.assert_same_line(first, second, 8000, 2), 0)
+
+
+    def test_a_disk_that_hangs_costs_what_is_late(self):
+        disk = Disk(self.folder)
+        os.environ.update(disk.env())
+        try:
+            self.server("--sync")
+        finally:
+            for name in disk.env():
+                os.environ.pop(name)
+        (lobby,) = self.listen("lobby")
+        rate, size = 96000, 96000 * 8 * FRAME
+        sound = noise(size, seed=4).replace(b"\0\0", b"\1\1")
+        path = self.wav_file("disk/sound.wav", sound, rate, 2)
+        play = self.ctl_begin("play", path)
+        data = receive(lobby, HEADER + 4096)
+        disk.hang("read")
+        silence = bytes(20000)
+        while silence not in data[-30000:]:
+            data += receive(lobby, 4096)
+        disk.answer()
+        data = data[HEADER:] + receive_all(lobby)
+        self.assertEqual(play.wait(), 0)
+        # All of it is where it belongs, but for what was silence then.
+        self.assertEqual(len(data), size)
+        begin = data.index(silence)
+        begin -= begin % FRAME
+        end = data.rindex(silence) + len(silence)
+        end += -end % FRAME
+        self.assertEqual(data[:begin], sound[:begin])
+        self.assertEqual(data[end:], sound[end:])
+        self.assertGreater(len(data) - end, 0)
 
 
 class Options(ServerCase):

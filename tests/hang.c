@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * A disk that hangs, for LD_PRELOAD: while the file $HANG_CONTROL exists, the
- * calls that it names ("open write fsync rename list") do not return on paths
- * below the folder $HANG_FOLDER. The word "promise" has poll() say that a pipe
- * can be read when it cannot: as if another process had been faster. */
+ * calls that it names ("open read write fsync rename list") do not return on
+ * paths below the folder $HANG_FOLDER. The word "promise" has poll() say that a
+ * pipe can be read when it cannot: as if another process had been faster. */
 /* open() and open64() are defined both, whichever the programs call. */
 #undef _FILE_OFFSET_BITS
 #undef _TIME_BITS
@@ -82,6 +82,12 @@ ssize_t pwrite64(int fd, const void *data, size_t size, off64_t offset)
 ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)
 {
 	return pwrite64(fd, data, size, offset);
+}
+
+ssize_t read(int fd, void *data, size_t size)
+{
+	wait_on_fd("read", fd);
+	return syscall(SYS_read, fd, data, size);
 }
 
 int fsync(int fd)

@@ -654,7 +654,7 @@ static void handle(struct page *p, const struct source_message *message)
 static int read_samples(struct page *p)
 {
 	size_t wish = BUFFER_SIZE - p->have;
-	size_t torn;
+	size_t torn, late;
 	ssize_t n;
 
 	if (wish > p->expected)
@@ -665,7 +665,9 @@ static int read_samples(struct page *p)
 	p->expected -= (uint32_t)n;
 	p->have += (size_t)n;
 	torn = p->have % frame_size(p);
-	append(p, p->buffer, p->have - torn);
+	late = MIN(p->late, (uint64_t)(p->have - torn));
+	p->late -= late;
+	append(p, p->buffer + late, p->have - torn - late);
 	memmove(p->buffer, p->buffer + p->have - torn, torn);
 	p->have = torn;
 	return 1;
@@ -741,16 +743,19 @@ static void draw(struct page *p, uint64_t now)
 }
 
 /* The source has not brought what is due. The pause of a pipe becomes silence,
- * so that frames stay on their schedule; the size of a file is promised, and a
- * relay's page has the silence that it had, so these are late. */
+ * so that frames stay on their schedule. The size of a file is promised, so it
+ * is late; but where every loudspeaker was told the moment, it loses what is
+ * late. A relay's page has the silence that it had. */
 static void make_up(struct page *p, uint64_t missing, uint64_t since_usec)
 {
 	const uint64_t most = bytes_of_usec(p, 2 * PULSE_USEC);
+	const uint64_t before = p->tape->size;
+	const bool is_promised = p->planned_size != WAV_ENDLESS;
 	uint8_t silence[4096];
 	size_t size;
 
-	if (p->planned_size != WAV_ENDLESS ||
-	    p->file_kind != FILESOURCE_RECORDING) {
+	if (p->file_kind != FILESOURCE_RECORDING ||
+	    (is_promised && p->schedule.rate == 0)) {
 		pacer_slip(&p->pacer, missing / frame_size(p));
 		return;
 	}
@@ -765,6 +770,8 @@ static void make_up(struct page *p, uint64_t missing, uint64_t since_usec)
 		append(p, silence, size);
 		missing -= size;
 	}
+	if (is_promised)
+		p->late += p->tape->size - before;
 }
 
 static void advance(struct page *p, uint64_t now)

@@ -141,6 +141,7 @@ struct page {
 	uint64_t begun_usec; /* 0 before it is open */
 	uint64_t pulse_usec; /* the last one */
 	uint64_t due;	     /* bytes */
+	uint64_t late;	     /* bytes to come that silence has replaced */
 	uint64_t lead_max;   /* bytes */
 	bool lead_grows;     /* of one of its clients */
 	bool source_ended;   /* with all that is in the tape */

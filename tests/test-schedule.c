@@ -9,9 +9,10 @@
 #define OFFSET_NS INT64_C(1700000000000000000)
 #define START_NS INT64_C(5000000123)
 
-static const struct wallclock right = {OFFSET_NS, true, 17};
-static const struct wallclock unknown = {OFFSET_NS, false,
-					 WALLCLOCK_ERROR_UNKNOWN};
+static const struct wallclock right = {
+    .offset_ns = OFFSET_NS, .trusted = true, .error_us = 17};
+static const struct wallclock unknown = {.offset_ns = OFFSET_NS,
+					 .error_us = WALLCLOCK_ERROR_UNKNOWN};
 
 static struct wav_page describe(const struct wallclock *clock, uint32_t rate,
 				uint64_t frame)

@@ -404,17 +404,21 @@ static void tell_microphone(const struct microphone_config *microphone)
 static void tell_sync(double sync_ms)
 {
 	struct wallclock clock;
-	char error[64] = "not known to be right: they go by what arrives when";
+	char state[96] = "not known to be right: they go by what arrives when";
 
 	if (sync_ms <= 0)
 		return;
 	wallclock_read(&clock);
 	if (clock.trusted)
-		snprintf(error, sizeof(error), "synchronised to about %u us",
+		snprintf(state, sizeof(state), "right to about %u us",
 			 clock.error_us);
+	else if (clock.denied)
+		snprintf(state, sizeof(state),
+			 "hidden from this service (ProtectClock=): they go by "
+			 "what arrives when");
 	log_info("All loudspeakers sound in step, %.0f ms after the "
 		 "microphone; this machine's clock is %s",
-		 sync_ms, error);
+		 sync_ms, state);
 }
 
 /* A wait has failed: the signals, which come by it, are read here. */

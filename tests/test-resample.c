@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What resampling costs in quality: nothing at step 1, noise at -100 dB else. */
+ * What resampling costs in quality: nothing at step 1, noise at -100 dB else.
+ */
 #include "audio/resample.h"
 
 #include <math.h>

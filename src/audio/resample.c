@@ -47,7 +47,7 @@ static double bessel_i0(double x)
 
 static double kernel_at(double x)
 {
-	const double part = x / (RESAMPLE_TAPS / 2);
+	const double part = x / RESAMPLE_AHEAD;
 
 	if (fabs(part) >= 1)
 		return 0;
@@ -67,9 +67,9 @@ static void make_kernel(struct resample *r)
 
 int resample_new(struct resample **ret, const struct wav_format *format)
 {
-	struct resample *r = NULL;
+	struct resample *r = aligned_alloc(sizeof(lanes), sizeof(*r));
 
-	if (posix_memalign((void **)&r, sizeof(lanes), sizeof(*r)) != 0)
+	if (!r)
 		return -ENOMEM;
 	*r = (struct resample){.format = *format,
 			       .frame_size = wav_frame_size(format)};

@@ -11,7 +11,7 @@
 
 struct wallclock {
 	int64_t offset_ns; /* REALTIME - MONOTONIC */
-	bool denied;  /* this program may not ask the kernel about it */
+	bool denied;	   /* this program may not ask the kernel about it */
 	bool trusted; /* within half a millisecond, as the kernel is told */
 	uint32_t error_us; /* estimated; or WALLCLOCK_ERROR_UNKNOWN */
 };

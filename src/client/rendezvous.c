@@ -68,15 +68,19 @@ void rendezvous_init(struct rendezvous *r, const struct wav_page *page,
 		     enum rendezvous_doubt doubt)
 {
 	const int64_t budget_ns = us_to_ns(page->budget_us);
+	/* A stranger's number: what is calculated with it must not overflow. */
+	const int64_t positive_ns = MAX(page->sound_ns, INT64_C(0));
+	const int64_t sound_ns = MIN(positive_ns, INT64_MAX / 2);
 
 	*r = (struct rendezvous){
 	    .rate = rate,
 	    .page = *page,
-	    .said_ns = page->sound_ns - budget_ns - here->offset_ns,
-	    .budget_ns = MAX(budget_ns + delay_ns, 0),
+	    .said_ns = sound_ns - budget_ns - here->offset_ns,
 	    .error_us = WALLCLOCK_ERROR_UNKNOWN,
 	    .least_late_s = INFINITY,
 	};
+	r->page.sound_ns = sound_ns;
+	r->budget_ns = MAX(budget_ns + delay_ns, 0);
 	trend_init(&r->trend, &trend_of_arrivals, rate);
 	if (!has(r, WAV_PAGE_SCHEDULE) ||
 	    budget_ns > AWAY_SECONDS_MAX * (int64_t)NSEC_PER_SEC) {
@@ -151,9 +155,9 @@ void rendezvous_arrived(struct rendezvous *r, int64_t ns, uint64_t frames)
 
 bool rendezvous_known(const struct rendezvous *r)
 {
-	return r->way == RENDEZVOUS_ARRIVAL
-		   ? r->trend.begun
-		   : r->way == RENDEZVOUS_CLOCK && r->settled;
+	if (r->way == RENDEZVOUS_ARRIVAL)
+		return r->trend.begun;
+	return r->way == RENDEZVOUS_CLOCK && r->settled;
 }
 
 double rendezvous_position(const struct rendezvous *r, int64_t ns)

@@ -276,7 +276,6 @@ class Played(BusCase):
                          wav_bytes(sound, 8000, 1))
         self.assertGreater(self.assert_same_line(first, second, 8000, 2), 0)
 
-
     def test_a_disk_that_hangs_costs_what_is_late(self):
         disk = Disk(self.folder)
         os.environ.update(disk.env())

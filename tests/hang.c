@@ -90,6 +90,20 @@ ssize_t read(int fd, void *data, size_t size)
 	return syscall(SYS_read, fd, data, size);
 }
 
+ssize_t pread64(int fd, void *data, size_t size, off64_t offset)
+{
+	ssize_t (*next)(int, void *, size_t, off64_t) =
+	    dlsym(RTLD_NEXT, "pread64");
+
+	wait_on_fd("read", fd);
+	return next(fd, data, size, offset);
+}
+
+ssize_t pread(int fd, void *data, size_t size, off_t offset)
+{
+	return pread64(fd, data, size, offset);
+}
+
 int fsync(int fd)
 {
 	wait_on_fd("fsync", fd);

@@ -20,7 +20,10 @@ def ip(*args, pid=None):
 
 def setUpModule():
     ip("link", "set", "lo", "up")
-    ip("link", "add", "switch", "type", "bridge")
+    # With the address of one of its ports, a bridge forgets whatever its
+    # neighbours are when that port goes.
+    ip("link", "add", "switch", "address", "02:00:00:00:00:02", "type",
+       "bridge")
     ip("addr", "add", SERVER + "/24", "dev", "switch")
     ip("link", "set", "switch", "up")
 

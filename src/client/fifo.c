@@ -16,7 +16,8 @@
 /* In windows of STRIDE_LEAST frames or more, looks at every STRIDEth frame. */
 #define STRIDE_LEAST 2048
 #define STRIDE 8
-/* Grows when there is less room, in bytes. */
+/* Grows when there is less room, in bytes; and moves what it keeps when so much
+ * lies before that, and no less. */
 #define ROOM_LEAST ((size_t)64 * 1024)
 
 int fifo_init(struct fifo *fifo, const struct wav_format *format,
@@ -82,7 +83,9 @@ void *fifo_space(struct fifo *fifo, size_t *ret_size)
 {
 	const size_t gone = fifo->begin - fifo->kept;
 
-	if (fifo->size == 0 || gone >= (fifo->capacity - fifo->kept_max) / 2)
+	if (fifo->size + fifo->kept == 0 ||
+	    (fifo->size == 0 && gone >= ROOM_LEAST) ||
+	    gone >= (fifo->capacity - fifo->kept_max) / 2)
 		close_up(fifo);
 	if (room(fifo) < ROOM_LEAST && fifo->capacity < fifo->capacity_max)
 		grow(fifo);

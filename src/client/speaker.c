@@ -1184,6 +1184,7 @@ void speaker_keep_all(struct speaker *speaker, uint64_t ahead_usec)
 	    MIN(wished, PLAYED_SIZE_MAX / wav_frame_size(&speaker->format));
 
 	speaker->latency.kind = LATENCY_PLAYED;
+	fifo_keep(&speaker->fifo, kept_frames(speaker));
 	speaker->most_frames = MAX((size_t)most, fifo_capacity(speaker));
 	fifo_let_grow(&speaker->fifo,
 		      speaker->most_frames + 2 * kept_frames(speaker));
@@ -1214,7 +1215,6 @@ int speaker_begin(struct speaker *speaker, const struct wav_format *format,
 		      fifo_capacity(speaker) + kept_frames(speaker));
 	if (r < 0)
 		return r;
-	fifo_keep(&speaker->fifo, kept_frames(speaker));
 	latency_init(&speaker->latency, format->rate, speaker->target_frames,
 		     wished_period(speaker), begun_usec);
 	speaker->stats = (struct speaker_stats){0};
@@ -1283,6 +1283,10 @@ void speaker_arrived(struct speaker *speaker, uint64_t now_usec,
 {
 	latency_arrived(&speaker->latency, now_usec,
 			arrived_bytes / wav_frame_size(&speaker->format));
+	/* What may be taken back out of the ring. */
+	if (speaker->latency.kind == LATENCY_STORED &&
+	    speaker->fifo.kept_max == 0)
+		fifo_keep(&speaker->fifo, kept_frames(speaker));
 	drop_stale(speaker);
 	note_collecting(speaker, now_usec);
 }

@@ -20,7 +20,7 @@ static struct wav_page describe(const struct wallclock *clock, uint32_t rate,
 	struct wav_page page = {.flags = WAV_PAGE_REAL_TIME};
 	struct schedule schedule;
 
-	schedule_begin(&schedule, clock, START_NS, rate, 120000);
+	schedule_begin(&schedule, clock, START_NS, rate, 120000, 0);
 	schedule_describe(&schedule, frame, &page);
 	return page;
 }
@@ -34,6 +34,17 @@ TEST(the_first_frame_sounds_its_budget_after_the_start)
 	ck_assert_uint_eq(page.clock_error_us, 17);
 	ck_assert_uint_eq(page.flags, WAV_PAGE_REAL_TIME | WAV_PAGE_SCHEDULE |
 					  WAV_PAGE_CLOCK_TRUSTED);
+}
+
+TEST(what_is_held_back_does_not_move_the_sound)
+{
+	struct wav_page page = {0};
+	struct schedule schedule;
+
+	schedule_begin(&schedule, &right, START_NS, 48000, 120000, 333);
+	schedule_describe(&schedule, 0, &page);
+	ck_assert_int_eq(page.sound_ns, OFFSET_NS + START_NS + 120000000);
+	ck_assert_uint_eq(page.budget_us, 120000 - 333);
 }
 
 TEST(a_clock_that_nobody_keeps_right_is_not_trusted)

@@ -84,7 +84,9 @@ static void send_all_kinds(void *userdata, int fd)
 {
 	const struct source_message opened = {
 	    .type = SOURCE_OPENED,
-	    .u.opened = {cd, 1024, SAMPLES_SIZE},
+	    .u.opened = {.format = cd,
+			 .period_frames = 1024,
+			 .size = SAMPLES_SIZE},
 	};
 	const struct source_message gap = {
 	    .type = SOURCE_GAP,

@@ -3,7 +3,10 @@
  * RATE frames a second of CLOCK_MONOTONIC. Pure: no clock, no I/O. */
 #pragma once
 
-#include "audio/wav.h"
+#include "audio/resample.h"
+
+/* Frames that must have been captured after one that is taken. */
+enum { RETIMER_AHEAD = RESAMPLE_AHEAD };
 
 struct retimer;
 

@@ -15,7 +15,7 @@ struct meter_reading {
 	double seconds;	   /* since the page's turn began */
 };
 
-enum { METER_SIZE = 160 };
+enum { METER_SIZE = 240 };
 
 /* Writes the line for a terminal with room for so many columns. */
 void meter_text(char text[METER_SIZE], const struct meter_reading *reading,

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "audio/retimer.h"
 #include "audio/samples.h"
 #include "base/io.h"
 #include "base/log.h"
@@ -185,6 +186,16 @@ static bool is_real_time(const struct page *p)
 	return !is_stored(p) && p->file_kind != FILESOURCE_RELAYED;
 }
 
+/* What the resampler of a microphone holds back. Who goes by arrivals would
+ * sound so much later than who goes by the clock. */
+static uint32_t held_usec(const struct page *p)
+{
+	return p->info.is_file || is_stored(p)
+		   ? 0
+		   : (uint32_t)frames_to_usec(RETIMER_AHEAD,
+					      p->info.format.rate);
+}
+
 /* From now on every connection is told when the page sounds, if that is wanted
  * (--sync). Frame 0 was captured, or is due, at START_NS. */
 static void begin_schedule(struct page *p, int64_t start_ns)
@@ -198,7 +209,7 @@ static void begin_schedule(struct page *p, int64_t start_ns)
 		budget_usec = MAX(budget_usec, PLAYED_BUDGET_USEC_MIN);
 	wallclock_read(&clock);
 	schedule_begin(&p->schedule, &clock, start_ns, p->info.format.rate,
-		       (uint32_t)budget_usec);
+		       (uint32_t)budget_usec, held_usec(p));
 }
 
 /* What a connection is told that gets the page from OFFSET on. False: nothing.

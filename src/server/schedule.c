@@ -5,11 +5,13 @@
 #include "base/util.h"
 
 void schedule_begin(struct schedule *schedule, const struct wallclock *clock,
-		    int64_t start_ns, uint32_t rate, uint32_t budget_us)
+		    int64_t start_ns, uint32_t rate, uint32_t budget_us,
+		    uint32_t held_us)
 {
 	*schedule = (struct schedule){
 	    .rate = rate,
 	    .budget_us = budget_us,
+	    .held_us = held_us,
 	    .epoch_ns = start_ns + clock->offset_ns,
 	    .clock = *clock,
 	};
@@ -33,5 +35,5 @@ void schedule_describe(const struct schedule *schedule, uint64_t frame,
 	page->sound_ns = schedule->epoch_ns +
 			 frames_to_ns(frame, schedule->rate) +
 			 (int64_t)schedule->budget_us * 1000;
-	page->budget_us = schedule->budget_us;
+	page->budget_us = schedule->budget_us - schedule->held_us;
 }

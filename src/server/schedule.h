@@ -13,14 +13,17 @@
 struct schedule {
 	uint32_t rate;	    /* 0: the page has no schedule */
 	uint32_t budget_us; /* from the epoch to the sound of frame 0 */
+	uint32_t held_us;   /* of that, a frame is held here at least */
 	int64_t epoch_ns;   /* CLOCK_REALTIME of frame 0; a later step of that
 			       clock does not move it */
 	struct wallclock clock;
 };
 
-/* Frame 0 was captured, or is due, at START_NS of CLOCK_MONOTONIC. */
+/* Frame 0 was captured, or is due, at START_NS of CLOCK_MONOTONIC; it, and each
+ * after it, can be sent HELD_US later. */
 void schedule_begin(struct schedule *schedule, const struct wallclock *clock,
-		    int64_t start_ns, uint32_t rate, uint32_t budget_us);
+		    int64_t start_ns, uint32_t rate, uint32_t budget_us,
+		    uint32_t held_us);
 /* Fills in the schedule of a connection whose first frame is FRAME. */
 void schedule_describe(const struct schedule *schedule, uint64_t frame,
 		       struct wav_page *page);

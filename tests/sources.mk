@@ -111,7 +111,8 @@ FLOOD_TEST = tests/e2e_flood.py
 dist_check_SCRIPTS = $(E2E_TESTS) $(FLOOD_TEST)
 EXTRA_DIST += tests/alsa.conf tests/desktop.py tests/qemu-leaves-out \
 	tests/sound-server tests/dbus_client.py tests/e2e_lib.py tests/help \
-	tests/soak_client.py tests/soak_server.py tests/tsan.supp
+	tests/old_and_new.py tests/soak_client.py tests/soak_server.py \
+	tests/tsan.supp
 
 # What they share, main() included.
 tests_libtest_a_SOURCES = tests/main.c tests/test.h tests/arguments.h \

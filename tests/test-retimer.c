@@ -62,10 +62,11 @@ static double capture(double from_s, int periods, double ppm)
 	return t;
 }
 
-TEST_LOOP(an_hour_has_the_nominal_number_of_frames, 0, 3)
+/* With sanitizers an hour would take too long. */
+TEST_LOOP(ten_minutes_have_the_nominal_number_of_frames, 0, 3)
 {
 	static const double ppm[] = {100, -100, 0};
-	const double t = capture(0, 3600 * RATE / PERIOD, ppm[_i]);
+	const double t = capture(0, 600 * RATE / PERIOD, ppm[_i]);
 
 	/* 16 frames are ahead of the output; 5 ms are the start's. */
 	ck_assert_double_eq_tol((double)made, t * RATE, 240);

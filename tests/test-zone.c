@@ -304,7 +304,9 @@ void __wrap_connection_push(struct connection *connection);
 
 void __wrap_connection_push(struct connection *connection)
 {
-	order[served++] = connection;
+	if (served < ARRAY_SIZE(order))
+		order[served] = connection;
+	served++;
 	__real_connection_push(connection);
 }
 

@@ -127,11 +127,13 @@ class SyncCase(ClientCase):
         return counters
 
     def assert_whole(self, client, page=1):
-        """Every frame was heard, and on schedule."""
+        """Every frame was heard, and on schedule. A card that begins some
+        frames late, on a slow machine, has them jumped over."""
         counters = self.assert_complete(client, page)
         line = client.wait_line("ended \\(", page)
         self.assertEqual(counters["dropped_ms"], 0, line)
-        self.assertNotRegex(line, "heard")
+        heard = re.search(r"\(([\d.]+) s, ([\d.]+) s heard\)", line)
+        self.assertTrue(heard is None or heard[1] == heard[2], line)
         self.assertRegex(line, r"in step within \d+ us")
         self.assertEqual(client.count("out of step"), 0, client.output())
 

@@ -258,18 +258,23 @@ static void put(struct instep *instep, struct fifo *fifo, size_t count,
 		resample_put_silence(instep->resample, wanted - n);
 }
 
+/* How many frames at most can be made before the page's end. */
+static size_t frames_to_end(const struct instep *instep,
+			    const struct fifo *fifo, double step)
+{
+	const double end = (double)(instep->next + fifo_frames(fifo));
+	const double left = end - resample_position(instep->resample);
+
+	return instep->ended ? (size_t)fmax(0, ceil(left / step)) : SIZE_MAX;
+}
+
 static void make(struct instep *instep, struct fifo *fifo, size_t room,
-		 double step, struct instep_order *ret)
+		 double step)
 {
 	const double begin = resample_position(instep->resample);
 	size_t count = MIN(room, (size_t)BLOCK_FRAMES);
 
-	if (instep->ended)
-		count = MIN(count,
-			    (size_t)fmax(0, ceil(((double)(instep->next +
-							   fifo_frames(fifo)) -
-						  begin) /
-						 step)));
+	count = MIN(count, frames_to_end(instep, fifo, step));
 	put(instep, fifo, count, step);
 	count = resample_take(instep->resample, instep->made, count, step);
 	if (count == 0)
@@ -321,7 +326,7 @@ void instep_next(struct instep *instep, struct fifo *fifo, uint64_t written,
 	} else if (order.what == FOLLOW_SEEK) {
 		seek(instep, fifo, written, &order, ret);
 	} else {
-		make(instep, fifo, room, order.step, ret);
+		make(instep, fifo, room, order.step);
 		if (instep->made_frames > 0)
 			order_made(instep, room, ret);
 	}

@@ -97,6 +97,7 @@ E2E_TESTS = \
 	tests/e2e_hostile.py \
 	tests/e2e_interop.py \
 	tests/e2e_played.py \
+	tests/e2e_recipes.py \
 	tests/e2e_receipts.py \
 	tests/e2e_roll.py \
 	tests/e2e_roll_net.py \

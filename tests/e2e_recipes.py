@@ -8,11 +8,12 @@ import re
 import shlex
 import signal
 import subprocess
+import sys
 
 from e2e_bus import ManualCase
-from e2e_lib import (Card, FRAME, SRCDIR, contents, main, noise, program,
-                     receive, receive_all, wait_until, without_page_chunk,
-                     write_file)
+from e2e_lib import (Card, FRAME, SRCDIR, connect, contents, free_port, main,
+                     noise, program, receive, receive_all, wait_until,
+                     without_page_chunk, write_file)
 
 MANUAL = "intercom-recipes.7"
 RECORD = r"#!/bin/sh" "\n" 'echo "${0##*/} $*" >>%s/calls' "\n"
@@ -239,6 +240,15 @@ class Recipes(RecipeCase):
             "2027-01-01": ["none"], "2027-01-06": ["none"],
             "2027-01-07": ["normal"], "2027-06-18": ["short"]})
 
+    def test_of_lines_about_one_day_the_last_counts(self):
+        self.recipe("SCHOOL TIMETABLE")
+        self.run_one("install bell-day")
+        self.adapt_file("usr/local/bin/bell-day")
+        with open(self.path("etc/intercom/days"), "a") as f:
+            f.write("2026-12-29 2026-12-29 short\n")
+        self.assertEqual([self.bell_day("short", "2026-12-%d" % day).wait()
+                          for day in (28, 29, 30)], [1, 0, 1])
+
     def bell_day(self, *args):
         return self.start([self.path("usr/local/bin/bell-day"), *args])
 
@@ -280,6 +290,19 @@ class Recipes(RecipeCase):
             page = receive_all(lobby)
             self.assertAlmostEqual(len(page) / 44100 / 2, 0.5, delta=0.1)
         self.all_is_run()
+
+    def test_a_radio_station(self):
+        self.server()
+        self.music("song.ogg", 0.5)
+        port = free_port()
+        self.start([sys.executable, "-m", "http.server", "-b", "127.0.0.1",
+                    str(port)], cwd=self.folder)
+        connect(port).close()
+        self.listen("lobby")
+        self.recipe("MP3, OGG, RADIO")
+        address = "http://127.0.0.1:%d/song.ogg" % port
+        self.assertIn("(complete)", self.run_one(
+            "song.ogg", lambda s: s.replace("song.ogg", address)))
 
     def test_doorbell(self):
         self.server()

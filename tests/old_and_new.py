@@ -232,6 +232,8 @@ class TogetherCase(TlsCase):
             self.assertIn("1 client reached, 0 lost", server.wait_line(
                 "Page %d: .*reached" % number))
             client.check(self, frames)
+            if (client.version, kind) == ("new", "synchronous"):
+                client.process.wait_line("ended .*, in step", number)
             if server_version == "new":
                 self.check_receipt(server, client.version, number,
                                    len(frames) // FRAME)

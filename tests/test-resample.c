@@ -70,6 +70,7 @@ TEST_LOOP(step_1_copies_every_format, 0, ARRAY_SIZE(formats))
 	uint8_t *out = malloc(COUNT * frame_size);
 	size_t made;
 
+	ck_assert_ptr_nonnull(in);
 	for (size_t i = 0; i < COUNT * frame_size; i++)
 		in[i] = (uint8_t)rand();
 	made = run(format, in, COUNT, one, out, COUNT, NULL);
@@ -114,6 +115,7 @@ TEST_LOOP(a_wobbling_step_costs_little, 0, ARRAY_SIZE(sines))
 	size_t made;
 	double noise;
 
+	ck_assert_ptr_nonnull(in);
 	for (size_t i = 0; i < COUNT; i++)
 		in[2 * i] = in[2 * i + 1] =
 		    (float)(0.5 *

@@ -51,7 +51,7 @@ enum {
 };
 
 /* The time of a position that is older is none. */
-#define LOOK_AGE_NS_MAX (int64_t) NSEC_PER_SEC
+#define LOOK_AGE_NS_MAX ((int64_t)NSEC_PER_SEC)
 
 /* -50 dBFS: a pause between words in a quiet room. */
 #define QUIET_POWER 1e-5

@@ -293,10 +293,11 @@ static bool is_regular(int fd)
 
 static bool has_end(const struct page_request *page)
 {
-	bool has_end = is_regular(page->file_fd);
+	bool has_end;
 
 	if (page->file_fd < 0)
 		return page->seconds > 0;
+	has_end = is_regular(page->file_fd);
 	for (unsigned i = 0; i < page->next_count; i++)
 		has_end = has_end && is_regular(page->next_fds[i]);
 	return has_end;

@@ -12,10 +12,10 @@ import time
 import xml.etree.ElementTree as ET
 
 from dbus_client import Client, DBusError, NO_REPLY_EXPECTED, Variant
-from e2e_lib import (CHUNK, Card, Case, FRAME, PATIENCE, SRCDIR, contents,
-                     free_port, helped_options, main, manual_options, noise,
-                     page_frames, page_size, program, receive, receive_all,
-                     wait_until, wav_bytes, without_page_chunk, write_file)
+from e2e_lib import (CHUNK, Card, Case, FRAME, PATIENCE, SRCDIR, completed,
+                     contents, free_port, main, noise, page_frames, page_size,
+                     program, receive, receive_all, wait_until, wav_bytes,
+                     without_page_chunk, write_file)
 
 ERROR = "org.alsaintercom1.Error."
 MATCH = "type='signal',path='/org/alsaintercom1'"
@@ -193,20 +193,6 @@ class Interface(ServedCase):
                        r"\.Zones +property +aa\{sv\}",
                        r"\.PageEnded +signal +uastuuts"):
             self.assertRegex(text, member)
-
-    def test_the_manual_names_every_member_and_error(self):
-        manual = contents(os.path.join(
-            SRCDIR, "man", "org.alsaintercom1.5")).decode()
-        (text,) = self.client().call(
-            "Introspect", interface="org.freedesktop.DBus.Introspectable")
-        for member in self.described(ET.fromstring(text)):
-            self.assertRegex(manual, r"\.It (Fn|Sy) %s\b" % member[1])
-        header = contents(os.path.join(
-            SRCDIR, "src", "bus", "names.h")).decode()
-        names = re.findall(r'"(org\.alsaintercom1\.Error\.\w+)"', header)
-        self.assertEqual(len(names), 8)
-        for name in names:
-            self.assertIn(".It Sy " + name, manual)
 
     def test_the_manual_names_every_key_of_the_status(self):
         (lobby,) = self.listen("lobby")
@@ -1327,22 +1313,6 @@ class Documents(ManualCase):
     def test_help_is_the_text_that_is_kept(self):
         self.check_help("intercomctl")
 
-    def test_help_manual_and_parser_agree(self):
-        text = self.ctl("--help")
-        shown = helped_options("intercomctl")
-        self.assertEqual(shown, manual_options("intercomctl.1"))
-        self.assertGreater(len(shown), 5)
-        verbs = re.findall(r"^ {2}([a-z]+)\b", text, re.M)
-        described = re.findall(r"^\.It Cm ([a-z]+)",
-                               self.manual("intercomctl.1"), re.M)
-        self.assertEqual(verbs, described)
-        for name in shown:
-            option = re.search("--%s(=?)" % name, text)
-            run = self.ctl_begin("--" + name + ("=x" if option[1] else ""),
-                                 "--help")
-            run.wait()
-            self.assertNotIn("unrecognized", run.output())
-
     def test_version(self):
         self.assertRegex(self.ctl("--version"), r"^intercomctl \(alsa-intercom\) \d")
 
@@ -1389,38 +1359,8 @@ class Documents(ManualCase):
 
 
 class Completion(BusCase):
-    def complete(self, *words):
-        """The completions that bash offers for the last word."""
-        name = words[0]
-        script = (
-            "source %s/completions/%s\n"
-            'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))\n'
-            "cur=${COMP_WORDS[COMP_CWORD]}; [ \"$cur\" = = ] && cur=\n"
-            'COMP_WORDS[0]=%s\n'
-            '%s "$1" "$cur" "${COMP_WORDS[COMP_CWORD - 1]}"\n'
-            'printf "%%s\\n" "${COMPREPLY[@]}"\n'
-            % (SRCDIR, name, program(name), "_" + name.replace("-", "_")))
-        run = subprocess.run(["bash", "-c", script, "bash", *words],
-                             env=self.env(), capture_output=True, text=True,
-                             cwd=self.folder, timeout=PATIENCE)
-        self.assertEqual(run.stderr, "")
-        return sorted(run.stdout.split())
-
-    def test_commands_and_their_options(self):
-        help_text = self.ctl("--help")
-        verbs = re.findall(r"^ {2}([a-z]+)\b", help_text, re.M)
-        self.assertEqual(self.complete("intercomctl", ""), sorted(verbs))
-        self.assertEqual(self.complete("intercomctl", "s"),
-                         ["save", "status", "stop"])
-        taken = {verb: {"--user"} for verb in verbs}
-        taken["keygen"] = set()  # keygen needs no bus
-        for option, users in re.findall(
-                r"(--[a-z-]+)\S*\s+((?:[a-z]+, )*[a-z]+):", help_text):
-            for verb in users.split(", "):
-                taken[verb].add(option)
-        for verb in verbs:
-            self.assertEqual(self.complete("intercomctl", verb, "--"),
-                             sorted(taken[verb]), verb)
+    def complete(self, *line):
+        return sorted(completed(line, env=self.env(), cwd=self.folder))
 
     def test_zones_and_files(self):
         self.server()
@@ -1438,9 +1378,6 @@ class Completion(BusCase):
 
     def test_the_other_programs(self):
         for name in ("intercom-server", "intercom-client"):
-            offered = self.complete(name, "--")
-            for option in helped_options(name):
-                self.assertIn("--" + option, offered)
             self.assertEqual(self.complete(name, "-D", "nul"), ["null"])
         self.assertEqual(self.complete("intercom-server", "--mode", ""),
                          ["live", "store"])

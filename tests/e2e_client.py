@@ -10,9 +10,8 @@ import threading
 import time
 
 from e2e_lib import (Card, Case, FRAME, Notify, PATIENCE, RATE, SLOWNESS,
-                     contents, free_port, helped_options, in_time, main,
-                     manual_options, noise, program, reset, wait_until,
-                     wav_bytes, write_file)
+                     contents, free_port, in_time, main, noise, program, reset,
+                     wait_until, wav_bytes, write_file)
 
 def tone(seconds, rate=RATE, channels=2, amplitude=12000):
     """A loud triangle, so that silence and breaks are easy to find."""
@@ -937,11 +936,6 @@ class Telling(ClientCase):
 
     def test_help_is_the_text_that_is_kept(self):
         self.check_help("intercom-client")
-
-    def test_help_and_manual_agree(self):
-        options = helped_options("intercom-client")
-        self.assertIn("latency", options)
-        self.assertEqual(options, manual_options("intercom-client.1"))
 
     def test_the_version_is_told(self):
         client = self.start([program("intercom-client"), "--version"])

@@ -504,10 +504,21 @@ def helped_options(name):
     return re.findall(r"^ +(?:-\w, )?--([\w-]+)", text, re.M)
 
 
-def manual_options(page):
-    """Those that a man page describes, in its order."""
-    text = contents(os.path.join(SRCDIR, "man", page)).decode()
-    return re.findall(r"^\.It (?:Fl \w , )?Fl -([\w-]+)", text, re.M)
+def completed(line, **kwargs):
+    """What bash offers for the last word of a command line."""
+    name = line[0]
+    script = ("source %s/completions/%s\n"
+              'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))\n'
+              "cur=${COMP_WORDS[COMP_CWORD]}; [ \"$cur\" = = ] && cur=\n"
+              'COMP_WORDS[0]=%s\n'
+              '%s "$1" "$cur" "${COMP_WORDS[COMP_CWORD - 1]}"\n'
+              'printf "%%s\n" "${COMPREPLY[@]}"\n'
+              % (SRCDIR, name, program(name), "_" + name.replace("-", "_")))
+    run = subprocess.run(["bash", "-c", script, "bash", *line], text=True,
+                         capture_output=True, timeout=PATIENCE, **kwargs)
+    if run.returncode or run.stderr:
+        raise AssertionError(run.stderr)
+    return run.stdout.split()
 
 
 class Case(unittest.TestCase):

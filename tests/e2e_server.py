@@ -12,9 +12,9 @@ import threading
 import wave
 
 from e2e_lib import (BUILDDIR, Card, Case, FRAME, Notify, PATIENCE, contents,
-                     free_port, helped_options, main, manual_options, noise,
-                     page_size, program, receive, receive_all, reset,
-                     wait_until, wav_bytes, without_page_chunk, write_file)
+                     free_port, main, noise, page_size, program, receive,
+                     receive_all, reset, wait_until, wav_bytes,
+                     without_page_chunk, write_file)
 
 
 class ServerCase(Case):
@@ -472,11 +472,6 @@ class Listening(ServerCase):
 
     def test_help_is_the_text_that_is_kept(self):
         self.check_help("intercom-server")
-
-    def test_help_and_manual_agree(self):
-        options = helped_options("intercom-server")
-        self.assertIn("max-lag", options)
-        self.assertEqual(options, manual_options("intercom-server.8"))
 
     def test_ipv4_and_ipv6_both_serve(self):
         port = free_port()

@@ -90,6 +90,7 @@ E2E_TESTS = \
 	tests/e2e_client.py \
 	tests/e2e_client_net.py \
 	tests/e2e_client_played.py \
+	tests/e2e_documents.py \
 	tests/e2e_examples.py \
 	tests/e2e_files.py \
 	tests/e2e_hang.py \

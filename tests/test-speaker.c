@@ -853,10 +853,10 @@ TEST(live_page_that_is_held_up_keeps_its_newest_frames)
 	ck_assert_uint_gt(speaker.silence_frames, 0);
 	ck_assert_uint_eq(speaker.stats.written_frames, 0);
 	ck_assert_uint_eq(speaker.stats.dropped_frames,
-			  speaker.ring.fill_frames);
+			  speaker.card.ring.fill_frames);
 	speak(LOUD, 1000);
 	ck_assert_uint_eq(speaker.stats.dropped_frames,
-			  1000 * MS + speaker.ring.fill_frames);
+			  1000 * MS + speaker.card.ring.fill_frames);
 }
 
 TEST(late_page_catches_up_in_a_pause)
@@ -1051,7 +1051,7 @@ TEST_LOOP(page_that_is_stopped_is_silent_at_once, 0, 2)
 	speaker_allow(&speaker, now);
 	turn_at(now + 100000, 1);
 	ck_assert_int_eq(speaker.state, SPEAKER_PLAYING);
-	ck_assert_uint_ge(speaker.ring.fill_frames, TARGET);
+	ck_assert_uint_ge(speaker.card.ring.fill_frames, TARGET);
 	speaker_end(&speaker, SPEAKER_STOPPED, now);
 	/* All but 15 ms are out of the ring again. */
 	turn(0);

@@ -90,6 +90,12 @@ static inline uint64_t now_usec(void)
 	return clock_usec(CLOCK_MONOTONIC);
 }
 
+/* By how much A is more than B; 0 if it is not. */
+static inline uint64_t surplus(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
+
 /* The number of frames in USEC microseconds at RATE Hz, rounded down. */
 static inline uint64_t usec_to_frames(uint64_t usec, uint32_t rate)
 {

@@ -264,7 +264,7 @@ static void tell_all(const struct client *client)
 	}
 	log_notice("State: card '%s' %s, %.0f ms buffered",
 		   client->config.speaker.device,
-		   turn->speaker.pcm ? "open" : "closed",
+		   turn->speaker.card.pcm ? "open" : "closed",
 		   speaker_fill_ms(&turn->speaker));
 	log_notice(
 	    "Counters: %" PRIu64 " page%s, %" PRIu64 " complete, %" PRIu64

@@ -12,7 +12,7 @@
 /* Busy by what is played here is ready, so a card that is open is not asked. */
 static enum receipt_card card_of(const struct speaker *speaker)
 {
-	if (speaker->pcm)
+	if (speaker->card.pcm)
 		return speaker_card(speaker);
 	switch (cardstate_look(speaker->config.device)) {
 	case CARDSTATE_READY:

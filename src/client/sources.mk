@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 intercom_client_SOURCES = src/client/main.c
 libintercom_a_SOURCES += \
+	src/client/card.c src/client/card.h \
 	src/client/cardrate.c src/client/cardrate.h \
 	src/client/client.c src/client/client.h \
 	src/client/configuration.h \

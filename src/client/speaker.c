@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Owns the playback PCM and the FIFO. A live page starts when its first frames
+ * Owns the card and the FIFO. A live page starts when its first frames
  * have waited for the target: so the target is there when the next chunk is
  * due, whatever the size of the chunks. */
 #include "client/speaker.h"
@@ -26,12 +26,8 @@ enum {
 	PLAYED_SIZE_MAX = 64 << 20, /* .. and how many bytes */
 	FADE_MS = 5,
 	GUARD_MS_MAX = 5,
-	STOP_MS = 10,			/* left in the ring to be faded after */
-	STOP_MS_MAX = 35,		/* what may sound before the fade */
-	STALL_USEC = 2000 * 1000,	/* a card without progress is lost */
 	CUT_PATIENCE_USEC = 500 * 1000, /* to wait for a pause in speech */
 	RECOVER_PAUSE_USEC = 50 * 1000,
-	RECOVER_LIMIT_USEC = 5000 * 1000,
 	OPEN_LIMIT_USEC = 5000 * 1000, /* how long an ended page waits for it */
 	/* A recording has more time, but its talker waits for the receipt. */
 	PLAYED_OPEN_LIMIT_USEC = 10000 * 1000,
@@ -59,12 +55,6 @@ enum {
 static uint32_t ms_to_frames(const struct speaker *speaker, uint64_t ms)
 {
 	return (uint32_t)(ms * speaker->format.rate / 1000);
-}
-
-/* A - B, but not less than 0. */
-static uint64_t less(uint64_t a, uint64_t b)
-{
-	return a > b ? a - b : 0;
 }
 
 static size_t fade_frames(const struct speaker *speaker)
@@ -105,14 +95,8 @@ static bool is_early(const struct speaker *speaker)
  * late. */
 static uint64_t waiting_frames(const struct speaker *speaker)
 {
-	return speaker->ring.fill_frames + speaker->silence_frames +
+	return speaker->card.ring.fill_frames + speaker->silence_frames +
 	       fifo_frames(&speaker->fifo);
-}
-
-/* How many frames lie behind the ring: constant for most cards. */
-static uint64_t behind_ring(const struct speaker *speaker)
-{
-	return speaker->ring.delay_frames - speaker->ring.fill_frames;
 }
 
 /* Of a page without a schedule: nothing can sound before it has come. */
@@ -127,7 +111,7 @@ static void set_target(struct speaker *speaker)
 					? speaker->reserve->now_ms
 					: speaker->config.latency_ms;
 	const uint64_t step =
-	    usec_to_frames(speaker->step_usec, speaker->format.rate);
+	    usec_to_frames(speaker->card.step_usec, speaker->format.rate);
 	uint64_t usec = latency_ms * UINT64_C(1000) + delay_usec(speaker);
 
 	if (speaker->instep.on)
@@ -142,51 +126,27 @@ static void set_target(struct speaker *speaker)
 
 /* --- what is heard --- */
 
-static uint64_t heard_of_ring(const struct speaker *speaker)
-{
-	const struct speaker_ring *ring = &speaker->ring;
-	const uint64_t silence = ring->page_end - ring->page_frames;
-
-	return MIN(less(ring->played, silence), ring->page_frames);
-}
-
 uint64_t speaker_heard_frames(const struct speaker *speaker)
 {
 	return instep_page_frames(&speaker->instep,
 				  speaker->stats.heard_frames +
-				      heard_of_ring(speaker));
+				      card_heard_frames(&speaker->card));
 }
 
 /* COUNT frames that were written last will not be heard; back into the FIFO
- * with them. Returns how many of them are there. */
-static size_t unwrite(struct speaker *speaker, uint64_t count)
+ * with them, as many as are there. */
+static void unwrite(struct speaker *speaker, uint64_t count)
 {
 	const size_t back = fifo_untake(&speaker->fifo, (size_t)count);
 
-	speaker->ring.page_frames -= count;
-	speaker->ring.page_end -= count;
 	speaker->stats.written_frames -= count;
 	speaker->stats.dropped_frames += count - back;
-	return back;
 }
 
 static void end_ring(struct speaker *speaker)
 {
-	speaker->stats.heard_frames += heard_of_ring(speaker);
-	speaker->ring = (struct speaker_ring){0};
-}
-
-/* The ring has run empty: all in it has sounded for which there was time since
- * the card was last seen to take frames. */
-static void note_empty(struct speaker *speaker, uint64_t now_usec)
-{
-	struct speaker_ring *ring = &speaker->ring;
-	const uint64_t since = now_usec - MIN(now_usec, ring->progress_usec);
-
-	ring->played =
-	    MIN(ring->written, ring->taken + pcm_period_frames(speaker->pcm) +
-				   usec_to_frames(since, speaker->format.rate));
-	ring->fill_frames = ring->delay_frames = 0;
+	speaker->stats.heard_frames += card_heard_frames(&speaker->card);
+	card_begin_ring(&speaker->card);
 }
 
 /* --- the card comes and goes --- */
@@ -200,32 +160,9 @@ static uint32_t wished_period(const struct speaker *speaker)
 
 static int open_card(struct speaker *speaker)
 {
-	const struct pcm_config config = {
-	    .device = speaker->config.device,
-	    .format = speaker->format,
-	    .period_frames = wished_period(speaker),
-	    .buffer_frames =
-		speaker->target_frames + ms_to_frames(speaker, RING_EXTRA_MS),
-	};
-	const char *step = "open";
-	const int r = pcm_open(&speaker->pcm, PCM_PLAYBACK, &config, &step);
-
-	if (r < 0 && r != speaker->card_error)
-		log_error("Cannot open the playback device '%s': %s at %s; %s; "
-			  "trying again",
-			  speaker->config.device, pcm_strerror(r), step,
-			  pcm_remedy(PCM_PLAYBACK, r));
-	if (r == 0 && speaker->card_error)
-		log_notice("The playback device '%s' is back",
-			   speaker->config.device);
-	speaker->card_error = r;
-	if (r < 0)
-		return r;
-	speaker->pcm_format = speaker->format;
-	log_debug("Opened '%s': %u frames a period, %u in the ring",
-		  speaker->config.device, pcm_period_frames(speaker->pcm),
-		  pcm_buffer_frames(speaker->pcm));
-	return 0;
+	return card_open(
+	    &speaker->card, &speaker->format, wished_period(speaker),
+	    speaker->target_frames + ms_to_frames(speaker, RING_EXTRA_MS));
 }
 
 static void begin_filling(struct speaker *speaker)
@@ -247,17 +184,17 @@ static void fill_anew(struct speaker *speaker)
 
 static void try_card(struct speaker *speaker, uint64_t now_usec)
 {
-	if (!speaker->pcm && open_card(speaker) < 0) {
+	if (open_card(speaker) < 0) {
 		speaker->state = SPEAKER_OPENING;
 		speaker->retry_usec =
-		    now_usec + backoff_next(&speaker->backoff);
+		    now_usec + backoff_next(&speaker->card.backoff);
 		return;
 	}
 	end_ring(speaker);
-	speaker->latency.period_frames = pcm_period_frames(speaker->pcm);
+	speaker->latency.period_frames = pcm_period_frames(speaker->card.pcm);
 	speaker->silence_frames =
 	    MAX(ms_to_frames(speaker, speaker->config.lead_in_ms),
-		(uint32_t)usec_to_frames(less(speaker->sound_usec, now_usec),
+		(uint32_t)usec_to_frames(surplus(speaker->sound_usec, now_usec),
 					 speaker->format.rate));
 	begin_filling(speaker);
 }
@@ -266,7 +203,7 @@ static void try_card(struct speaker *speaker, uint64_t now_usec)
 static void note_lost_ring(struct speaker *speaker)
 {
 	const uint64_t lost =
-	    speaker->ring.page_frames - heard_of_ring(speaker);
+	    speaker->card.ring.page_frames - card_heard_frames(&speaker->card);
 
 	if (is_played(speaker))
 		unwrite(speaker, lost);
@@ -287,29 +224,16 @@ static void stop_starving(struct speaker *speaker, uint64_t now_usec)
 static void lose_card(struct speaker *speaker, int error, uint64_t now_usec)
 {
 	speaker->stats.card_losses++;
-	speaker->card_error = error;
-	log_warning("The playback device '%s' is lost: %s; trying again",
-		    speaker->config.device, pcm_strerror(error));
 	if (speaker->instep.on)
 		instep_restart(&speaker->instep, &speaker->fifo);
 	note_lost_ring(speaker);
-	speaker->suspended = false;
 	stop_starving(speaker, now_usec);
-	speaker->pcm = pcm_close(speaker->pcm);
+	card_lose(&speaker->card, error);
 	end_ring(speaker);
 	speaker->collecting_usec = 0;
 	speaker->fade_in = true;
 	speaker->state = SPEAKER_OPENING;
-	speaker->retry_usec = now_usec + backoff_next(&speaker->backoff);
-}
-
-/* After a suspend, what is in the ring either sounds after all or is gone. */
-static bool resumed_in_place(struct speaker *speaker)
-{
-	struct pcm_position position;
-
-	return pcm_look(speaker->pcm, &position) == 0 &&
-	       position.ring_frames > 0;
+	speaker->retry_usec = now_usec + backoff_next(&speaker->card.backoff);
 }
 
 /* Makes an empty or suspended ring writable again. Returns 0, -EAGAIN while
@@ -317,51 +241,26 @@ static bool resumed_in_place(struct speaker *speaker)
  * lost (state OPENING). */
 static int recover(struct speaker *speaker, uint64_t now_usec)
 {
-	int r = pcm_recover(speaker->pcm);
+	bool forgotten;
+	const int r = card_recover(&speaker->card, &forgotten, now_usec);
 
 	if (r == 0) {
-		if (speaker->suspended && !resumed_in_place(speaker))
+		if (forgotten)
 			note_lost_ring(speaker);
-		speaker->suspended = false;
 		end_ring(speaker);
-		return 0;
-	}
-	if (speaker->state != SPEAKER_RECOVERING)
-		speaker->recover_limit_usec = now_usec + RECOVER_LIMIT_USEC;
-	if (r == -EAGAIN && now_usec >= speaker->recover_limit_usec)
-		r = -ETIMEDOUT;
-	if (r != -EAGAIN) {
+	} else if (r == -EAGAIN) {
+		speaker->state = SPEAKER_RECOVERING;
+		speaker->retry_usec = now_usec + RECOVER_PAUSE_USEC;
+	} else {
 		lose_card(speaker, r, now_usec);
-		return r;
 	}
-	speaker->state = SPEAKER_RECOVERING;
-	speaker->retry_usec = now_usec + RECOVER_PAUSE_USEC;
 	return r;
 }
 
-/* The card ran empty. If there were frames in the ring by what it last told, it
- * tells its position in steps, and the target must rise by such a step. A
- * card's step is a period at most, or one of USB's milliseconds. */
 static void learn_step(struct speaker *speaker, uint64_t now_usec)
 {
-	const struct speaker_ring *ring = &speaker->ring;
-	const uint32_t rate = speaker->format.rate;
-	const uint64_t step =
-	    MAX(pcm_period_frames(speaker->pcm), ms_to_frames(speaker, 1));
-	const uint64_t passed =
-	    usec_to_frames(now_usec - ring->looked_usec, rate);
-
-	if (speaker->step_usec || 2 * step <= speaker->target_frames ||
-	    ring->fill_frames <= passed + step / 8 ||
-	    ring->fill_frames > passed + step)
-		return;
-	speaker->step_usec = frames_to_usec(step, rate) + 1;
-	log_notice("The playback device '%s' tells its position in steps of "
-		   "up to %.1f ms: the latency is %.1f ms more than --latency "
-		   "from now on",
-		   speaker->config.device, (double)speaker->step_usec / 1000,
-		   (double)speaker->step_usec / 1000);
-	set_target(speaker);
+	if (card_learn_step(&speaker->card, speaker->target_frames, now_usec))
+		set_target(speaker);
 }
 
 /* The PCM has stopped with ERROR: counts the cause and recovers. */
@@ -370,10 +269,10 @@ static void handle_stop(struct speaker *speaker, int error, uint64_t now_usec)
 	if (error == -EPIPE) {
 		speaker->stats.xruns++;
 		learn_step(speaker, now_usec);
-		note_empty(speaker, now_usec);
+		card_note_empty(&speaker->card, now_usec);
 	} else if (error == -ESTRPIPE) {
 		speaker->stats.suspends++;
-		speaker->suspended = true;
+		speaker->card.suspended = true;
 	} else {
 		lose_card(speaker, error, now_usec);
 		return;
@@ -385,20 +284,6 @@ static void handle_stop(struct speaker *speaker, int error, uint64_t now_usec)
 
 /* --- writing --- */
 
-/* As pcm_write(). */
-static ssize_t write_frames(struct speaker *speaker, const void *data,
-			    size_t count)
-{
-	const ssize_t n = pcm_write(speaker->pcm, data, count);
-
-	if (n > 0) {
-		speaker->ring.written += (uint64_t)n;
-		speaker->ring.fill_frames += (uint64_t)n;
-		speaker->ring.delay_frames += (uint64_t)n;
-	}
-	return n;
-}
-
 /* Counts COUNT frames of the page that were written, DATA. */
 static void note_written(struct speaker *speaker, const void *data,
 			 size_t count)
@@ -406,8 +291,7 @@ static void note_written(struct speaker *speaker, const void *data,
 	if (speaker->config.meter)
 		speaker->peak = fmax(
 		    speaker->peak, samples_peak(&speaker->format, data, count));
-	speaker->ring.page_frames += count;
-	speaker->ring.page_end = speaker->ring.written;
+	card_count_page(&speaker->card, count);
 	speaker->stats.written_frames += count;
 }
 
@@ -417,30 +301,12 @@ static void note_written(struct speaker *speaker, const void *data,
 static size_t ring_allowance(const struct speaker *speaker)
 {
 	const uint64_t target = speaker->target_frames;
-	uint64_t limit = pcm_buffer_frames(speaker->pcm);
+	uint64_t limit = pcm_buffer_frames(speaker->card.pcm);
 
 	if (!is_early(speaker))
 		limit =
 		    MIN(limit, speaker->excess_frames ? target : 2 * target);
-	return (size_t)less(limit, speaker->ring.fill_frames);
-}
-
-/* As pcm_write(), but writes COUNT (> 0) frames of silence. */
-static ssize_t write_silence(struct speaker *speaker, size_t count)
-{
-	uint8_t silence[8192];
-	const size_t most = sizeof(silence) / wav_frame_size(&speaker->format);
-	size_t done = 0;
-	ssize_t n;
-
-	memset(silence, wav_silence(&speaker->format), sizeof(silence));
-	do {
-		n = write_frames(speaker, silence, MIN(most, count - done));
-		if (n < 0)
-			return n;
-		done += (size_t)n;
-	} while ((size_t)n == most && done < count); /* less: a full ring */
-	return (ssize_t)done;
+	return (size_t)surplus(limit, speaker->card.ring.fill_frames);
 }
 
 /* Before the frames of a recording that goes on: rises from silence to the
@@ -463,7 +329,7 @@ static void write_ramp(struct speaker *speaker)
 		samples_fade(&speaker->format, ramp, count,
 			     (double)done / (double)total,
 			     (double)(done + count) / (double)total);
-		if (write_frames(speaker, ramp, count) < (ssize_t)count)
+		if (card_write(&speaker->card, ramp, count) < (ssize_t)count)
 			return;
 		done += count;
 	}
@@ -488,7 +354,7 @@ static int write_fifo(struct speaker *speaker)
 	ssize_t n = 0;
 
 	if (count > 0)
-		n = write_silence(speaker, count);
+		n = card_write_silence(&speaker->card, count);
 	if (n > 0)
 		speaker->silence_frames -= (uint32_t)n;
 	count = MIN(ring_allowance(speaker), fifo_frames(&speaker->fifo));
@@ -497,7 +363,7 @@ static int write_fifo(struct speaker *speaker)
 	if (speaker->fade_in)
 		begin_inside(speaker);
 	count = MIN(ring_allowance(speaker), fifo_frames(&speaker->fifo));
-	n = count > 0 ? write_frames(speaker, data, count) : 0;
+	n = count > 0 ? card_write(&speaker->card, data, count) : 0;
 	if (n <= 0)
 		return (int)n;
 	note_written(speaker, data, (size_t)n);
@@ -514,7 +380,7 @@ static void drop_stale(struct speaker *speaker)
 	const uint64_t most =
 	    speaker->target_frames + ms_to_frames(speaker, HELD_UP_MS_MAX);
 	const size_t frames = fifo_frames(&speaker->fifo);
-	const uint64_t waiting = speaker->ring.fill_frames + frames;
+	const uint64_t waiting = speaker->card.ring.fill_frames + frames;
 	const bool waits =
 	    speaker->state == SPEAKER_WAITING || speaker->silence_frames > 0;
 
@@ -608,10 +474,11 @@ static void leave_schedule(struct speaker *speaker, double late_s)
  * card running. */
 static ssize_t write_lead(struct speaker *speaker, uint64_t count)
 {
-	const uint64_t wanted = MIN(count, less(speaker->instep.lead_frames,
-						speaker->ring.fill_frames));
+	const uint64_t wanted =
+	    MIN(count, surplus(speaker->instep.lead_frames,
+			       speaker->card.ring.fill_frames));
 	const ssize_t n =
-	    wanted > 0 ? write_silence(speaker, (size_t)wanted) : 0;
+	    wanted > 0 ? card_write_silence(&speaker->card, (size_t)wanted) : 0;
 
 	if (n > 0)
 		speaker->silence_frames -=
@@ -631,7 +498,7 @@ static ssize_t write_ordered(struct speaker *speaker, uint64_t now_usec)
 		return write_lead(speaker, speaker->silence_frames);
 	if (room == 0)
 		return 0;
-	instep_next(instep, &speaker->fifo, speaker->ring.written, room,
+	instep_next(instep, &speaker->fifo, speaker->card.ring.written, room,
 		    &order);
 	switch (order.what) {
 	case INSTEP_NOTHING:
@@ -646,7 +513,7 @@ static ssize_t write_ordered(struct speaker *speaker, uint64_t now_usec)
 			begin_inside(speaker);
 		return 1;
 	case INSTEP_FRAMES:
-		n = write_frames(speaker, order.data, (size_t)order.count);
+		n = card_write(&speaker->card, order.data, (size_t)order.count);
 		if (n > 0) {
 			note_written(speaker, order.data, (size_t)n);
 			instep_written(instep, (size_t)n);
@@ -680,54 +547,19 @@ static bool all_written(const struct speaker *speaker)
 
 /* --- the states --- */
 
-/* How many frames of silence are still to be written after the page: enough to
- * push it out of what lies behind the ring, up to a period boundary and a
- * period more, since hardware may stop at once when the ring is empty, with the
- * last frames unheard. */
-static uint64_t padding_frames(const struct speaker *speaker)
-{
-	const uint64_t period = pcm_period_frames(speaker->pcm);
-	const uint64_t end = speaker->ring.page_end + behind_ring(speaker);
-	uint64_t padded = (end + period - 1) / period * period + period;
-
-	if (speaker->ring.unknown_usec)
-		padded =
-		    MAX(padded, speaker->ring.taken + speaker->target_frames);
-	return less(padded, speaker->ring.written);
-}
-
-/* Whether all of the page has sounded. Before ALSA can tell a delay, a short
- * page only seems to have: then the next look decides. */
-static bool has_sounded(struct speaker *speaker, uint64_t now_usec)
-{
-	struct speaker_ring *ring = &speaker->ring;
-	const bool seems = ring->played >= ring->page_end;
-	const bool known = seems && pcm_delay_known(speaker->pcm);
-
-	if (!seems)
-		return false;
-	if (known && ring->unknown_usec == 0)
-		return true;
-	if (ring->unknown_usec == 0)
-		ring->unknown_usec = now_usec;
-	if (now_usec >= ring->unknown_usec + STALL_USEC)
-		return true;
-	if (known)
-		ring->unknown_usec = 0;
-	ring->played = 0;
-	return false;
-}
-
 static void step_draining(struct speaker *speaker, uint64_t now_usec)
 {
-	const uint64_t padding = padding_frames(speaker);
+	const uint64_t padding =
+	    card_padding_frames(&speaker->card, speaker->target_frames);
 	const ssize_t n =
-	    padding > 0 ? write_silence(speaker, (size_t)padding) : 0;
+	    padding > 0 ? card_write_silence(&speaker->card, (size_t)padding)
+			: 0;
 
 	/* -EPIPE: the ring is empty, so everything has sounded. */
 	if (n == -EPIPE)
-		note_empty(speaker, now_usec);
-	if (n == -EPIPE || (n >= 0 && has_sounded(speaker, now_usec)))
+		card_note_empty(&speaker->card, now_usec);
+	if (n == -EPIPE ||
+	    (n >= 0 && card_page_has_sounded(&speaker->card, now_usec)))
 		speaker->state = SPEAKER_DONE;
 	else if (n < 0)
 		handle_stop(speaker, (int)n, now_usec);
@@ -769,7 +601,8 @@ static bool enough_to_start(struct speaker *speaker, uint64_t now_usec)
 /* The first frames after a gap tell how long it was. */
 static void learn_gap(struct speaker *speaker, uint64_t now_usec)
 {
-	const uint64_t gap_usec = less(now_usec, speaker->starved_since_usec);
+	const uint64_t gap_usec =
+	    surplus(now_usec, speaker->starved_since_usec);
 
 	if (!speaker->reserve || is_early(speaker) || !speaker->starving ||
 	    speaker->gap_known || speaker->ended ||
@@ -809,37 +642,25 @@ static bool rejoin(struct speaker *speaker)
 	    speaker->spare_frames < rejoin_frames(speaker))
 		return false;
 	if (is_live)
-		drop_oldest(speaker, (size_t)less(speaker->spare_frames,
-						  speaker->target_frames));
+		drop_oldest(speaker, (size_t)surplus(speaker->spare_frames,
+						     speaker->target_frames));
 	return true;
-}
-
-/* What is in the ring has not sounded, whatever delay a sound server tells in
- * its first moments. */
-static void note_position(struct speaker_ring *ring,
-			  const struct pcm_position *position)
-{
-	ring->fill_frames = position->ring_frames;
-	ring->delay_frames = MAX(position->delay_frames, position->ring_frames);
 }
 
 /* The ring may still hold frames from before a starvation. 0, or a negative
  * errno as recover(). */
 static int ready_ring(struct speaker *speaker, uint64_t now_usec)
 {
-	struct pcm_position position;
-	const int r = pcm_look(speaker->pcm, &position);
+	const int r = card_look_first(&speaker->card);
 
-	if (r == 0) {
-		note_position(&speaker->ring, &position);
+	if (r == 0)
 		return 0;
-	}
 	if (r != -EPIPE && r != -ESTRPIPE) {
 		lose_card(speaker, r, now_usec);
 		return r;
 	}
 	if (r == -EPIPE)
-		note_empty(speaker, now_usec);
+		card_note_empty(&speaker->card, now_usec);
 	return recover(speaker, now_usec);
 }
 
@@ -865,22 +686,22 @@ static void step_filling(struct speaker *speaker, uint64_t now_usec)
 		/* After a starvation the last frames may still sound. */
 		speaker->silence_frames = 0;
 		stop_starving(speaker, now_usec);
-		speaker->state =
-		    speaker->ring.written > 0 ? SPEAKER_DRAINING : SPEAKER_DONE;
+		speaker->state = speaker->card.ring.written > 0
+				     ? SPEAKER_DRAINING
+				     : SPEAKER_DONE;
 		return;
 	}
 	if (ready_ring(speaker, now_usec) < 0)
 		return;
 	r = speaker->instep.on ? begin_in_step(speaker) : write_fifo(speaker);
 	if (r == 0)
-		r = pcm_start(speaker->pcm);
+		r = card_start(&speaker->card, now_usec);
 	if (r < 0) {
 		handle_stop(speaker, r, now_usec);
 		return;
 	}
 	if (!speaker->instep.on)
 		stop_starving(speaker, now_usec);
-	speaker->ring.progress_usec = speaker->ring.looked_usec = now_usec;
 	speaker->state = SPEAKER_PLAYING;
 }
 
@@ -993,8 +814,8 @@ static void note_starvation(struct speaker *speaker, uint64_t now_usec)
 	speaker->starving = true;
 	speaker->gap_known = false;
 	speaker->starved_since_usec =
-	    now_usec +
-	    frames_to_usec(speaker->ring.fill_frames, speaker->format.rate);
+	    now_usec + frames_to_usec(speaker->card.ring.fill_frames,
+				      speaker->format.rate);
 	speaker->fade_in = true;
 }
 
@@ -1008,31 +829,11 @@ static void begin_starving(struct speaker *speaker, uint64_t now_usec)
 static void fade_the_end(struct speaker *speaker)
 {
 	fifo_fade_out(&speaker->fifo, fade_frames(speaker));
-	(void)write_frames(speaker, fifo_data(&speaker->fifo),
-			   fifo_frames(&speaker->fifo));
+	(void)card_write(&speaker->card, fifo_data(&speaker->fifo),
+			 fifo_frames(&speaker->fifo));
 	/* When the fade does not fit, or the ring has just run empty, the sound
 	 * ends without it. */
 	fifo_drop(&speaker->fifo, fifo_frames(&speaker->fifo));
-}
-
-static void note_progress(struct speaker *speaker,
-			  const struct pcm_position *position,
-			  uint64_t now_usec)
-{
-	struct speaker_ring *ring = &speaker->ring;
-	const uint64_t taken = less(ring->written, position->ring_frames);
-
-	note_position(ring, position);
-	ring->looked_usec = now_usec;
-	if (taken > ring->taken) {
-		ring->taken = taken;
-		ring->played =
-		    MAX(ring->played, less(ring->written, ring->delay_frames));
-		ring->progress_usec = now_usec;
-		backoff_reset(&speaker->backoff);
-	} else if (now_usec >= ring->progress_usec + STALL_USEC) {
-		lose_card(speaker, -ETIMEDOUT, now_usec);
-	}
 }
 
 static bool has_data(const struct speaker *speaker)
@@ -1048,11 +849,11 @@ static void ring_ran_empty(struct speaker *speaker, int error,
 			  (speaker->ended && !has_data(speaker));
 
 	if (over && error == -EPIPE) {
-		note_empty(speaker, now_usec);
+		card_note_empty(&speaker->card, now_usec);
 		speaker->state = SPEAKER_DONE;
 	} else if (error == -EPIPE && !has_data(speaker)) {
 		learn_step(speaker, now_usec);
-		note_empty(speaker, now_usec);
+		card_note_empty(&speaker->card, now_usec);
 		begin_starving(speaker, now_usec);
 	} else {
 		handle_stop(speaker, error, now_usec);
@@ -1080,8 +881,9 @@ static void look_in_step(struct speaker *speaker,
 	const bool told =
 	    position->ns > now_ns - LOOK_AGE_NS_MAX && position->ns <= now_ns;
 
-	instep_look(&speaker->instep, told ? position->ns : now_ns,
-		    less(speaker->ring.written, position->delay_frames));
+	instep_look(
+	    &speaker->instep, told ? position->ns : now_ns,
+	    surplus(speaker->card.ring.written, position->delay_frames));
 }
 
 /* The card goes on with silence, as before the page, and so keeps its line. */
@@ -1107,20 +909,20 @@ void speaker_look(struct speaker *speaker, uint64_t now_usec,
 	if (speaker->state != SPEAKER_PLAYING &&
 	    speaker->state != SPEAKER_DRAINING)
 		return;
-	r = pcm_look(speaker->pcm, &position);
+	r = card_look(&speaker->card, &position, now_usec);
 	if (r < 0) {
 		ring_ran_empty(speaker, r, now_usec);
 		return;
 	}
-	note_progress(speaker, &position, now_usec);
 	if (speaker->state != SPEAKER_PLAYING)
 		return;
 	if (speaker->instep.on)
 		look_in_step(speaker, &position, now_usec);
 	/* A stored page waits in the FIFO because it is early, not late. */
 	speaker->stats.behind_sum +=
-	    is_early(speaker) ? speaker->ring.delay_frames
-			      : waiting_frames(speaker) + behind_ring(speaker);
+	    is_early(speaker)
+		? speaker->card.ring.delay_frames
+		: waiting_frames(speaker) + card_behind_frames(&speaker->card);
 	speaker->stats.behind_count++;
 	if (speaker->arriving && !speaker->instep.on)
 		note_arrival(speaker, now_usec);
@@ -1139,12 +941,13 @@ void speaker_look(struct speaker *speaker, uint64_t now_usec,
 
 void speaker_init(struct speaker *speaker, const struct speaker_config *config)
 {
-	*speaker = (struct speaker){.config = *config};
+	*speaker =
+	    (struct speaker){.config = *config, .card.device = config->device};
 }
 
 void speaker_close(struct speaker *speaker)
 {
-	speaker->pcm = pcm_close(speaker->pcm);
+	card_close(&speaker->card);
 	instep_end(&speaker->instep);
 	fifo_free(&speaker->fifo);
 	speaker->state = SPEAKER_IDLE;
@@ -1221,12 +1024,11 @@ int speaker_begin(struct speaker *speaker, const struct wav_format *format,
 	speaker->ended = false;
 	speaker->starving = false;
 	speaker->fade_in = begin == SPEAKER_RESUMED;
-	speaker->suspended = false;
 	speaker->sound_usec = 0;
 	speaker->silence_frames = 0;
 	speaker->collecting_usec = 0;
 	speaker->peak = 0;
-	speaker->ring = (struct speaker_ring){0};
+	card_begin_ring(&speaker->card);
 	speaker->state = SPEAKER_WAITING;
 	return 0;
 }
@@ -1263,8 +1065,8 @@ void speaker_allow(struct speaker *speaker, uint64_t now_usec)
 {
 	if (speaker->state != SPEAKER_WAITING)
 		return;
-	if (!wav_format_equal(&speaker->pcm_format, &speaker->format))
-		speaker->pcm = pcm_close(speaker->pcm);
+	if (!wav_format_equal(&speaker->card.format, &speaker->format))
+		card_close(&speaker->card);
 	try_card(speaker, now_usec);
 }
 
@@ -1301,30 +1103,13 @@ static void forget_waiting(struct speaker *speaker)
 		speaker->state = SPEAKER_DONE;
 }
 
-/* Takes frames that have not sounded back out of the ring, so that no more than
- * STOP_MS are left there. False when too much remains. */
 static bool take_ring_back(struct speaker *speaker)
 {
-	struct speaker_ring *ring = &speaker->ring;
-	const uint64_t wished =
-	    less(ring->fill_frames, ms_to_frames(speaker, STOP_MS));
-	const uint64_t most = ms_to_frames(speaker, STOP_MS_MAX);
-	uint64_t count, pages;
+	uint64_t pages;
+	const bool taken = card_take_back(&speaker->card, &pages);
 
-	if (ring->delay_frames <= most)
-		return true;
-	if (behind_ring(speaker) + ms_to_frames(speaker, STOP_MS) > most)
-		return false;
-	count = pcm_rewind(speaker->pcm, (size_t)wished);
-	if (count == 0)
-		return false;
-	pages = MIN(count, ring->page_frames);
-	ring->written -= count;
-	ring->fill_frames -= count;
-	ring->delay_frames -= count;
 	unwrite(speaker, pages);
-	ring->page_end = ring->written;
-	return ring->delay_frames <= most;
+	return taken;
 }
 
 /* Whatever waits or is in the ring is not to be heard. Where the card gives the
@@ -1336,7 +1121,7 @@ static void stop_at_once(struct speaker *speaker)
 	const size_t frames = fifo_frames(&speaker->fifo);
 	size_t fade = 0;
 
-	if (faded && speaker->ring.page_frames > 0)
+	if (faded && speaker->card.ring.page_frames > 0)
 		fade = MIN(fade_frames(speaker), frames);
 	speaker->stats.dropped_frames += frames - fade;
 	fifo_fade_away(&speaker->fifo, fade);
@@ -1344,8 +1129,9 @@ static void stop_at_once(struct speaker *speaker)
 	speaker->silence_frames = 0;
 	if (sounds && !faded) {
 		speaker->stats.dropped_frames +=
-		    speaker->ring.page_frames - heard_of_ring(speaker);
-		speaker->pcm = pcm_close(speaker->pcm);
+		    speaker->card.ring.page_frames -
+		    card_heard_frames(&speaker->card);
+		card_close(&speaker->card);
 	}
 	if ((sounds && !faded) || speaker->state == SPEAKER_WAITING ||
 	    speaker->state == SPEAKER_OPENING)
@@ -1378,7 +1164,7 @@ void speaker_end(struct speaker *speaker, enum speaker_end end,
 void speaker_finish(struct speaker *speaker)
 {
 	if (!speaker->config.hold)
-		speaker->pcm = pcm_close(speaker->pcm);
+		card_close(&speaker->card);
 	instep_end(&speaker->instep);
 	fifo_free(&speaker->fifo);
 	speaker->state = SPEAKER_IDLE;
@@ -1388,7 +1174,7 @@ void speaker_finish(struct speaker *speaker)
 
 static uint64_t look_wait_usec(const struct speaker *speaker)
 {
-	const uint64_t played = speaker->ring.played;
+	const uint64_t played = speaker->card.ring.played;
 
 	if (!speaker->instep.begun &&
 	    played < ms_to_frames(speaker, LOOK_SOON_MS))
@@ -1402,13 +1188,14 @@ static uint64_t look_wait_usec(const struct speaker *speaker)
 static uint64_t playing_wait_usec(const struct speaker *speaker)
 {
 	const uint64_t guard = guard_frames(speaker);
-	uint64_t frames = MAX(less(speaker->ring.fill_frames, guard), 1u);
+	uint64_t frames =
+	    MAX(surplus(speaker->card.ring.fill_frames, guard), 1u);
 	uint64_t wait_usec;
 
 	/* With more to write, come back when the ring has room for a period. */
 	if (fifo_frames(&speaker->fifo) > 0 || speaker->silence_frames > 0 ||
 	    speaker->state == SPEAKER_DRAINING) {
-		frames = MIN(frames, pcm_period_frames(speaker->pcm));
+		frames = MIN(frames, pcm_period_frames(speaker->card.pcm));
 		frames = MIN(frames, speaker->target_frames / 2 + 1);
 	}
 	wait_usec = frames_to_usec(frames, speaker->format.rate) + 100;
@@ -1449,7 +1236,7 @@ static double frames_to_ms(const struct speaker *speaker, double frames)
 
 enum receipt_card speaker_card(const struct speaker *speaker)
 {
-	switch (speaker->pcm ? 0 : speaker->card_error) {
+	switch (speaker->card.pcm ? 0 : speaker->card.error) {
 	case 0:
 		return speaker_heard_frames(speaker) > 0 ? RECEIPT_CARD_READY
 							 : RECEIPT_CARD_UNKNOWN;

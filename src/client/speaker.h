@@ -4,8 +4,7 @@
  * of the card. Runs in the client's loop and never waits for the ring. */
 #pragma once
 
-#include "audio/pcm.h"
-#include "base/backoff.h"
+#include "client/card.h"
 #include "client/fifo.h"
 #include "client/instep.h"
 #include "client/latency.h"
@@ -47,58 +46,33 @@ struct speaker_stats {
 	uint64_t behind_sum, behind_count; /* for speaker_behind_ms() */
 };
 
-/* Frames since the page got the card, or since the card was last recovered. The
- * fill of the ring says how much may be written, the delay how late a frame
- * written now will sound; what has sounded is a third number, which grows only
- * while the card takes frames: a card may stand still. */
-struct speaker_ring {
-	uint64_t written;
-	uint64_t page_frames;	/* of these, frames of the page */
-	uint64_t page_end;	/* "written" after the last of them */
-	uint64_t fill_frames;	/* in the ring, as of looked_usec, and .. */
-	uint64_t delay_frames;	/* .. until a frame sounds; both with what was
-				   written since */
-	uint64_t taken;		/* out of the ring by the card */
-	uint64_t played;	/* how many have sounded */
-	uint64_t progress_usec; /* when "taken" last grew */
-	uint64_t looked_usec;
-	uint64_t unknown_usec; /* since when the end waits for a delay; or 0 */
-};
-
 struct speaker {
 	struct speaker_config config;
 	enum speaker_state state;
-	struct pcm *pcm;	      /* NULL: not open */
-	struct wav_format format;     /* of the page */
-	struct wav_format pcm_format; /* that the PCM was opened with */
+	struct card card;
+	struct wav_format format; /* of the page */
 	struct fifo fifo;
 	struct latency latency;
 	struct reserve *reserve; /* of the page's server; NULL: latency_ms */
 	struct instep instep;	 /* of a page that is on schedule */
 	double card_rate;	 /* in parts of the nominal one; 0: not known */
-	struct backoff backoff;
 	struct speaker_stats stats;
 	uint32_t target_frames;
-	size_t most_frames;  /* of a recording that may wait in the FIFO */
-	uint64_t sound_usec; /* when the page may sound at the earliest */
-	uint64_t step_usec;  /* added to the target for this card; 0: nothing */
+	size_t most_frames;	 /* of a recording that may wait in the FIFO */
+	uint64_t sound_usec;	 /* when the page may sound at the earliest */
 	uint32_t silence_frames; /* still to be written before the page */
 	bool ended;		 /* no more frames will be put */
 	bool fade_in;		 /* the next start begins inside the page */
 	bool starving;		 /* since starved_since_usec */
 	bool gap_known;		 /* the reserve has learnt from it */
-	bool suspended;		 /* the card, until it has recovered */
-	int card_error;		 /* the error logged last, 0 for none */
 	uint64_t ended_usec;
 	uint64_t starved_since_usec;
-	uint64_t retry_usec;	     /* in OPENING and RECOVERING */
-	uint64_t recover_limit_usec; /* then the card is lost */
+	uint64_t retry_usec;	  /* in OPENING and RECOVERING */
 	uint64_t collecting_usec; /* since when frames wait; 0: none has come */
 	bool arriving;		  /* speaker_look() was told of queued bytes */
 	uint64_t spare_frames;	  /* in the FIFO at speaker_look() */
 	uint64_t excess_frames;	  /* that a live page should drop */
 	uint64_t cut_limit_usec;  /* until when to wait for a quiet place */
-	struct speaker_ring ring;
 	double peak; /* of the frames written since speaker_take_peak() */
 };
 

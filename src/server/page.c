@@ -14,7 +14,6 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/util.h"
-#include "server/timer.h"
 
 enum {
 	BUFFER_SIZE = 65536,
@@ -29,29 +28,11 @@ enum {
 	STORE_SIZE_MAX = 512 << 20,
 	/* How far the disk may lag before the page goes on without archive. */
 	ARCHIVE_LAG_MAX = 256 << 20,
-	/* A lead grows only while no client that was keeping up has more chunks
-	 * waiting. */
-	WAITING_CHUNKS_MAX = 3,
-	/* How far a client may fall behind what is due of a played page. */
-	BEHIND_SIZE_MAX = 64 << 20,
-	/* What a relay is allowed to be ahead. */
-	RELAYED_SIZE_MAX = BEHIND_SIZE_MAX,
 };
 
-/* A played page is sent in pieces of this. */
-#define PULSE_USEC (USEC_PER_SEC / 50)
-/* So much of it in real time, before the lead begins to grow. */
-#define QUIET_USEC (USEC_PER_SEC / 5)
-/* Its last frame, and with it the end, is sent no sooner before it is due: so
- * until then a stop can be told, and the loudspeakers are back before the next
- * page. */
-#define LAST_USEC (3 * USEC_PER_SEC / 10)
-/* Who comes within its last second has just had it. */
-#define JOIN_USEC USEC_PER_SEC
-#define BEHIND_USEC_MAX (30 * USEC_PER_SEC)
-/* From when its first frame is due to its sound, at least: a pulse may bring it
- * so late, and the network takes its time. */
-#define PLAYED_BUDGET_USEC_MIN (PULSE_USEC + USEC_PER_SEC / 10)
+/* From when the first frame of a played page is due to its sound, at least: a
+ * pulse may bring it so late, and the network takes its time. */
+#define PLAYED_BUDGET_USEC_MIN (PLAYED_PULSE_USEC + USEC_PER_SEC / 10)
 /* Jitter of a pipe that brings its sound in real time. */
 #define AHEAD_SECONDS_MIN 0.5
 #define PATIENCE_SECONDS 60
@@ -116,12 +97,6 @@ static bool is_paced(const struct page *p)
 	return p->info.is_file && p->file_kind != FILESOURCE_LIVE;
 }
 
-/* Whether that clock runs. */
-static bool is_pacing(const struct page *p)
-{
-	return p->begun_usec > 0;
-}
-
 /* Whether it is recorded whole before it is sent. */
 static bool is_stored(const struct page *p)
 {
@@ -133,7 +108,7 @@ uint64_t page_due_frames(const struct page *p)
 {
 	if (!p->tape)
 		return p->info.frames;
-	return (is_paced(p) ? p->due : p->tape->size) / frame_size(p);
+	return (is_paced(p) ? p->played.due : p->tape->size) / frame_size(p);
 }
 
 static uint64_t due_size(const struct page *p)
@@ -144,9 +119,7 @@ static uint64_t due_size(const struct page *p)
 const struct page_info *page_info(struct page *p)
 {
 	p->info.frames = page_due_frames(p);
-	p->info.skips = p->skips;
-	for (unsigned z = 0; p->zones[z]; z++)
-		p->info.skips += zone_skips(p->zones[z], p);
+	p->info.skips = p->skips + audience_skips(&p->audience);
 	return &p->info;
 }
 
@@ -156,11 +129,6 @@ static void set_state(struct page *p, enum page_state state)
 	p->callbacks->on_state(p->userdata, p);
 }
 
-static bool holds(const struct page *p, unsigned z)
-{
-	return p->held & UINT64_C(1) << z;
-}
-
 bool page_has_microphone(const struct page *p)
 {
 	return !p->info.is_file && p->begun && !p->prepared && p->source;
@@ -168,16 +136,9 @@ bool page_has_microphone(const struct page *p)
 
 /* --- the zones --- */
 
-static uint64_t bytes_of_usec(const struct page *p, uint64_t usec)
+uint64_t page_bytes(const struct page *p, uint64_t usec)
 {
 	return usec_to_frames(usec, p->info.format.rate) * frame_size(p);
-}
-
-/* Bytes; WAV_ENDLESS until the end of its source is read, if that is not known
- * before. */
-static uint64_t whole_size(const struct page *p)
-{
-	return p->source_ended ? p->tape->size : p->planned_size;
 }
 
 /* Whether its frames arrive as they are heard, after the lead. */
@@ -196,9 +157,7 @@ static uint32_t held_usec(const struct page *p)
 					      p->info.format.rate);
 }
 
-/* From now on every connection is told when the page sounds, if that is wanted
- * (--sync). Frame 0 was captured, or is due, at START_NS. */
-static void begin_schedule(struct page *p, int64_t start_ns)
+void page_begin_schedule(struct page *p, int64_t start_ns)
 {
 	uint64_t budget_usec = (uint64_t)(p->config->sync_ms * 1000);
 	struct wallclock clock;
@@ -217,7 +176,7 @@ static void begin_schedule(struct page *p, int64_t start_ns)
 static bool describe(const struct page *p, uint64_t offset,
 		     struct wav_page *ret)
 {
-	const uint64_t lead_frames = p->lead_max / frame_size(p);
+	const uint64_t lead_frames = p->played.lead_max / frame_size(p);
 
 	*ret = (struct wav_page){.clock_error_us = UINT32_MAX};
 	if (is_paced(p))
@@ -234,7 +193,7 @@ static bool describe(const struct page *p, uint64_t offset,
 
 static void attach(struct page *p, unsigned z, uint64_t offset)
 {
-	struct zone *zone = p->zones[z];
+	struct zone *zone = p->audience.zones[z];
 	struct connection_feed feed = {.pacing = CONNECTION_UNPACED};
 	struct wav_page description;
 
@@ -242,7 +201,7 @@ static void attach(struct page *p, unsigned z, uint64_t offset)
 		feed.page = &description;
 	if (is_paced(p)) {
 		feed.pacing = CONNECTION_PACED;
-		feed.lead_max = p->lead_max;
+		feed.lead_max = p->played.lead_max;
 	} else if (!is_stored(p) && !p->tape->ended) {
 		feed.max_lag = (uint64_t)(p->config->max_lag_seconds *
 					  p->info.format.rate) *
@@ -257,25 +216,20 @@ static void attach(struct page *p, unsigned z, uint64_t offset)
 
 static void attach_all(struct page *p)
 {
-	for (unsigned z = 0; p->zones[z]; z++) {
-		if (!holds(p, z))
+	struct zone *const *zones = p->audience.zones;
+
+	for (unsigned z = 0; zones[z]; z++) {
+		if (!audience_holds(&p->audience, z))
 			continue;
-		zone_check_keys(p->zones[z]);
+		zone_check_keys(zones[z]);
 		attach(p, z, 0);
 	}
 }
 
-/* A client that was told the end of a played page is back before the end is
- * due. */
 static bool can_be_joined(const struct page *p)
 {
-	const uint64_t second = bytes_of_usec(p, JOIN_USEC);
-
-	if (is_stored(p) || !p->tape)
-		return false;
-	if (!is_paced(p) || whole_size(p) == WAV_ENDLESS)
-		return true;
-	return whole_size(p) >= second && whole_size(p) - p->due >= second;
+	return p->tape && !is_stored(p) &&
+	       (!is_paced(p) || played_can_be_joined(p));
 }
 
 void page_join(struct page *p, unsigned z)
@@ -284,33 +238,26 @@ void page_join(struct page *p, unsigned z)
 		attach(p, z, due_size(p));
 }
 
-static void push(struct page *p)
-{
-	for (unsigned z = 0; p->zones[z]; z++)
-		if (holds(p, z))
-			zone_push(p->zones[z], p);
-}
-
 /* Ends it for its clients at once. */
 static void cut_short(struct page *p)
 {
-	tape_cut(p->tape, p->due);
-	for (unsigned z = 0; p->zones[z]; z++)
-		if (holds(p, z))
-			zone_finish(p->zones[z], p);
+	tape_cut(p->tape, p->played.due);
+	audience_finish(&p->audience);
 }
 
 void page_lose(struct page *p, uint64_t zones)
 {
-	for (unsigned z = 0; p->zones[z]; z++) {
-		if (!(p->held & zones & UINT64_C(1) << z))
+	struct audience *audience = &p->audience;
+
+	for (unsigned z = 0; audience->zones[z]; z++) {
+		if (!(audience->held & zones & UINT64_C(1) << z))
 			continue;
-		p->held &= ~(UINT64_C(1) << z);
-		zone_finish(p->zones[z], p);
+		audience->held &= ~(UINT64_C(1) << z);
+		zone_finish(audience->zones[z], p);
 		log_notice("Page %u loses zone %s to a page of higher priority",
-			   p->info.id, p->zones[z]->name);
+			   p->info.id, audience->zones[z]->name);
 	}
-	if (p->held == 0)
+	if (audience->held == 0)
 		page_stop(p, PAGE_PREEMPTED);
 }
 
@@ -342,24 +289,6 @@ void page_count_receipt(struct page *p)
 
 /* --- the archive --- */
 
-/* "-all", or the names of the zones, joined by "+". */
-static void label_zones(const struct page *p, char *label, size_t size)
-{
-	size_t length = 0;
-	bool all = true;
-
-	for (unsigned z = 0; p->zones[z]; z++)
-		all = all && p->info.zones & UINT64_C(1) << z;
-	snprintf(label, size, "-all");
-	if (all)
-		return;
-	for (unsigned z = 0; p->zones[z] && length < size; z++)
-		if (p->info.zones & UINT64_C(1) << z)
-			length += (size_t)snprintf(
-			    label + length, size - length, "%s%s",
-			    length ? "+" : "-", p->zones[z]->name);
-}
-
 static void begin_archive(struct page *p)
 {
 	char label[NAME_MAX / 2];
@@ -367,7 +296,7 @@ static void begin_archive(struct page *p)
 
 	if (!p->config->recorder)
 		return;
-	label_zones(p, label, sizeof(label));
+	audience_label(&p->audience, p->info.zones, label, sizeof(label));
 	r = tape_dup(p->tape);
 	if (r >= 0)
 		r = recording_begin(&p->recording, p->config->recorder, label,
@@ -380,13 +309,13 @@ static void begin_archive(struct page *p)
 /* --- the end --- */
 
 /* A live client lags by max_lag at most, one of a played page by
- * BEHIND_USEC_MAX, and of a stored one by the whole page. */
+ * PLAYED_BEHIND_USEC_MAX, and of a stored one by the whole page. */
 static uint64_t sending_usec(const struct page *p)
 {
 	double seconds = wav_seconds(&p->info.format, page_due_frames(p));
 
 	if (is_paced(p))
-		return BEHIND_USEC_MAX;
+		return PLAYED_BEHIND_USEC_MAX;
 	if (!is_stored(p) && seconds > p->config->max_lag_seconds)
 		seconds = p->config->max_lag_seconds;
 	return SENDING_SPARE_USEC +
@@ -411,12 +340,12 @@ static void finish_sending(struct page *p)
 	note_length(p);
 	p->deadline_usec = now_usec() + sending_usec(p);
 	if (is_stored(p)) {
-		begin_schedule(p, wallclock_monotonic_ns());
+		page_begin_schedule(p, wallclock_monotonic_ns());
 		attach_all(p);
 	} else if (is_paced(p) && p->info.end != PAGE_COMPLETE) {
 		cut_short(p);
 	} else {
-		push(p);
+		audience_push(&p->audience);
 	}
 	recording_push(p->recording, due_size(p));
 	recording_finish(p->recording);
@@ -440,11 +369,10 @@ void page_stop(struct page *p, enum page_end end)
 	if (p->source)
 		source_stop(p->source);
 	await_hang_up(p);
-	if (p->pulse)
-		timer_stop(p->pulse);
+	played_stop(p);
 	if (p->tape)
 		finish_sending(p);
-	p->held = 0;
+	p->audience.held = 0;
 	set_state(p, PAGE_SENDING);
 	done_if_sent(p);
 }
@@ -468,16 +396,14 @@ void page_refuse(struct page *p)
 
 /* --- samples --- */
 
-static void end_chime(struct page *p)
+void page_end_chime(struct page *p)
 {
 	if (p->info.state == PAGE_CHIME &&
 	    page_due_frames(p) >= p->info.chime_frames)
 		set_state(p, PAGE_SPEECH);
 }
 
-/* Appends as much as the page has room for; ends the page when it is full. (A
- * paced one ends when all of it is due.) */
-static void append(struct page *p, const uint8_t *data, size_t size)
+void page_append(struct page *p, const uint8_t *data, size_t size)
 {
 	uint64_t room = p->planned_size == WAV_ENDLESS
 			    ? UINT64_MAX
@@ -493,7 +419,7 @@ static void append(struct page *p, const uint8_t *data, size_t size)
 	}
 	if (is_paced(p))
 		return;
-	end_chime(p);
+	page_end_chime(p);
 	if (size == room)
 		page_stop(p, PAGE_COMPLETE);
 }
@@ -512,7 +438,7 @@ static void append_gap(struct page *p, uint64_t frames)
 
 		if (n > frames)
 			n = (size_t)frames;
-		append(p, p->buffer, n * frame_size(p));
+		page_append(p, p->buffer, n * frame_size(p));
 		frames -= n;
 	}
 }
@@ -532,7 +458,7 @@ static void on_busy(struct page *p, const struct source_message *message)
 	snprintf(p->busy_reason, sizeof(p->busy_reason), "%s",
 		 message->u.ended.reason);
 	p->prepared = true;
-	p->held = 0;
+	p->audience.held = 0;
 	p->callbacks->on_busy(p->userdata, p);
 }
 
@@ -553,26 +479,6 @@ static void plan(struct page *p, const struct source_message *opened)
 	    size == WAV_ENDLESS ? WAV_ENDLESS : size / frame_size(p);
 	p->chunk_usec =
 	    frames_to_usec(opened->u.opened.period_frames, p->info.format.rate);
-	p->lead_max =
-	    (uint64_t)(p->config->ahead_seconds * p->info.format.rate) *
-	    frame_size(p);
-	if (p->lead_max > FILESOURCE_AHEAD_SIZE_MAX)
-		p->lead_max = FILESOURCE_AHEAD_SIZE_MAX -
-			      FILESOURCE_AHEAD_SIZE_MAX % frame_size(p);
-	if (p->file_kind == FILESOURCE_RELAYED)
-		p->lead_max = RELAYED_SIZE_MAX;
-}
-
-/* From now on the source is read when the clock says so. */
-static void begin_pacing(struct page *p)
-{
-	(void)sd_event_source_set_enabled(p->io, SD_EVENT_OFF);
-	p->begun_usec = p->pulse_usec = now_usec();
-	pacer_begin(&p->pacer, p->info.format.rate, p->begun_usec);
-	p->lead_grows = true;
-	timer_set(p->pulse, p->begun_usec + PULSE_USEC);
-	if (p->file_kind == FILESOURCE_RECORDING)
-		begin_schedule(p, (int64_t)p->begun_usec * 1000);
 }
 
 static void on_opened(struct page *p, const struct source_message *message)
@@ -592,9 +498,9 @@ static void on_opened(struct page *p, const struct source_message *message)
 	set_state(p, PAGE_CHIME);
 	begin_archive(p);
 	if (is_paced(p))
-		begin_pacing(p);
+		played_begin(p);
 	else if (!p->info.is_file && !is_stored(p))
-		begin_schedule(p, message->u.opened.start_ns);
+		page_begin_schedule(p, message->u.opened.start_ns);
 	if (!is_stored(p))
 		attach_all(p);
 	if (p->info.state == PAGE_CHIME && p->info.chime_frames == 0)
@@ -603,8 +509,7 @@ static void on_opened(struct page *p, const struct source_message *message)
 		page_stop(p, PAGE_COMPLETE);
 }
 
-/* How a page ends when its source failed with ERROR. */
-static enum page_end end_of_error(const struct page *p, int error)
+enum page_end page_end_of_error(const struct page *p, int error)
 {
 	if (error == -EBADMSG || error == -EISDIR)
 		return PAGE_NOT_AUDIO;
@@ -613,28 +518,18 @@ static enum page_end end_of_error(const struct page *p, int error)
 	return PAGE_FAILED;
 }
 
-/* What is in the tape goes out all the same, before the page ends. */
-static void note_source_end(struct page *p,
-			    const struct source_message *message)
-{
-	p->source_ended = true;
-	p->source_error = message->u.ended.error;
-	if (p->source_error < 0)
-		snprintf(p->info.reason, sizeof(p->info.reason), "%s",
-			 message->u.ended.reason);
-	await_hang_up(p);
-}
-
 static void on_ended(struct page *p, const struct source_message *message)
 {
 	int error = message->u.ended.error;
 
-	if (is_pacing(p))
-		note_source_end(p, message);
-	else if (error == 0)
+	if (played_runs(p)) {
+		played_source_ended(p, message);
+		await_hang_up(p);
+	} else if (error == 0) {
 		page_stop(p, PAGE_COMPLETE);
-	else
-		fail(p, end_of_error(p, error), message->u.ended.reason);
+	} else {
+		fail(p, page_end_of_error(p, error), message->u.ended.reason);
+	}
 }
 
 static void handle(struct page *p, const struct source_message *message)
@@ -676,16 +571,15 @@ static int read_samples(struct page *p)
 	p->expected -= (uint32_t)n;
 	p->have += (size_t)n;
 	torn = p->have % frame_size(p);
-	late = MIN(p->late, (uint64_t)(p->have - torn));
-	p->late -= late;
-	append(p, p->buffer + late, p->have - torn - late);
+	late = MIN(p->played.late, (uint64_t)(p->have - torn));
+	p->played.late -= late;
+	page_append(p, p->buffer + late, p->have - torn - late);
 	memmove(p->buffer, p->buffer + p->have - torn, torn);
 	p->have = torn;
 	return 1;
 }
 
-/* Reads a message or samples: 1, or 0 when there is nothing more now. */
-static int read_one(struct page *p)
+int page_read(struct page *p)
 {
 	struct source_message message;
 
@@ -700,13 +594,13 @@ static int read_one(struct page *p)
 /* The source has the highest priority in the loop. When one turn takes longer
  * than a chunk, the loop would serve nothing else: then the source takes turns
  * with the rest, such as clients whose sockets have room again. */
-static void yield_if_slow(struct page *p, uint64_t took_usec)
+void page_yield_if_slow(struct page *p, uint64_t took_usec)
 {
 	bool slow = took_usec > p->chunk_usec;
 
 	if (slow != (p->slow_turns > 0))
 		(void)sd_event_source_set_priority(
-		    p->pulse ? p->pulse : p->io,
+		    p->played.pulse ? p->played.pulse : p->io,
 		    slow ? SD_EVENT_PRIORITY_NORMAL
 			 : SD_EVENT_PRIORITY_IMPORTANT);
 	p->slow_turns = slow ? p->slow_turns + 1 : 0;
@@ -727,170 +621,14 @@ static void send_on(struct page *p)
 
 	recording_push(p->recording, due_size(p));
 	if (!is_stored(p)) {
-		push(p);
+		audience_push(&p->audience);
 	} else if (due_size(p) > STORE_SIZE_MAX) {
 		log_warning("Page %u ends: --mode store keeps at most %d MiB",
 			    p->info.id, STORE_SIZE_MAX >> 20);
 		page_stop(p, PAGE_COMPLETE);
 	}
 	if (p->info.state < PAGE_SENDING)
-		yield_if_slow(p, now_usec() - begin);
-}
-
-/* --- played pages --- */
-
-/* Reads what is to be in the tape: enough for the clients' leads. */
-static void draw(struct page *p, uint64_t now)
-{
-	const uint64_t before = p->tape->size;
-	const uint64_t wish = pacer_due_frames(&p->pacer, now) * frame_size(p) +
-			      MAX(p->lead_max, bytes_of_usec(p, JOIN_USEC)) +
-			      bytes_of_usec(p, 2 * PULSE_USEC);
-
-	while (!p->source_ended && p->info.state < PAGE_SENDING &&
-	       p->tape->size < wish && p->tape->size - before < TURN_SIZE_MAX &&
-	       read_one(p) > 0)
-		;
-}
-
-/* The source has not brought what is due. The pause of a pipe becomes silence,
- * so that frames stay on their schedule. The size of a file is promised, so it
- * is late; but where every loudspeaker was told the moment, it loses what is
- * late. A relay's page has the silence that it had. */
-static void make_up(struct page *p, uint64_t missing, uint64_t since_usec)
-{
-	const uint64_t most = bytes_of_usec(p, 2 * PULSE_USEC);
-	const uint64_t before = p->tape->size;
-	const bool is_promised = p->planned_size != WAV_ENDLESS;
-	uint8_t silence[4096];
-	size_t size;
-
-	if (p->file_kind != FILESOURCE_RECORDING ||
-	    (is_promised && p->schedule.rate == 0)) {
-		pacer_slip(&p->pacer, missing / frame_size(p));
-		return;
-	}
-	/* If it is the loop that was held up, the source may have it. */
-	if (since_usec > 4 * PULSE_USEC)
-		return;
-	missing = MIN(missing, most);
-	memset(silence, wav_silence(&p->info.format), sizeof(silence));
-	while (missing > 0 && p->info.state < PAGE_SENDING) {
-		size = (size_t)MIN(missing, (uint64_t)sizeof(silence));
-		size -= size % frame_size(p);
-		append(p, silence, size);
-		missing -= size;
-	}
-	if (is_promised)
-		p->late += p->tape->size - before;
-}
-
-static void advance(struct page *p, uint64_t now)
-{
-	uint64_t due = pacer_due_frames(&p->pacer, now) * frame_size(p);
-
-	if (due > p->tape->size && !p->source_ended)
-		make_up(p, due - p->tape->size, now - p->pulse_usec);
-	due = MIN(due, p->tape->size);
-	p->due = MAX(p->due, due);
-	p->pulse_usec = now;
-	end_chime(p);
-}
-
-static bool congests(struct page *p)
-{
-	const uint64_t size =
-	    bytes_of_usec(p, WAITING_CHUNKS_MAX * p->chunk_usec);
-	bool congested = false;
-
-	for (unsigned z = 0; p->zones[z]; z++)
-		if (holds(p, z))
-			congested |= zone_congests(p->zones[z], p, size);
-	return congested;
-}
-
-/* By how many bytes leads may grow now. */
-static uint64_t growth(struct page *p, uint64_t now)
-{
-	enum pacer_network network = PACER_CLEAR;
-
-	if (p->file_kind == FILESOURCE_RELAYED)
-		return p->lead_max;
-	if (p->lead_grows && !pacer_pauses(&p->pacer, now) && congests(p))
-		network = PACER_CONGESTED;
-	return pacer_grow(&p->pacer, now, network) * frame_size(p);
-}
-
-/* What may be sent before it is due: all but the last frame, and that too when
- * the end is near. */
-static uint64_t size_to_send(struct page *p)
-{
-	const uint64_t size = p->tape->size;
-
-	if (p->source_ended && size - p->due <= bytes_of_usec(p, LAST_USEC)) {
-		tape_end(p->tape);
-		return size;
-	}
-	return size > 0 ? size - frame_size(p) : 0;
-}
-
-static void send_ahead(struct page *p, uint64_t now)
-{
-	const bool is_relayed = p->file_kind == FILESOURCE_RELAYED;
-	const uint64_t behind_max =
-	    MIN(bytes_of_usec(p, BEHIND_USEC_MAX), (uint64_t)BEHIND_SIZE_MAX);
-	const struct connection_pace pace = {
-	    .due = p->due,
-	    .end = size_to_send(p),
-	    .quiet = is_relayed ? 0 : bytes_of_usec(p, QUIET_USEC),
-	    .growth = growth(p, now),
-	    .behind_max = behind_max,
-	};
-
-	recording_push(p->recording, due_size(p));
-	p->lead_grows = false;
-	for (unsigned z = 0; p->zones[z]; z++)
-		if (holds(p, z))
-			p->lead_grows |= zone_pace(p->zones[z], p, &pace);
-}
-
-static void end_when_due(struct page *p)
-{
-	if (!p->source_ended || p->due < p->tape->size)
-		return;
-	if (p->source_error == 0) {
-		page_stop(p, PAGE_COMPLETE);
-		return;
-	}
-	log_error("%s", p->info.reason);
-	page_stop(p, end_of_error(p, p->source_error));
-}
-
-/* Pulses are a whole number of pulses after the first: a loop that was late
- * leaves the rest some time before the next one. */
-static void set_pulse(struct page *p, uint64_t now)
-{
-	timer_set(p->pulse,
-		  now + PULSE_USEC - (now - p->begun_usec) % PULSE_USEC);
-}
-
-static int on_pulse(sd_event_source *source, uint64_t usec, void *userdata)
-{
-	struct page *p = userdata;
-	const uint64_t now = now_usec();
-
-	draw(p, now);
-	if (p->info.state < PAGE_SENDING)
-		advance(p, now);
-	if (p->info.state < PAGE_SENDING)
-		send_ahead(p, now);
-	if (p->info.state < PAGE_SENDING)
-		end_when_due(p);
-	if (p->info.state >= PAGE_SENDING)
-		return 0;
-	yield_if_slow(p, now_usec() - now);
-	set_pulse(p, now_usec());
-	return 0;
+		page_yield_if_slow(p, now_usec() - begin);
 }
 
 static void release(struct page *p)
@@ -906,17 +644,17 @@ static int on_source(sd_event_source *io, int fd, uint32_t revents,
 	struct page *p = userdata;
 	uint64_t before = due_size(p), size = before;
 
-	while (p->info.state < PAGE_SENDING && !is_pacing(p) &&
-	       size - before < TURN_SIZE_MAX && read_one(p) > 0)
+	while (p->info.state < PAGE_SENDING && !played_runs(p) &&
+	       size - before < TURN_SIZE_MAX && page_read(p) > 0)
 		size = due_size(p);
 	if (size > before && p->info.state < PAGE_SENDING)
 		send_on(p);
 	if (!(revents & EPOLLHUP))
 		return 0;
-	if (p->info.state < PAGE_SENDING && !is_pacing(p) && size == before)
+	if (p->info.state < PAGE_SENDING && !played_runs(p) && size == before)
 		fail(p, PAGE_FAILED,
 		     "The source of the page ended unexpectedly");
-	if (p->info.state >= PAGE_SENDING || p->source_ended)
+	if (p->info.state >= PAGE_SENDING || p->played.source_ended)
 		release(p);
 	return 0;
 }
@@ -945,18 +683,6 @@ static int start_source(struct page *p, const struct page_request *request)
 	return microphone_start(&p->source, &microphone, request->chime_fd);
 }
 
-/* To the microsecond, and off until it is set. */
-static int add_pulse(struct page *p, sd_event *event)
-{
-	int r = sd_event_add_time(event, &p->pulse, CLOCK_MONOTONIC, 0, 1,
-				  on_pulse, p);
-
-	if (r >= 0)
-		r = sd_event_source_set_priority(p->pulse,
-						 SD_EVENT_PRIORITY_IMPORTANT);
-	return r < 0 ? r : sd_event_source_set_enabled(p->pulse, SD_EVENT_OFF);
-}
-
 static int start(struct page *p, sd_event *event,
 		 const struct page_request *request)
 {
@@ -973,7 +699,7 @@ static int start(struct page *p, sd_event *event,
 	if (r >= 0)
 		r = sd_event_source_set_priority(p->io,
 						 SD_EVENT_PRIORITY_IMPORTANT);
-	return r >= 0 && is_paced(p) ? add_pulse(p, event) : r;
+	return r >= 0 && is_paced(p) ? played_new(p, event) : r;
 }
 
 int page_new(struct page **ret, struct ledger *ledger, sd_event *event,
@@ -997,7 +723,7 @@ int page_new(struct page **ret, struct ledger *ledger, sd_event *event,
 	};
 	p->ledger = ledger;
 	p->config = config;
-	p->zones = zones;
+	p->audience = (struct audience){.zones = zones, .page = p};
 	p->when_busy = request->when_busy;
 	p->file_kind = request->file_kind;
 	/* A microphone without a chime has nothing to prepare. If it waited for
@@ -1028,7 +754,7 @@ struct page *page_free(struct page *p)
 	if (!p)
 		return NULL;
 	sd_event_source_disable_unref(p->io);
-	sd_event_source_disable_unref(p->pulse);
+	played_free(&p->played);
 	source_free(p->source);
 	page_shrink(p);
 	free(p);
@@ -1039,7 +765,7 @@ void page_begin(struct page *p)
 {
 	p->prepared = false;
 	p->begun = true;
-	p->held = p->info.zones;
+	p->audience.held = p->info.zones;
 	set_state(p, PAGE_OPENING);
 	source_go(p->source);
 }
@@ -1064,20 +790,14 @@ static void watch_archive(struct page *p, uint64_t archived)
 /* Gives back the memory that all clients and the archive have consumed. */
 static void forget_consumed(struct page *p)
 {
-	uint64_t slowest = due_size(p), archived;
+	uint64_t slowest, archived;
 
 	if (!p->tape || p->tape->ended || is_stored(p))
 		return;
 	archived = recording_offset(p->recording);
 	watch_archive(p, archived);
-	if (archived < slowest)
-		slowest = archived;
-	for (unsigned z = 0; p->zones[z]; z++) {
-		uint64_t offset = zone_slowest(p->zones[z], p);
-
-		if (offset < slowest)
-			slowest = offset;
-	}
+	slowest = MIN(archived, audience_slowest(&p->audience));
+	slowest = MIN(slowest, due_size(p));
 	/* The last minutes stay, so that the page can be saved. */
 	if (slowest > TAPE_KEEP_SIZE)
 		tape_forget(p->tape, slowest - TAPE_KEEP_SIZE);
@@ -1086,10 +806,8 @@ static void forget_consumed(struct page *p)
 void page_tick(struct page *p, uint64_t now)
 {
 	forget_consumed(p);
-	if (p->info.state != PAGE_SENDING || now <= p->deadline_usec)
-		return;
-	for (unsigned z = 0; p->zones[z]; z++)
-		zone_drop(p->zones[z], p, CONNECTION_CRAWLED);
+	if (p->info.state == PAGE_SENDING && now > p->deadline_usec)
+		audience_drop(&p->audience, CONNECTION_CRAWLED);
 }
 
 /* Reads the samples again, from the tape: so they cost nothing while nobody
@@ -1102,8 +820,8 @@ double page_take_peak(struct page *p)
 
 	if (!p->tape || due <= p->looked)
 		return 0;
-	if (due - p->looked > bytes_of_usec(p, LOOK_USEC_MAX))
-		p->looked = due - bytes_of_usec(p, LOOK_USEC_MAX);
+	if (due - p->looked > page_bytes(p, LOOK_USEC_MAX))
+		p->looked = due - page_bytes(p, LOOK_USEC_MAX);
 	while (p->looked < due) {
 		size_t size =
 		    (size_t)MIN(due - p->looked, (uint64_t)sizeof(samples));

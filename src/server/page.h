@@ -13,12 +13,12 @@
 #include "audio/microphone.h"
 #include "bus/names.h"
 #include "server/archive.h"
+#include "server/audience.h"
 #include "server/connection.h"
 #include "server/ledger.h"
-#include "server/pacer.h"
+#include "server/played.h"
 #include "server/schedule.h"
 #include "server/tape.h"
-#include "server/zone.h"
 
 enum page_mode {
 	PAGE_LIVE,  /* each chunk is sent as it is captured */
@@ -118,13 +118,12 @@ struct page {
 	TAILQ_ENTRY(page) entry; /* of the owner's list */
 	struct page_info info;
 	const struct page_config *config;
-	struct zone *const *zones; /* the owner's; NULL at the end */
+	struct audience audience;
 	enum page_when_busy when_busy;
 	bool prepared;			      /* waits for page_begin() */
 	bool begun;			      /* page_begin() was called */
 	char busy_reason[SOURCE_REASON_SIZE]; /* why the microphone was busy, or
 						 "" */
-	uint64_t held; /* zones that it has been granted */
 	double seconds;
 	struct source *source; /* NULL once its device or file is closed */
 	sd_event_source *io;
@@ -135,19 +134,9 @@ struct page {
 	uint64_t planned_size;	     /* bytes, chime included; or WAV_ENDLESS */
 	struct schedule schedule;
 	enum filesource_kind file_kind;
-	/* Of a page that is paced. */
-	sd_event_source *pulse;
-	struct pacer pacer;
-	uint64_t begun_usec; /* 0 before it is open */
-	uint64_t pulse_usec; /* the last one */
-	uint64_t due;	     /* bytes */
-	uint64_t late;	     /* bytes to come that silence has replaced */
-	uint64_t lead_max;   /* bytes */
-	bool lead_grows;     /* of one of its clients */
-	bool source_ended;   /* with all that is in the tape */
-	int source_error;    /* which info.reason explains */
-	uint64_t skips;	     /* of clients that have ended */
-	unsigned owed;	     /* receipts that may still come */
+	struct played played;
+	uint64_t skips; /* of clients that have ended */
+	unsigned owed;	/* receipts that may still come */
 	uint64_t chunk_usec;
 	unsigned slow_turns; /* in a row */
 	bool told_slow;
@@ -212,3 +201,23 @@ const struct page_info *page_info(struct page *page);
 /* Frames of a page of SECONDS, in whole chunks: floor(rate / chunk * seconds) *
  * chunk. */
 uint64_t page_frames(uint32_t rate, uint32_t chunk_frames, double seconds);
+
+/* --- for played.c --- */
+
+/* How many bytes of its samples last so long. */
+uint64_t page_bytes(const struct page *page, uint64_t usec);
+/* From now on every connection is told when the page sounds, if that is wanted
+ * (--sync). Frame 0 was captured, or is due, at START_NS. */
+void page_begin_schedule(struct page *page, int64_t start_ns);
+/* Reads a message or samples of its source: 1, or 0 when there is nothing more
+ * now. */
+int page_read(struct page *page);
+/* Appends as much as the page has room for; ends the page when it is full. (A
+ * paced one ends when all of it is due.) */
+void page_append(struct page *page, const uint8_t *data, size_t size);
+/* More of it is due: the chime may be over. */
+void page_end_chime(struct page *page);
+/* How it ends when its source failed with ERROR. */
+enum page_end page_end_of_error(const struct page *page, int error);
+/* A turn took so long, which may be too long. */
+void page_yield_if_slow(struct page *page, uint64_t took_usec);

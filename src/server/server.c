@@ -90,7 +90,7 @@ static size_t list_pages(const struct server *server,
 	TAILQ_FOREACH (p, &server->pages, entry) {
 		enum arbiter_microphone microphone = ARBITER_NO_MICROPHONE;
 
-		if (!waits(p) && p->held == 0)
+		if (!waits(p) && p->audience.held == 0)
 			continue;
 		if (!p->info.is_file)
 			microphone = *p->busy_reason ? ARBITER_MICROPHONE_ALONE
@@ -98,7 +98,7 @@ static size_t list_pages(const struct server *server,
 		ret_pages[count] = p;
 		orders[count++] = (struct arbiter_page){
 		    .priority = p->info.priority,
-		    .zones = waits(p) ? p->info.zones : p->held,
+		    .zones = waits(p) ? p->info.zones : p->audience.held,
 		    .holds = !waits(p),
 		    .queues = !server->closed && p->when_busy == PAGE_QUEUE,
 		    .microphone = microphone,
@@ -314,7 +314,7 @@ static void on_accepted(void *userdata, const struct zone *zone)
 	while (server->zones[z] != zone)
 		z++;
 	TAILQ_FOREACH (p, &server->pages, entry)
-		if (p->held & UINT64_C(1) << z)
+		if (p->audience.held & UINT64_C(1) << z)
 			page_join(p, z);
 }
 

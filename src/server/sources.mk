@@ -3,6 +3,7 @@ intercom_server_SOURCES = src/server/main.c
 libintercom_a_SOURCES += \
 	src/server/arbiter.c src/server/arbiter.h \
 	src/server/archive.c src/server/archive.h \
+	src/server/audience.c src/server/audience.h \
 	src/server/connection.c src/server/connection.h \
 	src/server/console.c src/server/console.h \
 	src/server/gate.c src/server/gate.h \
@@ -12,6 +13,7 @@ libintercom_a_SOURCES += \
 	src/server/pacer.c src/server/pacer.h \
 	src/server/page.c src/server/page.h \
 	src/server/peers.c src/server/peers.h \
+	src/server/played.c src/server/played.h \
 	src/server/poller.c src/server/poller.h \
 	src/server/roll.c src/server/roll.h \
 	src/server/rollcall.c src/server/rollcall.h \

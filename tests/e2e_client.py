@@ -786,7 +786,7 @@ class Hooks(ClientCase):
         client.wait_line("stopped is it")
 
 
-class Volume(ClientCase):
+class VolumeCase(ClientCase):
     def setUp(self):
         super().setUp()
         self.card = Card(self.folder)
@@ -811,6 +811,8 @@ class Volume(ClientCase):
     def wait_volume(self, text):
         wait_until(lambda: self.get_volume() == text, "volume " + text)
 
+
+class Volume(VolumeCase):
     def in_a_page(self, volume, text):
         """Starts a client with --volume and waits until the volume is set."""
         _, server, client = self.with_server("--volume", volume,

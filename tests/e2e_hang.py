@@ -6,7 +6,7 @@ import signal
 import time
 
 from e2e_bus import BusCase
-from e2e_client import ClientCase, header
+from e2e_client import ClientCase, VolumeCase, header, tone
 from e2e_lib import (Card, FRAME, SLOWNESS, main, noise, page_size, preload,
                      program, receive_all, wait_until, wav_bytes,
                      without_page_chunk, write_file)
@@ -152,6 +152,49 @@ class HangingClient(ClientCase, Hanging):
         os.rename(gone, self.disk.folder)
         self.page(server, client)
         client.wait_line("Saved the page", 2)
+
+
+class HangingState(VolumeCase, Hanging):
+    """What a client keeps of its card is on a disk that hangs."""
+
+    def setUp(self):
+        super().setUp()
+        self.disk = Disk(self.folder)
+
+    def hung(self, *words):
+        self.disk.hang(*words)
+        return self.with_server(
+            "--volume", "80", card=self.card,
+            env={**self.disk.env(), "STATE_DIRECTORY": self.disk.folder})
+
+    def page(self, server, client, number):
+        server.page(wav_bytes(noise(40 * FRAME)))
+        line = client.wait_line(r"ended \(", number)
+        self.assertEqual(self.counters(line)["result"], "complete")
+
+    def test_pages_go_on_at_the_present_volume_until_it_is_back(self):
+        for word in ("list", "open", "fsync"):
+            _, server, client = self.hung(word)
+            for number in range(1, 6):
+                self.page(server, client, number)
+            client.wait_line("hangs: pages play at the present volume")
+            self.assertEqual(self.get_volume(), "50 60")
+            self.assert_small(client)
+            self.disk.answer()
+            client.wait_line("The disk of the state directory is back")
+            server.page(wav_bytes(tone(30)))
+            self.wait_volume("160 160")
+            self.assertEqual(client.count("hangs"), 1)
+            client.stop()
+            self.assertEqual(self.get_volume(), "50 60")
+
+    def test_one_signal_ends_it(self):
+        _, server, client = self.hung("fsync")
+        server.page(wav_bytes(tone(30)))
+        client.wait_line("hangs")
+        client.signal(signal.SIGTERM)
+        self.assert_ends(client, SOON)
+        self.assertEqual(self.get_volume(), "50 60")
 
 
 class HangingArchive(ServerCase, Hanging):

@@ -110,6 +110,12 @@ int fsync(int fd)
 	return (int)syscall(SYS_fsync, fd);
 }
 
+int fdatasync(int fd)
+{
+	wait_on_fd("fsync", fd);
+	return (int)syscall(SYS_fdatasync, fd);
+}
+
 int rename(const char *from, const char *to)
 {
 	wait_on("rename", to);

@@ -25,6 +25,7 @@ UNIT_TESTS = \
 	tests/test-hook \
 	tests/test-instep \
 	tests/test-journal \
+	tests/test-keeper \
 	tests/test-keyfile \
 	tests/test-latency \
 	tests/test-ledger \

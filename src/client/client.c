@@ -304,6 +304,7 @@ static void pass(struct client *client, uint64_t now)
 	hook_running(&client->turn.hook, now);
 	for (unsigned i = 0; i < client->station_count; i++)
 		run_station(client, &client->stations[i], now);
+	keeper_dispatch(client->turn.keeper);
 	pick_turn(client, now);
 	run_turn(client, now);
 	tell_status(client);
@@ -352,12 +353,14 @@ static void wait_failed(struct client *client, int error)
 static void wait_for_something(struct client *client, uint64_t now,
 			       uint64_t next)
 {
-	struct pollfd fds[2 + 2 * CLIENT_SERVERS_MAX];
+	struct pollfd fds[3 + 2 * CLIENT_SERVERS_MAX];
 	struct timespec timeout = {0};
 	nfds_t count = 0;
 
 	fds[count++] =
 	    (struct pollfd){.fd = client->signal_fd, .events = POLLIN};
+	fds[count++] = (struct pollfd){.fd = keeper_fd(client->turn.keeper),
+				       .events = POLLIN};
 	if (client->config.recorder)
 		fds[count++] =
 		    (struct pollfd){.fd = recorder_fd(client->config.recorder),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The client: listens to several servers and plays one page at a time on the
- * loudspeaker. One loop in one thread, which waits only in ppoll(); a few calls
- * that a page needs once (open the card, note the volume) can take longer. */
+ * loudspeaker. One loop in one thread, which waits only in ppoll(); to open
+ * the card, which a page needs once, can take longer. */
 #pragma once
 
 #include "client/configuration.h"

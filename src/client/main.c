@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * intercom-client: reads the options, blocks the signals that the loop handles,
- * and mends what a crash left behind (a volume, partial files). */
+ * and mends partial files that a crash left behind. */
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>
@@ -12,7 +12,6 @@
 #include "base/notify.h"
 #include "base/options.h"
 #include "base/util.h"
-#include "client/mixer.h"
 #include "client/options.h"
 #include "client/saver.h"
 #include "client/soundtest.h"
@@ -76,11 +75,9 @@ static int run(struct client_config *config)
 	struct client *client = NULL;
 	int r = signal_fd;
 
-	if (r >= 0) {
-		mixer_restore_left_over();
+	if (r >= 0)
 		r = config->save ? saver_open(&config->recorder, config->save)
 				 : 0;
-	}
 	if (r >= 0)
 		r = client_new(&client, config, signal_fd);
 	if (r < 0)

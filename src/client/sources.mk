@@ -10,6 +10,7 @@ libintercom_a_SOURCES += \
 	src/client/hook.c src/client/hook.h \
 	src/client/instep.c src/client/instep.h \
 	src/client/journal.c src/client/journal.h \
+	src/client/keeper.c src/client/keeper.h \
 	src/client/latency.c src/client/latency.h \
 	src/client/meter.c src/client/meter.h \
 	src/client/mixer.c src/client/mixer.h \

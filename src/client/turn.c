@@ -11,15 +11,15 @@
 #include "base/log.h"
 #include "base/screen.h"
 #include "base/util.h"
-#include "client/cardrate.h"
 #include "client/journal.h"
 #include "client/meter.h"
 
 enum {
 	FEED_READS = 64, /* limits one pass, so that others are not delayed */
 	METER_TICK_USEC = 100 * 1000,
-	STOP_LEAST_USEC = 300 * 1000, /* missing of a page that was stopped */
-	LIMIT_GRACE_MS = 10000,	      /* a hook may take half of it */
+	STOP_LEAST_USEC = 300 * 1000,	/* missing of a page that was stopped */
+	LIMIT_GRACE_MS = 10000,		/* a hook may take half of it */
+	KEEPER_WAIT_USEC = 1000 * 1000, /* when the client ends */
 };
 
 static enum receipt_result receipt_result(enum turn_result result)
@@ -115,10 +115,8 @@ int turn_init(struct turn *turn, const struct client_config *config)
 	*turn = (struct turn){.config = config};
 	speaker.meter = config->meter;
 	speaker_init(&turn->speaker, &speaker);
-	turn->speaker.card_rate = cardrate_load(speaker.device);
-	return config->volume < 0
-		   ? 0
-		   : mixer_new(&turn->mixer, speaker.device, config->mixer);
+	return keeper_new(&turn->keeper, speaker.device, config->mixer,
+			  config->volume);
 }
 
 /* What was read last of a page on schedule has arrived when the kernel says so,
@@ -163,6 +161,7 @@ static void begin_schedule(struct turn *turn, struct station *station,
 	      WAV_PAGE_SCHEDULE) ||
 	    turn->config->no_sync)
 		return;
+	speaker->card_rate = keeper_card_rate(turn->keeper);
 	r = speaker_schedule(
 	    speaker, &session_page(station->session)->announced,
 	    turn->first / wav_frame_size(&speaker->format), station->doubt);
@@ -232,8 +231,6 @@ void turn_begin(struct turn *turn, struct station *station, uint64_t now_usec)
 static void let_sound(struct turn *turn, uint64_t now_usec)
 {
 	turn->before = false;
-	if (turn->mixer)
-		mixer_set(turn->mixer, (unsigned)turn->config->volume);
 	speaker_allow(&turn->speaker, now_usec);
 }
 
@@ -304,10 +301,8 @@ static void learn_of_schedule(struct turn *turn)
 	if (instep->error_count == 0)
 		return;
 	turn->station->doubt = rendezvous_doubt(&instep->rendezvous);
-	if (rate == 0)
-		return;
-	turn->speaker.card_rate = rate;
-	cardrate_save(turn->config->speaker.device, rate);
+	if (rate > 0)
+		keeper_learn_card_rate(turn->keeper, rate);
 }
 
 static void end_page(struct turn *turn, uint64_t now_usec)
@@ -326,8 +321,7 @@ static void end_page(struct turn *turn, uint64_t now_usec)
 	give_receipt(turn);
 	learn_of_schedule(turn);
 	speaker_finish(&turn->speaker);
-	if (turn->mixer)
-		mixer_restore(turn->mixer);
+	keeper_restore_volume(turn->keeper);
 	turn->before = false;
 	hook_kill(&turn->hook);
 	if (turn->config->after)
@@ -346,7 +340,7 @@ void turn_close(struct turn *turn)
 		end_page(turn, now_usec());
 	}
 	speaker_close(&turn->speaker);
-	turn->mixer = mixer_free(turn->mixer);
+	turn->keeper = keeper_free(turn->keeper, now_usec() + KEEPER_WAIT_USEC);
 }
 
 /* --- its samples --- */
@@ -553,7 +547,8 @@ bool turn_run(struct turn *turn, uint64_t now_usec)
 		     turn->open ? session_queued(turn->station->session) : 0);
 	if (turn->open)
 		feed(turn, now_usec);
-	if (turn->before && !hook_running(&turn->hook, now_usec))
+	if (turn->before && !hook_running(&turn->hook, now_usec) &&
+	    keeper_volume_is_set(turn->keeper, now_usec))
 		let_sound(turn, now_usec);
 	speaker_step(&turn->speaker, now_usec);
 	if (turn->speaker.state == SPEAKER_DONE) {
@@ -572,6 +567,8 @@ uint64_t turn_deadline(const struct turn *turn, uint64_t now_usec)
 	if (!turn->station)
 		return next;
 	next = MIN(next, speaker_deadline(&turn->speaker, now_usec));
+	if (turn->before)
+		next = MIN(next, keeper_deadline(turn->keeper, now_usec));
 	return turn->config->meter ? MIN(next, turn->meter_usec) : next;
 }
 

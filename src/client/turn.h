@@ -6,7 +6,7 @@
 
 #include "client/configuration.h"
 #include "client/hook.h"
-#include "client/mixer.h"
+#include "client/keeper.h"
 #include "client/station.h"
 
 /* The words of INTERCOM_RESULT. */
@@ -28,7 +28,7 @@ struct turn_totals {
 struct turn {
 	const struct client_config *config;
 	struct speaker speaker;
-	struct mixer *mixer; /* NULL: the volume is left alone */
+	struct keeper *keeper;
 	struct hook hook;
 	struct turn_totals totals;
 	uint64_t meter_usec; /* when to draw the meter again */
@@ -45,7 +45,8 @@ struct turn {
 	uint64_t begun_usec;
 };
 
-/* CONFIG must outlive the turn. 0 or -ENOMEM. */
+/* CONFIG must outlive the turn, and its strings the program. 0 or negative
+ * errno. */
 int turn_init(struct turn *turn, const struct client_config *config);
 /* Silences the card at once and restores the volume. A page that this stops
  * gets its --after hook, which may still run afterwards. */

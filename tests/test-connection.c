@@ -3,6 +3,7 @@
  * runs only when a test says so. */
 #include "server/connection.h"
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <systemd/sd-event.h>
 
@@ -391,9 +392,80 @@ TEST(a_peer_that_says_no_more_still_listens)
 		continue;
 	grow();
 	end_page();
+	ck_assert_int_eq(ends, 0);
 	hear();
 	expect_all_heard();
-	ck_assert_int_eq(ends, 1);
+	run_until_ended();
+	ck_assert_int_eq(end, CONNECTION_DONE);
+	ck_assert_int_eq(sents, 1);
+}
+
+/* Over TCP, to a peer that takes no more than its kernel does. */
+static void begin_tcp(int size_max)
+{
+	struct sockaddr_in address = {
+	    .sin_family = AF_INET,
+	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	const struct linger reset = {.l_onoff = 1};
+	socklen_t length = sizeof(address);
+	_cleanup_close_ int listener =
+	    socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	connection = connection_free(connection);
+	close(peer);
+	peer = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(setsockopt(peer, SOL_SOCKET, SO_RCVBUF, &size_max,
+				    sizeof(size_max)),
+			 0);
+	ck_assert_int_eq(
+	    setsockopt(peer, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
+	ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, length),
+			 0);
+	ck_assert_int_eq(listen(listener, 1), 0);
+	ck_assert_int_eq(
+	    getsockname(listener, (struct sockaddr *)&address, &length), 0);
+	ck_assert_int_eq(connect(peer, (struct sockaddr *)&address, length), 0);
+	own = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	ck_assert_int_ge(own, 0);
+	ck_assert_int_eq(
+	    connection_new(&connection, poller, own, NULL, peers,
+			   &(struct sockaddr_storage){.ss_family = AF_UNIX},
+			   &callbacks, NULL),
+	    0);
+}
+
+/* With 1 the peer has said before that it sends no more. */
+TEST_LOOP(a_peer_that_resets_before_it_has_all_is_lost, 0, 2)
+{
+	begin_tcp(4096);
+	append_piece();
+	attach(page, 0, MAX_LAG);
+	if (_i)
+		ck_assert_int_eq(shutdown(peer, SHUT_WR), 0);
+	while (sd_event_run(event, 0) > 0)
+		continue;
+	end_page();
+	ck_assert_int_eq(connection_state(connection), CONNECTION_CLOSING);
+	ck_assert_int_eq(ends, 0);
+	peer = fd_close(peer);
+	run_until_ended();
+	ck_assert_int_eq(end, CONNECTION_LOST);
+	ck_assert_int_eq(sents, 0);
+}
+
+TEST_LOOP(a_peer_that_resets_when_it_has_all_is_none_the_less_reached, 0, 2)
+{
+	begin_tcp(1 << 20);
+	append_piece();
+	attach(page, 0, MAX_LAG);
+	if (_i)
+		ck_assert_int_eq(shutdown(peer, SHUT_WR), 0);
+	end_page();
+	while (sents == 0)
+		ck_assert_int_ge(sd_event_run(event, UINT64_MAX), 0);
+	peer = fd_close(peer);
+	run_until_ended();
 	ck_assert_int_eq(end, CONNECTION_DONE);
 }
 

@@ -141,6 +141,16 @@ static void set_blocked(struct connection *c, bool blocked)
 	update_events(c);
 }
 
+/* Bytes that the kernel has queued, or has sent and were not acknowledged; the
+ * end counts as one. After a reset too. */
+static int unacknowledged(const struct connection *c)
+{
+	int outq;
+
+	return ioctl(transport_fd(c->transport), SIOCOUTQ, &outq) < 0 ? 0
+								      : outq;
+}
+
 static enum connection_end end_of_broken(const struct connection *c)
 {
 	switch (c->state) {
@@ -149,7 +159,9 @@ static enum connection_end end_of_broken(const struct connection *c)
 	case CONNECTION_WAITING:
 		return CONNECTION_LEFT;
 	case CONNECTION_CLOSING:
-		return c->said_end ? CONNECTION_DONE : CONNECTION_LOST;
+		/* It has all, but for the end. */
+		return c->said_end && unacknowledged(c) <= 1 ? CONNECTION_DONE
+							     : CONNECTION_LOST;
 	case CONNECTION_OWING:
 		return CONNECTION_DONE;
 	case CONNECTION_ON_AIR:
@@ -213,8 +225,8 @@ static void say_end(struct connection *c)
 	c->said_end = true;
 	c->blocked = false;
 	update_events(c);
-	if (r < 0 || c->read_closed)
-		end(c, CONNECTION_DONE);
+	if (r < 0)
+		end(c, end_of_broken(c));
 }
 
 static void begin_closing(struct connection *c)
@@ -401,15 +413,16 @@ static void take_bytes(struct connection *c, size_t size)
  * kernel has queued. */
 static void note_acknowledged(struct connection *c)
 {
-	int outq, before = c->outq;
+	const int before = c->outq;
 
-	if (ioctl(transport_fd(c->transport), SIOCOUTQ, &outq) < 0)
-		return;
-	c->outq = outq;
-	if (outq < before)
+	c->outq = unacknowledged(c);
+	if (c->outq < before)
 		c->progress_usec = now_usec();
-	if (c->said_end && outq == 0)
-		sent(c);
+	if (!c->said_end || c->outq > 0)
+		return;
+	sent(c);
+	if (c->read_closed)
+		end(c, CONNECTION_DONE);
 }
 
 /* The line so far, of which a part may have come before the end was said; NULL
@@ -444,11 +457,14 @@ static void read_receipt(struct connection *c)
 			 : -ENOMEM;
 		if (n == -EAGAIN)
 			return;
-		if (n <= 0) {
+		if (n <= 0)
 			c->read_closed = n != -ENOMEM;
-			end(c, CONNECTION_DONE);
+		if (n == 0 && c->state == CONNECTION_CLOSING)
+			update_events(c); /* it may still take the page */
+		else if (n <= 0)
+			end(c, end_of_broken(c));
+		if (n <= 0)
 			return;
-		}
 		take_bytes(c, (size_t)n);
 	}
 }
@@ -500,10 +516,12 @@ static void on_ready(void *userdata, uint32_t revents)
 	/* A peer that has closed may have left a receipt. */
 	if (c->said_end && revents & (EPOLLIN | EPOLLHUP | EPOLLERR))
 		read_receipt(c);
-	else if (revents & (EPOLLHUP | EPOLLERR))
-		end(c, end_of_broken(c));
-	else if (revents & EPOLLIN)
+	else if (revents & EPOLLIN && !(revents & (EPOLLHUP | EPOLLERR)))
 		read_early(c);
+	/* A reset reads as an end where the peer's end came before it. */
+	if (!c->ended &&
+	    revents & (c->said_end ? EPOLLERR : EPOLLHUP | EPOLLERR))
+		end(c, end_of_broken(c));
 	if (!c->ended && (revents & EPOLLOUT))
 		on_writable(c);
 }
@@ -658,21 +676,11 @@ bool connection_pace(struct connection *c, const struct connection_pace *pace)
 	return c->lead < c->lead_max;
 }
 
-/* What the kernel has queued, and what was sent but not acknowledged. */
-static uint64_t unacknowledged(const struct connection *c)
-{
-	int outq;
-
-	if (ioctl(transport_fd(c->transport), SIOCOUTQ, &outq) < 0)
-		return 0;
-	return (uint64_t)outq;
-}
-
 bool connection_congests(struct connection *c, uint64_t size)
 {
 	if (c->ended || c->state != CONNECTION_ON_AIR ||
 	    c->pauses == PAUSES_MAX ||
-	    unacknowledged(c) + (c->limit - c->offset) <= size)
+	    (uint64_t)unacknowledged(c) + (c->limit - c->offset) <= size)
 		return false;
 	c->pauses++;
 	return true;

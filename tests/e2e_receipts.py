@@ -296,6 +296,18 @@ class OfTheServer(ServerCase):
         held[-1].sendall(GOOD)
         self.line_of(server, held[-1], "complete")
 
+    def test_a_server_that_leaves_when_idle_waits_for_receipts(self):
+        server = self.serve("--idle-exit", "1")
+        (peer,) = self.taken(server)
+        server.wait_line("Page 1: .*1 client reached")
+        time.sleep(2.5)  # the idle time, not a synchronisation
+        self.assertIsNone(server.child.poll())
+        peer.sendall(GOOD)
+        self.line_of(server, peer, "")
+        server.wait_line("Nobody is connected")
+        self.assertEqual(server.wait(), 0)
+        self.assertEqual(server.count("Page 1: hall"), 1, server.output())
+
     def test_lies_floods_and_other_protocols(self):
         frames = page_frames(0.5)
         bad = (b"GET / HTTP/1.1\r\n\r\n",

@@ -238,6 +238,20 @@ class Gain(FilesCase):
         for a, b in zip(heard, samples):
             self.assertAlmostEqual(a, b * 10 ** (12 / 20), delta=0.51)
 
+    def test_a_talk_of_a_set_length_has_all_of_it(self):
+        (lobby,) = self.listen("lobby")
+        talk = self.ctl_begin("talk", "-d", "0.2", "--gain", "12")
+        heard = self.samples(receive_all(lobby))
+        lobby.close()
+        self.assertEqual(talk.wait(), 0)
+        self.assertEqual(len(heard), page_size(0.2) // 2)
+        spoken = struct.unpack("<%dh" % len(heard),
+                               self.sound[:2 * len(heard)])
+        # To the last sample: it is full scale noise.
+        self.assertLess(sum(a * b <= 0 for a, b in zip(heard, spoken)), 50)
+        self.assertLess(sum(a * b <= 0 for a, b in zip(heard[-440:],
+                                                       spoken[-440:])), 5)
+
     def test_what_is_not_accepted(self):
         path, _ = self.sound_file("bell.wav", 8)
         for gain in "41", "-60.1", "loud", "nan", "1e400", "":

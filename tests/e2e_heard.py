@@ -17,14 +17,14 @@ HALF = 4000  # frames: half a second
 
 
 def receipt(name="hall", result="complete", heard=None, dropped=0,
-            card="ready"):
+            card="ready", more=""):
     """What a loudspeaker says that a number of frames has arrived at; by
     default it has heard them all."""
     def line(arrived):
         return ("intercom-receipt 1 name=%s result=%s arrived=%d heard=%d "
-                "dropped=%d starved_ms=0 card=%s\n" % (
+                "dropped=%d starved_ms=0 card=%s%s\n" % (
                     name, result, arrived, arrived if heard is None else heard,
-                    dropped, card)).encode()
+                    dropped, card, more)).encode()
     return line
 
 
@@ -320,6 +320,30 @@ class Bus(HeardCase):
                          (1, 1, 1))
         self.assertNotIn("loudspeakers", last)
         self.assertIn("Page 1: 1 heard a part\n", self.ctl("status"))
+        self.assertNotIn("sync_us", {**client, **last})
+
+    def test_how_well_in_step(self):
+        """Of each loudspeaker, and the worst of the page."""
+        monitor = self.ctl_begin("monitor", "--json")
+        monitor.wait_line("zones")
+        self.heard(receipt("hall", more=" sync_us=85"),
+                   receipt("yard", more=" sync_us=230"), receipt("gym"))
+        said = json.loads(monitor.wait_line("page_heard"))["heard"]
+        self.assertEqual(said["sync_us"], 230)
+        self.assertEqual({p["name"]: p.get("sync_us")
+                          for p in said["loudspeakers"]},
+                         {"hall": 85, "yard": 230, "gym": None})
+        last = json.loads(self.ctl("status", "--json"))["last_heard"]
+        self.assertEqual(last["sync_us"], 230)
+        self.assertIn("Page 1: 3 heard all of it, in step within 230 us\n",
+                      self.ctl("status"))
+        # Names at one address: the next connection must be the only one.
+        self.heard(receipt("hall", more=" sync_us=85"))
+        self.listen("lobby")
+        (client,) = json.loads(self.ctl("clients", "--json"))
+        self.assertEqual(client["sync_us"], 85)
+        self.assertIn(" waits, page 2: heard all, in step within 85 us",
+                      self.ctl("clients"))
 
     def test_monitor(self):
         plain = self.ctl_begin("monitor")

@@ -513,6 +513,32 @@ TEST_LOOP(who_was_shed_and_came_back_is_one, 0, 4)
 			    : "4.0 of 5.0 s (the network was too slow)");
 }
 
+/* Of its connections, and of all loudspeakers, the greatest that is told. */
+TEST(how_far_from_its_moment_it_was)
+{
+	struct ledger_entry *first = join("hall");
+	struct receipt receipt = told_half(RECEIPT_COMPLETE);
+
+	ck_assert(look()->sync_us == RECEIPT_UNKNOWN);
+	ledger_shed(ledger, first, LENGTH / 2);
+	receipt.sync_us = 230;
+	tell(first, receipt);
+	first = join("hall");
+	sent(first);
+	receipt.sync_us = RECEIPT_UNKNOWN;
+	tell(first, receipt);
+	ck_assert_uint_eq(only()->sync_us, 230);
+	first = join("yard");
+	sent(first);
+	receipt.sync_us = 85;
+	tell(first, receipt);
+	ck_assert_uint_eq(look()->player_count, 2);
+	ck_assert_str_eq(list.players[0].identity, "yard");
+	ck_assert_uint_eq(list.players[0].sync_us, 85);
+	ck_assert_uint_eq(list.sync_us, 230);
+}
+END_TEST
+
 TEST(who_was_shed_and_stayed_away_heard_it_up_to_then)
 {
 	struct ledger_entry *entry = join("hall");

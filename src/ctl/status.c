@@ -45,6 +45,13 @@ static int width_of(const struct value *list, const char *key,
 	return (int)(width ? MAX(width, strlen(title)) : 0);
 }
 
+static void print_sync(const struct value *heard)
+{
+	if (value_get(heard, "sync_us"))
+		printf(", in step within %" PRIu64 " us",
+		       value_natural(heard, "sync_us"));
+}
+
 /* What it said of the last page that it was sent. */
 static void print_last_receipt(const struct value *client)
 {
@@ -55,6 +62,7 @@ static void print_last_receipt(const struct value *client)
 		return;
 	printf(", page %" PRIu64 ": %s", value_natural(client, "last_page"),
 	       strcmp(heard, "all") == 0 ? "heard all" : reason);
+	print_sync(client);
 }
 
 /* Columns are as wide as their texts, so that a line fits a terminal. */
@@ -164,6 +172,7 @@ static void print_last_heard(const struct value *heard)
 		printf("%s%" PRIu64 " %s", separator, count, kinds[i].text);
 		separator = ", ";
 	}
+	print_sync(heard);
 	putchar('\n');
 }
 

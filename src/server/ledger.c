@@ -331,6 +331,14 @@ static uint64_t sum(uint64_t a, uint64_t b)
 							    : a + b;
 }
 
+/* The greater of those that are known. */
+static uint64_t greater(uint64_t a, uint64_t b)
+{
+	if (a == RECEIPT_UNKNOWN || b == RECEIPT_UNKNOWN)
+		return MIN(a, b);
+	return MAX(a, b);
+}
+
 /* What the connections before that of RECEIPT have said. */
 static void add_receipt(struct receipt *receipt, const struct receipt *before)
 {
@@ -341,6 +349,7 @@ static void add_receipt(struct receipt *receipt, const struct receipt *before)
 	receipt->dropped_frames =
 	    sum(receipt->dropped_frames, before->dropped_frames);
 	receipt->starved_ms = sum(receipt->starved_ms, before->starved_ms);
+	receipt->sync_us = greater(receipt->sync_us, before->sync_us);
 }
 
 /* One of its connections owes no more: STATE if it was the last. */
@@ -525,6 +534,7 @@ static void judge_receipt(const struct ledger *ledger,
 	player->result = receipt->result;
 	player->card = receipt->card;
 	player->starved_ms = receipt->starved_ms;
+	player->sync_us = receipt->sync_us;
 	player->dropped_frames = receipt->dropped_frames == RECEIPT_UNKNOWN
 				     ? 0
 				     : receipt->dropped_frames;
@@ -559,6 +569,7 @@ static void judge(const struct ledger *ledger, const struct ledger_entry *entry,
 	    .skipped_frames = entry->skipped,
 	    .heard_frames = RECEIPT_UNKNOWN,
 	    .starved_ms = RECEIPT_UNKNOWN,
+	    .sync_us = RECEIPT_UNKNOWN,
 	};
 	switch (entry->state) {
 	case ON_AIR:
@@ -703,8 +714,13 @@ static void count(const struct ledger *ledger, struct ledger_list *list)
 {
 	list->counts[LEDGER_UNHEARD] = ledger->forgotten;
 	list->counts[LEDGER_UNREPORTED] = ledger->unlisted;
-	for (size_t i = 0; i < list->player_count; i++)
-		list->counts[list->players[i].heard]++;
+	list->sync_us = RECEIPT_UNKNOWN;
+	for (size_t i = 0; i < list->player_count; i++) {
+		const struct ledger_player *player = &list->players[i];
+
+		list->counts[player->heard]++;
+		list->sync_us = greater(list->sync_us, player->sync_us);
+	}
 	for (size_t i = 0; i < LEDGER_HEARD_COUNT; i++)
 		if (i != LEDGER_EXCUSED)
 			list->total += list->counts[i];

@@ -104,6 +104,7 @@ struct ledger_player {
 	uint64_t heard_frames; /* RECEIPT_UNKNOWN without a receipt */
 	uint64_t dropped_frames, skipped_frames;
 	uint64_t starved_ms;
+	uint64_t sync_us; /* see struct receipt; or RECEIPT_UNKNOWN */
 };
 
 struct ledger_list {
@@ -113,7 +114,8 @@ struct ledger_list {
 	uint64_t due_usec; /* see ledger_set_length() */
 	/* Of each kind; with those that are not in .players. */
 	uint32_t counts[LEDGER_HEARD_COUNT];
-	uint32_t total; /* that were to hear it: all but LEDGER_EXCUSED */
+	uint32_t total;	  /* that were to hear it: all but LEDGER_EXCUSED */
+	uint64_t sync_us; /* the greatest of all; or RECEIPT_UNKNOWN */
 	struct ledger_player *players; /* those that failed first */
 	size_t player_count;
 };

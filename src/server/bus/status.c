@@ -113,6 +113,14 @@ static double seconds_of(uint64_t frames, uint32_t rate)
 	return rate ? (double)frames / rate : 0;
 }
 
+/* Of a page that was on schedule. */
+static int append_sync(sd_bus_message *m, uint64_t sync_us)
+{
+	if (sync_us == RECEIPT_UNKNOWN)
+		return 0;
+	return sd_bus_message_append(m, "{sv}", "sync_us", "t", sync_us);
+}
+
 /* Frames and times of a receipt, as far as it tells them. */
 static int append_receipt(sd_bus_message *m, const struct ledger_player *player,
 			  uint32_t rate)
@@ -126,6 +134,8 @@ static int append_receipt(sd_bus_message *m, const struct ledger_player *player,
 	if (r >= 0 && player->starved_ms != RECEIPT_UNKNOWN)
 		r = sd_bus_message_append(m, "{sv}", "starved_seconds", "d",
 					  (double)player->starved_ms / 1000);
+	if (r >= 0)
+		r = append_sync(m, player->sync_us);
 	return r < 0 ? r
 		     : sd_bus_message_append(
 			   m, "{sv}{sv}{sv}", "result", "s",
@@ -161,7 +171,10 @@ static int append_heard_counts(sd_bus_message *m,
 			       const struct ledger_list *heard)
 {
 	const uint32_t *counts = heard->counts;
+	const int r = append_sync(m, heard->sync_us);
 
+	if (r < 0)
+		return r;
 	return sd_bus_message_append(
 	    m, "{sv}{sv}{sv}{sv}{sv}{sv}{sv}", "total", "u", heard->total,
 	    "heard_all", "u", counts[LEDGER_ALL], "heard_partly", "u",

@@ -293,5 +293,23 @@ class Surroundings(Case):
             words(r"^\tCTL_\w+ = (\d),", text_of("src/ctl/ctl.h")))
 
 
+class Map(Case):
+    """Of HACKING.md."""
+
+    def test_every_module_is_on_it(self):
+        hacking = text_of("HACKING.md")
+        named = set()
+        for row in words(r"^\| (`.*?) \|", hacking):
+            named |= set(re.findall(r"`([a-z0-9-]+)`", row))
+        named |= set(re.findall(r"`([a-z]+)`", hacking.split(
+            "| `bus/` |", 1)[1].split("\n", 1)[0]))
+        there = set()
+        for folder, _, names in os.walk(os.path.join(SRCDIR, "src")):
+            if os.path.basename(folder) != "ctl":  # a file a command
+                there |= {os.path.splitext(name)[0] for name in names
+                          if name.endswith((".c", ".h"))}
+        self.assertEqual(named, there - {"main", "configuration"})
+
+
 if __name__ == "__main__":
     main()

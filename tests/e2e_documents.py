@@ -188,6 +188,20 @@ class Interface(Case):
                          [(p.get("name"), p.get("type"))
                           for p in root.iter("property")])
 
+    def test_events_of_the_monitor_are_the_signals(self):
+        source = text_of("src/ctl/monitor.c")
+        events = words(r'\{"([A-Z]\w+)",\s*"(\w+)",\s*\{([^}]*), NULL\}\}',
+                       source)
+        self.assertCountEqual(
+            [(member, re.findall(r'"(\w+)"', keys))
+             for member, _, keys in events],
+            [(name, [arg.split()[1] for arg in args])
+             for name, args, _ in self.declared("signal")])
+        told = section("intercomctl.1", "DESCRIPTION").split(".Sy event :")[1]
+        self.assertEqual(
+            set(words(r"\b((?:page|client|server)_\w+)", told)),
+            {event for _, event, _ in events} | {"server_gone"})
+
     def test_errors(self):
         own = words(r'"(org\.alsaintercom1\.Error\.\w+)"',
                     text_of("src/bus/names.h"))

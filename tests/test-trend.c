@@ -118,16 +118,6 @@ TEST(time_is_the_inverse_of_position)
 	    llabs(trend_time(&trend, trend_position(&trend, ns)) - ns), 100);
 }
 
-TEST(a_shift_moves_it)
-{
-	struct trend trend;
-
-	trend_init(&trend, &trend_of_card, RATE);
-	trend_add(&trend, START_NS, 5);
-	trend_shift(&trend, 7);
-	ck_assert_double_eq(trend_position(&trend, START_NS), 12);
-}
-
 TEST(a_pull_is_bounded)
 {
 	ck_assert_double_eq(trend_pull(0, 10), 0);

@@ -143,11 +143,6 @@ void trend_add(struct trend *trend, int64_t ns, double position)
 	trend->told = true;
 }
 
-void trend_shift(struct trend *trend, double frames)
-{
-	trend->position += frames;
-}
-
 double trend_position(const struct trend *trend, int64_t ns)
 {
 	return trend->position + trend->rate * seconds(trend->ns, ns);

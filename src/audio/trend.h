@@ -38,8 +38,6 @@ void trend_restart(struct trend *trend);
 
 /* POSITION was told at NS, which never goes back. */
 void trend_add(struct trend *trend, int64_t ns, double position);
-/* FRAMES more lie between what was told before and what will be. */
-void trend_shift(struct trend *trend, double frames);
 
 /* The position at NS, and when a position is reached. The line must have been
  * told something. */

@@ -352,53 +352,54 @@ static void parse_ds64(struct wav_parser *parser)
 	parser->state.ds64_data = get_u64(p + 8);
 }
 
-/* What a tag means that is no encoding of ours, or NULL; from mmreg.h. */
+/* Of tags that are no encoding of ours; from mmreg.h. */
+static const struct {
+	unsigned tag;
+	const char *name;
+} encodings[] = {
+    {0x0002, "Microsoft ADPCM"},
+    {0x0008, "DTS"},
+    {0x0010, "OKI ADPCM"},
+    {0x0011, "IMA ADPCM"},
+    {0x0014, "G.723 ADPCM"},
+    {0x0020, "Yamaha ADPCM"},
+    {0x0022, "TrueSpeech"},
+    {0x0031, "GSM 6.10"},
+    {0x0040, "G.721 ADPCM"},
+    {0x0042, "G.723.1"},
+    {0x0045, "G.726 ADPCM"},
+    {0x0050, "MPEG audio"},
+    {0x0055, "MP3"},
+    {0x0061, "Duck ADPCM"},
+    {0x0062, "Duck ADPCM"},
+    {0x0064, "G.726 ADPCM"},
+    {0x0065, "G.722"},
+    {0x0069, "Xbox ADPCM"},
+    {0x0083, "G.729"},
+    {0x0092, "AC-3"},
+    {0x00ff, "AAC"},
+    {0x0160, "WMA"},
+    {0x0161, "WMA"},
+    {0x0162, "WMA"},
+    {0x0163, "WMA"},
+    {0x0200, "Creative ADPCM"},
+    {0x0270, "ATRAC3"},
+    {0x028f, "G.722"},
+    {0x1600, "AAC"},
+    {0x1610, "AAC"},
+    {0x2000, "AC-3"},
+    {0x2001, "DTS"},
+    {0x674f, "Vorbis"},
+    {0x6750, "Vorbis"},
+    {0x6751, "Vorbis"},
+    {0x704f, "Opus"},
+    {0xa109, "Speex"},
+    {0xf1ac, "FLAC"},
+};
+
+/* Or NULL. */
 static const char *encoding_name(unsigned tag)
 {
-	static const struct {
-		unsigned tag;
-		const char *name;
-	} encodings[] = {
-	    {0x0002, "Microsoft ADPCM"},
-	    {0x0008, "DTS"},
-	    {0x0010, "OKI ADPCM"},
-	    {0x0011, "IMA ADPCM"},
-	    {0x0014, "G.723 ADPCM"},
-	    {0x0020, "Yamaha ADPCM"},
-	    {0x0022, "TrueSpeech"},
-	    {0x0031, "GSM 6.10"},
-	    {0x0040, "G.721 ADPCM"},
-	    {0x0042, "G.723.1"},
-	    {0x0045, "G.726 ADPCM"},
-	    {0x0050, "MPEG audio"},
-	    {0x0055, "MP3"},
-	    {0x0061, "Duck ADPCM"},
-	    {0x0062, "Duck ADPCM"},
-	    {0x0064, "G.726 ADPCM"},
-	    {0x0065, "G.722"},
-	    {0x0069, "Xbox ADPCM"},
-	    {0x0083, "G.729"},
-	    {0x0092, "AC-3"},
-	    {0x00ff, "AAC"},
-	    {0x0160, "WMA"},
-	    {0x0161, "WMA"},
-	    {0x0162, "WMA"},
-	    {0x0163, "WMA"},
-	    {0x0200, "Creative ADPCM"},
-	    {0x0270, "ATRAC3"},
-	    {0x028f, "G.722"},
-	    {0x1600, "AAC"},
-	    {0x1610, "AAC"},
-	    {0x2000, "AC-3"},
-	    {0x2001, "DTS"},
-	    {0x674f, "Vorbis"},
-	    {0x6750, "Vorbis"},
-	    {0x6751, "Vorbis"},
-	    {0x704f, "Opus"},
-	    {0xa109, "Speex"},
-	    {0xf1ac, "FLAC"},
-	};
-
 	for (size_t i = 0; i < ARRAY_SIZE(encodings); i++)
 		if (encodings[i].tag == tag)
 			return encodings[i].name;
@@ -536,6 +537,22 @@ static void parse_page(struct wav_parser *parser)
 		};
 }
 
+/* A RIFF chunk of SIZE bytes, yet to be skipped, is the format. */
+static int expect_format(struct wav_parser *parser, uint32_t size)
+{
+	const size_t used = MIN(size, (uint32_t)FORMAT_SIZE_USED);
+
+	if (parser->have_format)
+		return bad(parser, "it has two formats");
+	if (size < FORMAT_SIZE_MIN || size > FORMAT_SIZE_MAX)
+		return bad(parser,
+			   "its format has %u bytes; %d to %d are possible",
+			   size, FORMAT_SIZE_MIN, FORMAT_SIZE_MAX);
+	parser->state.skip -= used;
+	expect(parser, STEP_FORMAT, used);
+	return 0;
+}
+
 static int parse_chunk(struct wav_parser *parser)
 {
 	const uint8_t *p = parser->state.buffer;
@@ -550,20 +567,8 @@ static int parse_chunk(struct wav_parser *parser)
 		return 0;
 	}
 	parser->state.skip = (uint64_t)size + size % 2;
-	if (memcmp(p, "fmt ", 4) == 0) {
-		size_t used = size < FORMAT_SIZE_USED ? size : FORMAT_SIZE_USED;
-
-		if (parser->have_format)
-			return bad(parser, "it has two formats");
-		if (size < FORMAT_SIZE_MIN || size > FORMAT_SIZE_MAX)
-			return bad(parser,
-				   "its format has %u bytes; %d to %d "
-				   "are possible",
-				   size, FORMAT_SIZE_MIN, FORMAT_SIZE_MAX);
-		parser->state.skip -= used;
-		expect(parser, STEP_FORMAT, used);
-		return 0;
-	}
+	if (memcmp(p, "fmt ", 4) == 0)
+		return expect_format(parser, size);
 	if (parser->state.skip > WAV_FOREIGN_HEADER_SIZE_MAX)
 		return bad(parser,
 			   "a chunk of %u bytes comes before the "

@@ -54,8 +54,6 @@ ssize_t card_write(struct card *card, const void *data, size_t count);
 ssize_t card_write_silence(struct card *card, size_t count);
 /* The last COUNT frames that were written are of the page. */
 void card_count_page(struct card *card, size_t count);
-/* COUNT frames of the page, the last ones, will not be heard. */
-void card_uncount_page(struct card *card, uint64_t count);
 /* 0, or negative errno. */
 int card_start(struct card *card, uint64_t now_usec);
 

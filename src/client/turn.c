@@ -175,34 +175,32 @@ static void begin_schedule(struct turn *turn, struct station *station,
 	note_timed_arrival(turn, now_usec);
 }
 
-void turn_begin(struct turn *turn, struct station *station, uint64_t now_usec)
+static int prepare_speaker(struct turn *turn, struct station *station,
+			   enum speaker_begin begin, uint64_t begun_usec)
 {
 	const struct session_page *page = session_page(station->session);
-	const bool resumed = station->turned_to || page->received > 0;
-	const size_t frame_size = wav_frame_size(&page->format);
-	struct journal_page told;
+	struct reserve *reserve = &station->reserve;
 	int r;
 
-	/* The samples that have waited meanwhile are old. */
-	if (resumed)
-		station_discard(station, now_usec);
-	if (!station_has_page(station))
-		return;
-	reserve_resume(&station->reserve);
+	reserve_resume(reserve);
 	turn->speaker.reserve =
-	    station->reserve.most_ms > station->reserve.least_ms
-		? &station->reserve
-		: NULL;
-	r = speaker_begin(&turn->speaker, &page->format,
-			  resumed ? SPEAKER_RESUMED : SPEAKER_FRESH,
-			  resumed ? now_usec : page->begun_usec);
-	if (r < 0) {
-		log_error("Cannot play the page from %s: %s",
-			  session_name(station->session), strerror(-r));
-		station->muted = true;
-		station->receipt.result = RECEIPT_UNHEARD;
-		return;
-	}
+	    reserve->most_ms > reserve->least_ms ? reserve : NULL;
+	r = speaker_begin(&turn->speaker, &page->format, begin, begun_usec);
+	if (r == 0)
+		return 0;
+	log_error("Cannot play the page from %s: %s",
+		  session_name(station->session), strerror(-r));
+	station->muted = true;
+	station->receipt.result = RECEIPT_UNHEARD;
+	return r;
+}
+
+static void take_page(struct turn *turn, struct station *station,
+		      uint64_t now_usec)
+{
+	const struct session_page *page = session_page(station->session);
+	const size_t frame_size = wav_frame_size(&page->format);
+
 	station->turned_to = true;
 	turn->station = station;
 	turn->open = turn->before = true;
@@ -214,6 +212,23 @@ void turn_begin(struct turn *turn, struct station *station, uint64_t now_usec)
 	turn->first -= turn->first % frame_size;
 	turn->late_frames = 0;
 	turn->begun_usec = now_usec;
+}
+
+void turn_begin(struct turn *turn, struct station *station, uint64_t now_usec)
+{
+	const struct session_page *page = session_page(station->session);
+	const bool resumed = station->turned_to || page->received > 0;
+	struct journal_page told;
+
+	/* The samples that have waited meanwhile are old. */
+	if (resumed)
+		station_discard(station, now_usec);
+	if (!station_has_page(station) ||
+	    prepare_speaker(turn, station,
+			    resumed ? SPEAKER_RESUMED : SPEAKER_FRESH,
+			    resumed ? now_usec : page->begun_usec) < 0)
+		return;
+	take_page(turn, station, now_usec);
 	if (turn->config->meter)
 		screen_clear();
 	told = describe(turn);

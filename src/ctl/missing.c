@@ -10,7 +10,8 @@
 #include "base/util.h"
 #include "bus/names.h"
 
-const char *missing_why(const char *word)
+/* "its card is gone" for "card-missing"; a word that is new stays. */
+static const char *why(const char *word)
 {
 	static const struct {
 		const char *word, *text;
@@ -54,5 +55,5 @@ void missing_print(const struct value *entry)
 		       value_string(entry, "zone"));
 	fputs(" since ", stdout);
 	print_since(value_natural(entry, "since"));
-	printf(" (%s)", missing_why(value_string(entry, "why")));
+	printf(" (%s)", why(value_string(entry, "why")));
 }

@@ -4,8 +4,6 @@
 
 #include "ctl/value.h"
 
-/* "its card is gone" for "card-missing"; a word that is new stays. */
-const char *missing_why(const char *word);
 /* Prints an entry of the list "missing" to stdout: "gate since 14:02 (its card
  * is gone)", or "2 in zone yard since ..". */
 void missing_print(const struct value *entry);

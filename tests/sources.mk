@@ -135,7 +135,9 @@ tests_test_zone_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=connection_push
 tests_test_cardstate_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=snd_card_get_index,--wrap=snd_ctl_open,--wrap=snd_ctl_close \
 	-Wl,--wrap=snd_ctl_pcm_info,--wrap=snd_pcm_open
-# Here the test is the peer; the others must not load what has no key.
+# Here the test is the peer; the others must not load what has no key. It sets
+# the clock.
+tests_test_transport_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=wallclock_offset_ns
 tests_test_transport_LDADD = $(LDADD) $(GNUTLS_LIBS)
 
 # The virtual sound card. Without sanitizers: plain aplay loads it too.

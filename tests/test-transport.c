@@ -3,12 +3,16 @@
  * against raw bytes, or against GnuTLS with other settings. */
 #include "wire/transport.h"
 
+#include <fcntl.h>
 #include <gnutls/gnutls.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include "base/log.h"
+#include "base/util.h"
+#include "base/wallclock.h"
 #include "folder.h"
 #include "server/tape.h"
 #include "test.h"
@@ -28,6 +32,8 @@ static struct transport *server, *client;
 static int raw = -1; /* a peer that sends raw bytes */
 static struct tape *page;
 static uint8_t sound[PAGE_SIZE], heard[PAGE_SIZE];
+static bool over_tcp;
+static int64_t stepped_ns; /* the wall clock, so far */
 
 /* --- fixture --- */
 
@@ -97,8 +103,31 @@ TIME_LIMIT(60);
 
 /* --- both ends --- */
 
+static void make_tcp_pair(int fds[2])
+{
+	struct sockaddr_in a = {.sin_family = AF_INET,
+				.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(a);
+	const int type = SOCK_STREAM | SOCK_CLOEXEC;
+	const int listener = socket(AF_INET, type, 0);
+
+	fds[0] = socket(AF_INET, type, 0);
+	ck_assert_int_eq(listen(listener, 1), 0);
+	ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&a, &size),
+			 0);
+	ck_assert_int_eq(connect(fds[0], (struct sockaddr *)&a, size), 0);
+	fds[1] = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	ck_assert_int_ge(fds[1], 0);
+	ck_assert_int_eq(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
+	close(listener);
+}
+
 static void make_pair(int fds[2])
 {
+	if (over_tcp) {
+		make_tcp_pair(fds);
+		return;
+	}
 	ck_assert_int_eq(socketpair(AF_UNIX,
 				    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
 				    0, fds),
@@ -653,6 +682,74 @@ TEST_LOOP(bytes_arrive_in_both_directions, 0, 2)
 	ck_assert_mem_eq(text, "to me", 5);
 	ck_assert_int_eq(transport_recv(server, text, sizeof(text)), -EAGAIN);
 	ck_assert_int_eq(transport_recv(client, text, sizeof(text)), -EAGAIN);
+}
+
+int64_t __real_wallclock_offset_ns(void);
+int64_t __wrap_wallclock_offset_ns(void);
+int64_t __wrap_wallclock_offset_ns(void)
+{
+	return __real_wallclock_offset_ns() + stepped_ns;
+}
+
+static void send_word(void)
+{
+	ck_assert_int_eq(transport_send(server, "word", 4, TRANSPORT_NO_MORE),
+			 4);
+}
+
+/* Waits for it, and returns when it had arrived. */
+static int64_t arrival_of_word(void)
+{
+	struct pollfd p = {.fd = transport_fd(client), .events = POLLIN};
+	char text[16];
+
+	ck_assert_int_eq(poll(&p, 1, PATIENCE_MS), 1);
+	ck_assert_int_eq(transport_recv(client, text, sizeof(text)), 4);
+	return transport_arrival_ns(client);
+}
+
+static void nothing_waits(void)
+{
+	char byte;
+
+	ck_assert_int_eq(transport_recv(client, &byte, 1), -EAGAIN);
+}
+
+TEST_LOOP(the_kernel_tells_when_bytes_arrived, 0, 2)
+{
+	int64_t before_ns, read_ns, ns;
+
+	over_tcp = true;
+	connect_as(_i);
+	ck_assert_int_eq(transport_arrival_ns(client), 0);
+	transport_time_arrivals(client);
+	nothing_waits();
+	before_ns = wallclock_monotonic_ns();
+	send_word();
+	/* It is read much later. */
+	ck_assert_int_eq(poll(NULL, 0, 20), 0);
+	read_ns = wallclock_monotonic_ns();
+	ns = arrival_of_word();
+	ck_assert_int_ge(ns, before_ns - 1000000);
+	ck_assert_int_lt(ns, read_ns);
+}
+
+/* Whether it steps forth or back. */
+TEST_LOOP(a_wall_clock_that_steps_tells_no_arrival, 0, 4)
+{
+	over_tcp = true;
+	connect_as(_i % 2);
+	transport_time_arrivals(client);
+	nothing_waits();
+	send_word();
+	stepped_ns = (_i < 2 ? 3 : -3) * (int64_t)NSEC_PER_SEC;
+	ck_assert_int_eq(arrival_of_word(), 0);
+	send_word();
+	ck_assert_int_eq(arrival_of_word(), 0);
+	stepped_ns = 0;
+	nothing_waits();
+	send_word();
+	ck_assert_int_ne(arrival_of_word(), 0);
 }
 
 /* Sends a page in turns of TURN_SIZE bytes and reads READ_SIZE at a time. */

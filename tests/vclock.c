@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * Clocks that step and waits that fail, on demand: a library for LD_PRELOAD. In
  * the folder $VCLOCK the files "realtime" and "boottime" hold seconds by which
- * that clock is ahead; while "refuse" is there every wait fails with EINVAL;
- * "address" holds the answer of DNS to whatever is asked; and "adjtimex" what
- * somebody has told the kernel of CLOCK_REALTIME: its status and its estimated
- * error in microseconds. $VCLOCK_SPEED is
- * how many times faster CLOCK_MONOTONIC runs, and with it all that waits by it:
- * poll, timers, and what TCP watches for us. */
+ * that clock is ahead, and with it the kernel's stamps of what has arrived;
+ * while "refuse" is there every wait fails with EINVAL; "address" holds the
+ * answer of DNS to whatever is asked; and "adjtimex" what somebody has told the
+ * kernel of CLOCK_REALTIME: its status and its estimated error in microseconds.
+ * $VCLOCK_SPEED is how many times faster CLOCK_MONOTONIC runs, and with it all
+ * that waits by it: poll, timers, and what TCP watches for us. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <netdb.h>
@@ -16,6 +16,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -35,18 +36,33 @@ static const char *control(const char *name, char path[4096])
 	return path;
 }
 
-static long offset(const char *name)
+static long long nsec_of(const struct timespec *ts)
 {
+	return ts->tv_sec * 1000000000LL + ts->tv_nsec;
+}
+
+static struct timespec timespec_of(long long nsec)
+{
+	return (struct timespec){
+	    .tv_sec = (time_t)(nsec / 1000000000),
+	    .tv_nsec = (long)(nsec % 1000000000),
+	};
+}
+
+static struct timespec add_offset(const char *name, struct timespec ts)
+{
+	const int saved_errno = errno;
 	char path[4096];
 	FILE *f = fopen(control(name, path), "re");
-	long seconds = 0;
+	double seconds = 0;
 
 	if (f) {
-		if (fscanf(f, "%ld", &seconds) != 1)
+		if (fscanf(f, "%lf", &seconds) != 1)
 			seconds = 0;
 		fclose(f);
 	}
-	return seconds;
+	errno = saved_errno;
+	return timespec_of(nsec_of(&ts) + (long long)(seconds * 1e9));
 }
 
 static int refused(void)
@@ -67,19 +83,6 @@ static long speed(void)
 	return value > 0 ? value : 1;
 }
 
-static long long nsec_of(const struct timespec *ts)
-{
-	return ts->tv_sec * 1000000000LL + ts->tv_nsec;
-}
-
-static struct timespec timespec_of(long long nsec)
-{
-	return (struct timespec){
-	    .tv_sec = (time_t)(nsec / 1000000000),
-	    .tv_nsec = (long)(nsec % 1000000000),
-	};
-}
-
 int clock_gettime(clockid_t id, struct timespec *ts)
 {
 	const int r = (int)syscall(SYS_clock_gettime, id, ts);
@@ -87,9 +90,9 @@ int clock_gettime(clockid_t id, struct timespec *ts)
 	if (r == 0 && id == CLOCK_MONOTONIC && speed() > 1)
 		*ts = timespec_of(nsec_of(ts) * speed());
 	if (r == 0 && id == CLOCK_REALTIME)
-		ts->tv_sec += offset("realtime");
+		*ts = add_offset("realtime", *ts);
 	if (r == 0 && id == CLOCK_BOOTTIME)
-		ts->tv_sec += offset("boottime");
+		*ts = add_offset("boottime", *ts);
 	return r;
 }
 
@@ -152,6 +155,23 @@ int clock_nanosleep(clockid_t id, int flags, const struct timespec *time,
 	if (id == CLOCK_MONOTONIC)
 		scaled = timespec_of(nsec_of(time) / speed());
 	return NEXT(clock_nanosleep)(id, flags, &scaled, rest);
+}
+
+ssize_t recvmsg(int fd, struct msghdr *message, int flags)
+{
+	const ssize_t n = NEXT(recvmsg)(fd, message, flags);
+	struct timespec stamp;
+
+	for (struct cmsghdr *c = n < 0 ? NULL : CMSG_FIRSTHDR(message); c;
+	     c = CMSG_NXTHDR(message, c)) {
+		if (c->cmsg_level != SOL_SOCKET ||
+		    c->cmsg_type != SCM_TIMESTAMPNS)
+			continue;
+		memcpy(&stamp, CMSG_DATA(c), sizeof(stamp));
+		stamp = add_offset("realtime", stamp);
+		memcpy(CMSG_DATA(c), &stamp, sizeof(stamp));
+	}
+	return n;
 }
 
 int setsockopt(int fd, int level, int name, const void *value, socklen_t size)

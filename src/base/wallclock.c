@@ -23,13 +23,8 @@ int64_t wallclock_monotonic_ns(void)
 	return clock_ns(CLOCK_MONOTONIC);
 }
 
-int64_t wallclock_real_ns(void)
-{
-	return clock_ns(CLOCK_REALTIME);
-}
-
 /* The shortest of some tries: another program may run between two readings. */
-static int64_t measure_offset(void)
+int64_t wallclock_offset_ns(void)
 {
 	int64_t best_ns = INT64_MAX, offset_ns = 0;
 
@@ -67,5 +62,5 @@ void wallclock_read(struct wallclock *ret)
 
 	ret->denied = state < 0 && (errno == EPERM || errno == ENOSYS);
 	wallclock_judge(ret, &timex, state);
-	ret->offset_ns = measure_offset();
+	ret->offset_ns = wallclock_offset_ns();
 }

@@ -18,9 +18,10 @@ struct wallclock {
 
 /* Reads it now: a later step of REALTIME does not change the result. */
 void wallclock_read(struct wallclock *ret);
-/* CLOCK_MONOTONIC and CLOCK_REALTIME in nanoseconds. */
+/* CLOCK_MONOTONIC in nanoseconds. */
 int64_t wallclock_monotonic_ns(void);
-int64_t wallclock_real_ns(void);
+/* The offset alone. */
+int64_t wallclock_offset_ns(void);
 
 /* What adjtimex(2) says of the clock; STATE is what it returned. */
 void wallclock_judge(struct wallclock *clock, const struct timex *timex,

@@ -5,6 +5,7 @@
 #include "wire/transport.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/epoll.h>
@@ -32,6 +33,8 @@ enum {
 };
 
 #define ARRIVAL_AGE_NS_MAX (10 * (int64_t)NSEC_PER_SEC)
+/* CLOCK_REALTIME was set if it has moved so much, and not only steered. */
+#define STEP_NS_MIN 1000000
 
 /* Ciphers with one hash, and key exchange with ECDHE only: +PSK would allow it
  * without. GnuTLS demands a signature algorithm although none is used. The
@@ -50,8 +53,16 @@ struct transport_keys {
 	gnutls_psk_server_credentials_t server;
 };
 
+/* When bytes had arrived, by the kernel's stamps. */
+struct arrivals {
+	bool timed;
+	int64_t ns;	   /* CLOCK_MONOTONIC; 0: not known */
+	int64_t offset_ns; /* REALTIME - MONOTONIC when no bytes waited */
+};
+
 struct tls {
 	int fd;
+	struct arrivals *arrivals;
 	gnutls_session_t session;
 	struct transport_keys *keys;
 	gnutls_psk_client_credentials_t client; /* NULL on the server's side */
@@ -72,8 +83,7 @@ struct tls {
 struct transport {
 	int fd;
 	struct tls *tls; /* NULL: plain */
-	bool timed;
-	int64_t arrival_ns;
+	struct arrivals arrivals;
 };
 
 /* Loaded with the first keys, and constant from then on. */
@@ -213,6 +223,53 @@ const char *transport_keys_identity(const struct transport_keys *keys, size_t n)
 
 /* --- between GnuTLS and the socket --- */
 
+/* The kernel's stamps are of CLOCK_REALTIME: if that was set while the bytes
+ * waited, they tell nothing. */
+static int64_t arrival_of(const struct arrivals *arrivals,
+			  struct msghdr *message)
+{
+	const int64_t offset_ns = wallclock_offset_ns();
+	const int64_t now_ns = wallclock_monotonic_ns();
+	const struct cmsghdr *c = CMSG_FIRSTHDR(message);
+	struct timespec stamp;
+	int64_t ns;
+
+	if (!c || c->cmsg_level != SOL_SOCKET ||
+	    c->cmsg_type != SCM_TIMESTAMPNS ||
+	    llabs(offset_ns - arrivals->offset_ns) >= STEP_NS_MIN)
+		return 0;
+	memcpy(&stamp, CMSG_DATA(c), sizeof(stamp));
+	ns = stamp.tv_sec * (int64_t)NSEC_PER_SEC + stamp.tv_nsec - offset_ns;
+	return ns > now_ns - ARRIVAL_AGE_NS_MAX ? MIN(ns, now_ns) : 0;
+}
+
+/* As recv(). */
+static ssize_t recv_timed(int fd, void *buffer, size_t size,
+			  struct arrivals *arrivals)
+{
+	union {
+		struct cmsghdr header;
+		char data[CMSG_SPACE(sizeof(struct timespec))];
+	} control;
+	struct iovec part = {buffer, size};
+	struct msghdr message = {
+	    .msg_iov = &part,
+	    .msg_iovlen = 1,
+	    .msg_control = &control,
+	    .msg_controllen = sizeof(control),
+	};
+	ssize_t n;
+
+	if (!arrivals->timed)
+		return recv(fd, buffer, size, 0);
+	n = recvmsg(fd, &message, 0);
+	if (n > 0)
+		arrivals->ns = arrival_of(arrivals, &message);
+	else if (n < 0 && errno == EAGAIN)
+		arrivals->offset_ns = wallclock_offset_ns();
+	return n;
+}
+
 static ssize_t pull(gnutls_transport_ptr_t userdata, void *buffer, size_t size)
 {
 	struct tls *tls = userdata;
@@ -225,7 +282,7 @@ static ssize_t pull(gnutls_transport_ptr_t userdata, void *buffer, size_t size)
 					    tls->ready ? EAGAIN : EPROTO);
 		return -1;
 	}
-	n = recv(tls->fd, buffer, size < tls->budget ? size : tls->budget, 0);
+	n = recv_timed(tls->fd, buffer, MIN(size, tls->budget), tls->arrivals);
 	if (n >= 0) {
 		tls->budget -= (size_t)n;
 		return n;
@@ -437,6 +494,7 @@ static int new_tls(struct transport **ret, int fd, struct transport_keys *keys,
 		return -ENOMEM;
 	}
 	transport->tls->fd = fd;
+	transport->tls->arrivals = &transport->arrivals;
 	transport->tls->keys = keys;
 	transport->tls->budget = HANDSHAKE_SIZE_MAX;
 	if (set_up(transport->tls, key) < 0) {
@@ -680,54 +738,16 @@ void transport_time_arrivals(struct transport *transport)
 {
 	const int one = 1;
 
-	transport->timed = !transport->tls &&
-			   setsockopt(transport->fd, SOL_SOCKET, SO_TIMESTAMPNS,
-				      &one, sizeof(one)) == 0;
+	transport->arrivals = (struct arrivals){
+	    .timed = setsockopt(transport->fd, SOL_SOCKET, SO_TIMESTAMPNS, &one,
+				sizeof(one)) == 0,
+	    .offset_ns = wallclock_offset_ns(),
+	};
 }
 
 int64_t transport_arrival_ns(const struct transport *transport)
 {
-	return transport->arrival_ns;
-}
-
-/* The kernel's stamps are of CLOCK_REALTIME: whatever that has been set to
- * since then would be an error. */
-static int64_t arrival_of(struct msghdr *message)
-{
-	const int64_t now_ns = wallclock_monotonic_ns();
-	const struct cmsghdr *c = CMSG_FIRSTHDR(message);
-	struct timespec stamp;
-	int64_t age_ns;
-
-	if (!c || c->cmsg_level != SOL_SOCKET ||
-	    c->cmsg_type != SCM_TIMESTAMPNS)
-		return 0;
-	memcpy(&stamp, CMSG_DATA(c), sizeof(stamp));
-	age_ns = wallclock_real_ns() -
-		 (stamp.tv_sec * (int64_t)NSEC_PER_SEC + stamp.tv_nsec);
-	return age_ns >= 0 && age_ns < ARRIVAL_AGE_NS_MAX ? now_ns - age_ns : 0;
-}
-
-static ssize_t recv_timed(struct transport *transport, void *buffer,
-			  size_t size)
-{
-	union {
-		struct cmsghdr header;
-		char data[CMSG_SPACE(sizeof(struct timespec))];
-	} control;
-	struct iovec part = {buffer, size};
-	struct msghdr message = {
-	    .msg_iov = &part,
-	    .msg_iovlen = 1,
-	    .msg_control = &control,
-	    .msg_controllen = sizeof(control),
-	};
-	const ssize_t n =
-	    TEMP_FAILURE_RETRY(recvmsg(transport->fd, &message, 0));
-
-	if (n > 0)
-		transport->arrival_ns = arrival_of(&message);
-	return n;
+	return transport->arrivals.ns;
 }
 
 ssize_t transport_recv(struct transport *transport, void *buffer, size_t size)
@@ -736,10 +756,8 @@ ssize_t transport_recv(struct transport *transport, void *buffer, size_t size)
 
 	if (transport->tls)
 		return tls_recv(transport->tls, buffer, size);
-	if (transport->timed)
-		n = recv_timed(transport, buffer, size);
-	else
-		n = TEMP_FAILURE_RETRY(recv(transport->fd, buffer, size, 0));
+	n = TEMP_FAILURE_RETRY(
+	    recv_timed(transport->fd, buffer, size, &transport->arrivals));
 	return n < 0 ? -errno : n;
 }
 

@@ -85,8 +85,8 @@ bool transport_authorised(const struct transport *transport);
  * not, -ECONNRESET); -EAGAIN; or another negative errno. */
 ssize_t transport_recv(struct transport *transport, void *buffer, size_t size);
 /* From now on transport_arrival_ns() tells when the newest of the bytes that
- * were received last had arrived in the kernel: CLOCK_MONOTONIC, or 0 where
- * that is not known, as with TLS. */
+ * were received last, with TLS the end of their record, had arrived in the
+ * kernel: CLOCK_MONOTONIC, or 0 where that is not known. */
 void transport_time_arrivals(struct transport *transport);
 int64_t transport_arrival_ns(const struct transport *transport);
 /* Bytes that wait to be received. Those that are still encrypted include TLS's

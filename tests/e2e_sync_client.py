@@ -5,12 +5,14 @@ import os
 import re
 import socket
 import struct
+import subprocess
 import threading
 import time
 
-from e2e_client import ENDLESS, ClientCase, header, samples
-from e2e_lib import (Card, FRAME, RATE, contents, in_time, main, noise, preload,
-                     receive_all, wait_until)
+from e2e_client import ENDLESS, ClientCase, Live, header, samples
+from e2e_lib import (Card, FRAME, RATE, contents, free_port, in_time, main,
+                     noise, preload, program, receive_all, wait_until,
+                     write_file)
 
 PLAYED, SCHEDULE, TRUSTED, REAL_TIME = 1, 2, 4, 8
 LIVE = SCHEDULE | REAL_TIME
@@ -99,10 +101,21 @@ class SyncCase(ClientCase):
         super().setUp()
         self.clocks(SYNCHRONISED)
 
-    def clocks(self, text):
+    def clocks(self, text, folder=""):
         """What the kernel says of the client's wall clock from now on."""
-        with open(self.path("adjtimex"), "w") as f:
-            f.write(text)
+        write_file(self.path(os.path.join(folder, "adjtimex")), text)
+
+    def new_clock(self, name, text=SYNCHRONISED):
+        """The environment of a program with a wall clock of its own."""
+        os.mkdir(self.path(name))
+        self.clocks(text, name)
+        return preload("vclock.so", VCLOCK=self.path(name))
+
+    def set_clock(self, name, seconds):
+        """It is that much ahead from now on, at once."""
+        path = self.path(name + "/realtime")
+        write_file(path + ".new", "%g\n" % seconds)
+        os.rename(path + ".new", path)
 
     def card(self, name="card", options="drift 100", **kwargs):
         return Card(self.folder, name, options=options, patient=False,
@@ -278,6 +291,118 @@ class Interrupted(SyncCase):
         self.assertGreaterEqual(count_clicks(card.sound()), 4)
 
 
+    @in_time
+    def test_wall_clocks_that_step(self):
+        """In the middle of a page, by the clocks or not, it does nothing; the
+        next pages do not believe what has become of the clocks."""
+        server = self.server()
+        ways = (("ahead", 3, SYNCHRONISED), ("back", -3, SYNCHRONISED),
+                ("unsynchronised", 3, UNSYNCHRONISED))
+        cards = [self.card(name) for name, _, _ in ways]
+        clients = [self.client(card, server.name,
+                               env=self.new_clock(name + "-clock", text))
+                   for card, (name, _, text) in zip(cards, ways)]
+
+        def page(number, scale):
+            def step():
+                for name, seconds, _ in ways:
+                    self.set_clock(name + "-clock", seconds * scale)
+            Scheduled([server.accept() for _ in clients], clicks(2),
+                      LIVE | TRUSTED, at={0.9: step})
+            for client in clients:
+                self.assert_whole(client, number)
+                self.assertNotRegex(client.wait_line("ended \\(", number),
+                                    "[1-9] (xrun|starvation)")
+
+        page(1, 1)
+        for client in clients[:2]:
+            self.assertEqual(client.count("by the wall clocks"), 1)
+        page(2, 0)  # and back
+        for client in clients[:2]:
+            client.wait_line("by when it arrives: the clocks disagree")
+        for client, card in zip(clients, cards):
+            self.assertEqual(client.count(IN_STEP),
+                             2 if client == clients[2] else 3)
+            self.assertEqual(count_clicks(card.sound()), 4)
+
+    @in_time
+    def test_two_servers_of_which_one_has_no_schedule(self):
+        """The page is in step again after others, in step or not, have had the
+        loudspeaker."""
+        first, second = self.server(), self.server()
+        card = self.card()
+        client = self.client(card, first.name, second.name, env=preload(
+            "vclock.so", VCLOCK=self.folder))
+        before = [first.accept()]
+        plain = clicks(1)
+        Scheduled([second.accept()], clicks(7), LIVE | TRUSTED, at={
+            1.2: lambda: Live(before[0], plain, stated=len(plain)),
+            4.2: lambda: Scheduled([first.accept()], clicks(1),
+                                   LIVE | TRUSTED)})
+        client.wait_line(r"ended \(complete\)", 3)
+        ends = [line for line in client.output().splitlines()
+                if " ended (" in line]
+        self.assertEqual(
+            [re.search(r"ended \((\S+)\)", line)[1] for line in ends],
+            ["taken-over", "complete", "taken-over", "complete", "complete"])
+        self.assertEqual(["in step within" in line for line in ends],
+                         [True, False, True, True, True], client.output())
+        self.assertEqual(client.count("by the wall clocks"), 4)
+        self.assertEqual(client.count("out of step"), 0, client.output())
+
+
+class Real(SyncCase):
+    """With the server's own schedule, keys and zones."""
+
+    def prepare(self, *names):
+        for name in names:
+            os.mkdir(self.path(name))
+        keys = self.start([program("intercomctl"), "keygen", "--psk-file",
+                           self.path("server.psk"), *names])
+        self.assertEqual(keys.wait(), 0, keys.output())
+        self.ports = {zone: free_port() for zone in ("lobby", "yard")}
+        microphone = Card(self.folder, "mic", capture="clicks 1",
+                          patient=False)
+        zones = [word for zone, port in self.ports.items() for word in (
+            "-l", "%s=127.0.0.1:%d" % (zone, port))]
+        server = self.start(
+            [program("intercom-server"), "-D", "card", "-i", "-d", "0",
+             "--sync", "--psk-file", self.path("server.psk"), *zones],
+            stdin=subprocess.PIPE, env={
+                **microphone.env(), **self.new_clock("server-clock")})
+        server.wait_line("this machine's clock is right to about 20 us")
+        return server
+
+    def loudspeaker(self, name, zone, text=SYNCHRONISED):
+        card = self.card(name)
+        client = self.client(
+            card, "--psk-file", self.path(name + ".psk"),
+            "127.0.0.1:%d" % self.ports[zone],
+            env=self.new_clock(name + "-clock", text))
+        return card, client
+
+    @in_time
+    def test_zones_with_keys_and_who_comes_late(self):
+        server = self.prepare("hall", "gym", "late")
+        hall = self.loudspeaker("hall", "lobby")
+        gym = self.loudspeaker("gym", "yard", UNSYNCHRONISED)
+        for _, client in hall, gym:
+            client.wait_line("waiting for a page")
+        server.write("\n")
+        wait_until(lambda: count_clicks(hall[0].sound()), "a click")
+        # The page keeps the moments that it began with.
+        self.set_clock("server-clock", 2)
+        late = self.loudspeaker("late", "yard")
+        wait_until(lambda: count_clicks(late[0].sound()), "a click")
+        server.write("\n")
+        for _, client in hall, gym, late:
+            self.assert_whole(client)
+        self.assert_way(hall[1], "by the wall clocks, which are within 40 us")
+        self.assert_way(gym[1], "by when it arrives: this machine's clock is")
+        self.assert_way(late[1], "by the wall clocks, which are within 40 us")
+        server.wait_line("heard all of it")
+
+
 class NotOnSchedule(SyncCase):
     """The page is played as it was before there were schedules: bit by bit."""
 
@@ -320,7 +445,12 @@ class NotOnSchedule(SyncCase):
         card, server, client = self.listening(*args, card=card)
         data = noise(RATE * FRAME * 3)
         Scheduled([server.accept()], data, flags, lead=2, **kwargs)
-        self.assert_untouched(client, card, data)
+        if flags & PLAYED or not flags & REAL_TIME:
+            self.assert_untouched(client, card, data)
+        else:
+            # It catches up, as without --sync, but its first word is heard.
+            self.assert_complete(client)
+            self.assertTrue(data[:RATE // 5 * FRAME] in card.sound())
         line = client.wait_line("cannot sound when it should")
         needs, gives = re.search(r"needs (\d+) ms, --sync gives (\d+);",
                                  line).groups()
@@ -329,6 +459,10 @@ class NotOnSchedule(SyncCase):
 
     def test_a_hook_that_takes_too_long(self):
         self.late("--before", "sleep 0.3")
+
+    @in_time
+    def test_a_hook_that_takes_too_long_for_a_live_page(self):
+        self.late("--before", "sleep 0.3", flags=LIVE | TRUSTED)
 
     def test_a_lead_in_that_takes_too_long(self):
         self.late("--lead-in", "300")

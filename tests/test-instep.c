@@ -35,7 +35,7 @@ static void begin(uint8_t flags, uint64_t first)
 	card_begun = BEGIN;
 	ck_assert_int_eq(fifo_init(&fifo, &format, 4 * RATE), 0);
 	fifo_keep(&fifo, RATE);
-	ck_assert_int_eq(instep_begin(&instep, &format, &page, first, 0, 0,
+	ck_assert_int_eq(instep_begin(&instep, &format, &page, 0, first, 0, 0,
 				      RENDEZVOUS_BELIEVED),
 			 0);
 }
@@ -286,9 +286,9 @@ TEST(a_page_that_is_stored_needs_clocks)
 	};
 
 	ck_assert_int_eq(fifo_init(&fifo, &format, RATE), 0);
-	ck_assert_int_eq(
-	    instep_begin(&instep, &format, &page, 0, 0, 0, RENDEZVOUS_BELIEVED),
-	    0);
+	ck_assert_int_eq(instep_begin(&instep, &format, &page, 0, 0, 0, 0,
+				      RENDEZVOUS_BELIEVED),
+			 0);
 	ck_assert(!instep.on);
 	ck_assert(instep_error_us(&instep) == UINT64_MAX);
 	ck_assert_uint_eq(instep_page_frames(&instep, 7), 7);

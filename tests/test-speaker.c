@@ -390,6 +390,8 @@ TEST(page_that_is_joined_is_faded_in)
 			ck_abort_msg("frame %zu is %d", i, left(i));
 }
 
+/* Nothing of it is kept, as of a live page: it could not end with a fade before
+ * that. */
 TEST(page_that_is_taken_over_ends_with_its_ring)
 {
 	const size_t ring = TARGET + 250 * MS; /* as requested */
@@ -403,6 +405,7 @@ TEST(page_that_is_taken_over_ends_with_its_ring)
 	written = speaker.stats.written_frames;
 	ck_assert_uint_ge(written, ring);
 	ck_assert_uint_lt(written, 2 * RATE);
+	fifo_keep(&speaker.fifo, 0);
 	speaker_end(&speaker, SPEAKER_TAKEN_OVER, now);
 	run_until(SPEAKER_DONE);
 	/* The fade is written too. */
@@ -1041,7 +1044,8 @@ static size_t count_sound(void)
 	return count;
 }
 
-TEST_LOOP(page_that_is_stopped_is_silent_at_once, 0, 2)
+/* Also one that gives way to another. */
+TEST_LOOP(page_that_is_stopped_is_silent_at_once, 0, 3)
 {
 	card_command("stalled");
 	begin(&cd48, SPEAKER_FRESH);
@@ -1052,7 +1056,8 @@ TEST_LOOP(page_that_is_stopped_is_silent_at_once, 0, 2)
 	turn_at(now + 100000, 1);
 	ck_assert_int_eq(speaker.state, SPEAKER_PLAYING);
 	ck_assert_uint_ge(speaker.card.ring.fill_frames, TARGET);
-	speaker_end(&speaker, SPEAKER_STOPPED, now);
+	speaker_end(&speaker, _i == 2 ? SPEAKER_TAKEN_OVER : SPEAKER_STOPPED,
+		    now);
 	/* All but 15 ms are out of the ring again. */
 	turn(0);
 	ck_assert_uint_eq(speaker.stats.written_frames, 15 * MS);

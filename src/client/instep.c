@@ -57,8 +57,9 @@ static uint32_t lead_frames(const struct wav_page *page, uint32_t rate)
 }
 
 int instep_begin(struct instep *instep, const struct wav_format *format,
-		 const struct wav_page *page, uint64_t first, int64_t delay_ns,
-		 double card_rate, enum rendezvous_doubt doubt)
+		 const struct wav_page *page, int64_t read_ns, uint64_t first,
+		 int64_t delay_ns, double card_rate,
+		 enum rendezvous_doubt doubt)
 {
 	struct wallclock here;
 
@@ -70,7 +71,7 @@ int instep_begin(struct instep *instep, const struct wav_format *format,
 	};
 	wallclock_read(&here);
 	rendezvous_init(&instep->rendezvous, page, format->rate, delay_ns,
-			&here, wallclock_monotonic_ns(), doubt);
+			&here, read_ns, doubt);
 	tell_way(instep);
 	if (instep->rendezvous.way == RENDEZVOUS_NONE)
 		return 0;

@@ -34,12 +34,14 @@ struct instep {
 	const char *told; /* "why" of the way that was logged last */
 };
 
-/* A page of FORMAT with PAGE's schedule begins; frame number FIRST is the first
- * to be heard. CARD_RATE is what the card runs at, in parts of the nominal
- * rate, or 0. Logs which way it goes. -ENOMEM, and it is not on schedule. */
+/* A page of FORMAT with PAGE's schedule, which was read at READ_NS, begins;
+ * frame number FIRST is the first to be heard. CARD_RATE is what the card runs
+ * at, in parts of the nominal rate, or 0. Logs which way it goes. -ENOMEM, and
+ * it is not on schedule. */
 int instep_begin(struct instep *instep, const struct wav_format *format,
-		 const struct wav_page *page, uint64_t first, int64_t delay_ns,
-		 double card_rate, enum rendezvous_doubt doubt);
+		 const struct wav_page *page, int64_t read_ns, uint64_t first,
+		 int64_t delay_ns, double card_rate,
+		 enum rendezvous_doubt doubt);
 /* Frees; calling it twice is fine. */
 void instep_end(struct instep *instep);
 

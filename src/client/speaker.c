@@ -1034,11 +1034,13 @@ int speaker_begin(struct speaker *speaker, const struct wav_format *format,
 }
 
 int speaker_schedule(struct speaker *speaker, const struct wav_page *page,
-		     uint64_t first, enum rendezvous_doubt doubt)
+		     uint64_t read_usec, uint64_t first,
+		     enum rendezvous_doubt doubt)
 {
-	const int r = instep_begin(
-	    &speaker->instep, &speaker->format, page, first,
-	    llround(speaker->config.delay_ms * 1e6), speaker->card_rate, doubt);
+	const int r = instep_begin(&speaker->instep, &speaker->format, page,
+				   (int64_t)read_usec * 1000, first,
+				   llround(speaker->config.delay_ms * 1e6),
+				   speaker->card_rate, doubt);
 
 	if (r < 0 || !speaker->instep.on)
 		return r;
@@ -1112,6 +1114,14 @@ static bool take_ring_back(struct speaker *speaker)
 	return taken;
 }
 
+/* Whether the sound can end here with a fade. Of a live page without a schedule
+ * nothing is kept for that. */
+static bool can_stop_at_once(struct speaker *speaker)
+{
+	return speaker->state == SPEAKER_PLAYING &&
+	       speaker->fifo.kept_max > 0 && take_ring_back(speaker);
+}
+
 /* Whatever waits or is in the ring is not to be heard. Where the card gives the
  * ring back, the sound ends with a fade, otherwise abruptly. */
 static void stop_at_once(struct speaker *speaker)
@@ -1148,7 +1158,10 @@ void speaker_end(struct speaker *speaker, enum speaker_end end,
 	if (speaker->instep.on &&
 	    (end == SPEAKER_STOPPED || end == SPEAKER_TAKEN_OVER))
 		instep_leave(&speaker->instep, &speaker->fifo);
-	if (end == SPEAKER_STOPPED) {
+	/* One that is taken over makes room for a page that may be on schedule.
+	 */
+	if (end == SPEAKER_STOPPED ||
+	    (end == SPEAKER_TAKEN_OVER && can_stop_at_once(speaker))) {
 		stop_at_once(speaker);
 		return;
 	}

@@ -91,11 +91,13 @@ int speaker_begin(struct speaker *speaker, const struct wav_format *format,
 /* After speaker_begin(): the page is a recording, whose frames arrive up to
  * AHEAD_USEC before they are due. Every frame of it is heard, however late. */
 void speaker_keep_all(struct speaker *speaker, uint64_t ahead_usec);
-/* After speaker_begin(): the page has a schedule, and the first of its frames
- * that will be put is number FIRST behind its header. Where it can be kept, it
+/* After speaker_begin(): the page has a schedule, which was read at READ_USEC,
+ * and the first of its frames that will be put is number FIRST behind its
+ * header. Where it can be kept, it
  * is, and it takes the place of the latency. -ENOMEM: it is not. */
 int speaker_schedule(struct speaker *speaker, const struct wav_page *page,
-		     uint64_t first, enum rendezvous_doubt doubt);
+		     uint64_t read_usec, uint64_t first,
+		     enum rendezvous_doubt doubt);
 /* FRAMES behind the header had arrived at NS, of CLOCK_MONOTONIC. */
 void speaker_timed_arrival(struct speaker *speaker, int64_t ns,
 			   uint64_t frames);
@@ -122,9 +124,10 @@ void speaker_arrived(struct speaker *speaker, uint64_t now_usec,
 		     uint64_t arrived_bytes);
 
 /* No more frames will be put. COMPLETE: all of the page is heard. BROKEN_OFF:
- * so is all that has been put, with a fade at its end. TAKEN_OVER: only frames
- * in the ring are heard, then a fade. STOPPED: falls silent at once, with a
- * fade. Later calls do nothing. */
+ * so is all that has been put, with a fade at its end. STOPPED: falls silent at
+ * once, with a fade. TAKEN_OVER: the same where the card gives the ring back and
+ * frames are kept, as those of recordings and of pages on schedule; elsewhere
+ * what is in the ring is heard, then a fade. Later calls do nothing. */
 enum speaker_end {
 	SPEAKER_COMPLETE,
 	SPEAKER_BROKEN_OFF,

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/screen.h"
 #include "base/util.h"
+#include "base/wallclock.h"
 #include "client/journal.h"
 #include "client/meter.h"
 
@@ -120,8 +121,8 @@ int turn_init(struct turn *turn, const struct client_config *config)
 }
 
 /* What was read last of a page on schedule has arrived when the kernel says so,
- * or else now. */
-static void note_timed_arrival(struct turn *turn, uint64_t now_usec)
+ * or else by now: the loop's own time is too early. */
+static void note_timed_arrival(struct turn *turn)
 {
 	const struct session *session = turn->station->session;
 	const int64_t arrival_ns = session_arrival_ns(session);
@@ -131,7 +132,7 @@ static void note_timed_arrival(struct turn *turn, uint64_t now_usec)
 	if (frames > 0)
 		speaker_timed_arrival(
 		    &turn->speaker,
-		    arrival_ns ? arrival_ns : (int64_t)now_usec * 1000, frames);
+		    arrival_ns ? arrival_ns : wallclock_monotonic_ns(), frames);
 }
 
 /* What has arrived of it is not due yet, and other loudspeakers play it when it
@@ -151,20 +152,19 @@ static void begin_recording(struct turn *turn, const struct session_page *page,
 }
 
 /* From here on it is kept, if it can be. */
-static void begin_schedule(struct turn *turn, struct station *station,
-			   uint64_t now_usec)
+static void begin_schedule(struct turn *turn, struct station *station)
 {
+	const struct session_page *page = session_page(station->session);
 	struct speaker *speaker = &turn->speaker;
 	int r;
 
-	if (!(session_page(station->session)->announced.flags &
-	      WAV_PAGE_SCHEDULE) ||
+	if (!(page->announced.flags & WAV_PAGE_SCHEDULE) ||
 	    turn->config->no_sync)
 		return;
 	speaker->card_rate = keeper_card_rate(turn->keeper);
-	r = speaker_schedule(
-	    speaker, &session_page(station->session)->announced,
-	    turn->first / wav_frame_size(&speaker->format), station->doubt);
+	r = speaker_schedule(speaker, &page->announced, page->begun_usec,
+			     turn->first / wav_frame_size(&speaker->format),
+			     station->doubt);
 	if (r < 0)
 		log_warning("The page is not in step with others: %s",
 			    strerror(-r));
@@ -172,7 +172,7 @@ static void begin_schedule(struct turn *turn, struct station *station,
 		return;
 	session_time_arrivals(station->session);
 	/* Frames that came with the header, if any. */
-	note_timed_arrival(turn, now_usec);
+	note_timed_arrival(turn);
 }
 
 static int prepare_speaker(struct turn *turn, struct station *station,
@@ -233,7 +233,7 @@ void turn_begin(struct turn *turn, struct station *station, uint64_t now_usec)
 		screen_clear();
 	told = describe(turn);
 	journal_begin(&told);
-	begin_schedule(turn, station, now_usec);
+	begin_schedule(turn, station);
 	if (session_page_is_played(page))
 		begin_recording(turn, page, now_usec);
 	else if (!resumed && station->probe.kind == LATENCY_STORED)
@@ -261,10 +261,14 @@ static void close_page(struct turn *turn, enum turn_result result,
 	speaker_end(&turn->speaker, end, now_usec);
 }
 
+/* Looks at the ring anew: what is taken back of it must not have sounded. */
 void turn_give_way(struct turn *turn, uint64_t now_usec)
 {
-	if (turn->open)
-		close_page(turn, TURN_TAKEN_OVER, SPEAKER_TAKEN_OVER, now_usec);
+	if (!turn->open)
+		return;
+	speaker_look(&turn->speaker, now_usec,
+		     session_queued(turn->station->session));
+	close_page(turn, TURN_TAKEN_OVER, SPEAKER_TAKEN_OVER, now_usec);
 }
 
 static void count_page(struct turn *turn, const struct journal_page *page)
@@ -547,7 +551,7 @@ static void feed(struct turn *turn, uint64_t now_usec)
 		if (space != torn)
 			speaker_put(&turn->speaker, (size_t)n);
 		if (turn->speaker.instep.on)
-			note_timed_arrival(turn, now_usec);
+			note_timed_arrival(turn);
 		drop_late(turn);
 	}
 	if (page->received >= turn->first)

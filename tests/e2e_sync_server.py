@@ -322,7 +322,7 @@ class Options(ServerCase):
         self.assertIn("a number from 10 to 4000", self.refuse("--sync=4001"))
         self.assertIn(
             "--sync '20': a chunk of 1024 frames (--period-size) is 23.2 ms; "
-            "28.3 or more are needed", self.refuse("--sync=20"))
+            "28.6 or more are needed", self.refuse("--sync=20"))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "audio/pcm.h"
+#include "audio/retimer.h"
 #include "base/log.h"
 #include "base/options.h"
 #include "base/util.h"
@@ -31,7 +32,7 @@ enum { AHEAD_SECONDS_MAX = 2 };
 #define AHEAD_SECONDS_MIN 0.5
 
 /* A client believes no moment that is 5 s away. A chunk is captured whole
- * before it is sent. */
+ * before it is sent, and the resampler holds some frames more. */
 enum { SYNC_MS_MIN = 10, SYNC_MS_MAX = 4000, SYNC_MS_DEFAULT = 100 };
 #define SYNC_SPARE_MS_MIN 5
 
@@ -321,9 +322,15 @@ static void fill_in(struct microphone_config *microphone, bool speech)
 		microphone->period_frames = speech ? format->rate / 100 : 1024;
 }
 
+static double frames_ms(const struct microphone_config *microphone,
+			uint32_t frames)
+{
+	return 1000.0 * frames / microphone->format.rate;
+}
+
 static double chunk_ms(const struct microphone_config *microphone)
 {
-	return 1000.0 * microphone->period_frames / microphone->format.rate;
+	return frames_ms(microphone, microphone->period_frames);
 }
 
 /* A stored page needs no other clock than the card's: it is recorded first. */
@@ -344,7 +351,11 @@ static void fill_in_sync(struct server_options *o)
 static int check_sync(const struct server_options *o)
 {
 	const struct page_config *page = &o->config.page;
-	const double least_ms = chunk_ms(&page->microphone) + SYNC_SPARE_MS_MIN;
+	const double held_ms = page->mode == PAGE_LIVE
+				   ? frames_ms(&page->microphone, RETIMER_AHEAD)
+				   : 0;
+	const double least_ms =
+	    chunk_ms(&page->microphone) + held_ms + SYNC_SPARE_MS_MIN;
 
 	if (!o->sync || page->sync_ms >= least_ms)
 		return 0;

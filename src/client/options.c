@@ -124,7 +124,9 @@ static const struct option_row rows[] = {
      "what a server is to call this loudspeaker\n"
      "(default: the host's name)",
      .parse = set_name},
-    {0, "once", NULL, "exit after one page, with 0 if it was complete",
+    {0, "once", NULL,
+     "exit after one page, with 0 if it was complete\n"
+     "and heard",
      .parse = option_set_flag, FIELD(once)},
     {0, "test", NULL,
      "play two notes as a page now, and exit as\n"

@@ -1116,10 +1116,9 @@ class Ctl(ServedCase):
         first = self.ctl_begin("talk", "-d", "0")
         first.wait_line("speak now")
         bell = self.wav("bell.wav", 800, 8000, 1)
-        self.assertIn("equal or higher priority",
-                      self.ctl("talk", "-d", "1", status=4))
-        self.assertIn("equal or higher priority",
-                      self.ctl("play", bell, status=4))
+        for args in (("talk", "-d", "1"), ("play", bell)):
+            self.assertRegex(self.ctl(*args, status=4),
+                             "equal or higher priority.*--queue waits")
         waiting = self.ctl_begin("play", "--queue", bell)
         waiting.wait_line("when its turn comes")
         self.assertEqual(self.ctl("stop", "1"), "1 page ended")

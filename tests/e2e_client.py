@@ -623,6 +623,12 @@ class Faults(ClientCase):
             self.assertLess(counters["latency"], 200)
             self.assertEqual(client.count("Cannot open"), 1)
 
+    def test_a_name_that_is_no_card_is_told_at_the_start(self):
+        client = self.client(Card(self.folder), "127.0.0.1:1",
+                             device="plughw:CARD=Nobody")
+        client.wait_line("There is no card 'plughw:CARD=Nobody' now; "
+                         "intercom-client -L")
+
     @in_time
     def test_a_short_page_without_a_card_does_not_hold_up_the_next(self):
         card = Card(self.folder)

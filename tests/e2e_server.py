@@ -325,6 +325,22 @@ class Faults(ServerCase):
         server.write("\n")
         self.assertEqual(len(receive_all(s)), 44 + page_size(0.1))
 
+    def test_a_name_that_is_no_card_is_told_at_the_start(self):
+        server = self.server("-D", "plughw:CARD=Nobody")
+        server.wait_line("There is no card 'plughw:CARD=Nobody' now; "
+                         "intercom-server -L")
+
+    def test_a_configuration_that_is_mended_counts_at_the_next_page(self):
+        server = self.server("-D", "later", "-d", "0.1")
+        (s,) = self.accepted(server)
+        server.write("\n")
+        server.wait_line("Cannot open the capture device 'later'")
+        self.wait_page_gone(server)
+        with open(self.card.conf, "a") as f:
+            f.write("pcm.later { type plug slave.pcm card }\n")
+        server.write("\n")
+        self.assertEqual(len(receive_all(s)), 44 + page_size(0.1))
+
     def wait_page_gone(self, server):
         def idle():
             before = server.count("^Zone ")
@@ -402,7 +418,7 @@ class Listening(ServerCase):
         port = free_port()
         with socket.create_server(("127.0.0.1", port)):
             for text, words, status in (
-                    ("127.0.0.1:%d" % port, "Address already in use", 1),
+                    ("127.0.0.1:%d" % port, "already in use; .*another port", 1),
                     ("127.0.0.1:70000", "0 to 65535", 2),
                     ("no.such.host.invalid:2348", ".", 1),
                     ("::1:2348", "brackets", 2),

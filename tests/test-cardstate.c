@@ -14,6 +14,7 @@ static struct {
 	unsigned available;
 	char card[64], control[64];
 	unsigned device, subdevice, open_controls;
+	snd_pcm_stream_t stream;
 } kernel;
 
 int __wrap_snd_card_get_index(const char *name);
@@ -50,8 +51,7 @@ int __wrap_snd_ctl_pcm_info(snd_ctl_t *control, snd_pcm_info_t *info)
 {
 	kernel.device = snd_pcm_info_get_device(info);
 	kernel.subdevice = snd_pcm_info_get_subdevice(info);
-	ck_assert_int_eq(snd_pcm_info_get_stream(info),
-			 SND_PCM_STREAM_PLAYBACK);
+	kernel.stream = snd_pcm_info_get_stream(info);
 	memcpy((char *)info + AVAILABLE_OFFSET, &kernel.available,
 	       sizeof(kernel.available));
 	ck_assert_uint_eq(snd_pcm_info_get_subdevices_avail(info),
@@ -97,6 +97,11 @@ static void teardown(void)
 
 FIXTURE(setup, teardown);
 
+static enum cardstate look(const char *device)
+{
+	return cardstate_look(device, PCM_PLAYBACK);
+}
+
 /* --- which card it is --- */
 
 static const struct {
@@ -119,11 +124,22 @@ static const struct {
 TEST_LOOP(plugins_that_have_a_card_for_themselves_are_that_card, 0,
 	  ARRAY_SIZE(found))
 {
-	ck_assert_int_eq(cardstate_look(found[_i].device), CARDSTATE_READY);
+	ck_assert_int_eq(look(found[_i].device), CARDSTATE_READY);
 	ck_assert_str_eq(kernel.card, found[_i].card);
 	ck_assert_str_eq(kernel.control, "hw:3");
 	ck_assert_uint_eq(kernel.device, found[_i].number);
 	ck_assert_uint_eq(kernel.subdevice, found[_i].subdevice);
+	ck_assert_int_eq(kernel.stream, SND_PCM_STREAM_PLAYBACK);
+}
+
+TEST(capture_has_a_card_of_its_own)
+{
+	card_configure("pcm.pair { type asym playback.pcm null "
+		       "capture.pcm \"hw:Microphone\" }\n");
+	ck_assert_int_eq(look("pair"), CARDSTATE_UNKNOWN);
+	ck_assert_int_eq(cardstate_look("pair", PCM_CAPTURE), CARDSTATE_READY);
+	ck_assert_str_eq(kernel.card, "Microphone");
+	ck_assert_int_eq(kernel.stream, SND_PCM_STREAM_CAPTURE);
 }
 
 /* (default is what the machine's cards make of it.) */
@@ -132,7 +148,7 @@ static const char *const untold[] = {"null", "card", "plug:card", "shared",
 
 TEST_LOOP(what_only_opening_would_tell_is_unknown, 0, ARRAY_SIZE(untold))
 {
-	ck_assert_int_eq(cardstate_look(untold[_i]), CARDSTATE_UNKNOWN);
+	ck_assert_int_eq(look(untold[_i]), CARDSTATE_UNKNOWN);
 	ck_assert_str_eq(kernel.card, "");
 }
 
@@ -141,7 +157,7 @@ static const char *const undefined[] = {"nobody", "nobody:CARD=1", "broken",
 
 TEST_LOOP(what_nothing_defines_is_missing, 0, ARRAY_SIZE(undefined))
 {
-	ck_assert_int_eq(cardstate_look(undefined[_i]), CARDSTATE_MISSING);
+	ck_assert_int_eq(look(undefined[_i]), CARDSTATE_MISSING);
 	ck_assert_str_eq(kernel.card, "");
 }
 
@@ -150,15 +166,15 @@ TEST_LOOP(what_nothing_defines_is_missing, 0, ARRAY_SIZE(undefined))
 TEST(card_that_others_have_open_is_busy)
 {
 	kernel.available = 0;
-	ck_assert_int_eq(cardstate_look("plughw:Device"), CARDSTATE_BUSY);
+	ck_assert_int_eq(look("plughw:Device"), CARDSTATE_BUSY);
 	kernel.available = 7;
-	ck_assert_int_eq(cardstate_look("plughw:Device"), CARDSTATE_READY);
+	ck_assert_int_eq(look("plughw:Device"), CARDSTATE_READY);
 }
 
 TEST(card_that_is_not_there_is_missing)
 {
 	kernel.index = -ENODEV;
-	ck_assert_int_eq(cardstate_look("plughw:Device"), CARDSTATE_MISSING);
+	ck_assert_int_eq(look("plughw:Device"), CARDSTATE_MISSING);
 	ck_assert_str_eq(kernel.control, "");
 }
 
@@ -174,8 +190,8 @@ static const struct {
 TEST_LOOP(card_that_goes_while_it_is_asked_is_missing, 0, ARRAY_SIZE(errors))
 {
 	kernel.open_result = errors[_i].error;
-	ck_assert_int_eq(cardstate_look("hw:0"), errors[_i].state);
+	ck_assert_int_eq(look("hw:0"), errors[_i].state);
 	kernel.open_result = 0;
 	kernel.info_result = errors[_i].error;
-	ck_assert_int_eq(cardstate_look("hw:0"), errors[_i].state);
+	ck_assert_int_eq(look("hw:0"), errors[_i].state);
 }

@@ -635,6 +635,11 @@ TEST(a_bad_file_among_good_ones_is_named)
 			  "it has no samples");
 }
 
+TEST(an_empty_file_is_called_so)
+{
+	check_refused(memory_file("", 0), "it is empty");
+}
+
 TEST(a_bad_chime_is_refused)
 {
 	const int fd = file_of(400, 400);

@@ -250,6 +250,17 @@ TEST(a_credential_may_have_the_mask_of_an_access_list)
 	ck_assert_int_eq(open_as(KEYFILE_SERVER), -EPERM);
 }
 
+TEST(a_credential_that_is_not_there_is_told_with_its_source)
+{
+	setenv("CREDENTIALS_DIRECTORY", "/nowhere", 1);
+	ck_assert_int_eq(open_as(KEYFILE_SERVER), -ENOENT);
+	ck_assert_ptr_nonnull(
+	    strstr(problem, "copies /etc/credstore/intercom-server.key"));
+	ck_assert_int_eq(open_as(KEYFILE_CLIENT), -ENOENT);
+	ck_assert_ptr_nonnull(
+	    strstr(problem, "copies /etc/credstore/intercom-client.key"));
+}
+
 TEST(a_change_is_seen)
 {
 	uint8_t old[KEYFILE_KEY_SIZE];

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "audio/pcm.h"
+#include "base/log.h"
 #include "base/util.h"
 
 enum {
@@ -20,6 +20,7 @@ enum {
 };
 
 struct hardware {
+	enum pcm_direction direction;
 	char card[CARD_SIZE]; /* an index or an identifier */
 	unsigned device;
 	int subdevice; /* -1: any */
@@ -115,16 +116,17 @@ static int definition_of(snd_config_t *root, const char *class,
 	return snd_config_expand(item, root, NULL, NULL, ret);
 }
 
-/* The definition of the PCM that CONFIG plays on. As definition_of(). */
+/* The definition of the PCM behind CONFIG. As definition_of(). */
 static int slave_of(snd_config_t *root, snd_config_t *config,
-		    snd_config_t **ret)
+		    enum pcm_direction direction, snd_config_t **ret)
 {
 	_cleanup_(delete_config) snd_config_t *slave = NULL;
 	snd_config_t *item;
 	int r;
 
 	/* "asym" has two, and each is as another's slave. */
-	r = snd_config_search(config, "playback", &item);
+	r = snd_config_search(
+	    config, direction == PCM_CAPTURE ? "capture" : "playback", &item);
 	if (r < 0)
 		r = snd_config_search(config, "slave", &item);
 	if (r >= 0)
@@ -151,7 +153,7 @@ static int follow(snd_config_t *root, const char *device, struct hardware *ret)
 		}
 		if (!type || !has_one_slave(type))
 			return -ENOTSUP;
-		r = slave_of(root, config, &slave);
+		r = slave_of(root, config, ret->direction, &slave);
 		if (r < 0)
 			break;
 		snd_config_delete(config);
@@ -171,7 +173,9 @@ static enum cardstate ask(snd_ctl_t *control, const struct hardware *hardware)
 	snd_pcm_info_set_device(info, hardware->device);
 	snd_pcm_info_set_subdevice(
 	    info, hardware->subdevice < 0 ? 0 : (unsigned)hardware->subdevice);
-	snd_pcm_info_set_stream(info, SND_PCM_STREAM_PLAYBACK);
+	snd_pcm_info_set_stream(info, hardware->direction == PCM_CAPTURE
+					  ? SND_PCM_STREAM_CAPTURE
+					  : SND_PCM_STREAM_PLAYBACK);
 	r = snd_ctl_pcm_info(control, info);
 	if (r == -ENXIO || r == -ENOENT || r == -ENODEV)
 		return CARDSTATE_MISSING;
@@ -197,10 +201,10 @@ static enum cardstate look_at(const struct hardware *hardware)
 							   : CARDSTATE_UNKNOWN;
 }
 
-enum cardstate cardstate_look(const char *device)
+enum cardstate cardstate_look(const char *device, enum pcm_direction direction)
 {
 	_cleanup_(unref_config) snd_config_t *root = NULL;
-	struct hardware hardware;
+	struct hardware hardware = {.direction = direction};
 	int r;
 
 	pcm_silence_alsa();
@@ -211,4 +215,16 @@ enum cardstate cardstate_look(const char *device)
 		return look_at(&hardware);
 	return r == -ENOTSUP || r == -ENOMEM ? CARDSTATE_UNKNOWN
 					     : CARDSTATE_MISSING;
+}
+
+void cardstate_warn(const char *device, enum pcm_direction direction)
+{
+	/* Only a name with a colon names a card. */
+	if (!strchr(device, ':'))
+		return;
+	if (cardstate_look(device, direction) == CARDSTATE_MISSING)
+		log_warning("There is no card '%s' now; %s", device,
+			    pcm_remedy(direction, -ENODEV));
+	/* What waits for a page needs no configuration of ALSA in memory. */
+	snd_config_update_free_global();
 }

@@ -237,6 +237,9 @@ int pcm_open(struct pcm **ret, enum pcm_direction direction,
 	if (r < 0) {
 		if (ret_step)
 			*ret_step = step;
+		/* The next try reads a configuration that was mended. */
+		if (r != -EBUSY)
+			snd_config_update_free_global();
 		pcm_close(pcm);
 		return r;
 	}

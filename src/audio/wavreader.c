@@ -96,6 +96,8 @@ static ssize_t read_patiently(struct wavreader *reader, int stop)
 
 static int read_header(struct wavreader *reader, int stop)
 {
+	bool empty = true;
+
 	wav_parser_init(&reader->parser);
 	while (!reader->parser.done) {
 		ssize_t n = read_patiently(reader, stop);
@@ -105,9 +107,11 @@ static int read_header(struct wavreader *reader, int stop)
 		if (n == 0) {
 			snprintf(reader->parser.error,
 				 sizeof(reader->parser.error),
-				 "it ends before its samples begin");
+				 empty ? "it is empty"
+				       : "it ends before its samples begin");
 			return -EBADMSG;
 		}
+		empty = false;
 		n = wav_parser_feed(&reader->parser, reader->buffer,
 				    reader->have);
 		if (n < 0)

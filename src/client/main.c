@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/signalfd.h>
 
+#include "audio/cardstate.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/notify.h"
@@ -75,6 +76,8 @@ static int run(struct client_config *config)
 	struct client *client = NULL;
 	int r = signal_fd;
 
+	if (r >= 0 && !config->test)
+		cardstate_warn(config->speaker.device, PCM_PLAYBACK);
 	if (r >= 0)
 		r = config->save ? saver_open(&config->recorder, config->save)
 				 : 0;

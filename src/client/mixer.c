@@ -15,6 +15,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "audio/pcm.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/statedir.h"
@@ -54,8 +55,10 @@ static void close_handle(snd_mixer_t **handle)
 /* *HANDLE, NULL before, must be closed whatever this returns. */
 static int open_handle(snd_mixer_t **handle, const char *card)
 {
-	int r = snd_mixer_open(handle, 0);
+	int r;
 
+	pcm_silence_alsa();
+	r = snd_mixer_open(handle, 0);
 	if (r >= 0)
 		r = snd_mixer_attach(*handle, card);
 	if (r >= 0)

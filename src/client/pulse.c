@@ -14,7 +14,7 @@ static enum receipt_card card_of(const struct speaker *speaker)
 {
 	if (speaker->card.pcm)
 		return speaker_card(speaker);
-	switch (cardstate_look(speaker->config.device)) {
+	switch (cardstate_look(speaker->config.device, PCM_PLAYBACK)) {
 	case CARDSTATE_READY:
 		return RECEIPT_CARD_READY;
 	case CARDSTATE_BUSY:

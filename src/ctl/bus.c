@@ -10,6 +10,8 @@
 #include "base/util.h"
 #include "bus/names.h"
 
+#define BUS_TIMED_OUT "org.freedesktop.DBus.Error.TimedOut"
+
 static const char *bus_word(const struct ctl *ctl)
 {
 	return ctl->user ? "user" : "system";
@@ -45,7 +47,7 @@ static bool means_no_server(const char *name)
 	    SD_BUS_ERROR_DISCONNECTED,
 	    SD_BUS_ERROR_NO_SERVER,
 	    SD_BUS_ERROR_UNKNOWN_OBJECT,
-	    "org.freedesktop.DBus.Error.TimedOut",
+	    BUS_TIMED_OUT,
 	    NULL,
 	};
 
@@ -71,19 +73,36 @@ static bool means_refused(const char *name)
 	return is_one_of(name, names);
 }
 
+static void log_no_server(const struct ctl *ctl, const char *name,
+			  const char *message)
+{
+	const char *user = ctl->user ? " --user" : "";
+
+	if (strcmp(name, BUS_TIMED_OUT) == 0)
+		log_error("The server on the %s bus does not start "
+			  "(\"systemctl%s status intercom-server.socket "
+			  "intercom-server.service\" tells why): %s",
+			  bus_word(ctl), user, message);
+	else
+		log_error("No server on the %s bus (\"systemctl%s enable --now "
+			  "intercom-server.socket\" makes one): %s",
+			  bus_word(ctl), user, message);
+}
+
 int ctl_refused(const struct ctl *ctl, const sd_bus_error *error)
 {
 	const char *message = error->message ? error->message : error->name;
 
 	if (means_no_server(error->name)) {
-		log_error("No server on the %s bus (\"systemctl%s enable --now "
-			  "intercom-server.socket\" makes one): %s",
-			  bus_word(ctl), ctl->user ? " --user" : "", message);
+		log_no_server(ctl, error->name, message);
 		return CTL_NO_SERVER;
 	}
 	if (strcmp(error->name, SD_BUS_ERROR_ACCESS_DENIED) == 0)
 		log_error("Not allowed: only root and the members of the group "
-			  "intercom may control the server");
+			  "intercom may do this (\"adduser NAME intercom\", "
+			  "then NAME logs in again)");
+	else if (strcmp(error->name, BUS_ERROR_BUSY) == 0)
+		log_error("%s (--queue waits for other pages to end)", message);
 	else
 		log_error("%s", message);
 	return means_refused(error->name) ? CTL_REFUSED : CTL_FAILED;

@@ -189,7 +189,9 @@ static const struct verb *take_verb(struct ctl *ctl, unsigned given)
 	if (ctl->arg_count < verb->args_min ||
 	    ctl->arg_count > verb->args_max) {
 		log_error("'%s' takes %s (see intercomctl --help)", verb->name,
-			  verb->args_max == 0	? "no argument"
+			  verb->takes & TAKES_ZONE && verb->args_max == 0
+			      ? "no argument; --zone names a zone"
+			  : verb->args_max == 0 ? "no argument"
 			  : verb->args_max == 1 ? "one file"
 			  : verb->args_max == BUS_FILES_MAX
 			      ? "1 to 15 files"

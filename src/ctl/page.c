@@ -402,7 +402,10 @@ static void on_ended(struct following *f, sd_bus_message *m)
 		   f->id, reason, frames, reached, plural_s(reached), lost,
 		   overruns, plural_s(overruns));
 	if (f->status != CTL_DONE)
-		log_error("The page was not completed: %s", reason);
+		log_error("The page was not completed: %s%s", reason,
+			  strcmp(reason, "failed") == 0
+			      ? " (the server's log tells why)"
+			      : "");
 	if (f->started)
 		ask_for_receipts(f);
 	else

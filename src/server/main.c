@@ -12,6 +12,7 @@
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 
+#include "audio/cardstate.h"
 #include "audio/chime.h"
 #include "base/ending.h"
 #include "base/io.h"
@@ -156,8 +157,13 @@ static int listen_on(struct program *p, const char *text)
 	assert(r == 0);
 	count = net_listen(&endpoint, fds);
 	if (count < 0) {
-		log_error("Cannot listen on '%s': %s", text,
-			  net_strerror(count));
+		log_error("Cannot listen on '%s': %s%s", text,
+			  net_strerror(count),
+			  count == -EADDRINUSE
+			      ? "; another server, such as the system's "
+				"service, has it: end that one, or use "
+				"another port (-l)"
+			      : "");
 		return count;
 	}
 	for (int i = 0; i < count; i++) {
@@ -321,8 +327,12 @@ static int open_archive(struct program *p)
 		return 0;
 	r = archive_open(&p->recorder, archive);
 	if (r < 0)
-		log_error("--archive '%s': %s; a writable directory is needed",
-			  archive->dir, strerror(-r));
+		log_error(
+		    "--archive '%s': %s; a writable directory is needed%s",
+		    archive->dir, strerror(-r),
+		    r == -EROFS ? " (for the system's service, with "
+				  "ReadWritePaths= in a drop-in)"
+				: "");
 	p->options.config.page.recorder = p->recorder;
 	return r;
 }
@@ -399,6 +409,7 @@ static void tell_microphone(const struct microphone_config *microphone)
 	log_info("The microphone is '%s': %s, %u Hz, %u channel%s",
 		 microphone->device, wav_format_name(format), format->rate,
 		 format->channels, plural_s(format->channels));
+	cardstate_warn(microphone->device, PCM_CAPTURE);
 }
 
 static void tell_sync(double sync_ms)

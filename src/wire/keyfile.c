@@ -418,6 +418,16 @@ static char *credential_path(const char *path)
 	return credential;
 }
 
+/* Of LoadCredential= in the units. */
+static const char *is_copied(enum keyfile_role role)
+{
+	return role == KEYFILE_SERVER
+		   ? " (systemd copies /etc/credstore/intercom-server.key when "
+		     "the service starts)"
+		   : " (systemd copies /etc/credstore/intercom-client.key when "
+		     "the service starts)";
+}
+
 /* A service may not read /etc/credstore: there it gets copies. */
 static int load_credential(struct keyfile *file, int error,
 			   char problem[KEYFILE_PROBLEM_SIZE])
@@ -433,8 +443,8 @@ static int load_credential(struct keyfile *file, int error,
 	file->path = credential;
 	r = load(file, second);
 	if (r < 0)
-		(void)fail(problem, r, "%s; '%s': %s", first, credential,
-			   second);
+		(void)fail(problem, r, "%s; '%s': %s%s", first, credential,
+			   second, r == -ENOENT ? is_copied(file->role) : "");
 	return r;
 }
 

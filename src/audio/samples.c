@@ -219,7 +219,10 @@ void samples_put_float(const struct wav_format *format, void *data, float value)
 		samples_put(format, data, (double)value);
 		return;
 	}
-	value = fmaxf(-32768, fminf(32767, value * 32768));
+	/* Not fminf() and fmaxf(), which are calls here. */
+	value *= 32768;
+	value = MIN(value, 32767.0f);
+	value = MAX(value, -32768.0f);
 	word = htole16((uint16_t)lrintf(value));
 	memcpy(data, &word, sizeof(word));
 }

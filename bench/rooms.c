@@ -96,6 +96,8 @@ int main(int argc, char **argv)
 	    "\n| days | median | p95 | p99.9 | max after 60 s | clocks alone | "
 	    "latency |\n");
 	days("clock +-50 us, exact", four(ROOM_CARD_EXACT, 50), count);
+	days("clock +-50 us, usb", four(ROOM_CARD_USB, 50), count);
+	days("clock +-50 us, batch", four(ROOM_CARD_BATCH, 50), count);
 	days("clock +-50 us, mixed", four(ROOM_CARD_MIXED, 50), count);
 	days("clock +-20 us, exact", four(ROOM_CARD_EXACT, 20), count);
 	days("clock +-20 us, usb", four(ROOM_CARD_USB, 20), count);
@@ -103,6 +105,7 @@ int main(int argc, char **argv)
 	days("clock +-10 us, mixed", four(ROOM_CARD_MIXED, 10), count);
 	days("in band, exact", four(ROOM_CARD_EXACT, 0), count);
 	days("in band, usb", four(ROOM_CARD_USB, 0), count);
+	days("in band, batch", four(ROOM_CARD_BATCH, 0), count);
 	days("in band, mixed", four(ROOM_CARD_MIXED, 0), count);
 	free_microphone.microphone_ppm = 100;
 	days("in band, mixed, microphone +100 ppm", free_microphone, count);

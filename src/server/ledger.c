@@ -5,54 +5,15 @@
 #include "server/ledger.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
 #include "base/util.h"
+#include "server/verdict.h"
 
 enum {
-	BUCKETS = 256,
-	/* Who has joined within it has heard the beginning. */
-	LATE_SECONDS = 1,
-	/* Cards count what they have played in such steps. */
-	COUNTING_MS = 50,
 	NAME_SIZE = 144, /* with an address */
-};
-
-enum entry_state { ON_AIR, OWES, LOST, TOLD, NO_RECEIPT, TIMED_OUT, REFUSED };
-
-struct ledger_entry {
-	TAILQ_ENTRY(ledger_entry) in_state; /* of the lost ones, or the rest */
-	LIST_ENTRY(ledger_entry) in_bucket;
-	enum entry_state state;
-	bool returned;	      /* was cut off before */
-	bool shed;	      /* lagged, and has yet to return */
-	unsigned connections; /* that are on the air or owe a receipt */
-	bool has_receipt;     /* of one of them */
-	/* How many more that were cut off it may be the return of: 1 for one
-	 * that came during the page, and what those had that it continues. */
-	unsigned vacancies;
-	uint64_t joined, end, skipped; /* frames of the page */
-	struct receipt receipt;
-	char *address; /* behind the identity in .identity */
-	char identity[];
-};
-
-TAILQ_HEAD(entry_queue, ledger_entry);
-
-struct ledger {
-	uint32_t page, rate;
-	uint64_t frames, due_usec;
-	struct entry_queue entries, lost; /* lost ones are only in the latter */
-	LIST_HEAD(, ledger_entry) buckets[BUCKETS];
-	size_t count, max, size;
-	size_t open;
-	uint32_t forgotten; /* lost ones that made room */
-	uint32_t unlisted;  /* without an entry, and not lost */
 };
 
 const char *ledger_heard_name(enum ledger_heard heard)
@@ -93,7 +54,7 @@ static size_t entry_size(const char *identity, size_t address_length)
 }
 
 /* Takes ENTRY out of QUEUE, and of the ledger. */
-static void forget(struct ledger *ledger, struct entry_queue *queue,
+static void forget(struct ledger *ledger, struct ledger_queue *queue,
 		   struct ledger_entry *entry)
 {
 	TAILQ_REMOVE(queue, entry, in_state);
@@ -160,7 +121,7 @@ static size_t bucket_of(const struct ledger_entry *entry)
 
 	for (const char *c = key_of(entry); *c; c++)
 		hash = (hash ^ (uint8_t)*c) * 16777619u;
-	return hash % BUCKETS;
+	return hash % LEDGER_BUCKETS;
 }
 
 static bool same_key(const struct ledger_entry *a, const struct ledger_entry *b)
@@ -171,8 +132,8 @@ static bool same_key(const struct ledger_entry *a, const struct ledger_entry *b)
 
 /* --- who was cut off and came back --- */
 
-/* ENTRY is the return of LOST, whose address is better the same: a key may be
- * on many machines. */
+/* ENTRY is the return of LOST, whose address is better the same: a key
+ * may be on many machines. */
 static void continue_lost(struct ledger *ledger, struct ledger_entry *entry,
 			  struct ledger_entry *lost)
 {
@@ -184,7 +145,7 @@ static void continue_lost(struct ledger *ledger, struct ledger_entry *entry,
 
 static bool is_lost(const struct ledger_entry *entry)
 {
-	return entry->state == LOST;
+	return entry->state == ENTRY_LOST;
 }
 
 static bool is_shed(const struct ledger_entry *entry)
@@ -209,15 +170,15 @@ find_gone(const struct ledger *ledger, const struct ledger_entry *entry,
 	return found;
 }
 
-/* The first that joined after LOST, and may be its return: a loudspeaker often
- * notices a break before the server does. */
+/* The first that joined after LOST, and may be its return: a loudspeaker
+ * often notices a break before the server does. */
 static struct ledger_entry *find_return(const struct ledger *ledger,
 					const struct ledger_entry *lost)
 {
 	struct ledger_entry *other, *found = NULL;
 
 	LIST_FOREACH (other, &ledger->buckets[bucket_of(lost)], in_bucket)
-		if (other->state != LOST && other->vacancies > 0 &&
+		if (other->state != ENTRY_LOST && other->vacancies > 0 &&
 		    other->joined > lost->joined && same_key(lost, other) &&
 		    (!found || other->joined < found->joined))
 			found = other;
@@ -249,7 +210,7 @@ static struct ledger_entry *resume(struct ledger *ledger, const char *identity,
 	if (!entry)
 		return NULL;
 	entry->shed = false;
-	entry->state = ON_AIR;
+	entry->state = ENTRY_ON_AIR;
 	entry->connections++;
 	entry->skipped += frame - MIN(frame, entry->end);
 	return entry;
@@ -287,7 +248,7 @@ static void note_lost(struct ledger *ledger, struct ledger_entry *entry)
 {
 	struct ledger_entry *again = find_return(ledger, entry);
 
-	entry->state = LOST;
+	entry->state = ENTRY_LOST;
 	TAILQ_REMOVE(&ledger->entries, entry, in_state);
 	TAILQ_INSERT_TAIL(&ledger->lost, entry, in_state);
 	if (again)
@@ -314,7 +275,7 @@ void ledger_end(struct ledger *ledger, struct ledger_entry *entry,
 	if (end == LEDGER_LOST && entry->connections == 0)
 		note_lost(ledger, entry);
 	else
-		entry->state = OWES;
+		entry->state = ENTRY_OWES;
 }
 
 void ledger_shed(struct ledger *ledger, struct ledger_entry *entry,
@@ -353,11 +314,11 @@ static void add_receipt(struct receipt *receipt, const struct receipt *before)
 }
 
 /* One of its connections owes no more: STATE if it was the last. */
-static void settle(struct ledger_entry *entry, enum entry_state state)
+static void settle(struct ledger_entry *entry, enum ledger_entry_state state)
 {
 	entry->connections--;
 	if (entry->connections == 0)
-		entry->state = entry->has_receipt ? TOLD : state;
+		entry->state = entry->has_receipt ? ENTRY_TOLD : state;
 }
 
 void ledger_receipt(struct ledger *ledger, struct ledger_entry *entry,
@@ -373,16 +334,16 @@ void ledger_receipt(struct ledger *ledger, struct ledger_entry *entry,
 	if (entry->has_receipt)
 		add_receipt(&entry->receipt, &before);
 	entry->has_receipt = true;
-	settle(entry, TOLD);
+	settle(entry, ENTRY_TOLD);
 }
 
 void ledger_silent(struct ledger *ledger, struct ledger_entry *entry,
 		   enum ledger_silence why)
 {
-	static const enum entry_state states[] = {
-	    [LEDGER_NO_RECEIPT] = NO_RECEIPT,
-	    [LEDGER_TIMED_OUT] = TIMED_OUT,
-	    [LEDGER_REFUSED] = REFUSED,
+	static const enum ledger_entry_state states[] = {
+	    [LEDGER_NO_RECEIPT] = ENTRY_NO_RECEIPT,
+	    [LEDGER_TIMED_OUT] = ENTRY_TIMED_OUT,
+	    [LEDGER_REFUSED] = ENTRY_REFUSED,
 	};
 
 	ledger->open--;
@@ -416,183 +377,6 @@ size_t ledger_open_count(const struct ledger *ledger)
 size_t ledger_size(const struct ledger *ledger)
 {
 	return ledger->size;
-}
-
-/* --- how much one has heard --- */
-
-__attribute__((format(printf, 3, 4))) static void
-say(struct ledger_player *player, enum ledger_heard heard, const char *format,
-    ...)
-{
-	va_list ap;
-
-	player->heard = heard;
-	va_start(ap, format);
-	vsnprintf(player->reason, sizeof(player->reason), format, ap);
-	va_end(ap);
-}
-
-static double seconds(const struct ledger *ledger, uint64_t frames)
-{
-	return ledger->rate ? (double)frames / ledger->rate : 0;
-}
-
-/* Why some of the page is missing, or "". */
-static const char *cause_of(const struct ledger_player *player)
-{
-	switch (player->result) {
-	case RECEIPT_TAKEN_OVER:
-		return "another page took the loudspeaker";
-	case RECEIPT_LIMIT:
-		return "--max-duration ended it there";
-	case RECEIPT_STOPPED:
-		return "its program was ended";
-	default:
-		break;
-	}
-	if (player->card == RECEIPT_CARD_BUSY)
-		return "the card is busy";
-	if (player->card == RECEIPT_CARD_MISSING)
-		return "the card is missing or broken";
-	if (player->result == RECEIPT_CUT_SHORT)
-		return "the page was cut short";
-	if (player->skipped_frames > 0)
-		return "the network was too slow";
-	if (player->dropped_frames > 0)
-		return "sound came too late";
-	return "the card did not play";
-}
-
-/* The frames of the SENT ones that were played, as far as the receipt says;
- * or RECEIPT_UNKNOWN. */
-static uint64_t played_of(const struct receipt *receipt, uint64_t sent)
-{
-	if (receipt->heard_frames != RECEIPT_UNKNOWN)
-		return MIN(receipt->heard_frames, sent);
-	if (receipt->result != RECEIPT_COMPLETE ||
-	    receipt->dropped_frames == RECEIPT_UNKNOWN)
-		return RECEIPT_UNKNOWN;
-	return sent - MIN(receipt->dropped_frames, sent);
-}
-
-static bool has_all_that_was_sent(const struct ledger *ledger,
-				  const struct ledger_player *player,
-				  uint64_t sent)
-{
-	const uint64_t blur = (uint64_t)ledger->rate * COUNTING_MS / 1000;
-
-	return player->result == RECEIPT_COMPLETE &&
-	       player->dropped_frames == 0 && player->skipped_frames == 0 &&
-	       player->heard_frames + blur >= sent;
-}
-
-/* All that it was sent was heard; was that all of the page? */
-static void judge_span(const struct ledger *ledger,
-		       const struct ledger_entry *entry,
-		       struct ledger_player *player)
-{
-	const char *back = entry->returned ? "cut off, then " : "";
-
-	if (entry->joined > (uint64_t)ledger->rate * LATE_SECONDS)
-		say(player, LEDGER_PARTLY, "%sall from %.1f s on", back,
-		    seconds(ledger, entry->joined));
-	else if (entry->end < ledger->frames)
-		say(player, LEDGER_PARTLY, "all up to %.1f s",
-		    seconds(ledger, entry->end));
-	else
-		say(player, LEDGER_ALL, "%s", "");
-}
-
-static void judge_played(const struct ledger *ledger,
-			 const struct ledger_entry *entry,
-			 struct ledger_player *player)
-{
-	const uint64_t sent = entry->end - entry->joined - entry->skipped;
-	const uint64_t played = played_of(&entry->receipt, sent);
-
-	player->heard_frames = played;
-	if (played == RECEIPT_UNKNOWN)
-		say(player, LEDGER_UNREPORTED,
-		    "its receipt does not say how much was heard");
-	else if (has_all_that_was_sent(ledger, player, sent))
-		judge_span(ledger, entry, player);
-	else if (played == 0)
-		say(player, LEDGER_UNHEARD, "%s", cause_of(player));
-	else
-		say(player, LEDGER_PARTLY, "%.1f of %.1f s (%s)",
-		    seconds(ledger, played), seconds(ledger, ledger->frames),
-		    cause_of(player));
-}
-
-static void judge_receipt(const struct ledger *ledger,
-			  const struct ledger_entry *entry,
-			  struct ledger_player *player)
-{
-	const struct receipt *receipt = &entry->receipt;
-
-	player->name = receipt->name;
-	player->result = receipt->result;
-	player->card = receipt->card;
-	player->starved_ms = receipt->starved_ms;
-	player->sync_us = receipt->sync_us;
-	player->dropped_frames = receipt->dropped_frames == RECEIPT_UNKNOWN
-				     ? 0
-				     : receipt->dropped_frames;
-	switch (receipt->result) {
-	case RECEIPT_HUSHED:
-		say(player, LEDGER_EXCUSED, "its own microphone was open");
-		break;
-	case RECEIPT_GROUP:
-		say(player, LEDGER_EXCUSED, "sends to a group");
-		break;
-	case RECEIPT_RELAYED:
-		say(player, LEDGER_UNREPORTED,
-		    "passes it on, and does not know who heard it");
-		break;
-	case RECEIPT_UNHEARD:
-		player->heard_frames = 0;
-		say(player, LEDGER_UNHEARD, "%s", cause_of(player));
-		break;
-	default:
-		judge_played(ledger, entry, player);
-	}
-}
-
-static void judge(const struct ledger *ledger, const struct ledger_entry *entry,
-		  struct ledger_player *player)
-{
-	*player = (struct ledger_player){
-	    .identity = entry->identity,
-	    .name = "",
-	    .address = entry->address,
-	    .joined_frame = entry->joined,
-	    .skipped_frames = entry->skipped,
-	    .heard_frames = RECEIPT_UNKNOWN,
-	    .starved_ms = RECEIPT_UNKNOWN,
-	    .sync_us = RECEIPT_UNKNOWN,
-	};
-	switch (entry->state) {
-	case ON_AIR:
-	case OWES:
-		say(player, LEDGER_PENDING, "%s", LEDGER_HAS_YET_TO_ANSWER);
-		break;
-	case LOST:
-		say(player, LEDGER_UNHEARD, "lost after %.1f s",
-		    seconds(ledger, entry->end));
-		break;
-	case TOLD:
-		judge_receipt(ledger, entry, player);
-		break;
-	case NO_RECEIPT:
-		say(player, LEDGER_UNREPORTED, "%s", LEDGER_GIVES_NONE);
-		break;
-	case REFUSED:
-		say(player, LEDGER_UNREPORTED, "its receipt cannot be true");
-		break;
-	case TIMED_OUT:
-		say(player, LEDGER_UNREPORTED, "%s", LEDGER_HAS_NOT_ANSWERED);
-		break;
-	}
 }
 
 /* --- the list --- */
@@ -728,8 +512,8 @@ static void count(const struct ledger *ledger, struct ledger_list *list)
 
 int ledger_list(const struct ledger *ledger, struct ledger_list *ret)
 {
-	const struct entry_queue *const queues[] = {&ledger->entries,
-						    &ledger->lost};
+	const struct ledger_queue *const queues[] = {&ledger->entries,
+						     &ledger->lost};
 	struct ledger_list list = {.page = ledger->page,
 				   .rate = ledger->rate,
 				   .frames = ledger->frames,
@@ -741,8 +525,8 @@ int ledger_list(const struct ledger *ledger, struct ledger_list *ret)
 		return -ENOMEM;
 	for (size_t i = 0; i < ARRAY_SIZE(queues); i++)
 		TAILQ_FOREACH (entry, queues[i], in_state)
-			judge(ledger, entry,
-			      &list.players[list.player_count++]);
+			verdict_judge(ledger, entry,
+				      &list.players[list.player_count++]);
 	merge(&list);
 	label_all(&list);
 	qsort(list.players, list.player_count, sizeof(*list.players),
@@ -773,7 +557,7 @@ bool ledger_find(const struct ledger *ledger, const char *identity,
 		if (!same_key(entry, wanted) ||
 		    strcmp(entry->address, wanted->address) != 0)
 			continue;
-		judge(ledger, entry, &player);
+		verdict_judge(ledger, entry, &player);
 		if (player.heard == LEDGER_PENDING)
 			continue;
 		if (any && !is_same(&player, &found))

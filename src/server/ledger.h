@@ -7,15 +7,56 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "wire/receipt.h"
 
-struct ledger;
+enum { LEDGER_BUCKETS = 256 };
+
+enum ledger_entry_state {
+	ENTRY_ON_AIR,
+	ENTRY_OWES,
+	ENTRY_LOST,
+	ENTRY_TOLD,
+	ENTRY_NO_RECEIPT,
+	ENTRY_TIMED_OUT,
+	ENTRY_REFUSED
+};
+
 /* One connection of a loudspeaker to the page. NULL stands for one that there
  * was no memory for: it is only counted. Valid until ledger_end() with
  * LEDGER_LOST, ledger_receipt() or ledger_silent(). Two connections may have
  * one entry, when it was shed. */
-struct ledger_entry;
+struct ledger_entry {
+	TAILQ_ENTRY(ledger_entry) in_state; /* of the lost ones, or the rest */
+	LIST_ENTRY(ledger_entry) in_bucket;
+	enum ledger_entry_state state;
+	bool returned;	      /* was cut off before */
+	bool shed;	      /* lagged, and has yet to return */
+	unsigned connections; /* that are on the air or owe a receipt */
+	bool has_receipt;     /* of one of them */
+	/* How many more that were cut off it may be the return of: 1 for one
+	 * that came during the page, and what those had that it continues. */
+	unsigned vacancies;
+	uint64_t joined, end, skipped; /* frames of the page */
+	struct receipt receipt;
+	char *address; /* behind the identity in .identity */
+	char identity[];
+};
+
+TAILQ_HEAD(ledger_queue, ledger_entry);
+
+struct ledger {
+	uint32_t page, rate;
+	uint64_t frames, due_usec;
+	struct ledger_queue entries,
+	    lost; /* lost ones are only in the latter */
+	LIST_HEAD(, ledger_entry) buckets[LEDGER_BUCKETS];
+	size_t count, max, size;
+	size_t open;
+	uint32_t forgotten; /* lost ones that made room */
+	uint32_t unlisted;  /* without an entry, and not lost */
+};
 
 enum ledger_end {
 	LEDGER_SENT, /* got all that was meant for it; it owes a receipt */

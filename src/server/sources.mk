@@ -25,5 +25,6 @@ libintercom_a_SOURCES += \
 	src/server/tape.c src/server/tape.h \
 	src/server/tapecopy.c src/server/tapecopy.h \
 	src/server/timer.c src/server/timer.h \
+	src/server/verdict.c src/server/verdict.h \
 	src/server/vitals.c src/server/vitals.h \
 	src/server/zone.c src/server/zone.h

@@ -15,6 +15,7 @@ UNIT_TESTS = \
 	tests/test-connection-receipt \
 	tests/test-converter \
 	tests/test-ctl-value \
+	tests/test-cut \
 	tests/test-fifo \
 	tests/test-filesource \
 	tests/test-follow \

@@ -823,12 +823,12 @@ static void be_late(int16_t value)
 		now += 20000;
 		put_constant(value, MS);
 		turn(1);
-		if (speaker.excess_frames > 0)
+		if (speaker.cut.excess_frames > 0)
 			break;
 	}
 	/* While it had to wait, 500 ms beyond the latency were kept. */
-	ck_assert_uint_gt(speaker.excess_frames, 400 * MS);
-	ck_assert_uint_le(speaker.excess_frames, 510 * MS);
+	ck_assert_uint_gt(speaker.cut.excess_frames, 400 * MS);
+	ck_assert_uint_le(speaker.cut.excess_frames, 510 * MS);
 	ck_assert_uint_eq(speaker.stats.dropped_frames, 1500 * MS);
 	/* Frames in the ring cannot be dropped, but later ones can. */
 	put_constant(value, TARGET + 10 * MS);
@@ -1204,7 +1204,7 @@ TEST(reserve_is_what_is_in_the_ring)
 	ck_assert_double_eq(speaker_fill_ms(&speaker), 100);
 	/* But the page is late by all of it. */
 	ck_assert_double_eq(speaker_behind_ms(&speaker), 400);
-	ck_assert_uint_eq(speaker.excess_frames, 0);
+	ck_assert_uint_eq(speaker.cut.excess_frames, 0);
 }
 
 /* The card has told of 480 frames in the ring, and runs empty. */

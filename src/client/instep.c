@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "audio/resample.h"
+#include "base/backoff.h"
 #include "base/log.h"
 #include "base/util.h"
 
@@ -19,6 +20,15 @@ enum {
 	LEAD_MS_MAX = 30,
 	LATE_MS_MAX = 1000, /* all that arrives is late: no schedule then */
 	OFF_MS_MAX = 500,   /* a card's delay has changed for good */
+	/* The card is looked at at random times, since it may tell its position
+	 * in steps; first often, and after a while seldom. */
+	LOOK_SOON_USEC = 300,
+	LOOK_SOON_SPREAD_USEC = 1000,
+	LOOK_USEC = 2000,
+	LOOK_SPREAD_USEC = 6000,
+	LOOK_SOON_MS = 200,
+	LOOK_CALM_S = 60,
+	LOOK_CALM_TIMES = 10,
 };
 
 /* Of the time between capture and sound, the card plays silence so long. */
@@ -134,6 +144,17 @@ void instep_look(struct instep *instep, int64_t ns, uint64_t sounded)
 	follow_look(follow, ns, (double)sounded);
 }
 
+uint64_t instep_look_usec(const struct instep *instep, uint64_t sounded)
+{
+	const uint64_t sounded_ms =
+	    frames_to_usec(sounded, instep->format.rate) / 1000;
+
+	if (!instep->begun && sounded_ms < LOOK_SOON_MS)
+		return LOOK_SOON_USEC + backoff_random(LOOK_SOON_SPREAD_USEC);
+	return (LOOK_USEC + backoff_random(LOOK_SPREAD_USEC)) *
+	       (sounded_ms > LOOK_CALM_S * 1000 ? LOOK_CALM_TIMES : 1);
+}
+
 /* What was taken from the FIFO and not made goes back. */
 static void rewind_page(struct instep *instep, struct fifo *fifo)
 {
@@ -166,6 +187,26 @@ void instep_starve(struct instep *instep, struct fifo *fifo)
 	instep->written += frames;
 	resample_seek(instep->resample, (double)instep->next);
 	instep->follow.seeks = true;
+}
+
+void instep_tell_left(const struct instep *instep, double late_s,
+		      const char *device)
+{
+	const struct rendezvous *r = &instep->rendezvous;
+	const double budget_ms = (double)r->budget_ns / 1e6;
+
+	if (late_s > 0)
+		log_warning("The page cannot sound when it should: this "
+			    "loudspeaker needs %.0f ms, --sync gives %.0f; it "
+			    "plays out of step",
+			    budget_ms + late_s * 1000, budget_ms);
+	else if (!follow_has_clock(&instep->follow))
+		log_warning("The playback device '%s' has no steady clock: the "
+			    "page plays out of step",
+			    device);
+	else if (r->way != RENDEZVOUS_NONE) /* else the reason was logged */
+		log_warning("It is not known in time when the page should "
+			    "sound: it plays out of step");
 }
 
 void instep_leave(struct instep *instep, struct fifo *fifo)

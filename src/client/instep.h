@@ -50,11 +50,16 @@ void instep_arrived(struct instep *instep, int64_t ns, uint64_t frames);
 /* SOUNDED of the frames that were written since the (re)start had sounded at
  * NS. */
 void instep_look(struct instep *instep, int64_t ns, uint64_t sounded);
+/* How soon to look again, in microseconds, when SOUNDED have sounded. */
+uint64_t instep_look_usec(const struct instep *instep, uint64_t sounded);
 /* The card has begun anew. What was not made goes back into the FIFO. */
 void instep_restart(struct instep *instep, struct fifo *fifo);
 /* There are no frames to be written. Those that are in the FIFO now are written
  * otherwise; the page is sought anew when others come. */
 void instep_starve(struct instep *instep, struct fifo *fifo);
+/* Logs why it is left, by an order INSTEP_LEAVE that is LATE_S too late. */
+void instep_tell_left(const struct instep *instep, double late_s,
+		      const char *device);
 /* The page goes on without its schedule, with the FIFO's first frame. */
 void instep_leave(struct instep *instep, struct fifo *fifo);
 

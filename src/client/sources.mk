@@ -5,6 +5,7 @@ libintercom_a_SOURCES += \
 	src/client/cardrate.c src/client/cardrate.h \
 	src/client/client.c src/client/client.h \
 	src/client/configuration.h \
+	src/client/cut.c src/client/cut.h \
 	src/client/fifo.c src/client/fifo.h \
 	src/client/follow.c src/client/follow.h \
 	src/client/hook.c src/client/hook.h \

@@ -26,7 +26,6 @@ enum {
 	PLAYED_SIZE_MAX = 64 << 20, /* .. and how many bytes */
 	FADE_MS = 5,
 	GUARD_MS_MAX = 5,
-	CUT_PATIENCE_USEC = 500 * 1000, /* to wait for a pause in speech */
 	RECOVER_PAUSE_USEC = 50 * 1000,
 	OPEN_LIMIT_USEC = 5000 * 1000, /* how long an ended page waits for it */
 	/* A recording has more time, but its talker waits for the receipt. */
@@ -34,23 +33,10 @@ enum {
 	CARDLESS_TICK_USEC = 200 * 1000,
 	TICK_USEC = 90 * 1000,
 	IN_STEP_USEC_MIN = 10 * 1000, /* in the ring of a page on schedule */
-	/* A page on schedule looks at the card at random times, since a card
-	 * may tell its position in steps; first often, and after a while
-	 * seldom. */
-	LOOK_SOON_USEC = 300,
-	LOOK_SOON_SPREAD_USEC = 1000,
-	LOOK_USEC = 2000,
-	LOOK_SPREAD_USEC = 6000,
-	LOOK_SOON_MS = 200,
-	LOOK_CALM_S = 60,
-	LOOK_CALM_TIMES = 10,
 };
 
 /* The time of a position that is older is none. */
 #define LOOK_AGE_NS_MAX ((int64_t)NSEC_PER_SEC)
-
-/* -50 dBFS: a pause between words in a quiet room. */
-#define QUIET_POWER 1e-5
 
 static uint32_t ms_to_frames(const struct speaker *speaker, uint64_t ms)
 {
@@ -168,8 +154,7 @@ static int open_card(struct speaker *speaker)
 static void begin_filling(struct speaker *speaker)
 {
 	speaker->state = SPEAKER_FILLING;
-	speaker->excess_frames = 0;
-	speaker->cut_limit_usec = 0;
+	speaker->cut = (struct cut){0};
 	latency_restart(&speaker->latency);
 }
 
@@ -304,8 +289,8 @@ static size_t ring_allowance(const struct speaker *speaker)
 	uint64_t limit = pcm_buffer_frames(speaker->card.pcm);
 
 	if (!is_early(speaker))
-		limit =
-		    MIN(limit, speaker->excess_frames ? target : 2 * target);
+		limit = MIN(limit,
+			    speaker->cut.excess_frames ? target : 2 * target);
 	return (size_t)surplus(limit, speaker->card.ring.fill_frames);
 }
 
@@ -401,47 +386,32 @@ static void drop_unheard(struct speaker *speaker)
 	speaker_drop_late(speaker, frames - speaker->target_frames);
 }
 
-/* Whether a live page that is late cannot wait for a pause in speech any more.
- * With --latency auto it can, up to the most that it may be late. */
-static bool must_cut(const struct speaker *speaker, uint64_t now_usec)
+/* With --latency auto, a live page that is late can wait for a pause in speech
+ * up to the most that it may be late. */
+static enum cut_patience patience(const struct speaker *speaker)
 {
 	const struct speaker_config *config = &speaker->config;
 	const uint64_t most_usec =
 	    config->latency_max_ms * UINT64_C(1000) + delay_usec(speaker);
+	const uint64_t most = usec_to_frames(most_usec, speaker->format.rate);
 
-	if (now_usec < speaker->cut_limit_usec)
-		return false;
-	return !speaker->reserve ||
-	       waiting_frames(speaker) >
-		   usec_to_frames(most_usec, speaker->format.rate);
+	return speaker->reserve && waiting_frames(speaker) <= most
+		   ? CUT_PATIENT
+		   : CUT_IN_TIME;
 }
 
 static void drop_excess(struct speaker *speaker, uint64_t now_usec)
 {
-	const uint64_t excess = speaker->excess_frames;
-	size_t count = fifo_frames(&speaker->fifo);
-	double power;
-	size_t at;
+	size_t count;
 
 	/* Without new frames there is no new quiet place to find. */
 	if (!speaker->arriving)
 		return;
-	if (excess == 0) {
-		speaker->cut_limit_usec = 0;
+	count = cut_excess(&speaker->cut, &speaker->fifo, patience(speaker),
+			   fade_frames(speaker), now_usec);
+	if (count == 0)
 		return;
-	}
-	if (speaker->cut_limit_usec == 0)
-		speaker->cut_limit_usec = now_usec + CUT_PATIENCE_USEC;
-	if (count == 0 || (count < excess && !must_cut(speaker, now_usec)))
-		return;
-	count = MIN(count, excess);
-	at = fifo_quietest(&speaker->fifo, count, &power);
-	if (power > QUIET_POWER && !must_cut(speaker, now_usec))
-		return;
-	fifo_cut(&speaker->fifo, at, count, fade_frames(speaker));
 	speaker->stats.dropped_frames += count;
-	speaker->excess_frames = 0;
-	speaker->cut_limit_usec = 0;
 	latency_restart(&speaker->latency);
 }
 
@@ -450,21 +420,7 @@ static void drop_excess(struct speaker *speaker, uint64_t now_usec)
 /* The page goes on as one without a schedule: all of it is heard. */
 static void leave_schedule(struct speaker *speaker, double late_s)
 {
-	const struct rendezvous *r = &speaker->instep.rendezvous;
-	const double budget_ms = (double)r->budget_ns / 1e6;
-
-	if (late_s > 0)
-		log_warning("The page cannot sound when it should: this "
-			    "loudspeaker needs %.0f ms, --sync gives %.0f; it "
-			    "plays out of step",
-			    budget_ms + late_s * 1000, budget_ms);
-	else if (!follow_has_clock(&speaker->instep.follow))
-		log_warning("The playback device '%s' has no steady clock: the "
-			    "page plays out of step",
-			    speaker->config.device);
-	else if (r->way != RENDEZVOUS_NONE) /* else the reason was logged */
-		log_warning("It is not known in time when the page should "
-			    "sound: it plays out of step");
+	instep_tell_left(&speaker->instep, late_s, speaker->config.device);
 	instep_leave(&speaker->instep, &speaker->fifo);
 	set_target(speaker);
 	begin_filling(speaker);
@@ -870,7 +826,7 @@ static void note_arrival(struct speaker *speaker, uint64_t now_usec)
 	    reserve_arrived(speaker->reserve, now_usec,
 			    (uint32_t)(spare_usec / 1000)))
 		set_target(speaker);
-	speaker->excess_frames =
+	speaker->cut.excess_frames =
 	    latency_excess(&speaker->latency, now_usec, spare);
 }
 
@@ -1185,19 +1141,6 @@ void speaker_finish(struct speaker *speaker)
 
 /* --- when, and for people --- */
 
-static uint64_t look_wait_usec(const struct speaker *speaker)
-{
-	const uint64_t played = speaker->card.ring.played;
-
-	if (!speaker->instep.begun &&
-	    played < ms_to_frames(speaker, LOOK_SOON_MS))
-		return LOOK_SOON_USEC + backoff_random(LOOK_SOON_SPREAD_USEC);
-	return (LOOK_USEC + backoff_random(LOOK_SPREAD_USEC)) *
-	       (played > (uint64_t)LOOK_CALM_S * speaker->format.rate
-		    ? LOOK_CALM_TIMES
-		    : 1);
-}
-
 static uint64_t playing_wait_usec(const struct speaker *speaker)
 {
 	const uint64_t guard = guard_frames(speaker);
@@ -1212,8 +1155,11 @@ static uint64_t playing_wait_usec(const struct speaker *speaker)
 		frames = MIN(frames, speaker->target_frames / 2 + 1);
 	}
 	wait_usec = frames_to_usec(frames, speaker->format.rate) + 100;
-	return speaker->instep.on ? MIN(wait_usec, look_wait_usec(speaker))
-				  : wait_usec;
+	if (speaker->instep.on)
+		wait_usec =
+		    MIN(wait_usec, instep_look_usec(&speaker->instep,
+						    speaker->card.ring.played));
+	return wait_usec;
 }
 
 uint64_t speaker_deadline(const struct speaker *speaker, uint64_t now_usec)

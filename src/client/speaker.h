@@ -5,6 +5,7 @@
 #pragma once
 
 #include "client/card.h"
+#include "client/cut.h"
 #include "client/fifo.h"
 #include "client/instep.h"
 #include "client/latency.h"
@@ -71,8 +72,7 @@ struct speaker {
 	uint64_t collecting_usec; /* since when frames wait; 0: none has come */
 	bool arriving;		  /* speaker_look() was told of queued bytes */
 	uint64_t spare_frames;	  /* in the FIFO at speaker_look() */
-	uint64_t excess_frames;	  /* that a live page should drop */
-	uint64_t cut_limit_usec;  /* until when to wait for a quiet place */
+	struct cut cut;		  /* of a live page */
 	double peak; /* of the frames written since speaker_take_peak() */
 };
 

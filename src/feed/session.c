@@ -14,6 +14,7 @@
 #include "audio/samples.h"
 #include "base/log.h"
 #include "base/util.h"
+#include "feed/debts.h"
 #include "wire/receipt.h"
 #include "wire/transport.h"
 
@@ -42,15 +43,7 @@ enum {
 	LEFT_SIZE = 4096,
 	STEP_READS = 16, /* limits the reads of one step */
 	PROBLEM_SIZE = 192,
-	DEBTS_MAX = 2,
 	SAMPLE_SIZE_MAX = 8,
-};
-
-/* A connection whose page has come and whose server has ended its side. */
-struct debt {
-	struct transport *transport; /* NULL: none */
-	uint64_t number;	     /* of the page */
-	uint64_t arrived_frames;
 };
 
 struct session {
@@ -92,7 +85,7 @@ struct session {
 	uint64_t due_usec;
 	bool caught_up;
 	struct session_page page;
-	struct debt debts[DEBTS_MAX]; /* the oldest first */
+	struct debts debts;
 };
 
 /* --- attempts --- */
@@ -107,28 +100,18 @@ static void disconnect(struct session *session)
 	session->left_begin = session->left_size = session->torn_size = 0;
 }
 
-static void forgive(struct debt *debt)
-{
-	transport_free(debt->transport);
-	*debt = (struct debt){0};
-}
-
 /* Keeps the connection of the page, which the server has ended, for its
- * receipt. An older one gives way. */
+ * receipt. */
 static void owe_receipt(struct session *session)
 {
-	struct debt *debts = session->debts;
 	const struct session_page *page = &session->page;
-
-	if (debts[0].transport && debts[1].transport) {
-		forgive(&debts[0]);
-		debts[0] = debts[1];
-	}
-	debts[debts[0].transport != NULL] = (struct debt){
+	const struct debt debt = {
 	    .transport = session->transport,
 	    .number = page->number,
 	    .arrived_frames = page->received / wav_frame_size(&page->format),
 	};
+
+	debts_add(&session->debts, debt);
 	session->transport = NULL;
 	session->fd = -1;
 }
@@ -769,46 +752,10 @@ void session_hold_off(struct session *session, uint64_t now_usec)
 	session->last_data_usec = now_usec;
 }
 
-/* --- receipts --- */
-
-/* That of page NUMBER, or NULL. */
-static const struct debt *find_debt(const struct session *session,
-				    uint64_t number)
-{
-	for (size_t i = 0; i < DEBTS_MAX; i++)
-		if (session->debts[i].transport &&
-		    session->debts[i].number == number)
-			return &session->debts[i];
-	return NULL;
-}
-
-bool session_owes(const struct session *session, uint64_t number)
-{
-	return find_debt(session, number) != NULL;
-}
-
 void session_give_receipt(struct session *session, uint64_t number,
 			  const struct receipt *receipt)
 {
-	const struct debt *found = find_debt(session, number);
-	struct receipt whole = *receipt;
-	char line[RECEIPT_SIZE_MAX];
-	struct debt debt;
-	ssize_t n;
-
-	if (!found)
-		return;
-	debt = *found;
-	if (found == &session->debts[0])
-		session->debts[0] = session->debts[1];
-	session->debts[1] = (struct debt){0};
-	whole.arrived_frames = debt.arrived_frames;
-	n = transport_send(debt.transport, line, receipt_format(line, &whole),
-			   TRANSPORT_NO_MORE);
-	/* A server that knows no receipts has closed: that does no harm. */
-	if (n > 0)
-		(void)transport_shutdown(debt.transport);
-	forgive(&debt);
+	debts_pay(&session->debts, number, receipt);
 }
 
 /* --- life --- */
@@ -840,8 +787,7 @@ struct session *session_free(struct session *session)
 	if (!session)
 		return NULL;
 	disconnect(session);
-	for (size_t i = 0; i < DEBTS_MAX; i++)
-		forgive(&session->debts[i]);
+	debts_clear(&session->debts);
 	fd_close(session->resolver_fd);
 	free(session->name);
 	free(session);

@@ -110,10 +110,8 @@ uint64_t session_age_usec(const struct session *session);
  * not taken for silent. */
 void session_hold_off(struct session *session, uint64_t now_usec);
 
-/* Whether a server waits for the receipt of page NUMBER: it has ended its side
- * of the connection that the page came on. */
-bool session_owes(const struct session *session, uint64_t number);
-/* Gives it RECEIPT, with the number of frames that have arrived on that
- * connection, and closes. Does nothing unless the session owes it. */
+/* Gives the server, which has ended its side of the connection that page NUMBER
+ * came on, RECEIPT, with the number of frames that have arrived there, and
+ * closes. Does nothing unless that is owed. */
 void session_give_receipt(struct session *session, uint64_t number,
 			  const struct receipt *receipt);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The connection to the bus, the methods, signals and properties. The bus
+ * The connection to the bus, the methods and properties. The bus
  * decides who may call (dbus/org.alsaintercom1.conf), the server what happens
  * then. */
 #include "server/bus/bus.h"
@@ -18,6 +18,7 @@
 #include "base/util.h"
 #include "bus/names.h"
 #include "server/bus/caller.h"
+#include "server/bus/signal.h"
 #include "server/bus/status.h"
 #include "server/tapecopy.h"
 #include "server/timer.h"
@@ -25,10 +26,8 @@
 enum {
 	FETCHES_MAX = 4,
 	/* Beyond so many messages that the bus has not taken yet, nobody is
-	 * answered who only asks, */
+	 * answered who only asks. */
 	ANSWERS_MAX = 16,
-	/* and beyond so many nothing is told of pages. */
-	SIGNALS_MAX = 1024,
 	/* Callers that share one are unlucky; a user has 256 of them. */
 	REFUSALS_MAX = 1024,
 	/* What the kernel holds of them would delay the others. */
@@ -80,14 +79,6 @@ static const char *kind_name(const struct server_bus *b)
 
 /* --- how much waits for the bus --- */
 
-static uint64_t queued(const struct server_bus *b)
-{
-	uint64_t count = 0;
-
-	(void)sd_bus_get_n_queued_write(b->bus, &count);
-	return count;
-}
-
 /* Whether the policy lets only the group call it: then an answer matters more
  * than the bound. */
 static bool is_command(sd_bus_message *m)
@@ -138,7 +129,7 @@ static int refuse(struct server_bus *b, sd_bus_message *m, uint64_t count)
 static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct server_bus *b = userdata;
-	uint64_t count = queued(b);
+	uint64_t count = bus_signal_queued(b->bus);
 
 	if (b->closing)
 		return 1;
@@ -482,7 +473,7 @@ static int on_tell(sd_event_source *source, uint64_t usec, void *userdata)
 	const char *names[4];
 	unsigned n = 0;
 
-	if (queued(b) >= ANSWERS_MAX) {
+	if (bus_signal_queued(b->bus) >= ANSWERS_MAX) {
 		timer_start(b->tell, CHANGED_USEC);
 		return 0;
 	}
@@ -511,81 +502,12 @@ static void tell_later(struct server_bus *b, unsigned changed)
 	b->changed |= changed;
 }
 
-/* --- signals --- */
+/* --- what the server tells --- */
 
-/* NULL without the bus or memory. */
-static sd_bus_message *new_signal(const struct server_bus *b, const char *name)
+/* NULL: nobody can be told. */
+static sd_bus *listener(const struct server_bus *b)
 {
-	sd_bus_message *signal = NULL;
-
-	if (!b->owner || queued(b) >= SIGNALS_MAX ||
-	    sd_bus_message_new_signal(b->bus, &signal, BUS_PATH, BUS_INTERFACE,
-				      name) < 0)
-		return NULL;
-	return signal;
-}
-
-/* One that begins with the page's id. */
-static sd_bus_message *new_page_signal(const struct server_bus *b,
-				       const char *name, uint32_t page)
-{
-	sd_bus_message *signal = new_signal(b, name);
-
-	if (signal)
-		(void)sd_bus_message_append(signal, "u", page);
-	return signal;
-}
-
-static void send_signal(const struct server_bus *b, sd_bus_message *signal,
-			int result)
-{
-	if (result >= 0)
-		result = sd_bus_send(b->bus, signal, NULL);
-	if (result < 0)
-		log_debug("A signal could not be sent: %s", strerror(-result));
-}
-
-static void tell_started(const struct server_bus *b,
-			 const struct page_info *page)
-{
-	_cleanup_(sd_bus_message_unrefp) sd_bus_message *signal =
-	    new_page_signal(b, "PageStarted", page->id);
-	int r;
-
-	if (!signal)
-		return;
-	r = bus_status_append_zone_names(signal, b->server, page->zones);
-	if (r >= 0)
-		r = sd_bus_message_append(
-		    signal, "d",
-		    wav_seconds(&page->format, page->chime_frames));
-	send_signal(b, signal, r);
-}
-
-static void tell_speech(const struct server_bus *b,
-			const struct page_info *page)
-{
-	_cleanup_(sd_bus_message_unrefp) sd_bus_message *signal =
-	    new_page_signal(b, "PageSpeech", page->id);
-
-	if (signal)
-		send_signal(b, signal, 0);
-}
-
-static void tell_ended(const struct server_bus *b, const struct page_info *page)
-{
-	_cleanup_(sd_bus_message_unrefp) sd_bus_message *signal =
-	    new_page_signal(b, "PageEnded", page->id);
-	int r;
-
-	if (!signal)
-		return;
-	r = bus_status_append_zone_names(signal, b->server, page->zones);
-	if (r >= 0)
-		r = sd_bus_message_append(
-		    signal, "tuuts", page->frames, page->reached, page->lost,
-		    page->overruns, page_end_name(page->end));
-	send_signal(b, signal, r);
+	return b->owner ? b->bus : NULL;
 }
 
 static void on_page(void *userdata, const struct page_info *page)
@@ -594,12 +516,7 @@ static void on_page(void *userdata, const struct page_info *page)
 
 	/* The answer first: it tells the caller the id in the signals. */
 	bus_pages_on_page(&b->pages, page);
-	if (page->state == PAGE_CHIME)
-		tell_started(b, page);
-	else if (page->state == PAGE_SPEECH)
-		tell_speech(b, page);
-	else if (page->state == PAGE_DONE)
-		tell_ended(b, page);
+	bus_signal_page(listener(b), b->server, page);
 	tell_later(b, CHANGED_PAGES);
 }
 
@@ -610,45 +527,13 @@ static void on_clients(void *userdata)
 
 static void on_heard(void *userdata, const struct ledger_list *heard)
 {
-	const struct server_bus *b = userdata;
-	_cleanup_(sd_bus_message_unrefp) sd_bus_message *signal =
-	    new_page_signal(b, "PageHeard", heard->page);
-
-	if (signal)
-		send_signal(
-		    b, signal,
-		    bus_status_append_heard(signal, heard, BUS_HEARD_MAX));
-}
-
-static int append_change(sd_bus_message *signal,
-			 const struct roll_member *member)
-{
-	int r = sd_bus_message_append(signal, "ss", bus_status_identity(member),
-				      member->zone);
-
-	if (r >= 0 && member->why != ROLL_THERE)
-		r = sd_bus_message_append(signal, "u", member->count);
-	if (r >= 0)
-		r = sd_bus_message_append(signal, "t",
-					  bus_status_since(member));
-	if (r >= 0 && member->why != ROLL_THERE)
-		r = sd_bus_message_append(signal, "s",
-					  roll_why_name(member->why));
-	return r;
+	bus_signal_heard(listener(userdata), heard);
 }
 
 static void on_roll(void *userdata, const struct roll_member *member)
 {
-	struct server_bus *b = userdata;
-	const bool back = member->why == ROLL_THERE;
-	_cleanup_(sd_bus_message_unrefp) sd_bus_message *signal = NULL;
-
-	tell_later(b, CHANGED_MISSING);
-	if (back && member->wanted == 0) /* it is not: nobody expects it */
-		return;
-	signal = new_signal(b, back ? "ClientBack" : "ClientMissing");
-	if (signal)
-		send_signal(b, signal, append_change(signal, member));
+	tell_later(userdata, CHANGED_MISSING);
+	bus_signal_roll(listener(userdata), member);
 }
 
 static const struct server_observer observer = {
@@ -667,7 +552,8 @@ static void flush(struct server_bus *b)
 	uint64_t now = now_usec(), end = now + FLUSH_USEC;
 
 	b->closing = true;
-	for (; b->bus && queued(b) > 0 && now < end; now = now_usec())
+	for (; b->bus && bus_signal_queued(b->bus) > 0 && now < end;
+	     now = now_usec())
 		if (sd_bus_process(b->bus, NULL) < 0 ||
 		    sd_bus_wait(b->bus, end - now) < 0)
 			break;

@@ -426,7 +426,8 @@ static void begin_tcp(int size_max)
 	ck_assert_int_eq(
 	    getsockname(listener, (struct sockaddr *)&address, &length), 0);
 	ck_assert_int_eq(connect(peer, (struct sockaddr *)&address, length), 0);
-	own = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	own = accept4(listener, (struct sockaddr *)&address, &length,
+		      SOCK_NONBLOCK | SOCK_CLOEXEC);
 	ck_assert_int_ge(own, 0);
 	ck_assert_int_eq(
 	    connection_new(&connection, poller, own, NULL, peers,

@@ -225,6 +225,15 @@ class OnSchedule(SyncCase):
         self.assertEqual(count_clicks(card.sound()), 3)
 
     @in_time
+    def test_a_card_that_tells_its_position_once_a_period(self):
+        """Its periods are short, however much time there is."""
+        card, server, client = self.listening(
+            card=self.card(options="drift -100 step -1"))
+        Scheduled([server.accept()], clicks(3), LIVE | TRUSTED, budget=0.5)
+        self.assert_whole(client)
+        self.assertEqual(count_clicks(card.sound()), 3)
+
+    @in_time
     def test_a_short_time_from_capture_to_sound(self):
         card, server, client = self.listening()
         Scheduled([server.accept()], clicks(2), LIVE | TRUSTED, budget=0.04,

@@ -20,6 +20,7 @@ static struct fifo fifo;
 static uint64_t written, arrived;
 static int16_t played[16 * RATE]; /* what the card was given */
 static double card_ppm;
+static double card_step;   /* frames, in which its position is told */
 static int64_t card_begun; /* 0: it does not run */
 static uint64_t skipped;
 
@@ -32,6 +33,7 @@ static void begin(uint8_t flags, uint64_t first)
 
 	written = arrived = skipped = 0;
 	card_ppm = 100;
+	card_step = 1;
 	card_begun = BEGIN;
 	ck_assert_int_eq(fifo_init(&fifo, &format, 4 * RATE), 0);
 	fifo_keep(&fifo, RATE);
@@ -70,6 +72,13 @@ static void put(size_t count)
 static double sounded_at(int64_t ns)
 {
 	return (double)(ns - card_begun) * 1e-9 * RATE * (1 + card_ppm * 1e-6);
+}
+
+static uint64_t told_at(int64_t ns)
+{
+	const double sounded = fmax(0, sounded_at(ns));
+
+	return (uint64_t)(floor(sounded / card_step) * card_step);
 }
 
 /* Writes as the speaker does; false when the page has left its schedule. */
@@ -120,7 +129,7 @@ static bool run(int from_ms, int to_ms)
 			put(CHUNK);
 			instep_arrived(&instep, ns, arrived);
 		}
-		instep_look(&instep, ns, (uint64_t)fmax(0, sounded_at(ns)));
+		instep_look(&instep, ns, told_at(ns));
 		if (!write_all_now(ns))
 			return false;
 	}
@@ -131,7 +140,8 @@ static bool run(int from_ms, int to_ms)
  * near where it is expected. */
 static double page_frame(uint64_t at)
 {
-	const double when = (double)at / (RATE * (1 + card_ppm * 1e-6));
+	const double when = (double)at / (RATE * (1 + card_ppm * 1e-6)) +
+			    (double)(card_begun - BEGIN) * 1e-9;
 	const double expected = (when - BUDGET_MS * 1e-3) * RATE;
 	double best = 1e9, found = 0;
 
@@ -318,4 +328,52 @@ TEST(data_that_is_always_late_leaves_the_schedule)
 	}
 	ck_assert(!kept);
 	ck_assert_double_gt(order.late_s, 0.1);
+}
+
+/* As dmix does, and cards that tell it once a period. */
+TEST_LOOP(a_card_may_tell_its_position_in_steps, 0, 5)
+{
+	static const int ms[] = {1, 10, 21, 30, 46};
+
+	begin(0, 0);
+	card_step = ms[_i] * MS_FRAMES;
+	ck_assert(run(0, 8000));
+	for (int s = 5; s < 7; s++)
+		ck_assert_double_lt(fabs(page_frame((uint64_t)s * RATE)),
+				    MS_FRAMES);
+}
+
+/* What lies behind the ring grows or shrinks: a sound server moves a stream to
+ * another card, radio needs more time. */
+TEST_LOOP(a_card_whose_delay_changes_is_found_again, 0, 6)
+{
+	static const int by_ms[] = {10, -10, 30, -30, 60, -60};
+	static const int at_ms[] = {700, 2500};
+
+	for (size_t i = 0; i < ARRAY_SIZE(at_ms); i++) {
+		begin(0, 0);
+		ck_assert(run(0, at_ms[i]));
+		card_begun += by_ms[_i] * MS;
+		ck_assert(run(at_ms[i], 12000));
+		ck_assert_double_lt(fabs(page_frame(11 * RATE)), 2 * MS_FRAMES);
+		teardown();
+	}
+}
+
+/* A stranger's frames come as slowly as he likes. The page is not read
+ * backwards. */
+TEST(frames_that_trickle_in_do_not_turn_the_page_back)
+{
+	begin(0, 0);
+	ck_assert(run(0, 600));
+	for (int ms = 600; ms < 15000; ms++) {
+		const int64_t ns = BEGIN + ms * MS;
+
+		put(ms % 10 == 0);
+		instep_arrived(&instep, ns, arrived);
+		instep_look(&instep, ns, told_at(ns));
+		if (!write_all_now(ns))
+			break;
+		ck_assert_double_gt(instep.rendezvous.trend.rate, RATE * 0.9);
+	}
 }

@@ -1031,6 +1031,40 @@ TEST_LOOP(recording_survives_its_card, 0, 4)
 	}
 }
 
+/* What is played again on another card is still the same part of the page, and
+ * sounds at its own moment. */
+TEST_LOOP(recording_on_schedule_keeps_its_place, 0, 2)
+{
+	static const char *const faults[] = {"unplugged", "suspend"};
+	const struct wav_page page = {
+	    .flags = WAV_PAGE_PLAYED | WAV_PAGE_SCHEDULE | WAV_PAGE_REAL_TIME,
+	    .budget_us = 300 * 1000,
+	    .ahead_us = 2000 * 1000,
+	};
+
+	begin(&cd48, SPEAKER_FRESH);
+	ck_assert_int_eq(
+	    speaker_schedule(&speaker, &page, now, 0, RENDEZVOUS_BELIEVED), 0);
+	speaker_keep_all(&speaker, page.ahead_us);
+	speaker_timed_arrival(&speaker, (int64_t)now * 1000, MS);
+	put_all(numbers, RATE * 4);
+	speaker_allow(&speaker, now);
+	while (speaker.stats.written_frames < 50 * MS)
+		run_until(SPEAKER_PLAYING);
+	card_command(faults[_i]);
+	if (_i == 0) {
+		run_until(SPEAKER_OPENING);
+		card_revoke(faults[_i]);
+	} else {
+		while (speaker.stats.suspends == 0)
+			turn_at(now_usec(), 0);
+	}
+	speaker_end(&speaker, SPEAKER_COMPLETE, now);
+	run_until(SPEAKER_DONE);
+	ck_assert(speaker.instep.on);
+	ck_assert_uint_eq(speaker.instep.next, RATE);
+}
+
 /* --- what is stopped --- */
 
 /* How many frames but silence the card has played. */

@@ -33,7 +33,7 @@ int retimer_new(struct retimer **ret, const struct wav_format *format)
 		return -ENOMEM;
 	}
 	r->rate = format->rate;
-	trend_init(&r->captured, &trend_of_card, r->rate);
+	trend_init(&r->captured, &trend_of_card, r->rate, r->rate);
 	*ret = r;
 	return 0;
 }

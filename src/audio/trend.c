@@ -54,9 +54,10 @@ static double seconds(int64_t from_ns, int64_t to_ns)
 	return (double)(to_ns - from_ns) / (double)NSEC_PER_SEC;
 }
 
-void trend_init(struct trend *trend, const struct trend_pace *pace, double rate)
+void trend_init(struct trend *trend, const struct trend_pace *pace,
+		double nominal, double rate)
 {
-	*trend = (struct trend){.pace = pace, .rate = rate};
+	*trend = (struct trend){.pace = pace, .nominal = nominal, .rate = rate};
 }
 
 void trend_restart(struct trend *trend)
@@ -101,6 +102,15 @@ static double believed(struct trend *trend, double length)
 	return late;
 }
 
+static void turn(struct trend *trend, double change)
+{
+	const double wished = trend->rate + change;
+
+	trend->rate = clamp(wished, trend->nominal * (1 - TREND_DRIFT_MAX),
+			    trend->nominal * (1 + TREND_DRIFT_MAX));
+	trend->held = wished == trend->rate ? 0 : trend->held + 1;
+}
+
 static void end_slot(struct trend *trend, int64_t ns)
 {
 	const double length = seconds(trend->slot_ns, ns);
@@ -115,7 +125,7 @@ static void end_slot(struct trend *trend, int64_t ns)
 	if (trend->slots++ >= OFFSET_SLOTS && trend->told) {
 		late = believed(trend, length);
 		trend->position += fmin(MOVE_MAX, M_SQRT2 * w) * late;
-		trend->rate += fmin(TURN_MAX, w * w) * late / length;
+		turn(trend, fmin(TURN_MAX, w * w) * late / length);
 	}
 	begin_slot(trend, ns);
 }
@@ -141,6 +151,11 @@ void trend_add(struct trend *trend, int64_t ns, double position)
 	if (!trend->told || residual > trend->least_late)
 		trend->least_late = residual;
 	trend->told = true;
+}
+
+void trend_shift(struct trend *trend, double frames)
+{
+	trend->position += frames;
 }
 
 double trend_position(const struct trend *trend, int64_t ns)

@@ -12,15 +12,17 @@
 #define KNOWN_AGE_S 3
 /* An error of more than so much is not brought back, but jumped over. */
 #define JUMP_S 0.020
-/* A card may tell its position in steps of so much .. */
-#define STEP_S 0.050
-/* .. but its clock is no clock beyond so many parts. */
-#define DRIFT_MAX 1000e-6
+/* A card may tell its position in steps, and what lies behind its ring may
+ * shrink. But when it gains so much on the time, it takes all that it gets. */
+#define GAIN_MAX_S 0.5
+/* So many slots in a row may be mistaken, of a card that tells its position in
+ * steps; in more of them it is the card that is too fast or too slow. */
+#define HELD_MAX 8
 
 void follow_init(struct follow *follow, uint32_t rate, double card_rate)
 {
 	*follow = (struct follow){.rate = rate, .seeks = true};
-	trend_init(&follow->card, &trend_of_card,
+	trend_init(&follow->card, &trend_of_card, rate,
 		   card_rate > 0 ? card_rate : rate);
 	if (card_rate > 0)
 		follow->card.age_s = KNOWN_AGE_S;
@@ -30,6 +32,12 @@ void follow_restart(struct follow *follow)
 {
 	trend_restart(&follow->card);
 	follow->seeks = true;
+	follow->told = false;
+}
+
+void follow_moved(struct follow *follow, double frames)
+{
+	trend_shift(&follow->card, frames);
 	follow->told = false;
 }
 
@@ -52,8 +60,8 @@ bool follow_has_clock(const struct follow *follow)
 
 	if (!card->begun)
 		return true;
-	return gained_s < passed_s + passed_s * DRIFT_MAX + STEP_S &&
-	       fabs(card->rate / follow->rate - 1) < DRIFT_MAX;
+	return gained_s < passed_s * (1 + TREND_DRIFT_MAX) + GAIN_MAX_S &&
+	       card->held < HELD_MAX;
 }
 
 static void begin(struct follow *follow, double wanted, double position,

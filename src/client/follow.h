@@ -21,6 +21,8 @@ struct follow {
 void follow_init(struct follow *follow, uint32_t rate, double card_rate);
 /* The card has begun anew, after an xrun for instance. */
 void follow_restart(struct follow *follow);
+/* It goes on, but what lies behind its ring is FRAMES less than before. */
+void follow_moved(struct follow *follow, double frames);
 
 /* SOUNDED frames had sounded at NS, by the card. */
 void follow_look(struct follow *follow, int64_t ns, double sounded);

@@ -19,7 +19,8 @@ enum {
 	LEAD_MS_MIN = 5,
 	LEAD_MS_MAX = 30,
 	LATE_MS_MAX = 1000, /* all that arrives is late: no schedule then */
-	OFF_MS_MAX = 500,   /* a card's delay has changed for good */
+	OFF_MS_MAX = 1000,  /* a card's delay has changed for good */
+	OFF_SLOTS = 4,	    /* before them, the line is no line */
 	/* The card is looked at at random times, since it may tell its position
 	 * in steps; first often, and after a while seldom. */
 	LOOK_SOON_USEC = 300,
@@ -35,8 +36,12 @@ enum {
 #define LEAD_PART 0.4
 /* A page that begins so much too late is late. */
 #define LATE_S 0.001
-/* A position that is so far off the line is not the same line. */
-#define OFF_S 0.020
+/* A position so far ahead of the line, or behind it by so many times what is
+ * usual of this card, within limits, is not on the same line. */
+#define AHEAD_S 0.005
+#define BEHIND_USUAL 20
+#define BEHIND_S_MIN 0.002
+#define BEHIND_S_MAX 0.020
 /* A line that is younger tells too little of the card's rate. */
 #define RATE_AGE_S 3
 
@@ -114,20 +119,39 @@ void instep_arrived(struct instep *instep, int64_t ns, uint64_t frames)
 
 /* --- the card --- */
 
-/* Whether the card has left its line for good: what lies behind its ring has
- * grown or shrunk. */
-static bool is_off(struct instep *instep, int64_t ns, double sounded)
+static bool is_on_line(const struct instep *instep, double ahead)
 {
 	const struct trend *card = &instep->follow.card;
-	const double off = fabs(sounded - trend_position(card, ns));
+	const double rate = instep->format.rate;
+	const double behind_max =
+	    fmax(BEHIND_S_MIN * rate,
+		 fmin(BEHIND_USUAL * card->usual_late, BEHIND_S_MAX * rate));
 
-	if (off <= OFF_S * instep->format.rate) {
+	return card->slots < OFF_SLOTS ||
+	       (ahead <= AHEAD_S * rate && ahead >= -behind_max);
+}
+
+/* Whether the card has left its line. When that lasts, what lies behind its
+ * ring has grown or shrunk: then the line is moved there. */
+static bool is_off(struct instep *instep, int64_t ns, double sounded)
+{
+	struct follow *follow = &instep->follow;
+	const double ahead = sounded - trend_position(&follow->card, ns);
+
+	if (is_on_line(instep, ahead)) {
 		instep->off_since_ns = 0;
 		return false;
 	}
-	if (instep->off_since_ns == 0)
+	if (instep->off_since_ns == 0) {
 		instep->off_since_ns = ns;
-	return ns - instep->off_since_ns > OFF_MS_MAX * INT64_C(1000000);
+		instep->off = ahead;
+	}
+	instep->off = fmax(instep->off, ahead);
+	if (ns - instep->off_since_ns <= OFF_MS_MAX * INT64_C(1000000))
+		return true;
+	follow_moved(follow, instep->off);
+	instep->off_since_ns = 0;
+	return false;
 }
 
 void instep_look(struct instep *instep, int64_t ns, uint64_t sounded)
@@ -137,10 +161,8 @@ void instep_look(struct instep *instep, int64_t ns, uint64_t sounded)
 	/* Until it moves, it does not tell when it has begun. */
 	if (sounded == 0 || (follow->card.begun && ns < follow->card.slot_ns))
 		return;
-	if (follow->card.begun && is_off(instep, ns, (double)sounded)) {
-		instep->off_since_ns = 0;
-		trend_restart(&follow->card);
-	}
+	if (follow->card.begun && is_off(instep, ns, (double)sounded))
+		return;
 	follow_look(follow, ns, (double)sounded);
 }
 
@@ -384,6 +406,14 @@ void instep_written(struct instep *instep, size_t count)
 void instep_skipped(struct instep *instep, size_t count)
 {
 	instep->next += count;
+}
+
+void instep_put_back(struct instep *instep, size_t count)
+{
+	if (!instep->on)
+		return;
+	instep->next -= count;
+	resample_seek(instep->resample, (double)instep->next);
 }
 
 bool instep_holds_frames(const struct instep *instep)

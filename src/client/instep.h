@@ -23,6 +23,7 @@ struct instep {
 	bool late;	      /* what has arrived is late .. */
 	uint64_t late_since;  /* .. since so much was written */
 	int64_t off_since_ns; /* the card is off its line since then; 0: no */
+	double off;	      /* .. by so many frames at its best */
 	uint8_t *made; /* frames for the card that it has not taken yet */
 	size_t made_begin, made_frames;
 
@@ -84,6 +85,8 @@ void instep_next(struct instep *instep, struct fifo *fifo, uint64_t written,
 void instep_written(struct instep *instep, size_t count);
 /* COUNT frames of the FIFO will not be heard: they were dropped. */
 void instep_skipped(struct instep *instep, size_t count);
+/* After instep_restart(): COUNT frames that were made are in the FIFO again. */
+void instep_put_back(struct instep *instep, size_t count);
 /* Whether frames have yet to be made, besides those of the FIFO. */
 bool instep_holds_frames(const struct instep *instep);
 

@@ -81,7 +81,7 @@ void rendezvous_init(struct rendezvous *r, const struct wav_page *page,
 	};
 	r->page.sound_ns = sound_ns;
 	r->budget_ns = MAX(budget_ns + delay_ns, 0);
-	trend_init(&r->trend, &trend_of_arrivals, rate);
+	trend_init(&r->trend, &trend_of_arrivals, rate, rate);
 	if (!has(r, WAV_PAGE_SCHEDULE) ||
 	    budget_ns > AWAY_SECONDS_MAX * (int64_t)NSEC_PER_SEC) {
 		r->why = "it has no schedule";

@@ -33,6 +33,7 @@ enum {
 	CARDLESS_TICK_USEC = 200 * 1000,
 	TICK_USEC = 90 * 1000,
 	IN_STEP_USEC_MIN = 10 * 1000, /* in the ring of a page on schedule */
+	IN_STEP_PERIOD_MS_MAX = 10,
 };
 
 /* The time of a position that is older is none. */
@@ -120,13 +121,14 @@ uint64_t speaker_heard_frames(const struct speaker *speaker)
 }
 
 /* COUNT frames that were written last will not be heard; back into the FIFO
- * with them, as many as are there. */
-static void unwrite(struct speaker *speaker, uint64_t count)
+ * with them, as many as are there: returns how many. */
+static size_t unwrite(struct speaker *speaker, uint64_t count)
 {
 	const size_t back = fifo_untake(&speaker->fifo, (size_t)count);
 
 	speaker->stats.written_frames -= count;
 	speaker->stats.dropped_frames += count - back;
+	return back;
 }
 
 static void end_ring(struct speaker *speaker)
@@ -139,9 +141,15 @@ static void end_ring(struct speaker *speaker)
 
 static uint32_t wished_period(const struct speaker *speaker)
 {
+	uint32_t frames = speaker->target_frames / 4;
+
 	if (speaker->config.period_frames)
 		return speaker->config.period_frames;
-	return MAX(speaker->target_frames / 4, 16u);
+	/* Many cards tell their position once a period. */
+	if (speaker->instep.on)
+		frames =
+		    MIN(frames, ms_to_frames(speaker, IN_STEP_PERIOD_MS_MAX));
+	return MAX(frames, 16u);
 }
 
 static int open_card(struct speaker *speaker)
@@ -190,8 +198,10 @@ static void note_lost_ring(struct speaker *speaker)
 	const uint64_t lost =
 	    speaker->card.ring.page_frames - card_heard_frames(&speaker->card);
 
+	if (speaker->instep.on)
+		instep_restart(&speaker->instep, &speaker->fifo);
 	if (is_played(speaker))
-		unwrite(speaker, lost);
+		instep_put_back(&speaker->instep, unwrite(speaker, lost));
 	else
 		speaker->stats.dropped_frames += lost;
 }
@@ -209,8 +219,6 @@ static void stop_starving(struct speaker *speaker, uint64_t now_usec)
 static void lose_card(struct speaker *speaker, int error, uint64_t now_usec)
 {
 	speaker->stats.card_losses++;
-	if (speaker->instep.on)
-		instep_restart(&speaker->instep, &speaker->fifo);
 	note_lost_ring(speaker);
 	stop_starving(speaker, now_usec);
 	card_lose(&speaker->card, error);

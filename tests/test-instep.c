@@ -377,3 +377,51 @@ TEST(frames_that_trickle_in_do_not_turn_the_page_back)
 		ck_assert_double_gt(instep.rendezvous.trend.rate, RATE * 0.9);
 	}
 }
+
+TEST(a_page_that_leaves_its_schedule_does_not_claim_to_be_on_it)
+{
+	begin(0, 0);
+	ck_assert(run(0, 2000));
+	ck_assert_uint_lt(instep_error_us(&instep), 1000);
+	instep.rendezvous.way = RENDEZVOUS_NONE;
+	ck_assert(!run(2000, 2100));
+	ck_assert(instep_error_us(&instep) == UINT64_MAX);
+}
+
+/* In band, the first tenths of a second may be off by more than all that
+ * follows. */
+TEST(a_short_page_knows_that_it_knows_little)
+{
+	uint64_t after_us;
+
+	begin(0, 0);
+	ck_assert(run(0, 300));
+	after_us = instep_error_us(&instep);
+	ck_assert_uint_ge(after_us, 500);
+	ck_assert(run(300, 8000));
+	ck_assert_uint_lt(instep_error_us(&instep), after_us / 2);
+}
+
+TEST(a_card_whose_positions_are_late_is_a_doubt)
+{
+	uint64_t exact_us;
+
+	begin(0, 0);
+	ck_assert(run(0, 5000));
+	instep.follow.card.usual_late = 0;
+	exact_us = instep_error_us(&instep);
+	instep.follow.card.usual_late = MS_FRAMES;
+	ck_assert_uint_eq(instep_error_us(&instep), exact_us + 1000);
+}
+
+TEST(a_suspend_is_found_by_itself)
+{
+	begin(0, 0);
+	ck_assert(run(0, 500));
+	instep.asleep_ns -= 1000 * MS;
+	instep_woke(&instep);
+	instep_woke(&instep);
+	ck_assert_double_eq_tol(
+	    rendezvous_position(&instep.rendezvous, BEGIN + 500 * MS),
+	    (0.5 + 1.0 - BUDGET_MS * 1e-3) * RATE, 100);
+}

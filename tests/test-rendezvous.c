@@ -215,3 +215,28 @@ TEST(extreme_fields_do_no_harm)
 		ck_assert_int_eq(r.way, RENDEZVOUS_ARRIVAL);
 	}
 }
+
+/* An unknown error and a small one are no small error. */
+TEST(clocks_that_may_be_far_off_are_not_believed)
+{
+	static const uint32_t errors_us[] = {501, 3000000, UINT32_MAX};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(errors_us); i++) {
+		page.clock_error_us = errors_us[i];
+		begin();
+		ck_assert_int_eq(r.way, RENDEZVOUS_ARRIVAL);
+		ck_assert_uint_eq(r.error_us, WALLCLOCK_ERROR_UNKNOWN);
+	}
+}
+
+/* Nobody waits for a machine that is suspended. */
+TEST_LOOP(after_a_suspend_the_page_has_gone_on, 0, 2)
+{
+	here.trusted = _i == 0;
+	begin();
+	arrive(10, MS / 10);
+	rendezvous_slept(&r, 1500 * MS);
+	ck_assert_double_eq_tol(
+	    rendezvous_position(&r, NOW + (BUDGET_MS + 500) * MS), 2.0 * RATE,
+	    _i ? 48 : 1e-3);
+}

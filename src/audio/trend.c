@@ -169,6 +169,12 @@ int64_t trend_time(const struct trend *trend, double position)
 				  (double)NSEC_PER_SEC);
 }
 
+double trend_doubt(const struct trend *trend)
+{
+	return trend->usual_late / trend->nominal +
+	       UNSURE / fmax(trend->age_s, SLOT_MIN_S);
+}
+
 double trend_pull(double error_s, double age_s)
 {
 	const double tau = fmin(4, 0.5 + 0.35 * age_s);

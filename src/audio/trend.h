@@ -52,6 +52,8 @@ void trend_shift(struct trend *trend, double frames);
  * told something. */
 double trend_position(const struct trend *trend, int64_t ns);
 int64_t trend_time(const struct trend *trend, double position);
+/* What the line is wrong by, in seconds, as far as it can know. */
+double trend_doubt(const struct trend *trend);
 
 /* By which part of its rate whatever follows the line should run faster, when
  * it is ERROR_S behind it and the line is AGE_S old. */

@@ -8,7 +8,7 @@
 
 #include "base/util.h"
 
-enum { TRIES = 5, ERROR_MAX_US = 500 };
+enum { TRIES = 5 };
 
 static int64_t clock_ns(clockid_t clock)
 {
@@ -23,22 +23,33 @@ int64_t wallclock_monotonic_ns(void)
 	return clock_ns(CLOCK_MONOTONIC);
 }
 
-/* The shortest of some tries: another program may run between two readings. */
-int64_t wallclock_offset_ns(void)
+/* CLOCK - MONOTONIC, by the shortest of some tries: another program may run
+ * between two readings. */
+static int64_t measure_offset(clockid_t clock)
 {
 	int64_t best_ns = INT64_MAX, offset_ns = 0;
 
 	for (int i = 0; i < TRIES; i++) {
 		const int64_t before_ns = clock_ns(CLOCK_MONOTONIC);
-		const int64_t real_ns = clock_ns(CLOCK_REALTIME);
+		const int64_t there_ns = clock_ns(clock);
 		const int64_t took_ns = clock_ns(CLOCK_MONOTONIC) - before_ns;
 
 		if (took_ns >= best_ns)
 			continue;
 		best_ns = took_ns;
-		offset_ns = real_ns - before_ns - took_ns / 2;
+		offset_ns = there_ns - before_ns - took_ns / 2;
 	}
 	return offset_ns;
+}
+
+int64_t wallclock_offset_ns(void)
+{
+	return measure_offset(CLOCK_REALTIME);
+}
+
+int64_t wallclock_asleep_ns(void)
+{
+	return measure_offset(CLOCK_BOOTTIME);
 }
 
 void wallclock_judge(struct wallclock *clock, const struct timex *timex,
@@ -52,7 +63,7 @@ void wallclock_judge(struct wallclock *clock, const struct timex *timex,
 	clock->error_us = synchronised && estimated && timex->esterror >= 0
 			      ? (uint32_t)MIN(timex->esterror, (long)INT32_MAX)
 			      : WALLCLOCK_ERROR_UNKNOWN;
-	clock->trusted = clock->error_us <= ERROR_MAX_US;
+	clock->trusted = clock->error_us <= WALLCLOCK_ERROR_US_MAX;
 }
 
 void wallclock_read(struct wallclock *ret)

@@ -8,6 +8,8 @@
 #include <sys/timex.h>
 
 #define WALLCLOCK_ERROR_UNKNOWN UINT32_MAX
+/* A clock that may be further off is not trusted. */
+#define WALLCLOCK_ERROR_US_MAX 500
 
 struct wallclock {
 	int64_t offset_ns; /* REALTIME - MONOTONIC */
@@ -22,6 +24,9 @@ void wallclock_read(struct wallclock *ret);
 int64_t wallclock_monotonic_ns(void);
 /* The offset alone. */
 int64_t wallclock_offset_ns(void);
+/* For how long this machine has been suspended, in all: CLOCK_MONOTONIC stands
+ * still then. */
+int64_t wallclock_asleep_ns(void);
 
 /* What adjtimex(2) says of the clock; STATE is what it returned. */
 void wallclock_judge(struct wallclock *clock, const struct timex *timex,

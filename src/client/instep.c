@@ -42,6 +42,8 @@ enum {
 #define BEHIND_USUAL 20
 #define BEHIND_S_MIN 0.002
 #define BEHIND_S_MAX 0.020
+/* Less is what the two clocks are read apart. */
+#define SLEEP_NS_MIN INT64_C(1000000)
 /* A line that is younger tells too little of the card's rate. */
 #define RATE_AGE_S 3
 
@@ -85,6 +87,7 @@ int instep_begin(struct instep *instep, const struct wav_format *format,
 	    .lead_frames = lead_frames(page, format->rate),
 	};
 	wallclock_read(&here);
+	instep->asleep_ns = wallclock_asleep_ns();
 	rendezvous_init(&instep->rendezvous, page, format->rate, delay_ns,
 			&here, read_ns, doubt);
 	tell_way(instep);
@@ -115,6 +118,16 @@ void instep_arrived(struct instep *instep, int64_t ns, uint64_t frames)
 {
 	rendezvous_arrived(&instep->rendezvous, ns, frames);
 	tell_way(instep);
+}
+
+void instep_woke(struct instep *instep)
+{
+	const int64_t asleep_ns = wallclock_asleep_ns();
+
+	if (asleep_ns - instep->asleep_ns < SLEEP_NS_MIN)
+		return;
+	rendezvous_slept(&instep->rendezvous, asleep_ns - instep->asleep_ns);
+	instep->asleep_ns = asleep_ns;
 }
 
 /* --- the card --- */
@@ -245,8 +258,11 @@ static void silence(struct instep_order *ret, double count)
 	ret->count = (uint64_t)fmin(fmax(1, count), 1e9);
 }
 
-static void leave(struct instep_order *ret, double late_s)
+static void leave(struct instep *instep, double late_s,
+		  struct instep_order *ret)
 {
+	/* What is yet to come is out of step, and so is the page. */
+	instep->error_count = 0;
 	ret->what = INSTEP_LEAVE;
 	ret->late_s = late_s;
 }
@@ -271,13 +287,13 @@ static void seek(struct instep *instep, struct fifo *fifo, uint64_t written,
 
 	/* Nobody has missed the beginning of a page that began before. */
 	if (!instep->begun && instep->first == 0 && late_s > LATE_S) {
-		leave(ret, late_s);
+		leave(instep, late_s, ret);
 		return;
 	}
 	if (!instep->ended && skipped + RESAMPLE_AHEAD + 2 > (double)frames) {
 		instep->follow.seeks = true;
 		if (frames > RESAMPLE_AHEAD && late_for_long(instep, written))
-			leave(ret, late_s);
+			leave(instep, late_s, ret);
 		else
 			silence(ret, INFINITY);
 		return;
@@ -368,7 +384,7 @@ void instep_next(struct instep *instep, struct fifo *fifo, uint64_t written,
 	*ret = (struct instep_order){.what = INSTEP_NOTHING};
 	if (instep->rendezvous.way == RENDEZVOUS_NONE ||
 	    !follow_has_clock(&instep->follow)) {
-		leave(ret, 0);
+		leave(instep, 0, ret);
 		return;
 	}
 	if (instep->made_frames > 0) {
@@ -378,7 +394,7 @@ void instep_next(struct instep *instep, struct fifo *fifo, uint64_t written,
 	if (!rendezvous_known(&instep->rendezvous) ||
 	    !instep->follow.card.begun) {
 		if (fifo_frames(fifo) > 0 && late_for_long(instep, written))
-			leave(ret, 0);
+			leave(instep, 0, ret);
 		else
 			silence(ret, INFINITY);
 		return;
@@ -436,15 +452,17 @@ uint64_t instep_page_frames(const struct instep *instep, uint64_t count)
 uint64_t instep_error_us(const struct instep *instep)
 {
 	const struct rendezvous *r = &instep->rendezvous;
+	const struct trend *card = &instep->follow.card;
 	double us;
 
 	if (instep->error_count == 0)
 		return UINT64_MAX;
-	us = instep->error_sum / (double)instep->error_count * 1e6;
+	us = instep->error_sum / (double)instep->error_count * 1e6 +
+	     card->usual_late / card->nominal * 1e6;
 	if (r->way == RENDEZVOUS_CLOCK)
 		us += r->error_us;
 	else
-		us += r->trend.usual_late / instep->format.rate * 1e6;
+		us += trend_doubt(&r->trend) * 1e6;
 	return (uint64_t)us + 1;
 }
 

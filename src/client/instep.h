@@ -24,6 +24,7 @@ struct instep {
 	uint64_t late_since;  /* .. since so much was written */
 	int64_t off_since_ns; /* the card is off its line since then; 0: no */
 	double off;	      /* .. by so many frames at its best */
+	int64_t asleep_ns;    /* wallclock_asleep_ns(), as far as is known */
 	uint8_t *made; /* frames for the card that it has not taken yet */
 	size_t made_begin, made_frames;
 
@@ -48,6 +49,8 @@ void instep_end(struct instep *instep);
 
 /* FRAMES of the page, counted from its header, had arrived at NS. */
 void instep_arrived(struct instep *instep, int64_t ns, uint64_t frames);
+/* The machine may have been suspended. */
+void instep_woke(struct instep *instep);
 /* SOUNDED of the frames that were written since the (re)start had sounded at
  * NS. */
 void instep_look(struct instep *instep, int64_t ns, uint64_t sounded);

@@ -40,7 +40,8 @@ static void choose(struct rendezvous *r, const struct wallclock *here,
 	const int64_t away_ns = r->page.sound_ns - here->offset_ns - now_ns;
 
 	r->way = RENDEZVOUS_ARRIVAL;
-	if (!has(r, WAV_PAGE_CLOCK_TRUSTED))
+	if (!has(r, WAV_PAGE_CLOCK_TRUSTED) ||
+	    r->page.clock_error_us > WALLCLOCK_ERROR_US_MAX)
 		r->why = "the server's clock is not synchronised";
 	else if (here->denied)
 		r->why = "this program may not ask whether the clock here is "
@@ -89,7 +90,7 @@ void rendezvous_init(struct rendezvous *r, const struct wav_page *page,
 	}
 	choose(r, here, now_ns, doubt);
 	need_arrivals(r);
-	if (has(r, WAV_PAGE_CLOCK_TRUSTED) && here->trusted)
+	if (r->way == RENDEZVOUS_CLOCK)
 		r->error_us = page->clock_error_us + here->error_us;
 }
 
@@ -151,6 +152,12 @@ void rendezvous_arrived(struct rendezvous *r, int64_t ns, uint64_t frames)
 	if (!r->trend.begun || !is_guess(r, (double)frames))
 		trend_add(&r->trend, ns, least_due(r, (double)frames));
 	compare(r);
+}
+
+void rendezvous_slept(struct rendezvous *r, int64_t ns)
+{
+	r->said_ns -= ns;
+	trend_shift(&r->trend, (double)ns / (double)NSEC_PER_SEC * r->rate);
 }
 
 bool rendezvous_known(const struct rendezvous *r)

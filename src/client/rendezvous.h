@@ -20,7 +20,7 @@ struct rendezvous {
 	bool settled;	 /* the first arrivals were compared */
 	uint32_t rate;
 	struct wav_page page;
-	uint32_t error_us; /* of both clocks; WALLCLOCK_ERROR_UNKNOWN */
+	uint32_t error_us; /* of both clocks, while it goes by them */
 	int64_t said_ns; /* when frame 0 was captured, by the server's clock */
 	int64_t budget_ns;   /* from then until it sounds, --delay included */
 	double least_late_s; /* the floor of the arrivals, by that clock */
@@ -40,6 +40,8 @@ void rendezvous_init(struct rendezvous *rendezvous, const struct wav_page *page,
 /* FRAMES of the page, counted from its header, had arrived at NS. */
 void rendezvous_arrived(struct rendezvous *rendezvous, int64_t ns,
 			uint64_t frames);
+/* This machine, and its CLOCK_MONOTONIC, stood still for NS. */
+void rendezvous_slept(struct rendezvous *rendezvous, int64_t ns);
 
 /* Whether it is known when frames shall sound; the next two need it. */
 bool rendezvous_known(const struct rendezvous *rendezvous);

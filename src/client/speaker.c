@@ -1022,6 +1022,12 @@ void speaker_timed_arrival(struct speaker *speaker, int64_t ns, uint64_t frames)
 		instep_arrived(&speaker->instep, ns, frames);
 }
 
+void speaker_woke(struct speaker *speaker)
+{
+	if (speaker->instep.on)
+		instep_woke(&speaker->instep);
+}
+
 uint64_t speaker_error_us(const struct speaker *speaker)
 {
 	return instep_error_us(&speaker->instep);

@@ -493,6 +493,8 @@ void turn_woken(struct turn *turn, uint64_t late_usec, uint64_t asleep_usec,
 	struct speaker *speaker = &turn->speaker;
 	uint64_t frame_size, age_frames, waiting;
 
+	if (asleep_usec > 0)
+		speaker_woke(speaker);
 	/* A page on schedule skips what is late by itself. */
 	if (!turn->station || !turn->open || turn->speaker.instep.on)
 		return;

@@ -6,10 +6,12 @@ Mic is what its device 0 hears, and device 1 of Left and Right hears what is
 played to their device 0. Nothing sleeps to synchronise: everything waits for a
 state, with a bound that suits a machine in software emulation.
 """
+import gzip
 import json
 import os
 import pathlib
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -108,11 +110,13 @@ def settings(name, **variables):
 
 
 RUN_UNITS = pathlib.Path("/run/systemd/system")
+UNITS = pathlib.Path("/etc/systemd/system")
 
 
 def clean_up():
     """Removes the drop-ins, and what cards have for settings of their own."""
-    for path in RUN_UNITS.glob("intercom*.d/test.conf"):
+    for path in [*RUN_UNITS.glob("intercom*.d/test.conf"),
+                 *UNITS.glob("intercom*.d/override.conf")]:
         path.unlink()
         path.parent.rmdir()
     run("systemctl", "daemon-reload")
@@ -126,6 +130,25 @@ def drop_in(name, text):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "test.conf").write_text(text)
     run("systemctl", "daemon-reload")
+
+
+def edit(name, text):
+    """systemctl edit NAME, by an editor that writes TEXT."""
+    editor = SCRATCH / "editor"
+    editor.write_text("#!/bin/sh\nfor file; do :; done\n"
+                      "cp '%s' \"$file\"\n" % (SCRATCH / "edited"))
+    editor.chmod(0o755)
+    (SCRATCH / "edited").write_text(text)
+    # It wants a terminal.
+    run("script", "-qec", "SYSTEMD_EDITOR=%s systemctl edit %s" % (
+        editor, name), "/dev/null")
+    assert (UNITS / (unit(name, "Id") + ".d/override.conf")).exists()
+
+
+def logged(name):
+    """What a unit has logged, line by line."""
+    return run("journalctl", "-b", "-u", name, "-o", "cat",
+               "--no-pager").splitlines()
 
 
 def counted(name, key):
@@ -144,6 +167,70 @@ def faults(*clients):
                       "INTERCOM_DROPPED_MS"]
     return {(name, key): counted(name, key)
             for name in keys for key in keys[name]}
+
+
+def seconds_heard(name):
+    return counted(name, "INTERCOM_SECONDS")
+
+
+def page(name):
+    """A page of a second, until the client NAME has logged its end."""
+    before = seconds_heard(name)
+    run("intercomctl", "talk", "-d", "1", user="alice")
+    wait_until(lambda: seconds_heard(name) > before, "the end of a page")
+
+
+# --- the manuals, to be run as they stand
+
+def manual(name, title):
+    """A section of an installed manual, such as of "intercom.7"."""
+    path = "/usr/share/man/man%s/%s.gz" % (name[-1], name)
+    with gzip.open(path, "rt") as f:
+        text = f.read().replace("\\(dq", '"').replace("\\e", "\\")
+    return re.search(r"(?ms)^\.Sh %s\n(.*?)^\.Sh " % re.escape(title),
+                     text).group(1)
+
+
+def blocks(text):
+    return re.findall(r"(?ms)^\.Bd .*?\n(.*?)^\.Ed", text)
+
+
+def commands(text):
+    """What root is to type."""
+    return re.findall(r"(?m)^\.Dl # (.*)$", text)
+
+
+def path_of(block):
+    """Of a block that is the contents of a file: where that is."""
+    found = re.match(r"# (?:[^/\n]*: )?(/\S+)\n", block)
+    return found and pathlib.Path(found.group(1))
+
+
+def write_block(block):
+    path = path_of(block)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(block)
+
+
+def shell(script, **options):
+    return run("sh", "-ec", script, **options)
+
+
+def stand_in(path, text):
+    """A program of others, which this machine must not have."""
+    path = pathlib.Path(path)
+    assert not path.exists(), path
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+def name_host(name, address):
+    """In /etc/hosts; what was written before goes."""
+    path = pathlib.Path("/etc/hosts")
+    lines = [line for line in path.read_text().splitlines()
+             if not line.endswith(" " + name)]
+    path.write_text("\n".join(lines + ["%s %s" % (address, name)]) + "\n")
 
 
 # --- the machine
@@ -179,13 +266,18 @@ def set_up(server_options="-D hw:Mic,0", client_options="--latency 1000"):
     settings("intercom-server", INTERCOM_SERVER_OPTIONS=server_options)
     settings("intercom-client", INTERCOM_CLIENT_SERVERS="localhost",
              INTERCOM_CLIENT_OPTIONS=client_options)
-    for card in CARDS[1:]:
-        run("systemctl", "stop", client(card))
+    run("systemctl", "stop", "intercom-client.service",
+        *(client(card) for card in CARDS[1:]))
     run("systemctl", "stop", SERVER)
     run("systemctl", "enable", "--now", "--quiet", SOCKET)
 
 
 # --- sound
+
+def volume(card):
+    text = run("amixer", "-c", card, "sget", "Master")
+    return int(re.search(r"\[([0-9]+)%\]", text).group(1))
+
 
 def noise(seconds, seed, rate=RATE, channels=(0, 1)):
     """Frames that occur once: noise in these of two channels."""

@@ -165,7 +165,7 @@ class Pipes(FilesCase):
         play.child.stdin.close()
         self.assertEqual(play.wait(), 1)
         self.assertRegex(play.output(), "'standard input': This is not a WAV "
-                         "file that can be played: it ends before")
+                         "file that can be played: it is empty")
 
 
 class Gain(FilesCase):

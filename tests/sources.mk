@@ -84,31 +84,32 @@ FUZZ_TARGETS = \
 	tests/fuzz/fuzz-repair \
 	tests/fuzz/fuzz-session \
 	tests/fuzz/fuzz-wav
+# The longest ones first, so that nobody waits for them at the end.
 E2E_TESTS = \
 	tests/e2e_abuse.py \
+	tests/e2e_hang.py \
+	tests/e2e_roll.py \
+	tests/e2e_client.py \
+	tests/e2e_client_played.py \
+	tests/e2e_tls.py \
 	tests/e2e_archive.py \
 	tests/e2e_bus.py \
 	tests/e2e_cards.py \
-	tests/e2e_client.py \
 	tests/e2e_client_net.py \
-	tests/e2e_client_played.py \
 	tests/e2e_documents.py \
 	tests/e2e_examples.py \
 	tests/e2e_files.py \
-	tests/e2e_hang.py \
 	tests/e2e_heard.py \
 	tests/e2e_hostile.py \
 	tests/e2e_interop.py \
 	tests/e2e_played.py \
 	tests/e2e_recipes.py \
 	tests/e2e_receipts.py \
-	tests/e2e_roll.py \
 	tests/e2e_roll_net.py \
 	tests/e2e_server.py \
 	tests/e2e_survival.py \
 	tests/e2e_sync_server.py \
-	tests/e2e_terminal.py \
-	tests/e2e_tls.py
+	tests/e2e_terminal.py
 # They want all of the machine, and run when the others are done: first the one
 # that is on time, then the one that takes it.
 SYNC_TEST = tests/e2e_sync_client.py

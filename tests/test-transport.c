@@ -116,7 +116,8 @@ static void make_tcp_pair(int fds[2])
 	ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&a, &size),
 			 0);
 	ck_assert_int_eq(connect(fds[0], (struct sockaddr *)&a, size), 0);
-	fds[1] = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	fds[1] = accept4(listener, (struct sockaddr *)&a, &size,
+			 SOCK_NONBLOCK | SOCK_CLOEXEC);
 	ck_assert_int_ge(fds[1], 0);
 	ck_assert_int_eq(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
 	close(listener);

@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "base/log.h"
@@ -683,6 +684,18 @@ TEST_LOOP(bytes_arrive_in_both_directions, 0, 2)
 	ck_assert_mem_eq(text, "to me", 5);
 	ck_assert_int_eq(transport_recv(server, text, sizeof(text)), -EAGAIN);
 	ck_assert_int_eq(transport_recv(client, text, sizeof(text)), -EAGAIN);
+}
+
+TEST_LOOP(an_end_takes_so_many_bytes, 0, 2)
+{
+	int size = 0;
+
+	over_tcp = true;
+	connect_as(_i);
+	ck_assert_int_eq(transport_shutdown(server), 0);
+	ck_assert_int_eq(ioctl(transport_fd(client), FIONREAD, &size), 0);
+	/* The FIN is no byte to read. */
+	ck_assert_int_eq(size, transport_end_size(server) - 1);
 }
 
 int64_t __real_wallclock_offset_ns(void);

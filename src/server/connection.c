@@ -160,8 +160,10 @@ static enum connection_end end_of_broken(const struct connection *c)
 		return CONNECTION_LEFT;
 	case CONNECTION_CLOSING:
 		/* It has all, but for the end. */
-		return c->said_end && unacknowledged(c) <= 1 ? CONNECTION_DONE
-							     : CONNECTION_LOST;
+		return c->said_end && unacknowledged(c) <=
+					  transport_end_size(c->transport)
+			   ? CONNECTION_DONE
+			   : CONNECTION_LOST;
 	case CONNECTION_OWING:
 		return CONNECTION_DONE;
 	case CONNECTION_ON_AIR:

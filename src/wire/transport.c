@@ -858,3 +858,12 @@ int transport_shutdown(struct transport *transport)
 		return r;
 	return shutdown(transport->fd, SHUT_WR) < 0 ? -errno : 0;
 }
+
+int transport_end_size(const struct transport *transport)
+{
+	/* A record of TLS 1.3 (RFC 8446, 5.2) with an alert of 2 bytes, and the
+	 * FIN, which counts as one. */
+	enum { HEADER = 5, ALERT = 2, TYPE = 1, TAG = 16, FIN = 1 };
+
+	return transport->tls ? HEADER + ALERT + TYPE + TAG + FIN : FIN;
+}

@@ -111,3 +111,5 @@ int transport_flush(struct transport *transport);
 /* Sends the bytes that wait here and ends the sending direction; receiving goes
  * on. 0; -EAGAIN: call again on transport_events(); or negative errno. */
 int transport_shutdown(struct transport *transport);
+/* How many bytes that end takes, as SIOCOUTQ counts them. */
+int transport_end_size(const struct transport *transport);

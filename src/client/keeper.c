@@ -200,8 +200,8 @@ void keeper_learn_card_rate(struct keeper *keeper, double rate)
 
 /* --- its life --- */
 
-/* Takes over WORKER. */
-static int start(struct keeper *keeper, struct worker *worker)
+/* Takes over WORKER. The loop's end of the socket, or negative errno. */
+static int start(struct worker *worker)
 {
 	pthread_t thread;
 	int fds[2], r;
@@ -211,19 +211,19 @@ static int start(struct keeper *keeper, struct worker *worker)
 		worker_free(worker);
 		return r;
 	}
-	keeper->fd = fds[0];
 	worker->fd = fds[1];
 	r = thread_start(&thread, "keeper", worker_main, worker);
 	if (r < 0) {
 		worker_free(worker);
+		fd_close(fds[0]);
 		return r;
 	}
 	pthread_detach(thread);
-	return 0;
+	return fds[0];
 }
 
-static int add_worker(struct keeper *keeper, const char *device,
-		      const char *mixer)
+/* As start(). */
+static int add_worker(int volume, const char *device, const char *mixer)
 {
 	struct worker *worker = calloc(1, sizeof(*worker));
 	int r = 0;
@@ -232,15 +232,15 @@ static int add_worker(struct keeper *keeper, const char *device,
 		return -ENOMEM;
 	worker->fd = -1;
 	worker->device = device;
-	if (keeper->volume >= 0) {
-		worker->percent = (unsigned)keeper->volume;
+	if (volume >= 0) {
+		worker->percent = (unsigned)volume;
 		r = mixer_new(&worker->mixer, device, mixer);
 	}
 	if (r < 0) {
 		worker_free(worker);
 		return r;
 	}
-	return start(keeper, worker);
+	return start(worker);
 }
 
 int keeper_new(struct keeper **ret, const char *device, const char *mixer,
@@ -251,13 +251,13 @@ int keeper_new(struct keeper **ret, const char *device, const char *mixer,
 
 	if (!keeper)
 		return -ENOMEM;
-	keeper->fd = -1;
-	keeper->volume = volume;
-	r = add_worker(keeper, device, mixer);
+	r = add_worker(volume, device, mixer);
 	if (r < 0) {
-		keeper_free(keeper, 0);
+		free(keeper);
 		return r;
 	}
+	keeper->fd = r;
+	keeper->volume = volume;
 	send_order(keeper, VERB_BEGIN);
 	*ret = keeper;
 	return 0;

@@ -22,11 +22,12 @@ static void pay(struct debt *debt, const struct receipt *receipt)
 {
 	struct receipt whole = *receipt;
 	char line[RECEIPT_SIZE_MAX];
+	size_t size;
 	ssize_t n;
 
 	whole.arrived_frames = debt->arrived_frames;
-	n = transport_send(debt->transport, line, receipt_format(line, &whole),
-			   TRANSPORT_NO_MORE);
+	size = receipt_format(line, &whole);
+	n = transport_send(debt->transport, line, size, TRANSPORT_NO_MORE);
 	/* A server that knows no receipts has closed: that does no harm. */
 	if (n > 0)
 		(void)transport_shutdown(debt->transport);

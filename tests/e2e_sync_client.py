@@ -18,7 +18,7 @@ PLAYED, SCHEDULE, TRUSTED, REAL_TIME = 1, 2, 4, 8
 LIVE = SCHEDULE | REAL_TIME
 # What chronyd has the kernel know: STA_PLL | STA_NANO, 20 us.
 SYNCHRONISED, UNSYNCHRONISED = "0x2001 20", "0x0040 16000000"
-IN_STEP = r"The page is (?:not )?in step"
+IN_STEP = r"The page is (?:timed|not in step)"
 CLICK = 8  # frames
 
 
@@ -129,7 +129,7 @@ class SyncCase(ClientCase):
         return card, server, client
 
     def assert_way(self, client, pattern, page=1):
-        """One line for each page tells how it is in step, or why not."""
+        """One line for each page tells by what it is timed, or why not."""
         client.wait_line("ended \\(", page)
         self.assertRegex(client.wait_line(IN_STEP, page), pattern)
         self.assertEqual(client.count(IN_STEP), page, client.output())

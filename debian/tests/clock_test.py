@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What the tests of rooms in step share: what the kernel is told of the clock,
-and by what a page is in step."""
+and by what a page is timed."""
 import ctypes
 
 from intercom_test import *
@@ -69,6 +69,6 @@ def page_says():
                 if line.startswith("The page is ")]
     before = len(said())
     page(CLIENT)
-    lines = wait_until(lambda: said()[before:], "what the page is in step by")
+    lines = wait_until(lambda: said()[before:], "what the page is timed by")
     print("\n".join("   " + line for line in lines))
     return lines[0]

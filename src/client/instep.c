@@ -56,11 +56,12 @@ static void tell_way(struct instep *instep)
 		return;
 	instep->told = why;
 	if (r->way == RENDEZVOUS_CLOCK)
-		log_info("The page is in step by the wall clocks, which are "
-			 "within %" PRIu32 " us",
-			 r->error_us);
+		log_info(
+		    "The page is timed by the wall clocks, which are within "
+		    "%" PRIu32 " us",
+		    r->error_us);
 	else if (r->way == RENDEZVOUS_ARRIVAL)
-		log_info("The page is in step by when it arrives: %s", why);
+		log_info("The page is timed by when it arrives: %s", why);
 	else
 		log_info("The page is not in step with others: %s", why);
 }

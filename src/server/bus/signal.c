@@ -43,6 +43,19 @@ static sd_bus_message *new_page_signal(sd_bus *bus, const char *name,
 	return signal;
 }
 
+/* One that begins with the page's id and zones. */
+static sd_bus_message *new_zoned_signal(sd_bus *bus, const char *name,
+					const struct server *server,
+					const struct page_info *page)
+{
+	sd_bus_message *signal = new_page_signal(bus, name, page->id);
+
+	if (signal &&
+	    bus_status_append_zone_names(signal, server, page->zones) < 0)
+		signal = sd_bus_message_unref(signal);
+	return signal;
+}
+
 static void send_signal(sd_bus *bus, sd_bus_message *signal, int result)
 {
 	if (result >= 0)
@@ -55,17 +68,14 @@ static void tell_started(sd_bus *bus, const struct server *server,
 			 const struct page_info *page)
 {
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *signal =
-	    new_page_signal(bus, "PageStarted", page->id);
-	int r;
+	    new_zoned_signal(bus, "PageStarted", server, page);
 
-	if (!signal)
-		return;
-	r = bus_status_append_zone_names(signal, server, page->zones);
-	if (r >= 0)
-		r = sd_bus_message_append(
-		    signal, "d",
-		    wav_seconds(&page->format, page->chime_frames));
-	send_signal(bus, signal, r);
+	if (signal)
+		send_signal(
+		    bus, signal,
+		    sd_bus_message_append(
+			signal, "d",
+			wav_seconds(&page->format, page->chime_frames)));
 }
 
 static void tell_speech(sd_bus *bus, const struct page_info *page)
@@ -81,17 +91,14 @@ static void tell_ended(sd_bus *bus, const struct server *server,
 		       const struct page_info *page)
 {
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *signal =
-	    new_page_signal(bus, "PageEnded", page->id);
-	int r;
+	    new_zoned_signal(bus, "PageEnded", server, page);
 
-	if (!signal)
-		return;
-	r = bus_status_append_zone_names(signal, server, page->zones);
-	if (r >= 0)
-		r = sd_bus_message_append(
-		    signal, "tuuts", page->frames, page->reached, page->lost,
-		    page->overruns, page_end_name(page->end));
-	send_signal(bus, signal, r);
+	if (signal)
+		send_signal(bus, signal,
+			    sd_bus_message_append(signal, "tuuts", page->frames,
+						  page->reached, page->lost,
+						  page->overruns,
+						  page_end_name(page->end)));
 }
 
 static int append_change(sd_bus_message *signal,

@@ -71,10 +71,9 @@ static uint64_t target_usec(const struct speaker_config *speaker)
 	       (uint64_t)fmax(0, speaker->delay_ms * 1000);
 }
 
-static void page_begins(struct client *client, struct station *station,
-			uint64_t now)
+static void page_begins(struct client *client, struct station *station)
 {
-	station_begin_page(station, target_usec(&client->config.speaker), now);
+	station_begin_page(station, target_usec(&client->config.speaker));
 	/* A page without samples needs no loudspeaker. */
 	if (session_page(station->session)->data_size == 0) {
 		log_info("Page from %s has no samples",
@@ -116,7 +115,7 @@ static void run_station(struct client *client, struct station *station,
 	if (!station_has_page(station))
 		return;
 	if (page->number != station->seen_page)
-		page_begins(client, station, now);
+		page_begins(client, station);
 	if (is_discarded(client, station)) {
 		if (now >= station->discard_usec)
 			station_discard(station, now);
@@ -168,8 +167,8 @@ static void run_turn(struct client *client, uint64_t now)
 
 	log_set_limit(turn->station ? &turn->station->lines : NULL);
 	client->again = turn_run(&client->turn, now);
-	if (client->again && turn->result != TURN_TAKEN_OVER)
-		once(client, turn->result == TURN_COMPLETE ? 0 : -ECANCELED);
+	if (client->again && turn->result != RECEIPT_TAKEN_OVER)
+		once(client, turn->result == RECEIPT_COMPLETE ? 0 : -ECANCELED);
 }
 
 /* --- telling --- */
@@ -387,13 +386,11 @@ static void notice_stop(struct client *client, uint64_t before, uint64_t due,
 			uint64_t now)
 {
 	const uint64_t boot_usec = clock_usec(CLOCK_BOOTTIME);
-	const uint64_t passed = boot_usec - client->boot_usec;
 	const uint64_t asleep =
-	    passed > now - before ? passed - (now - before) : 0;
+	    surplus(boot_usec - client->boot_usec, now - before);
 
 	client->boot_usec = boot_usec;
-	turn_woken(&client->turn, (now > due ? now - due : 0) + asleep, asleep,
-		   now);
+	turn_woken(&client->turn, surplus(now, due) + asleep, asleep, now);
 }
 
 int client_run(struct client *client)

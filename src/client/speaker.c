@@ -839,7 +839,7 @@ static void note_arrival(struct speaker *speaker, uint64_t now_usec)
 }
 
 static void look_in_step(struct speaker *speaker,
-			 const struct pcm_position *position, uint64_t now_usec)
+			 const struct pcm_position *position)
 {
 	const int64_t now_ns = wallclock_monotonic_ns();
 	const bool told =
@@ -881,7 +881,7 @@ void speaker_look(struct speaker *speaker, uint64_t now_usec,
 	if (speaker->state != SPEAKER_PLAYING)
 		return;
 	if (speaker->instep.on)
-		look_in_step(speaker, &position, now_usec);
+		look_in_step(speaker, &position);
 	/* A stored page waits in the FIFO because it is early, not late. */
 	speaker->stats.behind_sum +=
 	    is_early(speaker)

@@ -29,8 +29,7 @@ void station_lose_file(struct station *station, int error)
 	station->saver = saver_free(station->saver);
 }
 
-void station_begin_page(struct station *station, uint64_t target_usec,
-			uint64_t now_usec)
+void station_begin_page(struct station *station, uint64_t target_usec)
 {
 	const struct session_page *page = session_page(station->session);
 	const uint32_t rate = page->format.rate;

@@ -33,8 +33,7 @@ bool station_has_page(const struct station *station);
 
 /* The session has a new page: starts its file, if any. TARGET_USEC is how late
  * the page is meant to sound. */
-void station_begin_page(struct station *station, uint64_t target_usec,
-			uint64_t now_usec);
+void station_begin_page(struct station *station, uint64_t target_usec);
 
 /* How many of SIZE bytes may be read now without loss to the file. */
 size_t station_room(const struct station *station, size_t size);

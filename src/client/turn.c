@@ -23,20 +23,6 @@ enum {
 	KEEPER_WAIT_USEC = 1000 * 1000, /* when the client ends */
 };
 
-static enum receipt_result receipt_result(enum turn_result result)
-{
-	static const enum receipt_result results[] = {
-	    [TURN_COMPLETE] = RECEIPT_COMPLETE,
-	    [TURN_CUT_SHORT] = RECEIPT_CUT_SHORT,
-	    [TURN_TAKEN_OVER] = RECEIPT_TAKEN_OVER,
-	    [TURN_LIMIT] = RECEIPT_LIMIT,
-	    [TURN_UNHEARD] = RECEIPT_UNHEARD,
-	    [TURN_STOPPED] = RECEIPT_STOPPED,
-	};
-
-	return results[result];
-}
-
 /* --- telling --- */
 
 static struct journal_page describe(const struct turn *turn)
@@ -49,7 +35,7 @@ static struct journal_page describe(const struct turn *turn)
 	    .server = session_name(turn->station->session),
 	    .format = *format,
 	    .data_size = turn->page.data_size,
-	    .result = receipt_result_name(receipt_result(turn->result)),
+	    .result = receipt_result_name(turn->result),
 	    .received_frames = turn->page.received / wav_frame_size(format),
 	    .heard_frames = speaker_heard_frames(&turn->speaker),
 	    .xruns = stats->xruns,
@@ -204,7 +190,7 @@ static void take_page(struct turn *turn, struct station *station,
 	station->turned_to = true;
 	turn->station = station;
 	turn->open = turn->before = true;
-	turn->result = TURN_COMPLETE;
+	turn->result = RECEIPT_COMPLETE;
 	turn->page = *page;
 	turn->receipt = station->receipt;
 	/* The rest of a frame whose beginning was discarded does not sound. */
@@ -252,7 +238,7 @@ static void let_sound(struct turn *turn, uint64_t now_usec)
 /* --- its end --- */
 
 /* No more samples are read; those that were read may still sound. */
-static void close_page(struct turn *turn, enum turn_result result,
+static void close_page(struct turn *turn, enum receipt_result result,
 		       enum speaker_end end, uint64_t now_usec)
 {
 	turn->open = false;
@@ -268,7 +254,7 @@ void turn_give_way(struct turn *turn, uint64_t now_usec)
 		return;
 	speaker_look(&turn->speaker, now_usec,
 		     session_queued(turn->station->session));
-	close_page(turn, TURN_TAKEN_OVER, SPEAKER_TAKEN_OVER, now_usec);
+	close_page(turn, RECEIPT_TAKEN_OVER, SPEAKER_TAKEN_OVER, now_usec);
 }
 
 static void count_page(struct turn *turn, const struct journal_page *page)
@@ -277,7 +263,7 @@ static void count_page(struct turn *turn, const struct journal_page *page)
 	struct turn_totals *totals = &turn->totals;
 
 	totals->pages++;
-	totals->complete += turn->result == TURN_COMPLETE;
+	totals->complete += turn->result == RECEIPT_COMPLETE;
 	totals->written_frames += stats->written_frames;
 	totals->suspends += stats->suspends;
 	totals->xruns += stats->xruns;
@@ -297,7 +283,7 @@ static void give_receipt(struct turn *turn)
 	const uint64_t arrived =
 	    turn->page.received / wav_frame_size(&turn->page.format);
 
-	receipt->result = receipt_result(turn->result);
+	receipt->result = turn->result;
 	receipt->heard_frames =
 	    MIN(receipt->heard_frames + speaker_heard_frames(speaker), arrived);
 	receipt->dropped_frames =
@@ -328,10 +314,10 @@ static void end_page(struct turn *turn, uint64_t now_usec)
 {
 	struct journal_page told;
 
-	if (turn->result == TURN_COMPLETE &&
+	if (turn->result == RECEIPT_COMPLETE &&
 	    speaker_heard_frames(&turn->speaker) == 0 &&
 	    turn->page.received > turn->first)
-		turn->result = TURN_UNHEARD;
+		turn->result = RECEIPT_UNHEARD;
 	if (turn->config->meter)
 		screen_clear();
 	told = describe(turn);
@@ -353,7 +339,7 @@ void turn_close(struct turn *turn)
 {
 	if (turn->station) {
 		hook_kill(&turn->hook);
-		turn->result = TURN_STOPPED;
+		turn->result = RECEIPT_STOPPED;
 		if (turn->open)
 			turn->page = *session_page(turn->station->session);
 		end_page(turn, now_usec());
@@ -406,7 +392,7 @@ static void end_by_limit(struct turn *turn, uint64_t now_usec)
 		   session_name(station->session));
 	station->muted = true;
 	station_finish_file(station);
-	close_page(turn, TURN_LIMIT, SPEAKER_BROKEN_OFF, now_usec);
+	close_page(turn, RECEIPT_LIMIT, SPEAKER_BROKEN_OFF, now_usec);
 }
 
 /* Whether a page that its server has stopped must fall silent. What has come of
@@ -431,11 +417,12 @@ static void end_of_samples(struct turn *turn, uint64_t now_usec)
 	    session_page(turn->station->session)->result;
 
 	if (result == SESSION_COMPLETE)
-		close_page(turn, TURN_COMPLETE, SPEAKER_COMPLETE, now_usec);
+		close_page(turn, RECEIPT_COMPLETE, SPEAKER_COMPLETE, now_usec);
 	else if (result == SESSION_STOPPED && is_to_be_silenced(turn))
-		close_page(turn, TURN_CUT_SHORT, SPEAKER_STOPPED, now_usec);
+		close_page(turn, RECEIPT_CUT_SHORT, SPEAKER_STOPPED, now_usec);
 	else
-		close_page(turn, TURN_CUT_SHORT, SPEAKER_BROKEN_OFF, now_usec);
+		close_page(turn, RECEIPT_CUT_SHORT, SPEAKER_BROKEN_OFF,
+			   now_usec);
 }
 
 /* So much of a recording waits that it can no longer be kept. The page will be
@@ -446,7 +433,7 @@ static void end_behind(struct turn *turn, uint64_t now_usec)
 		    "loudspeaker; joining it again",
 		    session_name(turn->station->session),
 		    speaker_fill_ms(&turn->speaker) / 1000);
-	close_page(turn, TURN_CUT_SHORT, SPEAKER_STOPPED, now_usec);
+	close_page(turn, RECEIPT_CUT_SHORT, SPEAKER_STOPPED, now_usec);
 }
 
 /* How many bytes to read now into a FIFO with room for SPACE; 0: none. */
@@ -481,10 +468,10 @@ static void drop_late(struct turn *turn)
 static uint64_t arrived_bytes(const struct turn *turn)
 {
 	const struct session *session = turn->station->session;
-	const uint64_t arrived =
-	    session_page(session)->received + session_queued(session);
 
-	return arrived > turn->first ? arrived - turn->first : 0;
+	return surplus(session_page(session)->received +
+			   session_queued(session),
+		       turn->first);
 }
 
 void turn_woken(struct turn *turn, uint64_t late_usec, uint64_t asleep_usec,

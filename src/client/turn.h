@@ -9,16 +9,6 @@
 #include "client/keeper.h"
 #include "client/station.h"
 
-/* The words of INTERCOM_RESULT. */
-enum turn_result {
-	TURN_COMPLETE,
-	TURN_CUT_SHORT,	 /* the connection ended early */
-	TURN_TAKEN_OVER, /* by a server that is listed earlier */
-	TURN_LIMIT,	 /* --max-duration */
-	TURN_UNHEARD,	 /* complete, but no card has played a frame of it */
-	TURN_STOPPED,	 /* the client ends */
-};
-
 /* Sums over all pages. */
 struct turn_totals {
 	uint64_t pages, complete, written_frames, xruns, starvations;
@@ -37,7 +27,7 @@ struct turn {
 	struct station *station; /* NULL: nobody's turn */
 	bool open;		 /* samples are still read */
 	bool before;		 /* must not sound before --before has ended */
-	enum turn_result result;
+	enum receipt_result result;
 	struct session_page page; /* copied at the beginning and at the end */
 	uint64_t first;		  /* bytes received before this turn */
 	struct receipt receipt;	  /* of earlier turns of this page */

@@ -36,10 +36,15 @@ enum {
 	FLUSH_USEC = 500000,
 };
 
-enum {
-	CHANGED_CLIENTS = 1 << 0, /* and with them the zones */
-	CHANGED_PAGES = 1 << 1,
-	CHANGED_MISSING = 1 << 2,
+/* The properties that change. With the clients, their zones do. */
+enum { PROPERTY_ZONES, PROPERTY_PAGES, PROPERTY_MISSING };
+static const struct {
+	const char *name;
+	int (*append)(sd_bus_message *m, const struct server *server);
+} properties[] = {
+    [PROPERTY_ZONES] = {"Zones", bus_status_append_zones},
+    [PROPERTY_PAGES] = {"Pages", bus_status_append_pages},
+    [PROPERTY_MISSING] = {"Missing", bus_status_append_missing},
 };
 
 /* A call of LastPage() that is yet to be answered. */
@@ -60,9 +65,9 @@ struct server_bus {
 	bool owner; /* has the name, or is queued for it */
 	/* Cookies of what callers were refused with; 0 is none. */
 	uint64_t refusals[REFUSALS_MAX], newest_refusal;
-	bool closing; /* only what is queued still goes out */
-	bool warned;  /* has warned; reset when it works again */
-	unsigned changed;
+	bool closing;	  /* only what is queued still goes out */
+	bool warned;	  /* has warned; reset when it works again */
+	unsigned changed; /* a bit for each property */
 	uint64_t told_usec;
 	struct bus_pages pages;
 	LIST_HEAD(, fetch) fetches;
@@ -371,31 +376,16 @@ static int on_receipts(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	return r;
 }
 
-static int get_zones(sd_bus *bus, const char *path, const char *interface,
-		     const char *property, sd_bus_message *reply,
-		     void *userdata, sd_bus_error *error)
+static int get_list(sd_bus *bus, const char *path, const char *interface,
+		    const char *property, sd_bus_message *reply, void *userdata,
+		    sd_bus_error *error)
 {
 	const struct server_bus *b = userdata;
+	size_t i = 0;
 
-	return bus_status_append_zones(reply, b->server);
-}
-
-static int get_pages(sd_bus *bus, const char *path, const char *interface,
-		     const char *property, sd_bus_message *reply,
-		     void *userdata, sd_bus_error *error)
-{
-	const struct server_bus *b = userdata;
-
-	return bus_status_append_pages(reply, b->server);
-}
-
-static int get_missing(sd_bus *bus, const char *path, const char *interface,
-		       const char *property, sd_bus_message *reply,
-		       void *userdata, sd_bus_error *error)
-{
-	const struct server_bus *b = userdata;
-
-	return bus_status_append_missing(reply, b->server);
+	while (strcmp(properties[i].name, property) != 0)
+		i++;
+	return properties[i].append(reply, b->server);
 }
 
 static int get_version(sd_bus *bus, const char *path, const char *interface,
@@ -439,11 +429,11 @@ static const sd_bus_vtable vtable[] = {
 			    SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_PROPERTY("Version", "s", get_version, 0,
 		    SD_BUS_VTABLE_PROPERTY_CONST),
-    SD_BUS_PROPERTY("Zones", "aa{sv}", get_zones, 0,
+    SD_BUS_PROPERTY("Zones", "aa{sv}", get_list, 0,
 		    SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-    SD_BUS_PROPERTY("Pages", "aa{sv}", get_pages, 0,
+    SD_BUS_PROPERTY("Pages", "aa{sv}", get_list, 0,
 		    SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-    SD_BUS_PROPERTY("Missing", "aa{sv}", get_missing, 0,
+    SD_BUS_PROPERTY("Missing", "aa{sv}", get_list, 0,
 		    SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_SIGNAL_WITH_ARGS(
 	"PageStarted", SD_BUS_ARGS("u", id, "as", zones, "d", chime_seconds),
@@ -470,19 +460,16 @@ static const sd_bus_vtable vtable[] = {
 static int on_tell(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct server_bus *b = userdata;
-	const char *names[4];
+	const char *names[ARRAY_SIZE(properties) + 1];
 	unsigned n = 0;
 
 	if (bus_signal_queued(b->bus) >= ANSWERS_MAX) {
 		timer_start(b->tell, CHANGED_USEC);
 		return 0;
 	}
-	if (b->changed & CHANGED_CLIENTS)
-		names[n++] = "Zones";
-	if (b->changed & CHANGED_PAGES)
-		names[n++] = "Pages";
-	if (b->changed & CHANGED_MISSING)
-		names[n++] = "Missing";
+	for (size_t i = 0; i < ARRAY_SIZE(properties); i++)
+		if (b->changed & 1U << i)
+			names[n++] = properties[i].name;
 	names[n] = NULL;
 	b->changed = 0;
 	b->told_usec = now_usec();
@@ -493,13 +480,13 @@ static int on_tell(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
-static void tell_later(struct server_bus *b, unsigned changed)
+static void tell_later(struct server_bus *b, unsigned property)
 {
 	if (!b->owner)
 		return;
 	if (b->changed == 0)
 		timer_set(b->tell, b->told_usec + CHANGED_USEC);
-	b->changed |= changed;
+	b->changed |= 1U << property;
 }
 
 /* --- what the server tells --- */
@@ -517,12 +504,12 @@ static void on_page(void *userdata, const struct page_info *page)
 	/* The answer first: it tells the caller the id in the signals. */
 	bus_pages_on_page(&b->pages, page);
 	bus_signal_page(listener(b), b->server, page);
-	tell_later(b, CHANGED_PAGES);
+	tell_later(b, PROPERTY_PAGES);
 }
 
 static void on_clients(void *userdata)
 {
-	tell_later(userdata, CHANGED_CLIENTS);
+	tell_later(userdata, PROPERTY_ZONES);
 }
 
 static void on_heard(void *userdata, const struct ledger_list *heard)
@@ -532,7 +519,7 @@ static void on_heard(void *userdata, const struct ledger_list *heard)
 
 static void on_roll(void *userdata, const struct roll_member *member)
 {
-	tell_later(userdata, CHANGED_MISSING);
+	tell_later(userdata, PROPERTY_MISSING);
 	bus_signal_roll(listener(userdata), member);
 }
 

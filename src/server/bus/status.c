@@ -5,7 +5,6 @@
 #include "config.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "base/util.h"
 #include "server/bus/text.h"
@@ -34,14 +33,9 @@ static int close_entry(sd_bus_message *m)
 uint64_t bus_status_since(const struct roll_member *member)
 {
 	const uint64_t ago = now_usec() - member->since_usec;
-	struct timespec now;
-	uint64_t usec;
 
 	/* Not time(): what it leaves out would be in it the next time. */
-	clock_gettime(CLOCK_REALTIME, &now);
-	usec =
-	    (uint64_t)now.tv_sec * USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
-	return (usec - MIN(ago, usec)) / USEC_PER_SEC;
+	return surplus(clock_usec(CLOCK_REALTIME), ago) / USEC_PER_SEC;
 }
 
 const char *bus_status_identity(const struct roll_member *member)
@@ -200,11 +194,8 @@ static int append_players(sd_bus_message *m, const struct ledger_list *heard,
 /* How long the page is still to be heard. */
 static double due_seconds(const struct ledger_list *heard)
 {
-	const uint64_t now = now_usec();
-
-	return heard->due_usec > now
-		   ? (double)(heard->due_usec - now) / (double)USEC_PER_SEC
-		   : 0;
+	return (double)surplus(heard->due_usec, now_usec()) /
+	       (double)USEC_PER_SEC;
 }
 
 int bus_status_append_heard(sd_bus_message *m, const struct ledger_list *heard,

@@ -37,7 +37,7 @@ static uint32_t next(void)
 {
 	const struct ledger *ledger = logbook_next_complete(&logbook);
 
-	return ledger ? ledger_page(ledger) : 0;
+	return ledger ? ledger->page : 0;
 }
 
 TEST(a_page_is_complete_when_it_has_ended_and_all_have_answered)

@@ -359,16 +359,6 @@ void ledger_set_length(struct ledger *ledger, uint32_t rate, uint64_t frames,
 	ledger->due_usec = due_usec;
 }
 
-uint32_t ledger_page(const struct ledger *ledger)
-{
-	return ledger->page;
-}
-
-uint32_t ledger_rate(const struct ledger *ledger)
-{
-	return ledger->rate;
-}
-
 size_t ledger_open_count(const struct ledger *ledger)
 {
 	return ledger->open;
@@ -516,7 +506,6 @@ int ledger_list(const struct ledger *ledger, struct ledger_list *ret)
 						     &ledger->lost};
 	struct ledger_list list = {.page = ledger->page,
 				   .rate = ledger->rate,
-				   .frames = ledger->frames,
 				   .due_usec = ledger->due_usec};
 	const struct ledger_entry *entry;
 

@@ -47,10 +47,10 @@ struct ledger_entry {
 TAILQ_HEAD(ledger_queue, ledger_entry);
 
 struct ledger {
-	uint32_t page, rate;
+	uint32_t page;
+	uint32_t rate; /* 0 before ledger_set_length() */
 	uint64_t frames, due_usec;
-	struct ledger_queue entries,
-	    lost; /* lost ones are only in the latter */
+	struct ledger_queue entries, lost; /* each is in one of the two */
 	LIST_HEAD(, ledger_entry) buckets[LEDGER_BUCKETS];
 	size_t count, max, size;
 	size_t open;
@@ -112,9 +112,6 @@ void ledger_silent(struct ledger *ledger, struct ledger_entry *entry,
 void ledger_set_length(struct ledger *ledger, uint32_t rate, uint64_t frames,
 		       uint64_t due_usec);
 
-uint32_t ledger_page(const struct ledger *ledger);
-/* Frames per second, or 0 before ledger_set_length(). */
-uint32_t ledger_rate(const struct ledger *ledger);
 /* How many connections are still on the air or owe a receipt. */
 size_t ledger_open_count(const struct ledger *ledger);
 /* Bytes of memory, about. */
@@ -150,8 +147,7 @@ struct ledger_player {
 
 struct ledger_list {
 	uint32_t page;
-	uint32_t rate; /* of the page; 0: it had no sound */
-	uint64_t frames;
+	uint32_t rate;	   /* of the page; 0: it had no sound */
 	uint64_t due_usec; /* see ledger_set_length() */
 	/* Of each kind; with those that are not in .players. */
 	uint32_t counts[LEDGER_HEARD_COUNT];

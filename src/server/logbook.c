@@ -110,7 +110,7 @@ struct ledger *logbook_find(const struct logbook *logbook, uint32_t page)
 	const struct record *record;
 
 	TAILQ_FOREACH (record, &logbook->records, entry)
-		if (ledger_page(record->ledger) == page)
+		if (record->ledger->page == page)
 			return record->ledger;
 	return NULL;
 }

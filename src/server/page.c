@@ -715,7 +715,7 @@ int page_new(struct page **ret, struct ledger *ledger, sd_event *event,
 		return -ENOMEM;
 	}
 	p->info = (struct page_info){
-	    .id = ledger_page(ledger),
+	    .id = ledger->page,
 	    .is_file = request->file_fd >= 0,
 	    .priority = request->priority,
 	    .zones = request->zones,

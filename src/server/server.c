@@ -756,8 +756,8 @@ bool server_last_receipt(const struct server *server,
 
 	if (!ledger)
 		return false;
-	*ret_page = ledger_page(ledger);
-	*ret_rate = ledger_rate(ledger);
+	*ret_page = ledger->page;
+	*ret_rate = ledger->rate;
 	return true;
 }
 

@@ -165,19 +165,12 @@ struct gate *gate_free(struct gate *gate)
 
 static struct in6_addr network_of(const struct sockaddr_storage *address)
 {
-	const struct sockaddr_in *v4 = (const void *)address;
-	const struct sockaddr_in6 *v6 = (const void *)address;
-	struct in6_addr network = {.s6_addr = {[10] = 0xff, [11] = 0xff}};
+	struct in6_addr network;
 
-	if (address->ss_family == AF_INET6) {
-		network = v6->sin6_addr;
-		if (!IN6_IS_ADDR_V4MAPPED(&network))
-			memset(&network.s6_addr[8], 0, 8);
-	} else if (address->ss_family == AF_INET) {
-		memcpy(&network.s6_addr[12], &v4->sin_addr, 4);
-	} else {
+	if (!net_address_v6(address, &network))
 		memset(&network, 0xff, sizeof(network)); /* no peer has it */
-	}
+	else if (!IN6_IS_ADDR_V4MAPPED(&network))
+		memset(&network.s6_addr[8], 0, 8);
 	return network;
 }
 

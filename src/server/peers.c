@@ -3,12 +3,12 @@
 #include "server/peers.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <search.h>
 #include <string.h>
 #include <sys/queue.h>
 
 #include "base/util.h"
+#include "wire/net.h"
 
 struct peer {
 	struct in6_addr address;
@@ -27,22 +27,6 @@ static int compare(const void *a, const void *b)
 
 	return memcmp(&first->address, &second->address,
 		      sizeof(first->address));
-}
-
-/* Returns whether it is an address. */
-static bool take_address(const struct sockaddr_storage *address,
-			 struct in6_addr *ret)
-{
-	const struct sockaddr_in *v4 = (const void *)address;
-	const struct sockaddr_in6 *v6 = (const void *)address;
-
-	if (address->ss_family == AF_INET6) {
-		*ret = v6->sin6_addr;
-		return true;
-	}
-	*ret = (struct in6_addr){.s6_addr = {[10] = 0xff, [11] = 0xff}};
-	memcpy(&ret->s6_addr[12], &v4->sin_addr, 4);
-	return address->ss_family == AF_INET;
 }
 
 int peers_new(struct peers **ret, unsigned max)
@@ -80,7 +64,7 @@ static struct peer *find(const struct peers *peers,
 {
 	struct peer key, **found;
 
-	if (!take_address(address, &key.address))
+	if (!net_address_v6(address, &key.address))
 		return NULL;
 	found = tfind(&key, &peers->tree, compare);
 	return found ? *found : NULL;
@@ -92,7 +76,7 @@ static struct peer *add(struct peers *peers,
 {
 	struct peer *peer = malloc(sizeof(*peer));
 
-	if (!peer || !take_address(address, &peer->address) ||
+	if (!peer || !net_address_v6(address, &peer->address) ||
 	    !tsearch(peer, &peers->tree, compare)) {
 		free(peer);
 		return NULL;

@@ -340,49 +340,47 @@ void net_setup_receiver(int fd)
 	set_keepalive(fd, 10, 5, 3);
 }
 
-static void name_v4(const void *address, in_port_t port, char *name)
+bool net_address_v6(const struct sockaddr_storage *address,
+		    struct in6_addr *ret)
 {
-	char host[INET_ADDRSTRLEN] = "?";
+	const struct sockaddr_in *v4 = (const void *)address;
+	const struct sockaddr_in6 *v6 = (const void *)address;
 
-	inet_ntop(AF_INET, address, host, sizeof(host));
-	snprintf(name, NET_ADDRESS_SIZE, "%s:%u", host, ntohs(port));
-}
-
-static void name_v6(const struct sockaddr_in6 *v6, char *name)
-{
-	char host[INET6_ADDRSTRLEN] = "?";
-
-	if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
-		name_v4(&v6->sin6_addr.s6_addr[12], v6->sin6_port, name);
-		return;
+	if (address->ss_family == AF_INET6) {
+		*ret = v6->sin6_addr;
+		return true;
 	}
-	inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof(host));
-	snprintf(name, NET_ADDRESS_SIZE, "[%s]:%u", host, ntohs(v6->sin6_port));
+	if (address->ss_family != AF_INET)
+		return false;
+	*ret = (struct in6_addr){.s6_addr = {[10] = 0xff, [11] = 0xff}};
+	memcpy(&ret->s6_addr[12], &v4->sin_addr, 4);
+	return true;
 }
 
 void net_address_name(const struct sockaddr_storage *address, char *name)
 {
-	const struct sockaddr_in *v4 = (const void *)address;
+	/* Either family has its port in this place. */
+	const in_port_t port = ((const struct sockaddr_in *)address)->sin_port;
+	char host[INET6_ADDRSTRLEN] = "?";
+	struct in6_addr ip;
 
-	if (address->ss_family == AF_INET)
-		name_v4(&v4->sin_addr, v4->sin_port, name);
-	else if (address->ss_family == AF_INET6)
-		name_v6((const void *)address, name);
-	else
+	if (!net_address_v6(address, &ip)) {
 		snprintf(name, NET_ADDRESS_SIZE, "a local socket");
+	} else if (IN6_IS_ADDR_V4MAPPED(&ip)) {
+		inet_ntop(AF_INET, &ip.s6_addr[12], host, sizeof(host));
+		snprintf(name, NET_ADDRESS_SIZE, "%s:%u", host, ntohs(port));
+	} else {
+		inet_ntop(AF_INET6, &ip, host, sizeof(host));
+		snprintf(name, NET_ADDRESS_SIZE, "[%s]:%u", host, ntohs(port));
+	}
 }
 
-uint64_t net_raise_nofile(void)
+void net_raise_nofile(void)
 {
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return 0;
-	if (limit.rlim_cur < limit.rlim_max) {
-		const struct rlimit raised = {limit.rlim_max, limit.rlim_max};
-
-		if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
-			return raised.rlim_cur;
-	}
-	return limit.rlim_cur;
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }

@@ -73,6 +73,9 @@ void net_setup_receiver(int fd);
  * "[2001:db8::1]:2348". NAME takes NET_ADDRESS_SIZE bytes. */
 void net_address_name(const struct sockaddr_storage *address, char *name);
 
-/* Raises the soft limit of open descriptors to the hard one. Returns the limit
- * now in force, or 0 when it cannot be read. */
-uint64_t net_raise_nofile(void);
+/* The IP address in *RET, one of IPv4 mapped into IPv6. False: it has none. */
+bool net_address_v6(const struct sockaddr_storage *address,
+		    struct in6_addr *ret);
+
+/* Raises the soft limit of open descriptors to the hard one, if it may. */
+void net_raise_nofile(void);

@@ -121,6 +121,24 @@ static inline const char *plural_es(uint64_t count)
 	return count == 1 ? "" : "es";
 }
 
+/* The value of the two hexadecimal digits that TEXT begins with, or -1. */
+static inline int hex_byte(const char *text)
+{
+	static const char digits[] = "0123456789abcdefABCDEF";
+	int byte = 0;
+
+	for (int i = 0; i < 2; i++) {
+		const char *digit = text[i] ? strchr(digits, text[i]) : NULL;
+
+		if (!digit)
+			return -1;
+		byte = byte * 16 + (int)(digit - digits);
+		if (*digit <= 'F' && *digit >= 'A')
+			byte -= 6;
+	}
+	return byte;
+}
+
 /* The name of a zone or a loudspeaker: 1 to 63 of A-Z a-z 0-9 . _ - without a
  * dot in front, since it becomes a part of file names and of units' names. */
 enum { VALID_NAME_SIZE = 64 };

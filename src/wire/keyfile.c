@@ -120,28 +120,16 @@ static int read_file(int fd, char **ret, size_t *ret_size)
 
 /* --- the lines --- */
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 static int parse_key(const char *hex, uint8_t key[KEYFILE_KEY_SIZE])
 {
 	if (strlen(hex) != KEYFILE_HEX_SIZE - 1)
 		return -EBADMSG;
 	for (size_t i = 0; i < KEYFILE_KEY_SIZE; i++) {
-		int high = hex_digit(hex[2 * i]);
-		int low = hex_digit(hex[2 * i + 1]);
+		const int byte = hex_byte(hex + 2 * i);
 
-		if (high < 0 || low < 0)
+		if (byte < 0)
 			return -EBADMSG;
-		key[i] = (uint8_t)(high << 4 | low);
+		key[i] = (uint8_t)byte;
 	}
 	return 0;
 }

@@ -42,27 +42,6 @@ int line_open(struct line_reader *reader, const char *line, size_t size,
 	return 0;
 }
 
-static int hex_value(char c)
-{
-	if (is_digit(c))
-		return c - '0';
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* The value of the two digits at AT, or -1. */
-static int decode_byte(const char *at, const char *end)
-{
-	int high, low;
-
-	if (end - at < 2)
-		return -1;
-	high = hex_value(at[0]);
-	low = hex_value(at[1]);
-	return high < 0 || low < 0 ? -1 : high * 16 + low;
-}
-
 static int read_key(struct line_reader *reader, char key[LINE_KEY_SIZE])
 {
 	size_t length = 0;
@@ -87,7 +66,8 @@ static int read_value(struct line_reader *reader, char value[LINE_SIZE_MAX])
 		char c = *reader->at++;
 
 		if (c == '%') {
-			const int byte = decode_byte(reader->at, reader->end);
+			/* The newline behind the end is no digit. */
+			const int byte = hex_byte(reader->at);
 
 			if (byte <= 0)
 				return -EBADMSG;

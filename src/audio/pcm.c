@@ -511,8 +511,7 @@ uint64_t pcm_waiting_frames(const struct pcm *pcm, uint64_t *ret_usec)
  * since the last recovery. */
 static void note_avail(struct pcm *pcm, snd_pcm_uframes_t avail)
 {
-	uint64_t in_ring =
-	    avail < pcm->buffer_frames ? pcm->buffer_frames - avail : 0;
+	uint64_t in_ring = surplus(pcm->buffer_frames, avail);
 
 	if (pcm->written_frames > in_ring + pcm->played_frames)
 		pcm->recovered = false;
@@ -588,8 +587,7 @@ int pcm_look(struct pcm *pcm, struct pcm_position *ret)
 	note_avail(pcm, avail);
 	pcm->room_frames = avail;
 	ret->ns = pcm->timed ? time_of(status) : 0;
-	ret->ring_frames =
-	    avail < pcm->buffer_frames ? pcm->buffer_frames - avail : 0;
+	ret->ring_frames = surplus(pcm->buffer_frames, avail);
 	ret->delay_frames = ret->ring_frames;
 	/* Negative when a plug-in has played silence after an underrun. */
 	if (snd_pcm_status_get_state(status) != SND_PCM_STATE_PREPARED)
@@ -624,13 +622,11 @@ size_t pcm_rewind(struct pcm *pcm, size_t count)
 static snd_pcm_uframes_t frames_in_ring(const struct pcm *pcm)
 {
 	snd_pcm_status_t *status;
-	snd_pcm_uframes_t avail;
 
 	snd_pcm_status_alloca(&status);
 	if (snd_pcm_status(pcm->handle, status) < 0)
 		return 0;
-	avail = snd_pcm_status_get_avail(status);
-	return avail < pcm->buffer_frames ? pcm->buffer_frames - avail : 0;
+	return surplus(pcm->buffer_frames, snd_pcm_status_get_avail(status));
 }
 
 /* Some plug-ins keep the position from before an underrun. Then the time since

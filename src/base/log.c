@@ -38,6 +38,11 @@ int log_get_level(void)
 	return max_level;
 }
 
+bool log_is_quiet(void)
+{
+	return max_level < LOG_NOTICE;
+}
+
 const char *log_last_error(void)
 {
 	return last_error;

@@ -13,9 +13,10 @@
  * The default is LOG_INFO. */
 void log_set_level(int level);
 
-/* The level as it is set; a program that shows more than its log, as a prompt,
- * asks it whether to. */
 int log_get_level(void);
+/* Whether not even notices are logged (-q): then nothing is to be shown beside
+ * the log either, as a prompt or a level. */
+bool log_is_quiet(void);
 
 /* Writes "PROGRAM: message\n", or "<LEVEL>message\n" when $JOURNAL_STREAM
  * names stderr. Control characters (C1 too) and invalid UTF-8 become '?', since

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "audio/samples.h"
+#include "base/log.h"
 #include "base/screen.h"
 #include "base/utf8.h"
 #include "base/util.h"
@@ -29,7 +30,7 @@ enum {
 struct console {
 	sd_event *event;
 	struct server *server;
-	struct console_config config;
+	enum console_meter meter;
 	sd_event_source *input, *redraw;
 	char line[LINE_SIZE];
 	size_t length;
@@ -45,7 +46,7 @@ __attribute__((format(printf, 2, 3))) static void say(struct console *c,
 {
 	va_list ap;
 
-	if (c->config.display == CONSOLE_QUIET)
+	if (log_is_quiet())
 		return;
 	va_start(ap, format);
 	screen_vsay(format, ap);
@@ -73,7 +74,7 @@ static void draw_page(struct console *c, const struct page_info *page)
 	const char *what = page->state <= PAGE_OPENING ? "opening"
 			   : page->state == PAGE_CHIME ? "CHIME"
 						       : "ON AIR";
-	const bool with_meter = c->config.meter == CONSOLE_METER;
+	const bool with_meter = c->meter == CONSOLE_METER;
 	const size_t columns = screen_columns();
 	char text[128], left[32] = "", meter[SAMPLES_METER_SIZE] = "";
 	size_t used;
@@ -101,7 +102,7 @@ static void draw(struct console *c)
 	struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
 	struct page_info page;
 
-	if (c->config.display == CONSOLE_QUIET)
+	if (log_is_quiet())
 		return;
 	/* Enter has moved the cursor: on_input() says so, and draws. */
 	if (poll(&input, 1, 0) > 0)
@@ -438,7 +439,7 @@ static int watch_input(struct console *c)
 }
 
 int console_new(struct console **ret, sd_event *event, struct server *server,
-		const struct console_config *config)
+		enum console_meter meter)
 {
 	struct console *c = calloc(1, sizeof(*c));
 	int r;
@@ -447,7 +448,7 @@ int console_new(struct console **ret, sd_event *event, struct server *server,
 		return -ENOMEM;
 	c->event = sd_event_ref(event);
 	c->server = server;
-	c->config = *config;
+	c->meter = meter;
 	c->in_place = isatty(STDOUT_FILENO);
 	r = watch_input(c);
 	if (r >= 0)

@@ -9,15 +9,13 @@
 
 struct console;
 
-struct console_config {
-	enum { CONSOLE_PLAIN, CONSOLE_METER } meter;  /* -V */
-	enum { CONSOLE_SHOW, CONSOLE_QUIET } display; /* -q */
-};
+enum console_meter { CONSOLE_PLAIN, CONSOLE_METER };
 
 /* Obeys lines from standard input; at its end, or on "quit", the loop exits
- * after the pages in progress. Shows events as lines and, on a terminal, a
- * status line below. SERVER must outlive the console. 0 or negative errno. */
+ * after the pages in progress. Unless log_is_quiet(), shows events as lines
+ * and, on a terminal, a status line below. SERVER must outlive the console. 0
+ * or negative errno. */
 int console_new(struct console **ret, sd_event *event, struct server *server,
-		const struct console_config *config);
+		enum console_meter meter);
 /* Takes NULL; returns NULL. */
 struct console *console_free(struct console *console);

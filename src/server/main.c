@@ -344,19 +344,9 @@ static int on_recorder(sd_event_source *source, int fd, uint32_t revents,
 	return 0;
 }
 
-/* -q; a later -v takes it back. */
-static bool is_quiet(void)
-{
-	return log_get_level() <= LOG_WARNING;
-}
-
 static int add_observers(struct program *p)
 {
 	const struct server_options *o = &p->options;
-	const struct console_config config = {
-	    .meter = o->meter ? CONSOLE_METER : CONSOLE_PLAIN,
-	    .display = is_quiet() ? CONSOLE_QUIET : CONSOLE_SHOW,
-	};
 	const struct systemd_config systemd = {
 	    .pages = o->interactive ? SYSTEMD_SILENT : SYSTEMD_LOG_PAGES,
 	    .idle_exit_seconds = o->idle_exit_seconds,
@@ -367,7 +357,8 @@ static int add_observers(struct program *p)
 
 	r = systemd_new(&p->systemd, p->event, p->server, &systemd);
 	if (r >= 0 && o->interactive)
-		r = console_new(&p->console, p->event, p->server, &config);
+		r = console_new(&p->console, p->event, p->server,
+				o->meter ? CONSOLE_METER : CONSOLE_PLAIN);
 	if (r >= 0)
 		r = server_observe(p->server, &stop_observer, p);
 	if (r >= 0)
@@ -492,8 +483,7 @@ static int start(struct program *p)
 static int test_microphone(const struct server_options *o)
 {
 	signal(SIGPIPE, SIG_IGN); /* of a source that is stopped */
-	return soundcheck_run(&o->config.page.microphone, o->test_seconds,
-			      is_quiet() ? SOUNDCHECK_QUIET : SOUNDCHECK_SHOW);
+	return soundcheck_run(&o->config.page.microphone, o->test_seconds);
 }
 
 static void tear_down(struct program *p)

@@ -20,7 +20,6 @@ enum {
 struct soundcheck {
 	const struct microphone_config *config;
 	struct wav_format format; /* of what the microphone sends */
-	enum soundcheck_display display;
 	struct source *source;
 	bool in_place; /* stdout is a terminal: redraw one line */
 	uint64_t frames, wanted_frames, next_frames; /* when to print again */
@@ -37,9 +36,9 @@ static void print_level(struct soundcheck *s)
 	s->next_frames +=
 	    (uint64_t)format->rate * (s->in_place ? REDRAW_MS : LINE_MS) / 1000;
 	samples_meter(meter, METER_COLUMNS, s->peak);
-	if (s->display == SOUNDCHECK_SHOW && s->in_place)
+	if (!log_is_quiet() && s->in_place)
 		screen_draw("", "%6.1f s %s", seconds, meter);
-	else if (s->display == SOUNDCHECK_SHOW)
+	else if (!log_is_quiet())
 		screen_say("%6.1f s %s", seconds, meter);
 	s->peak = 0;
 }
@@ -125,7 +124,7 @@ static int judge(const struct soundcheck *s)
 	const double mean = sqrt(s->energy / (double)s->frames);
 
 	screen_clear();
-	if (s->display == SOUNDCHECK_SHOW)
+	if (!log_is_quiet())
 		screen_say("The capture device '%s': %.1f s, peak %.1f dBFS, "
 			   "mean %.1f dBFS",
 			   s->config->device,
@@ -144,13 +143,11 @@ static int judge(const struct soundcheck *s)
 	return 0;
 }
 
-int soundcheck_run(const struct microphone_config *config, double seconds,
-		   enum soundcheck_display display)
+int soundcheck_run(const struct microphone_config *config, double seconds)
 {
 	struct soundcheck s = {
 	    .config = config,
 	    .format = wav_plain(&config->format),
-	    .display = display,
 	    .in_place = isatty(STDOUT_FILENO),
 	    .wanted_frames = (uint64_t)(seconds * config->format.rate) + 1,
 	    .next_frames = config->format.rate,

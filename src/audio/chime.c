@@ -12,6 +12,7 @@
 
 #include "audio/converter.h"
 #include "audio/samples.h"
+#include "audio/source.h"
 #include "base/io.h"
 #include "base/util.h"
 
@@ -219,6 +220,19 @@ int chime_load(struct chime *ret, int fd, const struct wav_format *format,
 	}
 	*ret = chime;
 	return 0;
+}
+
+int chime_load_for(struct chime *ret, int fd, const struct wav_format *format,
+		   int socket_fd)
+{
+	char problem[CHIME_PROBLEM_SIZE];
+	int r = fd < 0 ? 0 : chime_load(ret, fd, format, problem);
+
+	if (r == 0)
+		return 0;
+	source_send_reason(socket_fd, SOURCE_ENDED, r, CHIME_ABOUT "%s",
+			   problem);
+	return -EPIPE;
 }
 
 static int write_file(const struct chime *chime,

@@ -26,6 +26,10 @@ struct chime {
 enum { CHIME_PROBLEM_SIZE = 208 };
 int chime_load(struct chime *ret, int fd, const struct wav_format *format,
 	       char problem[CHIME_PROBLEM_SIZE]);
+/* The same for a source, which has the socket SOCKET_FD: 0, also when FD is
+ * negative; or -EPIPE after sending a SOURCE_ENDED with the reason. */
+int chime_load_for(struct chime *ret, int fd, const struct wav_format *format,
+		   int socket_fd);
 /* Converts the WAV file at PATH to FORMAT, once for many calls of chime_load().
  * Returns the descriptor of the result, a WAV file in memory, which the caller
  * closes; or an error and PROBLEM, as chime_load(). */

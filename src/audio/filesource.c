@@ -99,22 +99,6 @@ static int add_converters(struct filesource *filesource)
 	return 0;
 }
 
-/* 0; or -EPIPE after sending the reason why the chime cannot be used. */
-static int load_chime(struct filesource *filesource, int fd)
-{
-	char problem[CHIME_PROBLEM_SIZE];
-	int r;
-
-	if (filesource->config.chime_fd < 0)
-		return 0;
-	r = chime_load(&filesource->chime, filesource->config.chime_fd,
-		       &filesource->format, problem);
-	if (r == 0)
-		return 0;
-	source_send_reason(fd, SOURCE_ENDED, r, CHIME_ABOUT "%s", problem);
-	return -EPIPE;
-}
-
 static int prepare(struct filesource *filesource, int fd)
 {
 	int r = open_parts(filesource, FILES, fd);
@@ -124,7 +108,8 @@ static int prepare(struct filesource *filesource, int fd)
 	if (r < 0)
 		return r;
 	filesource->format = filesource->parts[0].reader->format;
-	r = load_chime(filesource, fd);
+	r = chime_load_for(&filesource->chime, filesource->config.chime_fd,
+			   &filesource->format, fd);
 	if (r == 0)
 		r = add_converters(filesource);
 	if (r == 0 && filesource->config.gain_db != 0)

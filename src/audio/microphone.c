@@ -297,26 +297,11 @@ static int open_device(const struct microphone *m, int fd, struct pcm **ret)
 	return r;
 }
 
-/* 0; or -EPIPE after sending the reason why the chime cannot be used. */
-static int load_chime(struct microphone *m, int fd)
-{
-	char problem[CHIME_PROBLEM_SIZE];
-	int r;
-
-	if (m->chime_fd < 0)
-		return 0;
-	r = chime_load(&m->chime, m->chime_fd, &m->format, problem);
-	if (r == 0)
-		return 0;
-	source_send_reason(fd, SOURCE_ENDED, r, CHIME_ABOUT "%s", problem);
-	return -EPIPE;
-}
-
 static void body(void *userdata, int fd)
 {
 	struct microphone *m = userdata;
 	struct pcm *pcm = NULL;
-	int r = load_chime(m, fd);
+	int r = chime_load_for(&m->chime, m->chime_fd, &m->format, fd);
 
 	if (r == 0)
 		r = open_device(m, fd, &pcm);

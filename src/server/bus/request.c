@@ -194,12 +194,19 @@ static int read_next(sd_bus_message *m, const char *type,
 	return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
+/* A regular file ends; a pipe may not. */
+static bool is_regular(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 /* A pipe that somebody speaks into, or that a relay fills. */
 static int read_kind(sd_bus_message *m, const char *type, const char *key,
 		     enum filesource_kind kind, struct bus_request *request,
 		     sd_bus_error *error)
 {
-	struct stat st;
 	int given = 0, r = read_bool(m, type, key, &given, error);
 
 	if (r < 0 || !given)
@@ -211,7 +218,7 @@ static int read_kind(sd_bus_message *m, const char *type, const char *key,
 		return sd_bus_error_setf(
 		    error, SD_BUS_ERROR_INVALID_ARGS,
 		    "Of the options 'live' and 'relayed' one is possible");
-	if (fstat(request->page.file_fd, &st) == 0 && S_ISREG(st.st_mode))
+	if (is_regular(request->page.file_fd))
 		return refuse_type(error, key,
 				   "left out: this is a file, not a pipe");
 	request->page.file_kind = kind;
@@ -281,14 +288,6 @@ static int read_options(sd_bus_message *m, struct bus_request *request,
 			return r;
 	}
 	return r < 0 ? r : sd_bus_message_exit_container(m);
-}
-
-/* A regular file ends; a pipe may not. */
-static bool is_regular(int fd)
-{
-	struct stat st;
-
-	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 }
 
 static bool has_end(const struct page_request *page)

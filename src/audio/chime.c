@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -20,6 +21,18 @@
 
 enum { SIZE_MAX_MIB = 64, PIECE_FRAMES = 4096 };
 
+/* Says in PROBLEM why this cannot be a chime. Returns -EBADMSG. */
+__attribute__((format(printf, 2, 3))) static int refuse(char *problem,
+							const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(problem, CHIME_PROBLEM_SIZE, format, ap);
+	va_end(ap);
+	return -EBADMSG;
+}
+
 /* *ret_offset is the offset of the first sample. */
 static int read_header(int fd, struct wav_parser *parser, off_t *ret_offset,
 		       char *problem)
@@ -33,20 +46,16 @@ static int read_header(int fd, struct wav_parser *parser, off_t *ret_offset,
 
 		if (n < 0)
 			return (int)n;
-		if (n == 0) {
-			snprintf(problem, CHIME_PROBLEM_SIZE,
-				 "it ends before its samples begin");
-			return -EBADMSG;
-		}
+		if (n == 0)
+			return refuse(problem,
+				      "it ends before its samples begin");
 		n = wav_parser_feed(parser, piece, (size_t)n);
-		if (n < 0) {
-			snprintf(problem, CHIME_PROBLEM_SIZE, "%s%s",
-				 parser->error,
-				 parser->foreign ? "; convert it: " WAV_CONVERT
-						   "chime.wav"
-						 : "");
-			return -EBADMSG;
-		}
+		if (n < 0)
+			return refuse(problem, "%s%s", parser->error,
+				      parser->foreign
+					  ? "; convert it: " WAV_CONVERT
+					    "chime.wav"
+					  : "");
 		offset += n;
 	}
 	*ret_offset = offset;
@@ -105,12 +114,9 @@ static int convert(const struct wav_format *from, const struct wav_format *to,
 	if (wav_format_equal(from, to))
 		return 0;
 	r = converter_new(&converter, from, to);
-	if (r == -EOPNOTSUPP) {
-		snprintf(problem, CHIME_PROBLEM_SIZE,
-			 "%u Hz cannot be converted to %u Hz", from->rate,
-			 to->rate);
-		return -EBADMSG;
-	}
+	if (r == -EOPNOTSUPP)
+		return refuse(problem, "%u Hz cannot be converted to %u Hz",
+			      from->rate, to->rate);
 	if (r < 0)
 		return r;
 	r = convert_all(converter, sound, wav_frame_size(from), &converted,
@@ -132,22 +138,18 @@ static int check_size(const struct wav_format *format, uint64_t size,
 	uint64_t most =
 	    (uint64_t)format->rate * wav_frame_size(format) * CHIME_SECONDS_MAX;
 
-	if (size == 0) {
-		snprintf(problem, CHIME_PROBLEM_SIZE, "it has no samples");
-		return -EBADMSG;
-	}
-	if (size > most) {
-		snprintf(problem, CHIME_PROBLEM_SIZE,
-			 "it is longer than %d s; play it as a page instead",
-			 CHIME_SECONDS_MAX);
-		return -EBADMSG;
-	}
-	if (size > SIZE_MAX_MIB * MIB) {
-		snprintf(problem, CHIME_PROBLEM_SIZE,
-			 "it is larger than %d MiB; play it as a page instead",
-			 SIZE_MAX_MIB);
-		return -EBADMSG;
-	}
+	if (size == 0)
+		return refuse(problem, "it has no samples");
+	if (size > most)
+		return refuse(
+		    problem,
+		    "it is longer than %d s; play it as a page instead",
+		    CHIME_SECONDS_MAX);
+	if (size > SIZE_MAX_MIB * MIB)
+		return refuse(
+		    problem,
+		    "it is larger than %d MiB; play it as a page instead",
+		    SIZE_MAX_MIB);
 	return 0;
 }
 
@@ -205,11 +207,8 @@ int chime_load(struct chime *ret, int fd, const struct wav_format *format,
 
 	*problem = '\0';
 	/* A pipe may never end, and can be read only once. */
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-		snprintf(problem, CHIME_PROBLEM_SIZE,
-			 "it is not a regular file");
-		return -EBADMSG;
-	}
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return refuse(problem, "it is not a regular file");
 	r = load(&chime, fd, (uint64_t)st.st_size, format, problem);
 	if (r < 0) {
 		if (!*problem)

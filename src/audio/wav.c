@@ -112,7 +112,7 @@ size_t wav_frame_size(const struct wav_format *format)
 
 double wav_seconds(const struct wav_format *format, uint64_t frames)
 {
-	return format->rate ? (double)frames / format->rate : 0;
+	return frames_to_seconds(frames, format->rate);
 }
 
 uint8_t wav_silence(const struct wav_format *format)

@@ -110,6 +110,12 @@ static inline uint64_t frames_to_usec(uint64_t frames, uint32_t rate)
 	       frames % rate * USEC_PER_SEC / rate;
 }
 
+/* The same in seconds; 0 where the rate is not known (0). */
+static inline double frames_to_seconds(uint64_t frames, uint32_t rate)
+{
+	return rate ? (double)frames / rate : 0;
+}
+
 /* The plural ending of a noun after COUNT: "%u page%s", "%u loss%s". */
 static inline const char *plural_s(uint64_t count)
 {

@@ -13,6 +13,7 @@
 #include "base/notify.h"
 #include "base/options.h"
 #include "base/util.h"
+#include "client/client.h"
 #include "client/options.h"
 #include "client/saver.h"
 #include "client/soundtest.h"

@@ -2,7 +2,7 @@
  * Parses the command line of intercom-client into one struct. */
 #pragma once
 
-#include "client/client.h"
+#include "client/configuration.h"
 
 /* Fills *ret from the defaults and the command line; its strings point into
  * ARGV, its keys are not loaded. Returns 1 to go on, 0 when the program has

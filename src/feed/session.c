@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "audio/samples.h"
+#include "base/backoff.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "feed/debts.h"

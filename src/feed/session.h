@@ -7,7 +7,6 @@
 #include <poll.h>
 
 #include "audio/wav.h"
-#include "base/backoff.h"
 #include "wire/net.h"
 #include "wire/resolver.h"
 

@@ -7,7 +7,6 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
-#include "bus/names.h"
 #include "server/connection.h"
 #include "server/gate.h"
 #include "server/ledger.h"

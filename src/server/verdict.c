@@ -26,11 +26,6 @@ say(struct ledger_player *player, enum ledger_heard heard, const char *format,
 	va_end(ap);
 }
 
-static double seconds(const struct ledger *ledger, uint64_t frames)
-{
-	return ledger->rate ? (double)frames / ledger->rate : 0;
-}
-
 /* Why some of the page is missing, or "". */
 static const char *cause_of(const struct ledger_player *player)
 {
@@ -89,10 +84,10 @@ static void judge_span(const struct ledger *ledger,
 
 	if (entry->joined > (uint64_t)ledger->rate * LATE_SECONDS)
 		say(player, LEDGER_PARTLY, "%sall from %.1f s on", back,
-		    seconds(ledger, entry->joined));
+		    frames_to_seconds(entry->joined, ledger->rate));
 	else if (entry->end < ledger->frames)
 		say(player, LEDGER_PARTLY, "all up to %.1f s",
-		    seconds(ledger, entry->end));
+		    frames_to_seconds(entry->end, ledger->rate));
 	else
 		say(player, LEDGER_ALL, "%s", "");
 }
@@ -114,7 +109,8 @@ static void judge_played(const struct ledger *ledger,
 		say(player, LEDGER_UNHEARD, "%s", cause_of(player));
 	else
 		say(player, LEDGER_PARTLY, "%.1f of %.1f s (%s)",
-		    seconds(ledger, played), seconds(ledger, ledger->frames),
+		    frames_to_seconds(played, ledger->rate),
+		    frames_to_seconds(ledger->frames, ledger->rate),
 		    cause_of(player));
 }
 
@@ -173,7 +169,7 @@ void verdict_judge(const struct ledger *ledger,
 		break;
 	case ENTRY_LOST:
 		say(player, LEDGER_UNHEARD, "lost after %.1f s",
-		    seconds(ledger, entry->end));
+		    frames_to_seconds(entry->end, ledger->rate));
 		break;
 	case ENTRY_TOLD:
 		judge_receipt(ledger, entry, player);

@@ -102,11 +102,6 @@ int bus_status_append_zones(sd_bus_message *m, const struct server *server)
 
 /* --- who has heard a page --- */
 
-static double seconds_of(uint64_t frames, uint32_t rate)
-{
-	return rate ? (double)frames / rate : 0;
-}
-
 /* Of a page that was on schedule. */
 static int append_sync(sd_bus_message *m, uint64_t sync_us)
 {
@@ -124,7 +119,7 @@ static int append_receipt(sd_bus_message *m, const struct ledger_player *player,
 	if (player->heard_frames != RECEIPT_UNKNOWN)
 		r = sd_bus_message_append(
 		    m, "{sv}", "heard_seconds", "d",
-		    seconds_of(player->heard_frames, rate));
+		    frames_to_seconds(player->heard_frames, rate));
 	if (r >= 0 && player->starved_ms != RECEIPT_UNKNOWN)
 		r = sd_bus_message_append(m, "{sv}", "starved_seconds", "d",
 					  (double)player->starved_ms / 1000);
@@ -136,9 +131,9 @@ static int append_receipt(sd_bus_message *m, const struct ledger_player *player,
 			   receipt_result_name(player->result), "card", "s",
 			   receipt_card_name(player->card), "dropped_seconds",
 			   "d",
-			   seconds_of(player->dropped_frames +
-					  player->skipped_frames,
-				      rate));
+			   frames_to_seconds(player->dropped_frames +
+						 player->skipped_frames,
+					     rate));
 }
 
 static int append_player(sd_bus_message *m, const struct ledger_player *player,
@@ -155,7 +150,7 @@ static int append_player(sd_bus_message *m, const struct ledger_player *player,
 		    bus_text(player->address, "?"), "heard", "s",
 		    ledger_heard_name(player->heard), "reason", "s",
 		    player->reason, "joined_seconds", "d",
-		    seconds_of(player->joined_frame, rate));
+		    frames_to_seconds(player->joined_frame, rate));
 	if (r >= 0)
 		r = append_receipt(m, player, rate);
 	return r < 0 ? r : sd_bus_message_close_container(m);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 libintercom_a_SOURCES += \
+	src/wire/arrivals.c src/wire/arrivals.h \
 	src/wire/gnutls-table.c src/wire/gnutls-table.h \
 	src/wire/heartbeat.c src/wire/heartbeat.h \
 	src/wire/keyfile.c src/wire/keyfile.h \

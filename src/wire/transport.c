@@ -13,11 +13,10 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <time.h>
 
 #include "base/log.h"
 #include "base/util.h"
-#include "base/wallclock.h"
+#include "wire/arrivals.h"
 #include "wire/gnutls-table.h"
 
 enum {
@@ -31,10 +30,6 @@ enum {
 	OUT_SIZE_MAX = 2 * RECORD_SIZE_MAX,
 	PROBLEM_SIZE = 128,
 };
-
-#define ARRIVAL_AGE_NS_MAX (10 * (int64_t)NSEC_PER_SEC)
-/* CLOCK_REALTIME was set if it has moved so much, and not only steered. */
-#define STEP_NS_MIN 1000000
 
 /* Ciphers with one hash, and key exchange with ECDHE only: +PSK would allow it
  * without. GnuTLS demands a signature algorithm although none is used. The
@@ -51,13 +46,6 @@ struct transport_keys {
 	struct keyfile *file;
 	gnutls_priority_t priorities;
 	gnutls_psk_server_credentials_t server;
-};
-
-/* When bytes had arrived, by the kernel's stamps. */
-struct arrivals {
-	bool timed;
-	int64_t ns;	   /* CLOCK_MONOTONIC; 0: not known */
-	int64_t offset_ns; /* REALTIME - MONOTONIC when no bytes waited */
 };
 
 struct tls {
@@ -223,53 +211,6 @@ const char *transport_keys_identity(const struct transport_keys *keys, size_t n)
 
 /* --- between GnuTLS and the socket --- */
 
-/* The kernel's stamps are of CLOCK_REALTIME: if that was set while the bytes
- * waited, they tell nothing. */
-static int64_t arrival_of(const struct arrivals *arrivals,
-			  struct msghdr *message)
-{
-	const int64_t offset_ns = wallclock_offset_ns();
-	const int64_t now_ns = wallclock_monotonic_ns();
-	const struct cmsghdr *c = CMSG_FIRSTHDR(message);
-	struct timespec stamp;
-	int64_t ns;
-
-	if (!c || c->cmsg_level != SOL_SOCKET ||
-	    c->cmsg_type != SCM_TIMESTAMPNS ||
-	    llabs(offset_ns - arrivals->offset_ns) >= STEP_NS_MIN)
-		return 0;
-	memcpy(&stamp, CMSG_DATA(c), sizeof(stamp));
-	ns = stamp.tv_sec * (int64_t)NSEC_PER_SEC + stamp.tv_nsec - offset_ns;
-	return ns > now_ns - ARRIVAL_AGE_NS_MAX ? MIN(ns, now_ns) : 0;
-}
-
-/* As recv(). */
-static ssize_t recv_timed(int fd, void *buffer, size_t size,
-			  struct arrivals *arrivals)
-{
-	union {
-		struct cmsghdr header;
-		char data[CMSG_SPACE(sizeof(struct timespec))];
-	} control;
-	struct iovec part = {buffer, size};
-	struct msghdr message = {
-	    .msg_iov = &part,
-	    .msg_iovlen = 1,
-	    .msg_control = &control,
-	    .msg_controllen = sizeof(control),
-	};
-	ssize_t n;
-
-	if (!arrivals->timed)
-		return recv(fd, buffer, size, 0);
-	n = recvmsg(fd, &message, 0);
-	if (n > 0)
-		arrivals->ns = arrival_of(arrivals, &message);
-	else if (n < 0 && errno == EAGAIN)
-		arrivals->offset_ns = wallclock_offset_ns();
-	return n;
-}
-
 static ssize_t pull(gnutls_transport_ptr_t userdata, void *buffer, size_t size)
 {
 	struct tls *tls = userdata;
@@ -282,7 +223,8 @@ static ssize_t pull(gnutls_transport_ptr_t userdata, void *buffer, size_t size)
 					    tls->ready ? EAGAIN : EPROTO);
 		return -1;
 	}
-	n = recv_timed(tls->fd, buffer, MIN(size, tls->budget), tls->arrivals);
+	n = arrivals_recv(tls->arrivals, tls->fd, buffer,
+			  MIN(size, tls->budget));
 	if (n >= 0) {
 		tls->budget -= (size_t)n;
 		return n;
@@ -736,13 +678,7 @@ static ssize_t tls_recv(struct tls *tls, void *buffer, size_t size)
 
 void transport_time_arrivals(struct transport *transport)
 {
-	const int one = 1;
-
-	transport->arrivals = (struct arrivals){
-	    .timed = setsockopt(transport->fd, SOL_SOCKET, SO_TIMESTAMPNS, &one,
-				sizeof(one)) == 0,
-	    .offset_ns = wallclock_offset_ns(),
-	};
+	arrivals_begin(&transport->arrivals, transport->fd);
 }
 
 int64_t transport_arrival_ns(const struct transport *transport)
@@ -757,7 +693,7 @@ ssize_t transport_recv(struct transport *transport, void *buffer, size_t size)
 	if (transport->tls)
 		return tls_recv(transport->tls, buffer, size);
 	n = TEMP_FAILURE_RETRY(
-	    recv_timed(transport->fd, buffer, size, &transport->arrivals));
+	    arrivals_recv(&transport->arrivals, transport->fd, buffer, size));
 	return n < 0 ? -errno : n;
 }
 

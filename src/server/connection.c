@@ -21,7 +21,6 @@ enum {
 	/* Before the end of its page a client sends nothing; a few bytes may
 	 * be a mistake. */
 	GARBAGE_SIZE_MAX = 4096,
-	USER_TIMEOUT_MS = 20000,
 	/* Limits one turn, so that a fast client does not delay the others. */
 	SEND_SIZE_MAX = 256 << 10,
 	/* How often a client may stop the leads of all, for a second each. */
@@ -533,7 +532,7 @@ static int watch(struct connection *c, struct poller *poller, int fd)
 	int r;
 
 	c->watch = (struct poller_watch){fd, on_ready, c};
-	r = poller_add(poller, &c->watch, EPOLLIN);
+	r = poller_add(poller, &c->watch);
 	if (r == 0)
 		c->poller = poller;
 	return r;
@@ -558,7 +557,7 @@ int connection_new(struct connection **ret, struct poller *poller, int fd,
 	c->peers = peers;
 	c->address = *peer;
 	net_address_name(peer, c->peer);
-	net_setup_sender(fd, USER_TIMEOUT_MS);
+	net_setup_sender(fd);
 	r = keys ? transport_new_server(&c->transport, fd, keys)
 		 : transport_new_plain(&c->transport, fd);
 	if (r == 0)
@@ -691,7 +690,7 @@ bool connection_congests(struct connection *c, uint64_t size)
 void connection_move(struct connection *c, struct poller *poller)
 {
 	stop_watching(c);
-	if (poller_add(poller, &c->watch, EPOLLIN) == 0)
+	if (poller_add(poller, &c->watch) == 0)
 		c->poller = poller;
 	else
 		end(c, CONNECTION_DONE);

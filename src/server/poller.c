@@ -79,10 +79,9 @@ static int control(const struct poller *poller, int operation,
 								       : 0;
 }
 
-int poller_add(struct poller *poller, struct poller_watch *watch,
-	       uint32_t events)
+int poller_add(struct poller *poller, struct poller_watch *watch)
 {
-	return control(poller, EPOLL_CTL_ADD, watch, events);
+	return control(poller, EPOLL_CTL_ADD, watch, EPOLLIN);
 }
 
 int poller_change(struct poller *poller, struct poller_watch *watch,

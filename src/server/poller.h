@@ -24,10 +24,10 @@ int poller_slow_down(struct poller *poller, uint64_t interval_usec);
 /* To be called when all watches are removed. Takes NULL; returns NULL. */
 struct poller *poller_free(struct poller *poller);
 
-/* WATCH must not move until it is removed; the caller keeps the descriptor.
- * EVENTS are those of epoll. 0 or negative errno. */
-int poller_add(struct poller *poller, struct poller_watch *watch,
-	       uint32_t events);
+/* Waits for input. WATCH must not move until it is removed; the caller keeps
+ * the descriptor. 0 or negative errno. */
+int poller_add(struct poller *poller, struct poller_watch *watch);
+/* Waits for EVENTS, those of epoll. 0 or negative errno. */
 int poller_change(struct poller *poller, struct poller_watch *watch,
 		  uint32_t events);
 /* WATCH is not called any more, even if it is removed while another one is

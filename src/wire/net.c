@@ -311,33 +311,26 @@ static void set_int(int fd, int level, int option, int value)
 	(void)setsockopt(fd, level, option, &value, sizeof(value));
 }
 
-static void set_keepalive(int fd, int idle_s, int interval_s, int count)
-{
-	set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-	set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle_s);
-	set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval_s);
-	set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, count);
-}
-
-void net_setup_sender(int fd, unsigned user_timeout_ms)
-{
-	set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, SENDER_NOTSENT_LOWAT);
-	set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)user_timeout_ms);
-	set_keepalive(fd, 10, 5, 3);
-}
-
-void net_setup_bulk(int fd)
-{
-	set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, -1); /* no limit */
-}
-
 void net_setup_receiver(int fd)
 {
 	set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	/* There is no keep-alive while something is not acknowledged. */
 	set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 20000);
-	set_keepalive(fd, 10, 5, 3);
+	set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, 10);
+	set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, 5);
+	set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
+}
+
+void net_setup_sender(int fd)
+{
+	net_setup_receiver(fd);
+	set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, SENDER_NOTSENT_LOWAT);
+}
+
+void net_setup_bulk(int fd)
+{
+	set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, -1); /* no limit */
 }
 
 bool net_address_v6(const struct sockaddr_storage *address,

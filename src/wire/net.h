@@ -59,15 +59,14 @@ int net_connect(const struct addrinfo *address, int rcvbuf_size);
 int net_connect_result(int fd);
 
 /* The next three set options of a connection and ignore failures, since the
- * peer may have gone. Sender: sends without delay, keeps little unsent data in
- * the kernel, and drops a peer that acknowledges nothing for that time. */
-void net_setup_sender(int fd, unsigned user_timeout_ms);
+ * peer may have gone. Receiver: sends without delay, and notices a dead peer
+ * within 20 s, by keep-alive, or by what is not acknowledged. */
+void net_setup_receiver(int fd);
+/* Sender: the same, and keeps little unsent data in the kernel. */
+void net_setup_sender(int fd);
 /* After net_setup_sender(), for a page that is there already: fewer, larger
  * writes, at the cost of more unsent data in the kernel. */
 void net_setup_bulk(int fd);
-/* Receiver: notices a dead peer within 20 s, by keep-alive, or by what is not
- * acknowledged. */
-void net_setup_receiver(int fd);
 
 /* Writes the address as "192.0.2.1:2348" (also when mapped into IPv6) or
  * "[2001:db8::1]:2348". NAME takes NET_ADDRESS_SIZE bytes. */

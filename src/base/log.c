@@ -134,30 +134,23 @@ static void write_line(int level, const char *format, va_list ap)
 	errno = saved_errno;
 }
 
-__attribute__((format(printf, 2, 3))) static void
-write_always(int level, const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	write_line(level, format, ap);
-	va_end(ap);
-}
-
-/* Counts a line for the limit, and tells of those that were left out. */
+/* Counts a line for the limit, and tells of those that were left out, in one
+ * that does not count. */
 static bool may_log(void)
 {
+	struct log_limit *limit = thread_limit;
 	const uint64_t now = now_usec();
 	uint64_t rest;
 
-	if (!thread_limit)
+	if (!limit)
 		return true;
-	rest = ratelimit_take(&thread_limit->rate, now);
+	rest = ratelimit_take(&limit->rate, now);
+	thread_limit = NULL;
 	if (rest > 0)
-		write_always(LOG_WARNING, "%s: %" PRIu64 " line%s left out",
-			     thread_limit->about, rest,
-			     rest == 1 ? " was" : "s were");
-	return ratelimit_allows(&thread_limit->rate, now);
+		log_warning("%s: %" PRIu64 " line%s left out", limit->about,
+			    rest, rest == 1 ? " was" : "s were");
+	thread_limit = limit;
+	return ratelimit_allows(&limit->rate, now);
 }
 
 void log_msg(int level, const char *format, ...)

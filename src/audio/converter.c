@@ -11,16 +11,19 @@
 
 enum { PIECE_FRAMES = 4096 }; /* of the result, at a time */
 
+struct room {
+	void *memory;
+	size_t frames;
+};
+
 struct converter {
 	struct wav_format from, to;
 	SRC_STATE *resampler; /* NULL: the rates are equal */
 	double ratio;
 	uint64_t taken, given; /* frames */
-	float *samples;	       /* before resampling, in the channels of TO */
-	size_t samples_room;   /* frames */
+	struct room samples;   /* before resampling: floats in TO's channels */
 	float *resampled;      /* PIECE_FRAMES */
-	uint8_t *data;	       /* of the format TO */
-	size_t data_room;      /* frames */
+	struct room data;      /* of the format TO */
 };
 
 uint64_t converter_frames(uint64_t count, uint32_t from, uint32_t to)
@@ -67,9 +70,9 @@ struct converter *converter_free(struct converter *c)
 		return NULL;
 	if (c->resampler)
 		src_delete(c->resampler);
-	free(c->samples);
+	free(c->samples.memory);
 	free(c->resampled);
-	free(c->data);
+	free(c->data.memory);
 	free(c);
 	return NULL;
 }
@@ -98,37 +101,27 @@ static double mixed_sample(const struct converter *c, const uint8_t *frame,
 
 /* --- room --- */
 
-static int make_room(void **memory, size_t *room, size_t frames, size_t size)
+static int make_room(struct room *room, size_t frames, size_t frame_size)
 {
 	void *larger;
 
-	if (frames <= *room)
+	if (frames <= room->frames)
 		return 0;
-	larger = reallocarray(*memory, frames, size);
+	larger = reallocarray(room->memory, frames, frame_size);
 	if (!larger)
 		return -ENOMEM;
-	*memory = larger;
-	*room = frames;
+	*room = (struct room){larger, frames};
 	return 0;
 }
 
 static int make_data_room(struct converter *c, size_t frames)
 {
-	void *data = c->data;
-	int r = make_room(&data, &c->data_room, frames, wav_frame_size(&c->to));
-
-	c->data = data;
-	return r;
+	return make_room(&c->data, frames, wav_frame_size(&c->to));
 }
 
 static int make_samples_room(struct converter *c, size_t frames)
 {
-	void *samples = c->samples;
-	int r = make_room(&samples, &c->samples_room, frames,
-			  sizeof(float) * c->to.channels);
-
-	c->samples = samples;
-	return r;
+	return make_room(&c->samples, frames, sizeof(float) * c->to.channels);
 }
 
 /* --- samples --- */
@@ -142,7 +135,7 @@ static ssize_t put_directly(struct converter *c, const uint8_t *data,
 
 	if (make_data_room(c, count) < 0)
 		return -ENOMEM;
-	to = c->data;
+	to = c->data.memory;
 	for (size_t i = 0; i < count; i++, data += from_size)
 		for (unsigned k = 0; k < c->to.channels; k++, to += to_size)
 			samples_put(&c->to, to, mixed_sample(c, data, k));
@@ -154,11 +147,13 @@ static int append_resampled(struct converter *c, size_t have, size_t count)
 {
 	const size_t size = c->to.bits / 8;
 	const size_t channels = c->to.channels;
+	uint8_t *to;
 
 	if (make_data_room(c, have + count) < 0)
 		return -ENOMEM;
+	to = c->data.memory;
 	for (size_t i = 0; i < count * channels; i++)
-		samples_put(&c->to, c->data + (have * channels + i) * size,
+		samples_put(&c->to, to + (have * channels + i) * size,
 			    (double)c->resampled[i]);
 	return 0;
 }
@@ -167,7 +162,7 @@ static int append_resampled(struct converter *c, size_t have, size_t count)
 static ssize_t resample(struct converter *c, size_t count, int end)
 {
 	SRC_DATA data = {
-	    .data_in = c->samples,
+	    .data_in = c->samples.memory,
 	    .input_frames = (long)count,
 	    .data_out = c->resampled,
 	    .output_frames = PIECE_FRAMES,
@@ -198,7 +193,7 @@ static ssize_t put_resampled(struct converter *c, const uint8_t *data,
 
 	if (make_samples_room(c, count) < 0)
 		return -ENOMEM;
-	to = c->samples;
+	to = c->samples.memory;
 	for (size_t i = 0; i < count; i++, data += from_size)
 		for (unsigned k = 0; k < c->to.channels; k++)
 			*to++ = (float)mixed_sample(c, data, k);
@@ -215,7 +210,7 @@ static ssize_t give(struct converter *c, ssize_t count, void **ret)
 		return count;
 	count = (ssize_t)MIN((uint64_t)count, left);
 	c->given += (uint64_t)count;
-	*ret = c->data;
+	*ret = c->data.memory;
 	return count;
 }
 
@@ -236,7 +231,8 @@ static ssize_t pad(struct converter *c, void **ret)
 
 	if (make_data_room(c, frames) < 0)
 		return -ENOMEM;
-	memset(c->data, wav_silence(&c->to), frames * wav_frame_size(&c->to));
+	memset(c->data.memory, wav_silence(&c->to),
+	       frames * wav_frame_size(&c->to));
 	return give(c, (ssize_t)frames, ret);
 }
 

@@ -30,6 +30,11 @@ enum {
 
 TAILQ_HEAD(page_list, page);
 
+struct observer {
+	const struct server_observer *is; /* NULL: none */
+	void *userdata;
+};
+
 struct server {
 	sd_event *event;
 	struct server_config config;
@@ -45,11 +50,7 @@ struct server {
 	struct ledger_list last_heard; /* without players; page 0: none */
 	struct server_stats stats;
 	sd_event_source *tick, *settle, *back;
-	struct {
-		const struct server_observer *observer;
-		void *userdata;
-	} observers[OBSERVERS_MAX];
-	unsigned observer_count;
+	struct observer observers[OBSERVERS_MAX + 1]; /* NULL at the end */
 };
 
 static uint64_t all_zones(const struct server *server)
@@ -245,10 +246,9 @@ static void on_state(void *userdata, struct page *p)
 		server->stats.pages++;
 	if (info->state == PAGE_SENDING && p->tape)
 		tape_shelf_keep(&server->shelf, p->tape);
-	for (unsigned i = 0; i < server->observer_count; i++)
-		if (server->observers[i].observer->on_page)
-			server->observers[i].observer->on_page(
-			    server->observers[i].userdata, info);
+	for (const struct observer *o = server->observers; o->is; o++)
+		if (o->is->on_page)
+			o->is->on_page(o->userdata, info);
 	if (info->state == PAGE_DONE)
 		logbook_end(&server->logbook, p->ledger,
 			    info->format.rate ? LOGBOOK_KEEP : LOGBOOK_FORGET);
@@ -264,10 +264,9 @@ static void tell_heard(struct server *server)
 
 		if (ledger_list(ledger, &heard) < 0)
 			continue;
-		for (unsigned i = 0; i < server->observer_count; i++)
-			if (server->observers[i].observer->on_heard)
-				server->observers[i].observer->on_heard(
-				    server->observers[i].userdata, &heard);
+		for (const struct observer *o = server->observers; o->is; o++)
+			if (o->is->on_heard)
+				o->is->on_heard(o->userdata, &heard);
 		server->last_heard = heard;
 		server->last_heard.players = NULL;
 		server->last_heard.player_count = 0;
@@ -284,20 +283,18 @@ static const struct page_callbacks page_callbacks = {
 
 static void tell_clients(const struct server *server)
 {
-	for (unsigned i = 0; i < server->observer_count; i++)
-		if (server->observers[i].observer->on_clients)
-			server->observers[i].observer->on_clients(
-			    server->observers[i].userdata);
+	for (const struct observer *o = server->observers; o->is; o++)
+		if (o->is->on_clients)
+			o->is->on_clients(o->userdata);
 }
 
 static void tell_roll(void *userdata, const struct roll_member *member)
 {
 	const struct server *server = userdata;
 
-	for (unsigned i = 0; i < server->observer_count; i++)
-		if (server->observers[i].observer->on_roll)
-			server->observers[i].observer->on_roll(
-			    server->observers[i].userdata, member);
+	for (const struct observer *o = server->observers; o->is; o++)
+		if (o->is->on_roll)
+			o->is->on_roll(o->userdata, member);
 }
 
 /* --- clients --- */
@@ -503,7 +500,7 @@ struct server *server_free(struct server *server)
 {
 	if (!server)
 		return NULL;
-	server->observer_count = 0;
+	server->observers[0].is = NULL;
 	server->closed = true;
 	(void)server_stop(server, 0);
 	for (unsigned z = 0; z < server->zone_count; z++)
@@ -587,11 +584,13 @@ void server_tell_listeners(const struct server *server)
 int server_observe(struct server *server,
 		   const struct server_observer *observer, void *userdata)
 {
-	if (server->observer_count == OBSERVERS_MAX)
+	struct observer *o = server->observers;
+
+	while (o->is)
+		o++;
+	if (o == server->observers + OBSERVERS_MAX)
 		return -E2BIG;
-	server->observers[server->observer_count].observer = observer;
-	server->observers[server->observer_count].userdata = userdata;
-	server->observer_count++;
+	*o = (struct observer){observer, userdata};
 	return 0;
 }
 

@@ -125,9 +125,7 @@ static void note(uint64_t *since, bool it, uint64_t at)
 
 static unsigned shortage(const struct roll_member *member)
 {
-	return member->wanted > member->present
-		   ? member->wanted - member->present
-		   : 0;
+	return (unsigned)surplus(member->wanted, member->present);
 }
 
 /* How many it was told that are absent. */
@@ -141,7 +139,7 @@ static unsigned told(const struct roll_member *member)
 static void note_absent(struct roll_member *member, uint64_t now)
 {
 	const unsigned absent = shortage(member);
-	const unsigned more = absent > told(member) ? absent - told(member) : 0;
+	const unsigned more = (unsigned)surplus(absent, told(member));
 
 	if (member->absent_usec == 0 || more < member->absent_more)
 		member->absent_more = more;

@@ -154,9 +154,7 @@ uint64_t tape_page_size(const struct tape *tape)
 
 static size_t bytes_from(const struct tape *tape, uint64_t offset, size_t limit)
 {
-	uint64_t left = offset < tape->size ? tape->size - offset : 0;
-
-	return left < limit ? (size_t)left : limit;
+	return (size_t)MIN(surplus(tape->size, offset), (uint64_t)limit);
 }
 
 static ssize_t send_newest(const struct tape *tape, struct transport *transport,

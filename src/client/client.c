@@ -31,13 +31,13 @@ enum {
 };
 
 struct client {
-	struct client_config config;
+	const struct client_config *config;
 	int signal_fd;
-	unsigned station_count;
-	struct station stations[CLIENT_SERVERS_MAX];
 	struct turn turn;
 	struct log_limit file_lines;
-	char status[STATUS_SIZE];		    /* the text sent last */
+	char status[STATUS_SIZE];	 /* the text sent last .. */
+	const struct station *told_page; /* .. when it was about this one */
+	enum speaker_state told_state;	 /* .. in this state */
 	uint64_t watchdog_usec, watchdog_next_usec; /* 0: none */
 	uint64_t boot_usec; /* CLOCK_BOOTTIME of the last pass */
 	int wait_error;	    /* that was logged last */
@@ -45,11 +45,13 @@ struct client {
 	bool stop;
 	bool once_over;
 	int once_result;
+	unsigned station_count;
+	struct station stations[]; /* in the order of the command line */
 };
 
 static void once(struct client *client, int result)
 {
-	if (!client->config.once)
+	if (!client->config->once)
 		return;
 	client->once_over = true;
 	client->once_result = result;
@@ -73,7 +75,7 @@ static uint64_t target_usec(const struct speaker_config *speaker)
 
 static void page_begins(struct client *client, struct station *station)
 {
-	station_begin_page(station, target_usec(&client->config.speaker));
+	station_begin_page(station, target_usec(&client->config->speaker));
 	/* A page without samples needs no loudspeaker. */
 	if (session_page(station->session)->data_size == 0) {
 		log_info("Page from %s has no samples",
@@ -222,8 +224,15 @@ static void describe(const struct client *client, char text[STATUS_SIZE])
 
 static void tell_status(struct client *client)
 {
+	const struct station *page = client->turn.station;
+	const enum speaker_state state = client->turn.speaker.state;
 	char text[STATUS_SIZE];
 
+	/* A page wakes the loop many times a second. */
+	if (page && page == client->told_page && state == client->told_state)
+		return;
+	client->told_page = page;
+	client->told_state = state;
 	describe(client, text);
 	if (strcmp(text, client->status) == 0)
 		return;
@@ -262,7 +271,7 @@ static void tell_all(const struct client *client)
 			   session_problem(session));
 	}
 	log_notice("State: card '%s' %s, %.0f ms buffered",
-		   client->config.speaker.device,
+		   client->config->speaker.device,
 		   turn->speaker.card.pcm ? "open" : "closed",
 		   speaker_fill_ms(&turn->speaker));
 	log_notice(
@@ -282,7 +291,7 @@ static void tell_all(const struct client *client)
 static void stop(struct client *client)
 {
 	client->stop = true;
-	ending_begin(client->config.once ? EXIT_FAILURE : EXIT_SUCCESS);
+	ending_begin(client->config->once ? EXIT_FAILURE : EXIT_SUCCESS);
 }
 
 static void handle_signals(struct client *client)
@@ -309,10 +318,10 @@ static void pass(struct client *client, uint64_t now)
 	tell_status(client);
 	feed_watchdog(client, now);
 	log_set_limit(&client->file_lines);
-	recorder_dispatch(client->config.recorder);
+	recorder_dispatch(client->config->recorder);
 	log_set_limit(NULL);
 	if (client->once_over && !client->turn.station &&
-	    recorder_is_idle(client->config.recorder))
+	    recorder_is_idle(client->config->recorder))
 		client->stop = true;
 }
 
@@ -360,9 +369,9 @@ static void wait_for_something(struct client *client, uint64_t now,
 	    (struct pollfd){.fd = client->signal_fd, .events = POLLIN};
 	fds[count++] = (struct pollfd){.fd = keeper_fd(client->turn.keeper),
 				       .events = POLLIN};
-	if (client->config.recorder)
+	if (client->config->recorder)
 		fds[count++] =
-		    (struct pollfd){.fd = recorder_fd(client->config.recorder),
+		    (struct pollfd){.fd = recorder_fd(client->config->recorder),
 				    .events = POLLIN};
 	for (unsigned i = 0; i < client->station_count; i++) {
 		const struct station *station = &client->stations[i];
@@ -412,7 +421,7 @@ int client_run(struct client *client)
 		pass(client, now);
 	}
 	sd_notify(0, "STOPPING=1");
-	if (!client->config.once)
+	if (!client->config->once)
 		return 0;
 	return client->once_over ? client->once_result : -ECANCELED;
 }
@@ -421,22 +430,24 @@ int client_run(struct client *client)
 
 static int add_stations(struct client *client)
 {
-	for (unsigned i = 0; i < client->config.server_count; i++) {
-		const struct client_server *server = &client->config.servers[i];
+	for (unsigned i = 0; i < client->config->server_count; i++) {
+		const struct client_server *server =
+		    &client->config->servers[i];
 		struct station *station = &client->stations[i];
-		const int r = session_new(
-		    &station->session, server->name, &server->endpoint,
-		    client->config.keys, target_usec(&client->config.speaker));
+		const int r =
+		    session_new(&station->session, server->name,
+				&server->endpoint, client->config->keys,
+				target_usec(&client->config->speaker));
 
 		if (r < 0)
 			return r;
 		station->lines = log_limit(server->name);
-		station->recorder = client->config.recorder;
-		station->save = client->config.save;
-		station->name = client->config.name;
+		station->recorder = client->config->recorder;
+		station->save = client->config->save;
+		station->name = client->config->name;
 		reserve_init(&station->reserve,
-			     client->config.speaker.latency_ms,
-			     client->config.speaker.latency_max_ms);
+			     client->config->speaker.latency_ms,
+			     client->config->speaker.latency_max_ms);
 		client->station_count++;
 	}
 	return 0;
@@ -445,17 +456,19 @@ static int add_stations(struct client *client)
 int client_new(struct client **ret, const struct client_config *config,
 	       int signal_fd)
 {
-	struct client *client = calloc(1, sizeof(*client));
+	struct client *client =
+	    calloc(1, sizeof(*client) +
+			  config->server_count * sizeof(client->stations[0]));
 	int r;
 
 	if (!client)
 		return -ENOMEM;
-	client->config = *config;
+	client->config = config;
 	client->signal_fd = signal_fd;
 	client->file_lines = log_limit("--save");
 	if (sd_watchdog_enabled(0, &client->watchdog_usec) <= 0)
 		client->watchdog_usec = 0;
-	r = turn_init(&client->turn, &client->config);
+	r = turn_init(&client->turn, config);
 	if (r == 0)
 		r = add_stations(client);
 	if (r < 0) {

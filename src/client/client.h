@@ -8,7 +8,7 @@
 
 struct client;
 
-/* CONFIG is copied, but not what it points to. SIGNAL_FD is a non-blocking
+/* CONFIG must outlive the client. SIGNAL_FD is a non-blocking
  * signalfd for SIGINT and SIGTERM (both end the loop), SIGUSR1 (logs the state)
  * and SIGCHLD (a hook ended); the caller closes it. 0 or negative errno. */
 int client_new(struct client **ret, const struct client_config *config,

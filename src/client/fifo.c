@@ -16,8 +16,7 @@
 /* In windows of STRIDE_LEAST frames or more, looks at every STRIDEth frame. */
 #define STRIDE_LEAST 2048
 #define STRIDE 8
-/* Grows when there is less room, in bytes; and moves what it keeps when so much
- * lies before that, and no less. */
+/* When there is less room, in bytes, it grows, or moves what it holds. */
 #define ROOM_LEAST ((size_t)64 * 1024)
 
 int fifo_init(struct fifo *fifo, const struct wav_format *format,
@@ -79,18 +78,18 @@ static void grow(struct fifo *fifo)
 	fifo->capacity = capacity;
 }
 
+/* A move must free at least half of what it moves: otherwise a full FIFO would
+ * be moved for each chunk. */
 void *fifo_space(struct fifo *fifo, size_t *ret_size)
 {
 	const size_t gone = fifo->begin - fifo->kept;
+	const size_t held = fifo->kept + fifo->size;
+	const bool tight = room(fifo) < ROOM_LEAST;
 
-	if (fifo->size + fifo->kept == 0 ||
-	    (fifo->size == 0 && gone >= ROOM_LEAST) ||
-	    gone >= (fifo->capacity - fifo->kept_max) / 2)
+	if (gone >= (tight ? held / 2 : held))
 		close_up(fifo);
-	if (room(fifo) < ROOM_LEAST && fifo->capacity < fifo->capacity_max)
+	else if (tight && fifo->capacity < fifo->capacity_max)
 		grow(fifo);
-	else if (room(fifo) < ROOM_LEAST && gone >= ROOM_LEAST)
-		close_up(fifo);
 	*ret_size = room(fifo);
 	return fifo->buffer + fifo->begin + fifo->size;
 }

@@ -30,7 +30,8 @@ void fifo_keep(struct fifo *fifo, size_t count);
 void fifo_free(struct fifo *fifo);
 
 /* Returns where to put new bytes, and in *ret_size how many fit. May move what
- * is in the FIFO. */
+ * is in the FIFO. There is room whenever that, with what is kept, takes up no
+ * more than two thirds of the capacity. */
 void *fifo_space(struct fifo *fifo, size_t *ret_size);
 /* SIZE bytes were put there; they need not be whole frames. */
 void fifo_put(struct fifo *fifo, size_t size);

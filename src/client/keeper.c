@@ -146,7 +146,8 @@ void keeper_dispatch(struct keeper *keeper)
 {
 	struct order answer;
 
-	while (recv(keeper->fd, &answer, sizeof(answer), MSG_DONTWAIT) > 0)
+	if (keeper->sent_usec > 0 &&
+	    recv(keeper->fd, &answer, sizeof(answer), MSG_DONTWAIT) > 0)
 		on_answer(keeper, &answer);
 	send_next(keeper);
 }

@@ -931,7 +931,7 @@ static size_t kept_frames(const struct speaker *speaker)
 static size_t fifo_capacity(const struct speaker *speaker)
 {
 	const size_t frame_size = wav_frame_size(&speaker->format);
-	/* Twice, since fifo_space() may give no more than half at once. */
+	/* Twice, since fifo_space() may give no room until half is taken. */
 	const size_t most =
 	    MAX(speaker->target_frames,
 		ms_to_frames(speaker,
@@ -953,8 +953,9 @@ void speaker_keep_all(struct speaker *speaker, uint64_t ahead_usec)
 	speaker->latency.kind = LATENCY_PLAYED;
 	fifo_keep(&speaker->fifo, kept_frames(speaker));
 	speaker->most_frames = MAX((size_t)most, fifo_capacity(speaker));
+	/* There must be room at any time: see fifo_space(). */
 	fifo_let_grow(&speaker->fifo,
-		      speaker->most_frames + 2 * kept_frames(speaker));
+		      (speaker->most_frames + kept_frames(speaker)) * 3 / 2);
 }
 
 void speaker_wait_until(struct speaker *speaker, uint64_t due_usec)

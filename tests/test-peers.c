@@ -3,9 +3,9 @@
 #include "server/peers.h"
 
 #include <arpa/inet.h>
-#include <netinet/in.h>
 
 #include "test.h"
+#include "wire/net.h"
 
 enum { MAX_PEERS = 3 };
 
@@ -46,15 +46,19 @@ static struct sockaddr_storage address_of(const char *text)
 static void add(const char *text)
 {
 	const struct sockaddr_storage address = address_of(text);
+	struct in6_addr host;
 
-	peers_add(peers, &address);
+	(void)net_address_v6(&address, &host);
+	peers_add(peers, &host);
 }
 
 static bool know(const char *text)
 {
 	const struct sockaddr_storage address = address_of(text);
+	struct in6_addr host;
 
-	return peers_know(peers, &address);
+	(void)net_address_v6(&address, &host);
+	return peers_know(peers, &host);
 }
 
 TEST(who_was_added_is_known_at_any_port)

@@ -50,7 +50,7 @@ struct connection {
 	enum connection_end how; /* it has ended */
 	uint32_t garbage;
 	struct tape *tape;
-	uint8_t header[WAV_HEADER_SIZE_MAX];
+	uint8_t *header; /* NULL: it is sent */
 	uint8_t header_size, header_sent;
 	uint64_t offset, max_lag;
 	enum connection_lagging lagging;
@@ -67,7 +67,7 @@ struct connection {
 	struct wav_format format; /* of the page */
 	struct line *line;	  /* NULL: nothing of a receipt has come */
 	struct peers *peers;
-	struct sockaddr_storage address;
+	struct in6_addr address;
 	struct vitals *vitals; /* NULL: it has not agreed to say anything */
 	const struct connection_callbacks *callbacks;
 	void *userdata;
@@ -271,6 +271,8 @@ static int send_header(struct connection *c)
 		c->header_sent += (uint8_t)n;
 		c->progress_usec = now_usec();
 	}
+	free(c->header);
+	c->header = NULL;
 	return 1;
 }
 
@@ -555,7 +557,7 @@ int connection_new(struct connection **ret, struct poller *poller, int fd,
 	c->userdata = userdata;
 	c->since_usec = now_usec();
 	c->peers = peers;
-	c->address = *peer;
+	(void)net_address_v6(peer, &c->address);
 	net_address_name(peer, c->peer);
 	net_setup_sender(fd);
 	r = keys ? transport_new_server(&c->transport, fd, keys)
@@ -576,6 +578,7 @@ struct connection *connection_free(struct connection *c)
 		return NULL;
 	stop_watching(c);
 	tape_unref(c->tape);
+	free(c->header);
 	free(c->line);
 	free(c->vitals);
 	transport_free(c->transport);
@@ -601,12 +604,16 @@ static void shed(struct connection *c)
 	push(c);
 }
 
-static void put_header(struct connection *c, const struct wav_page *wish)
+/* 0 or -ENOMEM. */
+static int put_header(struct connection *c, const struct wav_page *wish)
 {
 	const struct tape *tape = c->tape;
 	uint64_t size = tape->ended ? tape->size : tape->planned_size;
 	struct wav_page page;
 
+	c->header = malloc(WAV_HEADER_SIZE_MAX);
+	if (!c->header)
+		return -ENOMEM;
 	if (wish) {
 		page = *wish;
 		if (c->lead_max == 0)
@@ -616,6 +623,7 @@ static void put_header(struct connection *c, const struct wav_page *wish)
 	    c->header, &tape->format,
 	    size == WAV_ENDLESS ? WAV_ENDLESS : size - c->offset,
 	    wish ? &page : NULL);
+	return 0;
 }
 
 void connection_attach(struct connection *c, struct tape *tape, uint64_t offset,
@@ -635,8 +643,10 @@ void connection_attach(struct connection *c, struct tape *tape, uint64_t offset,
 	c->format = tape->format;
 	c->progress_usec = c->due_usec = now_usec();
 	static_assert(WAV_HEADER_SIZE_MAX <= UINT8_MAX, "header_size");
-	put_header(c, feed->page);
-	push(c);
+	if (put_header(c, feed->page) < 0)
+		end(c, CONNECTION_LOST);
+	else
+		push(c);
 }
 
 void connection_push(struct connection *c)

@@ -167,9 +167,8 @@ static struct in6_addr network_of(const struct sockaddr_storage *address)
 {
 	struct in6_addr network;
 
-	if (!net_address_v6(address, &network))
-		memset(&network, 0xff, sizeof(network)); /* no peer has it */
-	else if (!IN6_IS_ADDR_V4MAPPED(&network))
+	if (net_address_v6(address, &network) &&
+	    !IN6_IS_ADDR_V4MAPPED(&network))
 		memset(&network.s6_addr[8], 0, 8);
 	return network;
 }

@@ -60,24 +60,23 @@ struct peers *peers_free(struct peers *peers)
 }
 
 static struct peer *find(const struct peers *peers,
-			 const struct sockaddr_storage *address)
+			 const struct in6_addr *address)
 {
-	struct peer key, **found;
+	const struct peer key = {.address = *address};
+	struct peer **found = tfind(&key, &peers->tree, compare);
 
-	if (!net_address_v6(address, &key.address))
-		return NULL;
-	found = tfind(&key, &peers->tree, compare);
 	return found ? *found : NULL;
 }
 
 /* The entry of ADDRESS, which is new; NULL without memory. */
-static struct peer *add(struct peers *peers,
-			const struct sockaddr_storage *address)
+static struct peer *add(struct peers *peers, const struct in6_addr *address)
 {
 	struct peer *peer = malloc(sizeof(*peer));
 
-	if (!peer || !net_address_v6(address, &peer->address) ||
-	    !tsearch(peer, &peers->tree, compare)) {
+	if (!peer)
+		return NULL;
+	peer->address = *address;
+	if (!tsearch(peer, &peers->tree, compare)) {
 		free(peer);
 		return NULL;
 	}
@@ -85,10 +84,13 @@ static struct peer *add(struct peers *peers,
 	return peer;
 }
 
-void peers_add(struct peers *peers, const struct sockaddr_storage *address)
+void peers_add(struct peers *peers, const struct in6_addr *address)
 {
-	struct peer *peer = find(peers, address);
+	struct peer *peer;
 
+	if (IN6_IS_ADDR_MULTICAST(address))
+		return;
+	peer = find(peers, address);
 	if (peer)
 		TAILQ_REMOVE(&peers->list, peer, entry);
 	else
@@ -100,8 +102,7 @@ void peers_add(struct peers *peers, const struct sockaddr_storage *address)
 		forget(peers, TAILQ_FIRST(&peers->list));
 }
 
-bool peers_know(const struct peers *peers,
-		const struct sockaddr_storage *address)
+bool peers_know(const struct peers *peers, const struct in6_addr *address)
 {
-	return find(peers, address) != NULL;
+	return !IN6_IS_ADDR_MULTICAST(address) && find(peers, address) != NULL;
 }

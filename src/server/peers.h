@@ -3,8 +3,8 @@
  * the protocol. Remembers a bounded number. Pure. */
 #pragma once
 
+#include <netinet/in.h>
 #include <stdbool.h>
-#include <sys/socket.h>
 
 struct peers;
 
@@ -13,9 +13,7 @@ int peers_new(struct peers **ret, unsigned max);
 /* Takes NULL; returns NULL. */
 struct peers *peers_free(struct peers *peers);
 
-/* Remembers ADDRESS, whatever its port; the one that was added longest ago
- * gives way. Local sockets have no address. Without memory it is not known. */
-void peers_add(struct peers *peers, const struct sockaddr_storage *address);
-/* Whether ADDRESS is remembered. An IPv4 address mapped into IPv6 is IPv4. */
-bool peers_know(const struct peers *peers,
-		const struct sockaddr_storage *address);
+/* Remembers ADDRESS, as net_address_v6() gives it, but no local socket; the
+ * one that was added longest ago gives way. Without memory it is not known. */
+void peers_add(struct peers *peers, const struct in6_addr *address);
+bool peers_know(const struct peers *peers, const struct in6_addr *address);

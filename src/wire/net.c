@@ -343,8 +343,10 @@ bool net_address_v6(const struct sockaddr_storage *address,
 		*ret = v6->sin6_addr;
 		return true;
 	}
-	if (address->ss_family != AF_INET)
+	if (address->ss_family != AF_INET) {
+		memset(ret, 0xff, sizeof(*ret));
 		return false;
+	}
 	*ret = (struct in6_addr){.s6_addr = {[10] = 0xff, [11] = 0xff}};
 	memcpy(&ret->s6_addr[12], &v4->sin_addr, 4);
 	return true;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -72,7 +73,8 @@ void net_setup_bulk(int fd);
  * "[2001:db8::1]:2348". NAME takes NET_ADDRESS_SIZE bytes. */
 void net_address_name(const struct sockaddr_storage *address, char *name);
 
-/* The IP address in *RET, one of IPv4 mapped into IPv6. False: it has none. */
+/* The IP address in *RET, one of IPv4 mapped into IPv6. False: it has none, and
+ * *RET is one of multicast, from which nobody connects. */
 bool net_address_v6(const struct sockaddr_storage *address,
 		    struct in6_addr *ret);
 

@@ -4,6 +4,7 @@ and how it keeps that."""
 import collections
 import os
 import struct
+import threading
 import time
 
 from e2e_bus import BusCase
@@ -69,7 +70,7 @@ class SyncCase(ServerCase):
         self.assertLessEqual(abs(difference - ns_of(at // frame, rate)), 1)
         return at // frame
 
-    def assert_clicks(self, data, rate, seconds):
+    def assert_clicks(self, data, rate, seconds, blur_ns=BLUR_NS):
         """Each click of the microphone, on a whole second of CLOCK_MONOTONIC,
         is where the schedule says."""
         begin_ns = (epoch(said(data)) - time.time_ns() + time.monotonic_ns())
@@ -84,7 +85,7 @@ class SyncCase(ServerCase):
                   if not 0.04 * NS < p < 0.06 * NS]
         self.assertGreaterEqual(len(phases), seconds)
         for phase in phases:
-            self.assertLess(abs(phase), BLUR_NS, phases)
+            self.assertLess(abs(phase), blur_ns, phases)
 
 
 class Live(SyncCase):
@@ -176,6 +177,28 @@ class Live(SyncCase):
         data += receive_all(s)
         self.assertIn("1 overrun", server.wait_line("Page 1: .*reached"))
         self.assert_clicks(data, RATE, 4)
+
+    @in_time
+    def test_a_card_that_stands_still_is_back_on_the_line(self):
+        """It tells of no overrun: USB packets that are lost are not told."""
+        server = self.sync_server("-d", "6", "--sync")
+        (s,) = self.on_air(server)
+        data = receive(s, HEADER + RATE * 2 * 2)
+        self.card.set("stalled")
+        still = threading.Timer(0.4, self.card.clear, ["stalled"])
+        still.start()
+        data += receive_all(s)
+        still.join()
+        self.assertIn("1 overrun", server.wait_line("Page 1: .*reached"))
+        self.assert_clicks(data, RATE, 4)
+
+    @in_time
+    def test_a_card_of_another_rate_than_it_says_is_kept_on_the_line(self):
+        server = self.sync_server("-d", "5", "--sync",
+                                  options="drift -10000")
+        data = self.hear(server)
+        self.assert_clicks(data, RATE, 4, 10 * BLUR_NS)
+        self.assertNotIn(" 0 overruns", server.wait_line("Page 1: .*reached"))
 
     def test_a_chime_is_not_resampled(self):
         chime = noise(RATE * 2, seed=7)

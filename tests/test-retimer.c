@@ -14,12 +14,12 @@ TIME_LIMIT(60);
 
 static const struct wav_format format = {WAV_PCM, 16, 1, RATE};
 static struct retimer *retimer;
-static uint64_t made;
+static uint64_t made, losses;
 
 static void setup(void)
 {
 	ck_assert_int_eq(retimer_new(&retimer, &format), 0);
-	made = 0;
+	made = losses = 0;
 }
 
 static void teardown(void)
@@ -58,6 +58,10 @@ static double capture(double from_s, int periods, double ppm)
 			put += retimer_put(retimer, data + put, PERIOD - put);
 			take_all();
 		}
+		if (!retimer_is_astray(retimer))
+			continue;
+		retimer_lost(retimer);
+		losses++;
 	}
 	return t;
 }
@@ -98,6 +102,65 @@ TEST(a_loss_becomes_silence_of_its_length)
 	retimer_lost(retimer);
 	t = capture(t + 0.5, 1000, 50);
 	ck_assert_double_eq_tol((double)made - t * RATE, before, 64 + 5);
+}
+
+/* Without an overrun, as with packets that get lost on the USB. */
+TEST(a_card_that_has_stood_still_is_back_on_its_line)
+{
+	double t = capture(0, 1000, 50);
+	const double before = (double)made - t * RATE;
+
+	t = capture(t + 0.4, 50, 50);
+	ck_assert_uint_eq(losses, 1);
+	ck_assert_double_eq_tol((double)made - t * RATE, before, 64 + 5);
+}
+
+/* Frames that come in no time have no place in a page. */
+TEST_LOOP(a_card_that_has_jumped_is_back_on_its_line, 0, 2)
+{
+	const int periods = _i ? 1000 : 3;
+	double t = capture(0, periods, 50);
+	const double before = (double)made - t * RATE;
+
+	t = capture(t - 0.4, 50, 50);
+	ck_assert_uint_eq(losses, 1);
+	ck_assert_double_eq_tol((double)made - t * RATE, before, 64 + 48);
+}
+
+/* By more than a quartz can be: the rate was not what the card says. */
+TEST_LOOP(a_card_of_another_rate_is_kept_on_the_line, 0, 2)
+{
+	double t = 0, off;
+
+	for (int i = 0; i < 600; i++) {
+		off = (t = capture(t, 2, _i ? 8000 : -8000),
+		       (double)made - t * RATE);
+		ck_assert_double_le(fabs(off), 0.012 * RATE);
+	}
+	ck_assert_uint_gt(losses, 5);
+}
+
+/* It is no fault of the card when it is read late. */
+TEST_LOOP(a_quartz_and_a_busy_machine_lose_nothing, 0, 4)
+{
+	static const double ppm[] = {300, -300, 1000, -1000};
+	static const int16_t data[PERIOD];
+
+	for (int i = 1; i < 3000; i++) {
+		const double t =
+		    i * (double)PERIOD / (RATE * (1 + ppm[_i] * 1e-6));
+		const double late_s = i % 7 ? 0.030 : 0.001;
+
+		made += retimer_read(
+		    retimer, START_NS + llrint((t + late_s) * 1e9), PERIOD, 0);
+		ck_assert_uint_eq(retimer_put(retimer, data, PERIOD / 2),
+				  PERIOD / 2);
+		take_all();
+		ck_assert_uint_eq(retimer_put(retimer, data, PERIOD / 2),
+				  PERIOD / 2);
+		take_all();
+		ck_assert(!retimer_is_astray(retimer));
+	}
 }
 
 TEST(samples_pass_through)

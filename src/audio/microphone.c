@@ -35,6 +35,7 @@ struct microphone {
 	uint8_t *chunk;
 	struct retimer *retimer; /* of MICROPHONE_MONOTONIC, or NULL */
 	bool has_begun;		 /* to capture */
+	bool has_lost;		 /* frames, before those that come next */
 };
 
 static void microphone_free(void *userdata)
@@ -135,14 +136,25 @@ static int send_retimed(struct microphone *m, int fd, const uint8_t *data,
 	return r;
 }
 
+static void note_lost(struct microphone *m)
+{
+	m->has_lost = true;
+	retimer_lost(m->retimer);
+}
+
 /* Sends COUNT frames of the chunk. */
 static int send_chunk(struct microphone *m, int fd, size_t count)
 {
 	const size_t size = samples_to_plain(&m->config.format, m->chunk,
 					     count * m->frame_size);
+	int r;
 
-	return m->retimer ? send_retimed(m, fd, m->chunk, count)
-			  : send_samples(m, fd, m->chunk, size);
+	if (!m->retimer)
+		return send_samples(m, fd, m->chunk, size);
+	r = send_retimed(m, fd, m->chunk, count);
+	if (r == 0 && retimer_is_astray(m->retimer))
+		note_lost(m);
+	return r;
 }
 
 /* The chime continues through a gap; only frames after its end are lost. */
@@ -201,10 +213,12 @@ static int note_read(struct microphone *m, const struct pcm *pcm, int fd,
 	    retimer_read(m->retimer, (int64_t)usec * 1000, count, waiting);
 	if (silence > (uint64_t)m->format.rate * SILENCE_SECONDS_MAX)
 		return -ETIMEDOUT;
-	if (silence == 0)
+	if (begins)
+		return send_silence(m, fd, silence);
+	if (!m->has_lost)
 		return 0;
-	return begins ? send_silence(m, fd, silence)
-		      : send_gap(m, fd, silence, chunk_frames);
+	m->has_lost = false;
+	return send_gap(m, fd, silence, chunk_frames);
 }
 
 /* After an overrun of FRAMES: sends the COUNT frames before it, and the gap, if
@@ -216,7 +230,7 @@ static int end_chunk(struct microphone *m, int fd, size_t count,
 
 	if (r < 0 || !m->retimer)
 		return r < 0 ? r : send_gap(m, fd, frames, chunk_frames);
-	retimer_lost(m->retimer);
+	note_lost(m);
 	return 0;
 }
 

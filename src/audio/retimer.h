@@ -3,6 +3,8 @@
  * RATE frames a second of CLOCK_MONOTONIC. Pure: no clock, no I/O. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "audio/resample.h"
 
 /* Frames that must have been captured after one that is taken. */
@@ -21,11 +23,14 @@ void retimer_start(struct retimer *retimer, int64_t ns);
 /* COUNT frames were read from the card, which had captured WAITING more by NS:
  * call it before they are put. Returns how many frames of silence are due
  * before them: 0, unless the card began after the start, or frames were lost.
- */
+ * Those that have no time left are dropped as they are put. */
 uint64_t retimer_read(struct retimer *retimer, int64_t ns, size_t count,
 		      uint64_t waiting);
 /* The card has lost frames: before the next that are read. */
 void retimer_lost(struct retimer *retimer);
+/* Whether the card has stood still or jumped, though it tells of no loss: call
+ * retimer_lost(), or what follows is at another time than it was captured. */
+bool retimer_is_astray(const struct retimer *retimer);
 
 /* Takes up to COUNT of the frames and returns how many; take what is there when
  * it takes none. */

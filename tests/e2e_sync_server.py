@@ -200,6 +200,17 @@ class Live(SyncCase):
         self.assert_clicks(data, RATE, 4, 10 * BLUR_NS)
         self.assertNotIn(" 0 overruns", server.wait_line("Page 1: .*reached"))
 
+    def test_a_device_of_long_periods_gets_the_time_that_it_takes(self):
+        """Chunks of 128 frames come 32 at a time."""
+        server = self.sync_server("-d", "2", "--sync=12", "--period-size",
+                                  "128", capture="tone 440",
+                                  options="step -1 period_bytes_min 8192")
+        data = self.hear(server)
+        self.assertEqual(said(data).budget_us,
+                         4096 * 1000000 // RATE + 5000)
+        server.wait_line(r"Page 1 sounds 91 ms after it is spoken, not 12 \(--"
+                         r"sync\): .*pieces of 85.3 ms, and 0.3 ms are held")
+
     def test_a_chime_is_not_resampled(self):
         chime = noise(RATE * 2, seed=7)
         path = self.wav_file("gong.wav", chime, RATE, 1)
@@ -275,6 +286,29 @@ class Stored(SyncCase):
         self.assert_now(schedule)
         # Recorded as it came: what plays it has another clock anyway.
         self.assertEqual(data[HEADER:], sound[:page_size(1, RATE, 2)])
+
+
+class Spoken(BusCase):
+    def hear_louder(self, *args):
+        self.server("--sync", "-r", str(RATE), "-c", "1")
+        (lobby,) = self.listen("lobby")
+        talk = self.ctl_begin("talk", "-d", "0.5", "--gain", "6", *args)
+        data = receive_all(lobby)
+        self.assertEqual(talk.wait(), 0)
+        # Who goes by arrivals is told that the limiter looks ahead.
+        self.assertEqual(said(data).budget_us, 100000 + CHUNK * 1000000 // RATE
+                         - (16 + RATE // 200) * 1000000 // RATE)
+        return data[HEADER:]
+
+    def test_a_louder_page_says_how_long_it_is_held_back(self):
+        self.assertEqual(len(self.hear_louder()), page_size(0.5, RATE, 2))
+
+    def test_a_chime_before_it_is_as_late_as_it(self):
+        chime = noise(RATE, seed=7)
+        path = self.wav_file("gong.wav", chime, RATE, 1)
+        data = self.hear_louder("--chime", path)
+        self.assertEqual(data[:len(chime)], chime)
+        self.assertEqual(len(data), len(chime) + page_size(0.5, RATE, 2))
 
 
 class Played(BusCase):

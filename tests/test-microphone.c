@@ -296,6 +296,36 @@ static uint64_t frames_of(const struct source_message *message)
 					   : message->u.samples.size / 4;
 }
 
+/* A chime as well: else its frames would come sooner than said, or the others
+ * later. */
+TEST(what_a_limiter_holds_back_is_said)
+{
+	struct microphone_config wish = config;
+	struct source_message message;
+	uint8_t chime[2000 * 4] = {0};
+	int64_t start_ns, due;
+	uint64_t frames = 0, held;
+
+	wish.gain_db = 20;
+	wish.clock = MICROPHONE_MONOTONIC;
+	ck_assert_int_eq(
+	    microphone_start(&source, &wish,
+			     memory_wav(&config.format, sizeof(chime), chime,
+					sizeof(chime))),
+	    0);
+	ck_assert_int_eq(next_chunk(&message), 1);
+	ck_assert_int_eq(message.type, SOURCE_OPENED);
+	start_ns = message.u.opened.start_ns;
+	held = message.u.opened.held_frames;
+	ck_assert_uint_eq(held, 16 + 240);
+	while (frames < 6000) {
+		ck_assert_int_eq(next_chunk(&message), 1);
+		frames += frames_of(&message);
+		due = (wallclock_monotonic_ns() - start_ns) * 48 / 1000000;
+		ck_assert_int_le((int64_t)(frames + held), due + 48);
+	}
+}
+
 /* In 3 s a fast card gives 230 frames too many; nor must an overrun show. */
 TEST_LOOP(retimed_frames_do_not_come_before_their_time, 0, 2)
 {

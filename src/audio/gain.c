@@ -188,6 +188,11 @@ size_t gain_apply(struct gain *g, void *data, size_t count)
 	return (size_t)(to - (uint8_t *)data) / frame_size;
 }
 
+size_t gain_ahead(const struct gain *g)
+{
+	return g->limiter ? g->limiter->ahead : 0;
+}
+
 size_t gain_drain(struct gain *g, void **ret)
 {
 	struct limiter *l = g->limiter;

@@ -24,6 +24,9 @@ int gain_new(struct gain **ret, const struct wav_format *format, double db);
  * how many. */
 size_t gain_apply(struct gain *gain, void *data, size_t count);
 
+/* How many frames of those that have come are held back from then on. */
+size_t gain_ahead(const struct gain *gain);
+
 /* The frames that are held back, *ret, valid until the next call. Returns how
  * many; then it holds none. */
 size_t gain_drain(struct gain *gain, void **ret);

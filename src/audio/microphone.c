@@ -30,8 +30,10 @@ struct microphone {
 	size_t frame_size;	  /* of what is captured */
 	int chime_fd;
 	struct chime chime;
+	size_t replaced;   /* bytes that have come in its place */
 	size_t chime_sent; /* bytes */
 	struct gain *gain; /* NULL: what is captured is sent as it is */
+	size_t held;	   /* bytes that it holds back, and so does a chime */
 	uint8_t *chunk;
 	struct retimer *retimer; /* of MICROPHONE_MONOTONIC, or NULL */
 	bool has_begun;		 /* to capture */
@@ -63,6 +65,9 @@ static int send_opened(const struct microphone *microphone,
 	message.u.opened.format = microphone->format;
 	message.u.opened.period_frames = pcm_period_frames(pcm);
 	message.u.opened.size = WAV_ENDLESS;
+	message.u.opened.held_frames =
+	    (uint32_t)(microphone->held / wav_frame_size(&microphone->format)) +
+	    (microphone->retimer ? RETIMER_AHEAD : 0);
 	return source_send(fd, &message);
 }
 
@@ -77,30 +82,45 @@ static size_t amplify(const struct microphone *m, uint8_t *data, size_t size)
 		   : size;
 }
 
-/* Sends SIZE bytes of samples, which are plain, after overwriting them with the
- * next ones of the chime while it lasts. */
+/* Sends the chime up to SIZE. */
+static int send_chime(struct microphone *m, int fd, size_t size)
+{
+	const size_t from = m->chime_sent;
+
+	m->chime_sent = size;
+	return size > from
+		   ? source_send_samples(fd, m->chime.data + from, size - from)
+		   : 0;
+}
+
+/* Sends SIZE bytes of samples, which are plain, or those of the chime in their
+ * place while it lasts. What a limiter holds back of the one, the other is late
+ * by, so that all frames of a page come at the same pace. */
 static int send_samples(struct microphone *m, int fd, uint8_t *data,
 			size_t size)
 {
-	size_t left = m->chime.size - m->chime_sent;
-	size_t n = size < left ? size : left;
+	const size_t left = m->chime.size - MIN(m->replaced, m->chime.size);
+	const size_t n = MIN(size, left);
+	int r;
 
-	if (n > 0)
-		memcpy(data, m->chime.data + m->chime_sent, n);
-	m->chime_sent += n;
-	size = n + amplify(m, data + n, size - n);
-	return size > 0 ? source_send_samples(fd, data, size) : 0;
+	m->replaced = MIN(m->replaced + size, m->chime.size + m->held);
+	r = send_chime(m, fd, m->replaced - MIN(m->replaced, m->held));
+	size = amplify(m, data + n, size - n);
+	return r == 0 && size > 0 ? source_send_samples(fd, data + n, size) : r;
 }
 
-/* Sends what a limiter has held back. */
-static int send_held(const struct microphone *m, int fd)
+/* Sends what is held back for a limiter. The chime is over. */
+static int send_held(struct microphone *m, int fd)
 {
 	void *data;
 	const size_t count = m->gain ? gain_drain(m->gain, &data) : 0;
+	const int r = send_chime(m, fd, m->chime.size);
 
-	return count > 0 ? source_send_samples(
-			       fd, data, count * wav_frame_size(&m->format))
-			 : 0;
+	m->replaced = m->chime.size + m->held;
+	return r == 0 && count > 0
+		   ? source_send_samples(fd, data,
+					 count * wav_frame_size(&m->format))
+		   : r;
 }
 
 /* Fills BLOCK with what the retimer has. Bytes. */
@@ -165,8 +185,8 @@ static int send_gap(struct microphone *m, int fd, uint64_t frames,
 	const size_t plain_size = wav_frame_size(&m->format);
 	int r = 0;
 
-	while (r == 0 && frames > 0 && m->chime_sent < m->chime.size) {
-		size_t left = (m->chime.size - m->chime_sent) / plain_size;
+	while (r == 0 && frames > 0 && m->replaced < m->chime.size) {
+		size_t left = (m->chime.size - m->replaced) / plain_size;
 		size_t n = chunk_frames < left ? chunk_frames : left;
 
 		if (n > frames)
@@ -354,6 +374,8 @@ int microphone_start(struct source **ret,
 	r = m->device ? 0 : -ENOMEM;
 	if (r == 0 && config->gain_db != 0)
 		r = gain_new(&m->gain, &m->format, config->gain_db);
+	if (m->gain)
+		m->held = gain_ahead(m->gain) * wav_frame_size(&m->format);
 	if (r == 0)
 		r = source_start(ret, "microphone", body, microphone_free, m);
 	if (r < 0)

@@ -23,7 +23,8 @@ struct microphone_config {
  * for source_go() and opens the device (SOURCE_BUSY while another program has
  * it). It sends SOURCE_OPENED and one SOURCE_SAMPLES a chunk until it is
  * stopped or the device is lost. While the chime lasts, its frames replace the
- * captured ones, so the microphone itself paces it. With MICROPHONE_MONOTONIC
+ * captured ones, so the microphone itself paces it, and it is held back as long
+ * as they are for a limiter. With MICROPHONE_MONOTONIC
  * frame n is what was captured n / rate after u.opened.start_ns, whatever the
  * rate of the card, and what it has lost is a SOURCE_GAP of exactly that
  * length. 0 or negative errno. */

@@ -36,6 +36,9 @@ struct source_message {
 			/* Of a microphone: CLOCK_MONOTONIC, when the first
 			 * frame is captured, at the earliest. */
 			int64_t start_ns;
+			/* How many frames more must be captured before one is
+			 * sent. */
+			uint32_t held_frames;
 		} opened;
 		struct {
 			uint32_t size;

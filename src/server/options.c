@@ -34,7 +34,6 @@ enum { AHEAD_SECONDS_MAX = 2 };
 /* A client believes no moment that is 5 s away. A chunk is captured whole
  * before it is sent, and the resampler holds some frames more. */
 enum { SYNC_MS_MIN = 10, SYNC_MS_MAX = 4000, SYNC_MS_DEFAULT = 100 };
-#define SYNC_SPARE_MS_MIN 5
 
 static const char *const mode_names[] = {"live", "store", NULL};
 static const char *const bus_names[] = {"none", "system", "user", NULL};
@@ -354,8 +353,8 @@ static int check_sync(const struct server_options *o)
 	const double held_ms = page->mode == PAGE_LIVE
 				   ? frames_ms(&page->microphone, RETIMER_AHEAD)
 				   : 0;
-	const double least_ms =
-	    chunk_ms(&page->microphone) + held_ms + SYNC_SPARE_MS_MIN;
+	const double least_ms = chunk_ms(&page->microphone) + held_ms +
+				PAGE_SYNC_SPARE_USEC_MIN / 1000.0;
 
 	if (!o->sync || page->sync_ms >= least_ms)
 		return 0;

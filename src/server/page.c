@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "audio/retimer.h"
 #include "audio/samples.h"
 #include "base/io.h"
 #include "base/log.h"
@@ -30,9 +29,6 @@ enum {
 	ARCHIVE_LAG_MAX = 256 << 20,
 };
 
-/* From when the first frame of a played page is due to its sound, at least: a
- * pulse may bring it so late, and the network takes its time. */
-#define PLAYED_BUDGET_USEC_MIN (PLAYED_PULSE_USEC + USEC_PER_SEC / 10)
 /* Jitter of a pipe that brings its sound in real time. */
 #define AHEAD_SECONDS_MIN 0.5
 #define PATIENCE_SECONDS 60
@@ -147,28 +143,59 @@ static bool is_real_time(const struct page *p)
 	return !is_stored(p) && p->file_kind != FILESOURCE_RELAYED;
 }
 
-/* What the resampler of a microphone holds back. Who goes by arrivals would
- * sound so much later than who goes by the clock. */
-static uint32_t held_usec(const struct page *p)
+void page_begin_schedule(struct page *p, int64_t start_ns, uint64_t least_usec,
+			 uint64_t held_usec)
 {
-	return p->info.is_file || is_stored(p)
-		   ? 0
-		   : (uint32_t)frames_to_usec(RETIMER_AHEAD,
-					      p->info.format.rate);
-}
-
-void page_begin_schedule(struct page *p, int64_t start_ns)
-{
-	uint64_t budget_usec = (uint64_t)(p->config->sync_ms * 1000);
+	const uint64_t budget_usec =
+	    MAX((uint64_t)(p->config->sync_ms * 1000), least_usec);
 	struct wallclock clock;
 
-	if (budget_usec == 0)
+	if (p->config->sync_ms <= 0)
 		return;
-	if (is_paced(p))
-		budget_usec = MAX(budget_usec, PLAYED_BUDGET_USEC_MIN);
 	wallclock_read(&clock);
 	schedule_begin(&p->schedule, &clock, start_ns, p->info.format.rate,
-		       (uint32_t)budget_usec, held_usec(p));
+		       (uint32_t)budget_usec, (uint32_t)held_usec);
+}
+
+/* How late a frame of a microphone can be there: when its chunk is full, and
+ * the device has told that at the end of one of its periods. */
+static uint64_t gathering_usec(const struct page *p,
+			       const struct source_message *opened)
+{
+	const uint32_t chunk = p->config->microphone.period_frames;
+	const uint32_t period = opened->u.opened.period_frames;
+	uint32_t a = chunk, b = period;
+
+	while (b > 0) {
+		const uint32_t rest = a % b;
+
+		a = b;
+		b = rest;
+	}
+	return frames_to_usec((uint64_t)chunk + period - a,
+			      p->info.format.rate);
+}
+
+/* Who goes by arrivals would sound as much later than who goes by the clock as
+ * the microphone holds frames back. */
+static void begin_live_schedule(struct page *p,
+				const struct source_message *opened)
+{
+	const uint64_t held_usec =
+	    frames_to_usec(opened->u.opened.held_frames, p->info.format.rate);
+	const uint64_t gathering = gathering_usec(p, opened);
+	const uint64_t least_usec =
+	    gathering + held_usec + PAGE_SYNC_SPARE_USEC_MIN;
+
+	page_begin_schedule(p, opened->u.opened.start_ns, least_usec,
+			    held_usec);
+	if (p->schedule.budget_us > p->config->sync_ms * 1000)
+		log_notice("Page %u sounds %.0f ms after it is spoken, not %g "
+			   "(--sync): its samples come in pieces of %.1f ms, "
+			   "and %.1f ms are held back",
+			   p->info.id, ceil((double)least_usec / 1000),
+			   p->config->sync_ms, (double)gathering / 1000,
+			   (double)held_usec / 1000);
 }
 
 /* What a connection is told that gets the page from OFFSET on. False: nothing.
@@ -340,7 +367,7 @@ static void finish_sending(struct page *p)
 	note_length(p);
 	p->deadline_usec = now_usec() + sending_usec(p);
 	if (is_stored(p)) {
-		page_begin_schedule(p, wallclock_monotonic_ns());
+		page_begin_schedule(p, wallclock_monotonic_ns(), 0, 0);
 		attach_all(p);
 	} else if (is_paced(p) && p->info.end != PAGE_COMPLETE) {
 		cut_short(p);
@@ -500,7 +527,7 @@ static void on_opened(struct page *p, const struct source_message *message)
 	if (is_paced(p))
 		played_begin(p);
 	else if (!p->info.is_file && !is_stored(p))
-		page_begin_schedule(p, message->u.opened.start_ns);
+		begin_live_schedule(p, message);
 	if (!is_stored(p))
 		attach_all(p);
 	if (p->info.state == PAGE_CHIME && p->info.chime_frames == 0)

@@ -102,6 +102,9 @@ struct page_info {
 	uint64_t skips;		 /* jumps of clients that lagged */
 };
 
+/* What a network needs at least, of the time from speech to sound (--sync). */
+#define PAGE_SYNC_SPARE_USEC_MIN (5 * USEC_PER_SEC / 1000)
+
 struct page;
 
 struct page_callbacks {
@@ -207,8 +210,10 @@ uint64_t page_frames(uint32_t rate, uint32_t chunk_frames, double seconds);
 /* How many bytes of its samples last so long. */
 uint64_t page_bytes(const struct page *page, uint64_t usec);
 /* From now on every connection is told when the page sounds, if that is wanted
- * (--sync). Frame 0 was captured, or is due, at START_NS. */
-void page_begin_schedule(struct page *page, int64_t start_ns);
+ * (--sync). Frame 0 was captured, or is due, at START_NS, and sounds LEAST_USEC
+ * later at least; it, and each after it, is sent HELD_USEC later at least. */
+void page_begin_schedule(struct page *page, int64_t start_ns,
+			 uint64_t least_usec, uint64_t held_usec);
 /* Reads a message or samples of its source: 1, or 0 when there is nothing more
  * now. */
 int page_read(struct page *page);

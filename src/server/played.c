@@ -28,6 +28,9 @@ enum {
  * until then a stop can be told, and the loudspeakers are back before the next
  * page. */
 #define LAST_USEC (3 * USEC_PER_SEC / 10)
+/* From when the first frame is due to its sound, at least: a pulse may bring it
+ * so late, and the network takes its time. */
+#define BUDGET_USEC_MIN (PLAYED_PULSE_USEC + USEC_PER_SEC / 10)
 /* Who comes within its last second has just had it. */
 #define JOIN_USEC USEC_PER_SEC
 
@@ -229,7 +232,8 @@ void played_begin(struct page *p)
 	p->played.lead_grows = true;
 	timer_set(p->played.pulse, p->played.begun_usec + PLAYED_PULSE_USEC);
 	if (p->file_kind == FILESOURCE_RECORDING)
-		page_begin_schedule(p, (int64_t)p->played.begun_usec * 1000);
+		page_begin_schedule(p, (int64_t)p->played.begun_usec * 1000,
+				    BUDGET_USEC_MIN, 0);
 }
 
 void played_stop(struct page *p)

@@ -169,6 +169,20 @@ class Live(SyncCase):
         self.assertIn("0 overruns", server.wait_line("Page 1: .*reached"))
 
     @in_time
+    def test_loudspeakers_do_not_wait_for_a_card_that_begins_late(self):
+        """They would give up the schedule before the first frame."""
+        server = self.sync_server("-d", "3", "--sync",
+                                  options="start_delay 500")
+        speaker = Card(self.folder, "speaker", patient=False)
+        client = self.start([program("intercom-client"), "-D", "card",
+                             "127.0.0.1:%d" % self.port], env=speaker.env())
+        self.press_enter(server)
+        line = client.wait_line("ended \\(complete")
+        self.assertIn("in step within", line)
+        self.assertIn(" 0 ms dropped", line)
+        self.assertEqual(client.count("out of step"), 0, client.output())
+
+    @in_time
     def test_an_overrun_is_silence_of_its_length(self):
         server = self.sync_server("-d", "5", "--sync")
         (s,) = self.on_air(server)

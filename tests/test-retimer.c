@@ -177,6 +177,26 @@ TEST(samples_pass_through)
 	ck_assert_int_eq(out[0], 1000);
 }
 
+/* Nobody waits for it: what has begun before the silence ended is dropped. */
+TEST(a_card_that_begins_late_is_awaited_with_silence)
+{
+	static const int16_t data[PERIOD];
+	const double captured_s = (double)PERIOD / RATE;
+
+	retimer_start(retimer, START_NS);
+	ck_assert_uint_eq(retimer_await(retimer, START_NS - 1), 0);
+	ck_assert_uint_eq(retimer_await(retimer, START_NS + 200000000), 9600);
+	ck_assert_uint_eq(retimer_await(retimer, START_NS + 200000000), 0);
+	ck_assert_uint_eq(retimer_await(retimer, START_NS + 201000000), 48);
+	made = 9648;
+	/* It began at 0.2 s. */
+	made += retimer_read(
+	    retimer, START_NS + llrint((0.2 + captured_s) * 1e9), PERIOD, 0);
+	ck_assert_uint_eq(made, 9648);
+	ck_assert_double_eq_tol((double)retimer_put(retimer, data, PERIOD), 48,
+				2);
+}
+
 /* However late its first frames are read. */
 TEST_LOOP(a_card_that_begins_late_begins_with_silence, 0, 2)
 {

@@ -14,9 +14,16 @@
 #include "base/util.h"
 #include "base/wallclock.h"
 
+/* A card that begins later than its first chunk and so much is not waited for:
+ * loudspeakers would give up a page of which nothing comes. Of what is silent
+ * till then the last is sent so late, since the card may have begun. */
+#define BEGIN_NS ((int64_t)NSEC_PER_SEC / 200)
+#define SURE_NS ((int64_t)NSEC_PER_SEC / 80)
+
 enum {
 	WAIT_MS = 100,	 /* the longest delay of a stop on a frozen card */
 	STALL_MS = 2000, /* a card without samples for so long is lost */
+	LOOK_MS = 2,	 /* at one that has not begun and makes all wait */
 	CHUNK_MS_DEFAULT = 20, /* when the device names no period */
 	/* A longer silence is not made up for: the card is lost. */
 	SILENCE_SECONDS_MAX = 10,
@@ -38,6 +45,7 @@ struct microphone {
 	struct retimer *retimer; /* of MICROPHONE_MONOTONIC, or NULL */
 	bool has_begun;		 /* to capture */
 	bool has_lost;		 /* frames, before those that come next */
+	int64_t opened_ns;	 /* the device is open since then */
 };
 
 static void microphone_free(void *userdata)
@@ -53,15 +61,15 @@ static void microphone_free(void *userdata)
 	free(microphone);
 }
 
-static int send_opened(const struct microphone *microphone,
-		       const struct pcm *pcm, int fd)
+static int send_opened(struct microphone *microphone, const struct pcm *pcm,
+		       int fd)
 {
 	struct source_message message = {.type = SOURCE_OPENED};
 	const int64_t start_ns = wallclock_monotonic_ns();
 
 	if (microphone->retimer)
 		retimer_start(microphone->retimer, start_ns);
-	message.u.opened.start_ns = start_ns;
+	microphone->opened_ns = message.u.opened.start_ns = start_ns;
 	message.u.opened.format = microphone->format;
 	message.u.opened.period_frames = pcm_period_frames(pcm);
 	message.u.opened.size = WAV_ENDLESS;
@@ -241,6 +249,26 @@ static int note_read(struct microphone *m, const struct pcm *pcm, int fd,
 	return send_gap(m, fd, silence, chunk_frames);
 }
 
+static bool makes_wait(const struct microphone *m)
+{
+	return m->retimer && !m->has_begun;
+}
+
+/* Sends the silence before a card that begins late. */
+static int send_waiting(struct microphone *m, const struct pcm *pcm, int fd,
+			size_t count)
+{
+	const uint32_t frames = MAX((uint32_t)count, pcm_period_frames(pcm));
+	const int64_t chunk_ns =
+	    (int64_t)(frames * NSEC_PER_SEC / m->format.rate);
+	const int64_t now_ns = wallclock_monotonic_ns();
+
+	if (!makes_wait(m) || now_ns < m->opened_ns + chunk_ns + BEGIN_NS)
+		return 0;
+	return send_silence(
+	    m, fd, retimer_await(m->retimer, now_ns - MIN(chunk_ns, SURE_NS)));
+}
+
 /* After an overrun of FRAMES: sends the COUNT frames before it, and the gap, if
  * its length is not yet to be found. */
 static int end_chunk(struct microphone *m, int fd, size_t count,
@@ -263,9 +291,10 @@ static int capture_chunk(struct microphone *m, struct pcm *pcm, int fd,
 	int waited_ms = 0, r;
 
 	while (have < count) {
+		const int wait_ms = makes_wait(m) ? LOOK_MS : WAIT_MS;
 		uint64_t gap;
 		ssize_t n = pcm_read(pcm, m->chunk + have * m->frame_size,
-				     count - have, WAIT_MS, &gap);
+				     count - have, wait_ms, &gap);
 
 		if (n < 0)
 			return (int)n;
@@ -275,7 +304,11 @@ static int capture_chunk(struct microphone *m, struct pcm *pcm, int fd,
 		r = note_read(m, pcm, fd, (size_t)n, count);
 		if (r < 0)
 			return r;
-		waited_ms = n > 0 ? 0 : waited_ms + WAIT_MS;
+		if (n == 0)
+			r = send_waiting(m, pcm, fd, count);
+		if (r < 0)
+			return r;
+		waited_ms = n > 0 ? 0 : waited_ms + wait_ms;
 		if (waited_ms >= STALL_MS)
 			return -ETIMEDOUT;
 		if (n == 0 && source_stopped(fd))

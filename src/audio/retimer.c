@@ -108,6 +108,18 @@ void retimer_start(struct retimer *r, int64_t ns)
 	r->has_start = true;
 }
 
+uint64_t retimer_await(struct retimer *r, int64_t ns)
+{
+	const double due =
+	    floor((double)(ns - r->start_ns) / (double)NSEC_PER_SEC * r->rate);
+	uint64_t silence = 0;
+
+	if (due > (double)r->made)
+		silence = (uint64_t)due - r->made;
+	r->made += silence;
+	return silence;
+}
+
 uint64_t retimer_read(struct retimer *r, int64_t ns, size_t count,
 		      uint64_t waiting)
 {

@@ -20,6 +20,9 @@ struct retimer *retimer_free(struct retimer *retimer);
 /* Frame 0 of the output is what was captured at NS. Without this call it is the
  * first frame that is read. */
 void retimer_start(struct retimer *retimer, int64_t ns);
+/* The card, which is yet to begin, has captured nothing by NS. Returns how many
+ * frames of silence are due until then. */
+uint64_t retimer_await(struct retimer *retimer, int64_t ns);
 /* COUNT frames were read from the card, which had captured WAITING more by NS:
  * call it before they are put. Returns how many frames of silence are due
  * before them: 0, unless the card began after the start, or frames were lost.

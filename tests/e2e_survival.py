@@ -110,6 +110,12 @@ def standard(pid):
     return found
 
 
+def state(process):
+    """The letter that the kernel has for it: "S" sleeps, "T" is stopped."""
+    stat = contents("/proc/%d/stat" % process.pid).decode()
+    return stat.rsplit(")", 1)[1].split()[0]
+
+
 def without(*fds):
     return lambda: [os.close(fd) for fd in fds]
 
@@ -117,14 +123,27 @@ def without(*fds):
 class Stopped(ClientCase):
     """A client that is stopped, or asleep, while a live page goes on."""
 
-    def stopped(self, **env):
-        """One in a page that has been live for long enough to be known."""
+    def begin(self):
+        """A client that knows that its page is live."""
         self.data = noise(20 * RATE * FRAME)
-        card, server, client = self.with_server(env=env)
+        card, server, client = self.with_server(env=preload(
+            "vclock.so", VCLOCK=self.folder))
         live = Live(server.accept(), self.data)
         client.wait_line("Opened")
         wait_until(lambda: live.sent > 2.5 * RATE * FRAME, "a live page")
+        return card, server, client, live
+
+    def stop(self, client):
         client.signal(signal.SIGSTOP)
+        wait_until(lambda: state(client) == "T", "the stop")
+
+    def stop_in_a_pass(self, client):
+        """Between its look at the clocks and what it then reads."""
+        write_file(self.path("stop"), "")
+        wait_until(lambda: state(client) == "T", "the stop")
+
+    def end_meanwhile(self, card, client, live):
+        """The page ends while nobody reads it."""
         begin = live.sent
         wait_until(lambda: live.sent > begin + RATE * FRAME // 2, "more")
         live.stop()
@@ -132,7 +151,6 @@ class Stopped(ClientCase):
         self.assertGreater(card.sound().find(self.data[begin - RATE * FRAME:
                                                        begin - RATE * FRAME +
                                                        1000]), 0)
-        return card, server, client, live
 
     def check(self, card, server, client, live):
         """What came meanwhile is not heard; the next page is, in its turn."""
@@ -149,15 +167,31 @@ class Stopped(ClientCase):
         client.wait_line("ended \\(complete", 2)
         self.assertGreater(card.sound().find(after), 0)
 
-    def test_nothing_is_heard_of_a_page_that_is_over(self):
-        state = self.stopped()
+    def check_over(self, stop):
+        card, server, client, live = self.begin()
+        stop(client)
+        self.end_meanwhile(card, client, live)
         time.sleep(0.5)  # longer than the latency
-        self.check(*state)
+        self.check(card, server, client, live)
+
+    def check_slept(self, stop):
+        card, server, client, live = self.begin()
+        stop(client)
+        self.end_meanwhile(card, client, live)
+        write_file(self.path("boottime"), "30")
+        self.check(card, server, client, live)
+
+    def test_nothing_is_heard_of_a_page_that_is_over(self):
+        self.check_over(self.stop)
+
+    def test_nor_is_it_by_a_client_that_was_stopped_in_a_pass(self):
+        self.check_over(self.stop_in_a_pass)
 
     def test_nothing_is_heard_that_came_before_the_machine_slept(self):
-        state = self.stopped(**preload("vclock.so", VCLOCK=self.folder))
-        write_file(self.path("boottime"), "30")
-        self.check(*state)
+        self.check_slept(self.stop)
+
+    def test_nor_is_it_by_a_client_that_fell_asleep_in_a_pass(self):
+        self.check_slept(self.stop_in_a_pass)
 
     def test_a_stored_page_keeps_every_frame(self):
         card, server, client = self.with_server()
@@ -454,17 +488,13 @@ class Unread(ServedCase):
             child = self.popen(self.argv("monitor"), self.env(),
                                stdout=stream)
             wait_until(lambda: "pipe_write" in self.where(child) or
-                       self.asleep(child), "the monitor to wait")
+                       state(child) == "S", "the monitor to wait")
             self.ctl("play", self.wav("page.wav", 2000))
             child.send_signal(number)
             self.assertEqual(child.wait(PATIENCE), 0)
 
     def where(self, child):
         return contents("/proc/%d/wchan" % child.pid).decode()
-
-    def asleep(self, child):
-        with open("/proc/%d/stat" % child.pid) as f:
-            return f.read().rsplit(")", 1)[1].split()[0] == "S"
 
 
 if __name__ == "__main__":

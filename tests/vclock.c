@@ -2,8 +2,9 @@
  * Clocks that step and waits that fail, on demand: a library for LD_PRELOAD. In
  * the folder $VCLOCK the files "realtime" and "boottime" hold seconds by which
  * that clock is ahead, and with it the kernel's stamps of what has arrived;
- * while "refuse" is there every wait fails with EINVAL; "address" holds the
- * answer of DNS to whatever is asked; and "adjtimex" what somebody has told the
+ * while "refuse" is there every wait fails with EINVAL; with "stop" the program
+ * stops itself before it next receives; "address" holds the answer of DNS to
+ * whatever is asked; and "adjtimex" what somebody has told the
  * kernel of CLOCK_REALTIME: its status and its estimated error in microseconds.
  * $VCLOCK_SPEED is how many times faster CLOCK_MONOTONIC runs, and with it all
  * that waits by it: poll, timers, and what TCP watches for us. */
@@ -13,6 +14,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,6 +157,15 @@ int clock_nanosleep(clockid_t id, int flags, const struct timespec *time,
 	if (id == CLOCK_MONOTONIC)
 		scaled = timespec_of(nsec_of(time) / speed());
 	return NEXT(clock_nanosleep)(id, flags, &scaled, rest);
+}
+
+ssize_t recv(int fd, void *buffer, size_t size, int flags)
+{
+	char path[4096];
+
+	if (unlink(control("stop", path)) == 0)
+		(void)raise(SIGSTOP);
+	return NEXT(recv)(fd, buffer, size, flags);
 }
 
 ssize_t recvmsg(int fd, struct msghdr *message, int flags)

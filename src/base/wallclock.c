@@ -10,6 +10,8 @@
 
 enum { TRIES = 5 };
 
+#define SLEEP_NS_MIN INT64_C(1000000)
+
 static int64_t clock_ns(clockid_t clock)
 {
 	struct timespec ts;
@@ -50,6 +52,16 @@ int64_t wallclock_offset_ns(void)
 int64_t wallclock_asleep_ns(void)
 {
 	return measure_offset(CLOCK_BOOTTIME);
+}
+
+int64_t wallclock_slept_ns(int64_t *asleep_ns)
+{
+	const int64_t ns = wallclock_asleep_ns() - *asleep_ns;
+
+	if (ns < SLEEP_NS_MIN)
+		return 0;
+	*asleep_ns += ns;
+	return ns;
 }
 
 void wallclock_judge(struct wallclock *clock, const struct timex *timex,

@@ -27,6 +27,9 @@ int64_t wallclock_offset_ns(void);
 /* For how long this machine has been suspended, in all: CLOCK_MONOTONIC stands
  * still then. */
 int64_t wallclock_asleep_ns(void);
+/* How much that has grown since *ASLEEP_NS, which becomes what it is now; 0 for
+ * less than the two clocks are read apart. */
+int64_t wallclock_slept_ns(int64_t *asleep_ns);
 
 /* What adjtimex(2) says of the clock; STATE is what it returned. */
 void wallclock_judge(struct wallclock *clock, const struct timex *timex,

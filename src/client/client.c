@@ -39,9 +39,8 @@ struct client {
 	const struct station *told_page; /* .. when it was about this one */
 	enum speaker_state told_state;	 /* .. in this state */
 	uint64_t watchdog_usec, watchdog_next_usec; /* 0: none */
-	uint64_t boot_usec; /* CLOCK_BOOTTIME of the last pass */
-	int wait_error;	    /* that was logged last */
-	bool again;	    /* another pass at once */
+	int wait_error;				    /* that was logged last */
+	bool again;				    /* another pass at once */
 	bool stop;
 	bool once_over;
 	int once_result;
@@ -389,35 +388,20 @@ static void wait_for_something(struct client *client, uint64_t now,
 		handle_signals(client);
 }
 
-/* The loop was to be back at DUE, and the last time it was so at BEFORE. Only
- * CLOCK_BOOTTIME goes on while the machine sleeps. */
-static void notice_stop(struct client *client, uint64_t before, uint64_t due,
-			uint64_t now)
-{
-	const uint64_t boot_usec = clock_usec(CLOCK_BOOTTIME);
-	const uint64_t asleep =
-	    surplus(boot_usec - client->boot_usec, now - before);
-
-	client->boot_usec = boot_usec;
-	turn_woken(&client->turn, surplus(now, due) + asleep, asleep, now);
-}
-
 int client_run(struct client *client)
 {
 	uint64_t now = now_usec();
 
-	client->boot_usec = clock_usec(CLOCK_BOOTTIME);
 	pass(client, now);
 	sd_notify(0, "READY=1");
 	while (!client->stop) {
-		const uint64_t before = now;
 		const uint64_t due = next_deadline(client, now);
 
 		wait_for_something(client, now, due);
 		if (client->stop)
 			break;
 		now = now_usec();
-		notice_stop(client, before, due, now);
+		turn_woken(&client->turn, due, now);
 		pass(client, now);
 	}
 	sd_notify(0, "STOPPING=1");

@@ -42,8 +42,6 @@ enum {
 #define BEHIND_USUAL 20
 #define BEHIND_S_MIN 0.002
 #define BEHIND_S_MAX 0.020
-/* Less is what the two clocks are read apart. */
-#define SLEEP_NS_MIN INT64_C(1000000)
 /* A line that is younger tells too little of the card's rate. */
 #define RATE_AGE_S 3
 
@@ -123,12 +121,10 @@ void instep_arrived(struct instep *instep, int64_t ns, uint64_t frames)
 
 void instep_woke(struct instep *instep)
 {
-	const int64_t asleep_ns = wallclock_asleep_ns();
+	const int64_t slept_ns = wallclock_slept_ns(&instep->asleep_ns);
 
-	if (asleep_ns - instep->asleep_ns < SLEEP_NS_MIN)
-		return;
-	rendezvous_slept(&instep->rendezvous, asleep_ns - instep->asleep_ns);
-	instep->asleep_ns = asleep_ns;
+	if (slept_ns > 0)
+		rendezvous_slept(&instep->rendezvous, slept_ns);
 }
 
 /* --- the card --- */

@@ -99,7 +99,10 @@ int turn_init(struct turn *turn, const struct client_config *config)
 {
 	struct speaker_config speaker = config->speaker;
 
-	*turn = (struct turn){.config = config};
+	*turn = (struct turn){
+	    .config = config,
+	    .asleep_ns = wallclock_asleep_ns(),
+	};
 	speaker.meter = config->meter;
 	speaker_init(&turn->speaker, &speaker);
 	return keeper_new(&turn->keeper, speaker.device, config->mixer,
@@ -474,9 +477,11 @@ static uint64_t arrived_bytes(const struct turn *turn)
 		       turn->first);
 }
 
-void turn_woken(struct turn *turn, uint64_t late_usec, uint64_t asleep_usec,
-		uint64_t now_usec)
+void turn_woken(struct turn *turn, uint64_t due_usec, uint64_t now_usec)
 {
+	const uint64_t asleep_usec =
+	    (uint64_t)wallclock_slept_ns(&turn->asleep_ns) / 1000;
+	const uint64_t late_usec = surplus(now_usec, due_usec) + asleep_usec;
 	struct speaker *speaker = &turn->speaker;
 	uint64_t frame_size, age_frames, waiting;
 
@@ -502,6 +507,13 @@ void turn_woken(struct turn *turn, uint64_t late_usec, uint64_t asleep_usec,
 	drop_late(turn);
 }
 
+/* This pass of the loop began at BEGUN_USEC. If the program was stopped since
+ * then, what it reads is as old as that. */
+static void notice_stop(struct turn *turn, uint64_t begun_usec)
+{
+	turn_woken(turn, begun_usec, now_usec());
+}
+
 static void feed(struct turn *turn, uint64_t now_usec)
 {
 	struct station *station = turn->station;
@@ -514,6 +526,7 @@ static void feed(struct turn *turn, uint64_t now_usec)
 		size_t size;
 		ssize_t n;
 
+		notice_stop(turn, now_usec);
 		if (limit_reached(turn, now_usec)) {
 			end_by_limit(turn, now_usec);
 			return;

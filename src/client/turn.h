@@ -22,6 +22,7 @@ struct turn {
 	struct hook hook;
 	struct turn_totals totals;
 	uint64_t meter_usec; /* when to draw the meter again */
+	int64_t asleep_ns;   /* wallclock_asleep_ns(), as far as is known */
 
 	/* The page; all but the station stays valid after its end. */
 	struct station *station; /* NULL: nobody's turn */
@@ -49,11 +50,10 @@ void turn_close(struct turn *turn);
 void turn_begin(struct turn *turn, struct station *station, uint64_t now_usec);
 /* Ends the page in favour of another: reads no more and fades out. */
 void turn_give_way(struct turn *turn, uint64_t now_usec);
-/* The program comes back LATE_USEC after it should have: it was stopped, or for
- * ASLEEP_USEC, which NOW_USEC does not count, the machine slept. Of a live page
+/* It is NOW_USEC, and the program was to go on by DUE_USEC: it may have been
+ * stopped, or the machine may have slept, which neither counts. Of a live page
  * only what is younger than the latency is heard. */
-void turn_woken(struct turn *turn, uint64_t late_usec, uint64_t asleep_usec,
-		uint64_t now_usec);
+void turn_woken(struct turn *turn, uint64_t due_usec, uint64_t now_usec);
 /* Does all that can be done now. True when this ended the turn; turn->result
  * says how. */
 bool turn_run(struct turn *turn, uint64_t now_usec);

@@ -193,6 +193,22 @@ class Stopped(ClientCase):
     def test_nor_is_it_by_a_client_that_fell_asleep_in_a_pass(self):
         self.check_slept(self.stop_in_a_pass)
 
+    def test_what_comes_after_a_sleep_does_not_stay_late(self):
+        """What was spoken meanwhile comes in one piece, since the network was
+        asleep too. The page is a live one all the same."""
+        _, _, client, live = self.begin()
+        self.stop(client)
+        write_file(self.path("boottime"), "30")
+        client.signal(signal.SIGCONT)
+        client.signal(signal.SIGUSR1)
+        client.wait_line("State:")
+        live.hurry(1.5)
+        end = live.sent + 4 * RATE * FRAME
+        wait_until(lambda: live.sent > end, "more of it")
+        live.stop()
+        counters = self.counters(client.wait_line("ended \\("))
+        self.assertGreater(counters["dropped_ms"], 1000)
+
     def test_a_stored_page_keeps_every_frame(self):
         card, server, client = self.with_server()
         data = noise(4 * RATE * FRAME)

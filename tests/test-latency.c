@@ -55,6 +55,18 @@ TEST(page_at_the_pace_of_speech_is_live_after_two_seconds)
 	ck_assert_int_eq(latency.kind, LATENCY_LIVE);
 }
 
+/* Chunks that were spoken while the machine slept come after it. */
+TEST(page_that_goes_on_in_a_sleep_stays_live)
+{
+	const uint64_t slept_usec = START + 30000 * MS;
+	const uint64_t backlog = 2 * RATE;
+
+	live(START, 2.5, 0, TARGET);
+	latency_slept(&latency, slept_usec);
+	latency_arrived(&latency, START + 2600 * MS, RATE * 5 / 2 + backlog);
+	ck_assert_int_eq(latency.kind, LATENCY_LIVE);
+}
+
 TEST(page_that_comes_at_once_is_stored)
 {
 	latency_arrived(&latency, START + 1 * MS, TARGET + RATE / 10 - 1);

@@ -42,6 +42,12 @@ enum latency_kind latency_arrived(struct latency *latency, uint64_t now_usec,
 	return latency->kind;
 }
 
+void latency_slept(struct latency *latency, uint64_t usec)
+{
+	/* It may lie before the clock's beginning: only differences count. */
+	latency->begun_usec -= usec;
+}
+
 static void next_slot(struct latency *latency, uint64_t slot)
 {
 	/* After a long gap (was the process stopped?) old slots say nothing. */

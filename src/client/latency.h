@@ -47,6 +47,10 @@ void latency_init(struct latency *latency, uint32_t rate,
 enum latency_kind latency_arrived(struct latency *latency, uint64_t now_usec,
 				  uint64_t total_frames);
 
+/* For so long the machine has slept, which the times do not count: the page has
+ * gone on. */
+void latency_slept(struct latency *latency, uint64_t usec);
+
 /* To be called when frames arrive while SPARE_FRAMES earlier ones have yet to
  * sound. Returns how many frames a live page should drop: 0, until it has had
  * too many to spare throughout LATENCY_SLOTS slots; then the smallest number of

@@ -1023,8 +1023,9 @@ void speaker_timed_arrival(struct speaker *speaker, int64_t ns, uint64_t frames)
 		instep_arrived(&speaker->instep, ns, frames);
 }
 
-void speaker_woke(struct speaker *speaker)
+void speaker_slept(struct speaker *speaker, uint64_t usec)
 {
+	latency_slept(&speaker->latency, usec);
 	if (speaker->instep.on)
 		instep_woke(&speaker->instep);
 }

@@ -101,8 +101,8 @@ int speaker_schedule(struct speaker *speaker, const struct wav_page *page,
 /* FRAMES behind the header had arrived at NS, of CLOCK_MONOTONIC. */
 void speaker_timed_arrival(struct speaker *speaker, int64_t ns,
 			   uint64_t frames);
-/* The machine may have been suspended: a page on schedule has gone on. */
-void speaker_woke(struct speaker *speaker);
+/* The machine has been suspended for so long: the page has gone on. */
+void speaker_slept(struct speaker *speaker, uint64_t usec);
 /* After speaker_begin(): the first frame is due at DUE_USEC, so it sounds no
  * sooner than the latency after that. */
 void speaker_wait_until(struct speaker *speaker, uint64_t due_usec);

@@ -486,14 +486,14 @@ void turn_woken(struct turn *turn, uint64_t due_usec, uint64_t now_usec)
 	uint64_t frame_size, age_frames, waiting;
 
 	if (asleep_usec > 0)
-		speaker_woke(speaker);
+		speaker_slept(speaker, asleep_usec);
 	/* A page on schedule skips what is late by itself. */
 	if (!turn->station || !turn->open || turn->speaker.instep.on)
 		return;
 	frame_size = wav_frame_size(&speaker->format);
 	if (usec_to_frames(late_usec, speaker->format.rate) <=
 		speaker->target_frames ||
-	    latency_arrived(&speaker->latency, now_usec + asleep_usec,
+	    latency_arrived(&speaker->latency, now_usec,
 			    arrived_bytes(turn) / frame_size) != LATENCY_LIVE)
 		return;
 	age_frames = usec_to_frames(session_age_usec(turn->station->session) +

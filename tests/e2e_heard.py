@@ -412,6 +412,14 @@ class RealClients(BusCase):
         self.assertRegex(play.output(), r"(?m)Page 1: hall \(127\.0\.0\.1\) "
                          "heard all of it; 1 player gives no receipts$")
 
+    def test_two_cards_of_a_machine_are_two(self):
+        self.server()
+        self.loudspeaker("one", "--name", "pi", key=False)
+        self.loudspeaker("two", "--name", "pi", key=False, fault="busy")
+        text = self.ctl("play", "--require-heard", self.bell(), status=5)
+        self.assertIn("Page 1: pi (127.0.0.1) heard all of it; "
+                      "pi (127.0.0.1): the card is busy", text)
+
     def test_a_stored_page_is_waited_for_as_long_as_it_plays(self):
         self.keys("hall", args=("--mode", "store"))
         self.loudspeaker("hall")

@@ -26,7 +26,12 @@ FIXTURE(setup, teardown);
 static struct ledger_entry *join_at(const char *identity, const char *peer,
 				    uint64_t frame)
 {
-	return ledger_join(ledger, identity, peer, frame);
+	return ledger_join(ledger, "lobby", identity, peer, frame);
+}
+
+static struct ledger_entry *join_in(const char *zone, const char *identity)
+{
+	return ledger_join(ledger, zone, identity, "192.0.2.1:40000", 0);
 }
 
 static struct ledger_entry *join(const char *identity)
@@ -352,12 +357,47 @@ END_TEST
 
 TEST(a_loudspeaker_in_two_zones_is_one_and_its_best_counts)
 {
-	struct ledger_entry *lobby = join("hall"), *yard = join("hall");
+	struct ledger_entry *lobby = join("hall");
+	struct ledger_entry *yard = join_in("yard", "hall");
 
 	heard_all(lobby, "hall");
 	sent(yard);
 	tell(yard, told("hall", RECEIPT_TAKEN_OVER, 0));
 	assert_only(LEDGER_ALL, "");
+}
+END_TEST
+
+/* Such as two cards of a machine. */
+TEST(two_of_a_name_in_one_zone_are_two)
+{
+	struct ledger_entry *first = join(NULL), *second = join(NULL);
+
+	heard_all(first, "hall");
+	sent(second);
+	tell(second, told("hall", RECEIPT_UNHEARD, 0));
+	ck_assert_uint_eq(look()->player_count, 2);
+	ck_assert_uint_eq(list.counts[LEDGER_ALL], 1);
+	ck_assert_uint_eq(list.counts[LEDGER_UNHEARD], 1);
+}
+END_TEST
+
+TEST(two_of_a_name_in_two_zones_are_two)
+{
+	struct ledger_entry *busy[2], *taken;
+
+	heard_all(join(NULL), "hall");
+	busy[0] = join(NULL);
+	taken = join_in("yard", NULL);
+	busy[1] = join_in("yard", NULL);
+	sent(taken);
+	tell(taken, told("hall", RECEIPT_TAKEN_OVER, RATE));
+	for (size_t i = 0; i < ARRAY_SIZE(busy); i++) {
+		sent(busy[i]);
+		tell(busy[i], told("hall", RECEIPT_UNHEARD, 0));
+	}
+	ck_assert_uint_eq(look()->player_count, 2);
+	ck_assert_uint_eq(list.counts[LEDGER_ALL], 1);
+	ck_assert_uint_eq(list.counts[LEDGER_UNHEARD], 1);
 }
 END_TEST
 
@@ -659,7 +699,7 @@ END_TEST
 
 TEST(of_a_loudspeaker_in_two_zones_the_best_is_found)
 {
-	struct ledger_entry *lobby = join(NULL), *yard = join(NULL);
+	struct ledger_entry *lobby = join(NULL), *yard = join_in("yard", NULL);
 
 	sent(lobby);
 	tell(lobby, told("hall", RECEIPT_TAKEN_OVER, 0));

@@ -44,7 +44,7 @@ TEST(a_page_is_complete_when_it_has_ended_and_all_have_answered)
 {
 	struct ledger *ledger = begin(1);
 	struct ledger_entry *entry =
-	    ledger_join(ledger, "hall", "192.0.2.1:1", 0);
+	    ledger_join(ledger, "lobby", "hall", "192.0.2.1:1", 0);
 
 	ck_assert_uint_eq(next(), 0);
 	ck_assert(!logbook_waits(&logbook));
@@ -64,7 +64,7 @@ TEST(answers_before_the_end_do_not_complete_a_page)
 {
 	struct ledger *ledger = begin(1);
 	struct ledger_entry *entry =
-	    ledger_join(ledger, "hall", "192.0.2.1:1", 0);
+	    ledger_join(ledger, "lobby", "hall", "192.0.2.1:1", 0);
 
 	ledger_end(ledger, entry, LEDGER_SENT, 8000, 0);
 	ledger_silent(ledger, entry, LEDGER_NO_RECEIPT);
@@ -85,7 +85,8 @@ END_TEST
 TEST(the_last_16_pages_are_kept)
 {
 	struct ledger *open = begin(1);
-	struct ledger_entry *entry = ledger_join(open, "hall", "[::1]:1", 0);
+	struct ledger_entry *entry =
+	    ledger_join(open, "lobby", "hall", "[::1]:1", 0);
 
 	for (uint32_t page = 2; page <= 21; page++) {
 		end(begin(page));
@@ -110,9 +111,10 @@ TEST(large_ledgers_are_kept_within_a_budget)
 		struct ledger *ledger = begin(page);
 
 		for (unsigned i = 0; i < 5000; i++)
-			ledger_end(ledger,
-				   ledger_join(ledger, "hall", "[::1]:1", 0),
-				   LEDGER_LOST, 0, 0);
+			ledger_end(
+			    ledger,
+			    ledger_join(ledger, "lobby", "hall", "[::1]:1", 0),
+			    LEDGER_LOST, 0, 0);
 		end(ledger);
 		ck_assert_uint_eq(next(), page);
 		logbook_trim(&logbook);
@@ -133,7 +135,8 @@ TEST(the_last_answer_of_a_loudspeaker_is_found)
 		struct ledger_entry *entry;
 
 		ledgers[i] = begin(i + 1);
-		entry = ledger_join(ledgers[i], "hall", "192.0.2.1:1", 0);
+		entry =
+		    ledger_join(ledgers[i], "lobby", "hall", "192.0.2.1:1", 0);
 		if (i < 2) {
 			ledger_end(ledgers[i], entry, LEDGER_SENT, 8000, 0);
 			end(ledgers[i]);

@@ -216,8 +216,9 @@ static struct ledger_entry *resume(struct ledger *ledger, const char *identity,
 	return entry;
 }
 
-struct ledger_entry *ledger_join(struct ledger *ledger, const char *identity,
-				 const char *peer, uint64_t frame)
+struct ledger_entry *ledger_join(struct ledger *ledger, const char *zone,
+				 const char *identity, const char *peer,
+				 uint64_t frame)
 {
 	struct ledger_entry *entry, *lost;
 
@@ -231,6 +232,7 @@ struct ledger_entry *ledger_join(struct ledger *ledger, const char *identity,
 		ledger->unlisted++;
 		return NULL;
 	}
+	entry->zone = zone;
 	entry->joined = frame;
 	entry->connections = 1;
 	entry->vacancies = frame > 0;
@@ -393,12 +395,25 @@ static int compare_who(const struct ledger_player *a,
 	return r != 0 ? r : strcmp(a->address, b->address);
 }
 
+/* The best of each zone first. */
+static int compare_to_rank(const void *one, const void *other)
+{
+	const struct ledger_player *a = one, *b = other;
+	int r = compare_who(a, b);
+
+	if (r == 0)
+		r = strcmp(a->zone, b->zone);
+	return r != 0 ? r : goodness(b) - goodness(a);
+}
+
 /* The best of one loudspeaker first. */
 static int compare_to_merge(const void *one, const void *other)
 {
 	const struct ledger_player *a = one, *b = other;
 	int r = compare_who(a, b);
 
+	if (r == 0)
+		r = (a->rank > b->rank) - (a->rank < b->rank);
 	return r != 0 ? r : goodness(b) - goodness(a);
 }
 
@@ -419,13 +434,27 @@ static int compare_to_show(const void *one, const void *other)
 static bool is_same(const struct ledger_player *a,
 		    const struct ledger_player *b)
 {
-	return *a->name && compare_who(a, b) == 0;
+	return *a->name && compare_who(a, b) == 0 && a->rank == b->rank;
+}
+
+/* A loudspeaker connects to a zone once: two of a name in one zone are two,
+ * such as two cards of a machine. */
+static void rank(struct ledger_list *list)
+{
+	struct ledger_player *players = list->players;
+
+	qsort(players, list->player_count, sizeof(*players), compare_to_rank);
+	for (size_t i = 1; i < list->player_count; i++)
+		if (compare_who(&players[i - 1], &players[i]) == 0 &&
+		    strcmp(players[i - 1].zone, players[i].zone) == 0)
+			players[i].rank = players[i - 1].rank + 1;
 }
 
 static void merge(struct ledger_list *list)
 {
 	size_t kept = 0;
 
+	rank(list);
 	qsort(list->players, list->player_count, sizeof(*list->players),
 	      compare_to_merge);
 	for (size_t i = 0; i < list->player_count; i++)

@@ -30,6 +30,7 @@ enum ledger_entry_state {
 struct ledger_entry {
 	TAILQ_ENTRY(ledger_entry) in_state; /* of the lost ones, or the rest */
 	LIST_ENTRY(ledger_entry) in_bucket;
+	const char *zone;
 	enum ledger_entry_state state;
 	bool returned;	      /* was cut off before */
 	bool shed;	      /* lagged, and has yet to return */
@@ -89,11 +90,12 @@ int ledger_new(struct ledger **ret, uint32_t page_id, size_t max);
 /* Takes NULL; returns NULL. */
 struct ledger *ledger_free(struct ledger *ledger);
 
-/* A connection from PEER ("192.0.2.1:40000") gets the page from FRAME on.
- * IDENTITY is its key's name, or NULL. When it is a loudspeaker that was cut
- * off or shed, it continues that one's entry. */
-struct ledger_entry *ledger_join(struct ledger *ledger, const char *identity,
-				 const char *peer, uint64_t frame);
+/* A connection from PEER ("192.0.2.1:40000") gets the page from FRAME on in
+ * ZONE, which is the caller's. IDENTITY is its key's name, or NULL. When it is
+ * a loudspeaker that was cut off or shed, it continues that one's entry. */
+struct ledger_entry *ledger_join(struct ledger *ledger, const char *zone,
+				 const char *identity, const char *peer,
+				 uint64_t frame);
 /* Its sound ends before FRAME of the page, SKIPPED_FRAMES of it were left out
  * on the way. Called once. */
 void ledger_end(struct ledger *ledger, struct ledger_entry *entry,
@@ -131,6 +133,8 @@ struct ledger_player {
 	const char *name;     /* that it claims, or ""; no control characters */
 	const char *address;  /* "192.0.2.1" */
 	bool anonymous;	      /* has no key, and says no name */
+	const char *zone;
+	unsigned rank; /* of those in its zone that are called the same */
 	/* For a person: the identity, or else the name with the address. */
 	char label[LEDGER_LABEL_SIZE];
 	/* Why it is not LEDGER_ALL, or "": "the card is busy", "all from 3.1 s

@@ -452,7 +452,7 @@ void zone_attach(struct zone *zone, struct page *page, struct ledger *ledger,
 		client->page = page;
 		client->ledger = ledger;
 		client->ledger_entry = ledger_join(
-		    ledger, connection_identity(client->connection),
+		    ledger, zone->name, connection_identity(client->connection),
 		    connection_peer(client->connection), offset / frame_size);
 		client->frame_size = frame_size;
 		move(&zone->active, client);

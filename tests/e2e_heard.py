@@ -322,6 +322,20 @@ class Bus(HeardCase):
         self.assertIn("Page 1: 1 heard a part\n", self.ctl("status"))
         self.assertNotIn("sync_us", {**client, **last})
 
+    def test_it_is_not_that_of_others_at_the_address(self):
+        self.heard(receipt("hall"))
+        self.listen("lobby", "lobby", "yard")
+        for client in self.client().call("Clients")[0]:
+            self.assertNotIn("last_page", client)
+        self.assertNotIn("page 1", self.ctl("clients"))
+
+    def test_nor_that_of_a_page_before(self):
+        self.heard(receipt("hall"))
+        self.heard(receipt("hall"), receipt("gym"))
+        self.listen("lobby")
+        (client,) = self.client().call("Clients")[0]
+        self.assertNotIn("last_page", client)
+
     def test_how_well_in_step(self):
         """Of each loudspeaker, and the worst of the page."""
         monitor = self.ctl_begin("monitor", "--json")

@@ -143,10 +143,11 @@ TEST(the_last_answer_of_a_loudspeaker_is_found)
 			ledger_receipt(ledgers[i], entry, &receipt);
 		}
 	}
-	ck_assert_ptr_eq(logbook_last(&logbook, "hall", "192.0.2.1:2", &player),
-			 ledgers[1]);
+	ck_assert_ptr_eq(
+	    logbook_last(&logbook, "lobby", "hall", "192.0.2.1:2", &player),
+	    ledgers[1]);
 	ck_assert_int_eq(player.heard, LEDGER_ALL);
 	ck_assert_ptr_null(
-	    logbook_last(&logbook, "yard", "192.0.2.1:2", &player));
+	    logbook_last(&logbook, "lobby", "yard", "192.0.2.1:2", &player));
 }
 END_TEST

@@ -560,33 +560,56 @@ void ledger_list_clear(struct ledger_list *list)
 	*list = (struct ledger_list){0};
 }
 
-bool ledger_find(const struct ledger *ledger, const char *identity,
-		 const char *peer, struct ledger_player *ret)
+static bool is_of(const struct ledger_entry *entry,
+		  const struct ledger_entry *wanted)
+{
+	return same_key(entry, wanted) &&
+	       strcmp(entry->address, wanted->address) == 0;
+}
+
+/* Of several connections of the loudspeaker that *PLAYER is, the best. */
+static void find_better(const struct ledger *ledger,
+			const struct ledger_entry *wanted,
+			struct ledger_player *player)
+{
+	const struct ledger_entry *entry;
+	struct ledger_player other;
+
+	LIST_FOREACH (entry, &ledger->buckets[bucket_of(wanted)], in_bucket) {
+		if (!is_of(entry, wanted))
+			continue;
+		verdict_judge(ledger, entry, &other);
+		if (is_same(&other, player) &&
+		    goodness(&other) > goodness(player))
+			*player = other;
+	}
+}
+
+enum ledger_found ledger_find(const struct ledger *ledger, const char *zone,
+			      const char *identity, const char *peer,
+			      struct ledger_player *ret)
 {
 	_cleanup_free_ struct ledger_entry *wanted =
 	    new_entry(identity ? identity : "", peer);
-	const struct ledger_entry *entry;
-	struct ledger_player found, player;
-	bool any = false;
+	const struct ledger_entry *entry, *own = NULL;
+	struct ledger_player found;
 
 	if (!wanted)
-		return false;
+		return LEDGER_NONE;
 	LIST_FOREACH (entry, &ledger->buckets[bucket_of(wanted)], in_bucket) {
-		if (!same_key(entry, wanted) ||
-		    strcmp(entry->address, wanted->address) != 0)
+		if (!is_of(entry, wanted) || strcmp(entry->zone, zone) != 0)
 			continue;
-		verdict_judge(ledger, entry, &player);
-		if (player.heard == LEDGER_PENDING)
-			continue;
-		if (any && !is_same(&player, &found))
-			return false;
-		if (!any || goodness(&player) > goodness(&found))
-			found = player;
-		any = true;
+		if (own)
+			return LEDGER_SEVERAL;
+		own = entry;
 	}
-	if (!any)
-		return false;
+	if (!own)
+		return LEDGER_NONE;
+	verdict_judge(ledger, own, &found);
+	find_better(ledger, wanted, &found);
+	if (found.heard == LEDGER_PENDING)
+		return LEDGER_NONE;
 	label(&found, false);
 	*ret = found;
-	return true;
+	return LEDGER_ONE;
 }

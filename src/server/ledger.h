@@ -168,7 +168,9 @@ int ledger_list(const struct ledger *ledger, struct ledger_list *ret);
 void ledger_list_clear(struct ledger_list *list);
 
 /* The loudspeaker of a connection like that of ledger_join(), once it has
- * answered or is given up. False: there is none, or it cannot be told from
- * others at its address. */
-bool ledger_find(const struct ledger *ledger, const char *identity,
-		 const char *peer, struct ledger_player *ret);
+ * answered or is given up. It cannot be told from others that were at its
+ * address in the same zone. */
+enum ledger_found { LEDGER_NONE, LEDGER_ONE, LEDGER_SEVERAL };
+enum ledger_found ledger_find(const struct ledger *ledger, const char *zone,
+			      const char *identity, const char *peer,
+			      struct ledger_player *ret);

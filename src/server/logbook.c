@@ -116,13 +116,17 @@ struct ledger *logbook_find(const struct logbook *logbook, uint32_t page)
 }
 
 const struct ledger *logbook_last(const struct logbook *logbook,
-				  const char *identity, const char *peer,
-				  struct ledger_player *ret)
+				  const char *zone, const char *identity,
+				  const char *peer, struct ledger_player *ret)
 {
 	const struct record *record;
 
-	TAILQ_FOREACH (record, &logbook->records, entry)
-		if (ledger_find(record->ledger, identity, peer, ret))
-			return record->ledger;
+	TAILQ_FOREACH (record, &logbook->records, entry) {
+		const enum ledger_found found =
+		    ledger_find(record->ledger, zone, identity, peer, ret);
+
+		if (found != LEDGER_NONE)
+			return found == LEDGER_ONE ? record->ledger : NULL;
+	}
 	return NULL;
 }

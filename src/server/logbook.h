@@ -40,7 +40,8 @@ bool logbook_waits(const struct logbook *logbook);
 /* The ledger of PAGE, or NULL. */
 struct ledger *logbook_find(const struct logbook *logbook, uint32_t page);
 /* What the loudspeaker of a connection, see ledger_join(), last said of a page:
- * its ledger and *ret, see ledger_find(); or NULL. */
+ * its ledger and *ret, see ledger_find(); or NULL, also when it cannot be told
+ * from others. */
 const struct ledger *logbook_last(const struct logbook *logbook,
-				  const char *identity, const char *peer,
-				  struct ledger_player *ret);
+				  const char *zone, const char *identity,
+				  const char *peer, struct ledger_player *ret);

@@ -744,14 +744,14 @@ const struct ledger_list *server_last_heard(const struct server *server)
 	return server->last_heard.page ? &server->last_heard : NULL;
 }
 
-bool server_last_receipt(const struct server *server,
+bool server_last_receipt(const struct server *server, const char *zone,
 			 const struct connection *connection,
 			 struct ledger_player *ret, uint32_t *ret_page,
 			 uint32_t *ret_rate)
 {
-	const struct ledger *ledger =
-	    logbook_last(&server->logbook, connection_identity(connection),
-			 connection_peer(connection), ret);
+	const struct ledger *ledger = logbook_last(
+	    &server->logbook, zone, connection_identity(connection),
+	    connection_peer(connection), ret);
 
 	if (!ledger)
 		return false;

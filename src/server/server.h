@@ -97,9 +97,9 @@ int server_heard(const struct server *server, uint32_t id,
 /* The numbers of the last page that all have answered for, without the
  * loudspeakers; or NULL. */
 const struct ledger_list *server_last_heard(const struct server *server);
-/* What the loudspeaker of CONNECTION last said of a page: *ret, valid until the
- * loop goes on, and the page's id and rate. False: nothing. */
-bool server_last_receipt(const struct server *server,
+/* What the loudspeaker of CONNECTION, in ZONE, last said of a page: *ret, valid
+ * until the loop goes on, and the page's id and rate. False: nothing. */
+bool server_last_receipt(const struct server *server, const char *zone,
 			 const struct connection *connection,
 			 struct ledger_player *ret, uint32_t *ret_page,
 			 uint32_t *ret_rate);

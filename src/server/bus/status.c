@@ -5,6 +5,9 @@
 #include "config.h"
 
 #include <errno.h>
+#include <search.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/util.h"
 #include "server/bus/text.h"
@@ -235,12 +238,71 @@ static int append_last_heard(sd_bus_message *m, const struct server *server)
 
 /* --- clients --- */
 
+/* Where a connection comes from, of which there may be several. */
+struct place {
+	const char *zone, *identity, *peer;
+	bool is_shared;
+};
+
 struct client_list {
 	sd_bus_message *message;
 	const struct server *server;
 	uint64_t now_usec;
-	int result; /* of the first call that failed, or of the last */
+	void *places; /* a tree */
+	int result;   /* of the first call that failed, or of the last */
 };
+
+/* Ports are no part of it. */
+static int compare_places(const void *a, const void *b)
+{
+	const struct place *first = a, *second = b;
+	const char *colon = strrchr(first->peer, ':');
+	const size_t length =
+	    colon ? (size_t)(colon + 1 - first->peer) : strlen(first->peer) + 1;
+	int r = strcmp(first->zone, second->zone);
+
+	if (r == 0)
+		r = strcmp(first->identity, second->identity);
+	return r != 0 ? r : strncmp(first->peer, second->peer, length);
+}
+
+static struct place place_of(const char *zone,
+			     const struct connection *connection)
+{
+	const char *identity = connection_identity(connection);
+
+	return (struct place){zone, identity ? identity : "",
+			      connection_peer(connection), false};
+}
+
+static void note_place(void *userdata, const char *zone,
+		       const struct connection *connection)
+{
+	struct client_list *list = userdata;
+	struct place *place = malloc(sizeof(*place)), **found = NULL;
+
+	if (place) {
+		*place = place_of(zone, connection);
+		found = tsearch(place, &list->places, compare_places);
+	}
+	if (found && *found == place)
+		return;
+	if (found)
+		(*found)->is_shared = true;
+	else
+		list->result = -ENOMEM;
+	free(place);
+}
+
+static bool is_alone(const struct client_list *list, const char *zone,
+		     const struct connection *connection)
+{
+	const struct place place = place_of(zone, connection);
+	struct place *const *found =
+	    tfind(&place, &list->places, compare_places);
+
+	return found && !(*found)->is_shared;
+}
 
 /* What it says of itself while it waits. */
 static int append_vitals(sd_bus_message *m, const struct vitals *vitals)
@@ -261,14 +323,17 @@ static int append_vitals(sd_bus_message *m, const struct vitals *vitals)
 }
 
 /* What it last said of a page. */
-static int append_last_receipt(sd_bus_message *m, const struct server *server,
+static int append_last_receipt(struct client_list *list, const char *zone,
 			       const struct connection *connection)
 {
+	sd_bus_message *m = list->message;
 	struct ledger_player player;
 	uint32_t page, rate;
 	int r;
 
-	if (!server_last_receipt(server, connection, &player, &page, &rate))
+	if (!is_alone(list, zone, connection) ||
+	    !server_last_receipt(list->server, zone, connection, &player, &page,
+				 &rate))
 		return 0;
 	r = sd_bus_message_append(m, "{sv}{sv}{sv}{sv}", "last_page", "u", page,
 				  "name", "s", bus_text(player.name, "?"),
@@ -309,7 +374,7 @@ static void append_client(void *userdata, const char *zone,
 	if (r >= 0)
 		r = append_vitals(m, connection_vitals(connection));
 	if (r >= 0)
-		r = append_last_receipt(m, list->server, connection);
+		r = append_last_receipt(list, zone, connection);
 	if (r >= 0)
 		r = sd_bus_message_close_container(m);
 	list->result = r;
@@ -320,10 +385,11 @@ int bus_status_append_clients(sd_bus_message *m, const struct server *server)
 	struct client_list list = {
 	    .message = m, .server = server, .now_usec = now_usec()};
 
-	list.result = sd_bus_message_open_container(m, 'a', "a{sv}");
-	if (list.result < 0)
-		return list.result;
+	server_each_client(server, note_place, &list);
+	if (list.result >= 0)
+		list.result = sd_bus_message_open_container(m, 'a', "a{sv}");
 	server_each_client(server, append_client, &list);
+	tdestroy(list.places, free);
 	return list.result < 0 ? list.result
 			       : sd_bus_message_close_container(m);
 }

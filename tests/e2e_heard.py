@@ -426,6 +426,17 @@ class RealClients(BusCase):
         self.assertRegex(play.output(), r"(?m)Page 1: hall \(127\.0\.0\.1\) "
                          "heard all of it; 1 player gives no receipts$")
 
+    def test_what_is_told_of_a_client_is_told_once(self):
+        self.keys("hall")
+        self.loudspeaker("hall")
+        self.ctl("play", self.bell())
+        wait_until(self.connected, "the next connection")
+        keys = []
+        json.loads(self.ctl("clients", "--json"), object_pairs_hook=lambda
+                   pairs: keys.extend(key for key, _ in pairs))
+        self.assertIn("last_page", keys)
+        self.assertEqual(len(keys), len(set(keys)), keys)
+
     def test_two_cards_of_a_machine_are_two(self):
         self.server()
         self.loudspeaker("one", "--name", "pi", key=False)

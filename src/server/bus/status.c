@@ -113,6 +113,12 @@ static int append_sync(sd_bus_message *m, uint64_t sync_us)
 	return sd_bus_message_append(m, "{sv}", "sync_us", "t", sync_us);
 }
 
+static int append_card(sd_bus_message *m, enum receipt_card card)
+{
+	return sd_bus_message_append(m, "{sv}", "card", "s",
+				     receipt_card_name(card));
+}
+
 /* Frames and times of a receipt, as far as it tells them. */
 static int append_receipt(sd_bus_message *m, const struct ledger_player *player,
 			  uint32_t rate)
@@ -130,10 +136,9 @@ static int append_receipt(sd_bus_message *m, const struct ledger_player *player,
 		r = append_sync(m, player->sync_us);
 	return r < 0 ? r
 		     : sd_bus_message_append(
-			   m, "{sv}{sv}{sv}", "result", "s",
-			   receipt_result_name(player->result), "card", "s",
-			   receipt_card_name(player->card), "dropped_seconds",
-			   "d",
+			   m, "{sv}{sv}", "result", "s",
+			   receipt_result_name(player->result),
+			   "dropped_seconds", "d",
 			   frames_to_seconds(player->dropped_frames +
 						 player->skipped_frames,
 					     rate));
@@ -156,6 +161,8 @@ static int append_player(sd_bus_message *m, const struct ledger_player *player,
 		    frames_to_seconds(player->joined_frame, rate));
 	if (r >= 0)
 		r = append_receipt(m, player, rate);
+	if (r >= 0)
+		r = append_card(m, player->card);
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
@@ -313,9 +320,10 @@ static int append_vitals(sd_bus_message *m, const struct vitals *vitals)
 	if (!vitals || vitals->said_usec == 0)
 		return 0;
 	said = &vitals->said;
-	r = sd_bus_message_append(m, "{sv}{sv}", "card", "s",
-				  receipt_card_name(said->card), "version", "s",
-				  said->version);
+	r = append_card(m, said->card);
+	if (r >= 0)
+		r = sd_bus_message_append(m, "{sv}", "version", "s",
+					  said->version);
 	if (r < 0 || said->latency_ms == HEARTBEAT_LATENCY_UNKNOWN)
 		return r;
 	return sd_bus_message_append(m, "{sv}", "latency_ms", "u",
@@ -326,6 +334,7 @@ static int append_vitals(sd_bus_message *m, const struct vitals *vitals)
 static int append_last_receipt(struct client_list *list, const char *zone,
 			       const struct connection *connection)
 {
+	const struct vitals *vitals = connection_vitals(connection);
 	sd_bus_message *m = list->message;
 	struct ledger_player player;
 	uint32_t page, rate;
@@ -339,7 +348,12 @@ static int append_last_receipt(struct client_list *list, const char *zone,
 				  "name", "s", bus_text(player.name, "?"),
 				  "heard", "s", ledger_heard_name(player.heard),
 				  "reason", "s", player.reason);
-	return r < 0 ? r : append_receipt(m, &player, rate);
+	if (r >= 0)
+		r = append_receipt(m, &player, rate);
+	/* What it has said since is newer. */
+	if (r >= 0 && !(vitals && vitals->said_usec > 0))
+		r = append_card(m, player.card);
+	return r;
 }
 
 static int append_connection(sd_bus_message *m, uint64_t now, const char *zone,

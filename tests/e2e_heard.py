@@ -134,7 +134,7 @@ class Required(HeardCase):
                  "it"),
                 (silence, "127.0.0.1: gives no receipts"),
                 (lambda arrived: b"GET / HTTP/1.1\r\n\r\n",
-                 "127.0.0.1: its receipt cannot be true")):
+                 "127.0.0.1: its answer is no true receipt")):
             text = self.heard(receipt("hall"), line, status=5,
                               args=["--require-heard"])
             self.assertIn("Only 1 of 2 loudspeakers heard all of the page",
@@ -425,6 +425,15 @@ class RealClients(BusCase):
         self.assertEqual(play.wait(), 0)
         self.assertRegex(play.output(), r"(?m)Page 1: hall \(127\.0\.0\.1\) "
                          "heard all of it; 1 player gives no receipts$")
+
+    def test_one_that_dies_before_it_answers(self):
+        self.keys("hall")
+        client, _ = self.loudspeaker("hall", "--latency", "5000")
+        play = self.ctl_begin("play", "--require-heard", self.bell())
+        play.wait_line("has ended")
+        client.signal(signal.SIGKILL)
+        self.assertEqual(play.wait(), 5)
+        self.assertIn("Page 1: hall has not answered", play.output())
 
     def test_what_is_told_of_a_client_is_told_once(self):
         self.keys("hall")

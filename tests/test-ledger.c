@@ -268,7 +268,7 @@ TEST_LOOP(silence_is_told_by_its_kind, 0, 3)
 	    LEDGER_NO_RECEIPT, LEDGER_TIMED_OUT, LEDGER_REFUSED};
 	static const char *const reasons[] = {"gives no receipts",
 					      "has not answered",
-					      "its receipt cannot be true"};
+					      "its answer is no true receipt"};
 	struct ledger_entry *entry = join("hall");
 
 	sent(entry);

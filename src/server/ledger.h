@@ -66,7 +66,7 @@ enum ledger_end {
 
 enum ledger_silence {
 	LEDGER_NO_RECEIPT, /* closed without one: it does not know them */
-	LEDGER_TIMED_OUT,  /* has not answered as long as it could */
+	LEDGER_TIMED_OUT,  /* has not answered as long as it could, or died */
 	LEDGER_REFUSED,	   /* has said something that cannot be true */
 };
 

@@ -179,7 +179,7 @@ void verdict_judge(const struct ledger *ledger,
 		say(player, LEDGER_UNREPORTED, "%s", LEDGER_GIVES_NONE);
 		break;
 	case ENTRY_REFUSED:
-		say(player, LEDGER_UNREPORTED, "its receipt cannot be true");
+		say(player, LEDGER_UNREPORTED, "its answer is no true receipt");
 		break;
 	case ENTRY_TIMED_OUT:
 		say(player, LEDGER_UNREPORTED, "%s", LEDGER_HAS_NOT_ANSWERED);

@@ -120,8 +120,11 @@ static enum ledger_silence silence_of(const struct connection *connection)
 {
 	if (connection_how(connection) == CONNECTION_ABUSED)
 		return LEDGER_REFUSED;
-	return connection_peer_closed(connection) ? LEDGER_NO_RECEIPT
-						  : LEDGER_TIMED_OUT;
+	/* Who has agreed to version 2 gives them, unless it has died. */
+	return connection_peer_closed(connection) &&
+		       !connection_vitals(connection)
+		   ? LEDGER_NO_RECEIPT
+		   : LEDGER_TIMED_OUT;
 }
 
 static void on_receipt(struct connection *connection,
@@ -151,7 +154,7 @@ static void on_end(struct connection *connection, enum connection_end end,
 	gate_note_end(zone->gate, end, connection);
 	if (!owed && connection_is_shed(connection))
 		ledger_silent(client->ledger, client->ledger_entry,
-			      LEDGER_NO_RECEIPT);
+			      LEDGER_TIMED_OUT);
 	else if (!owed && client->page)
 		note_end(client, LEDGER_LOST);
 	if (!owed)

@@ -193,6 +193,14 @@ class Test(ClientCase):
             self.assertEqual(status, 1)
             client.wait_line("ended \\(unheard\\)")
 
+    def test_one_that_is_heard_only_at_first_fails_it_too(self):
+        card = Card(self.folder)
+        client = self.client(card, "--test")
+        wait_until(card.sound, "the first note")
+        card.set("unplugged")
+        self.assertEqual(client.wait(), 1, client.output())
+        client.wait_line(r"1\.40 s, \d\.\d+ s heard")
+
     def microphone_test(self, card, *args):
         server = self.start([program("intercom-server"), "-D", "card",
                              "--test", *args], env=card.env())

@@ -363,6 +363,23 @@ class Once(ClientCase):
             self.assertEqual(client.wait(), status, client.output())
             self.assertEqual(contents(saved), wav_bytes(data[44:]))
 
+    def test_once_with_a_card_that_is_gone_at_the_end(self):
+        for returns, status in ((False, 1), (True, 0)):
+            card, server, client = self.with_server(
+                "--once", card=Card(self.folder, "card%d" % status))
+            page = Live(server.accept(), tone(3), close=False)
+            wait_until(card.sound, "the beginning")
+            card.set("unplugged")
+            client.wait_line("is lost")
+            if returns:
+                card.clear("unplugged")
+                client.wait_line("is back")
+                played = len(card.sound())
+                wait_until(lambda: len(card.sound()) > played, "more of it")
+            page.join(PATIENCE)
+            page.connection.close()
+            self.assertEqual(client.wait(), status, client.output())
+
     def test_once_with_a_signal_instead_of_a_page(self):
         _, server, client = self.with_server("--once")
         client.wait_line("connected")

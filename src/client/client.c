@@ -162,6 +162,13 @@ static void pick_turn(struct client *client, uint64_t now)
 		once(client, -ECANCELED);
 }
 
+/* Whether its page was complete, and heard to its end. */
+static bool was_heard(const struct turn *turn)
+{
+	return turn->result == RECEIPT_COMPLETE &&
+	       turn->speaker.card.error == 0;
+}
+
 static void run_turn(struct client *client, uint64_t now)
 {
 	const struct turn *turn = &client->turn;
@@ -169,7 +176,7 @@ static void run_turn(struct client *client, uint64_t now)
 	log_set_limit(turn->station ? &turn->station->lines : NULL);
 	client->again = turn_run(&client->turn, now);
 	if (client->again && turn->result != RECEIPT_TAKEN_OVER)
-		once(client, turn->result == RECEIPT_COMPLETE ? 0 : -ECANCELED);
+		once(client, was_heard(turn) ? 0 : -ECANCELED);
 }
 
 /* --- telling --- */

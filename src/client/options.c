@@ -126,7 +126,7 @@ static const struct option_row rows[] = {
      .parse = set_name},
     {0, "once", NULL,
      "exit after one page, with 0 if it was complete\n"
-     "and heard",
+     "and heard to its end",
      .parse = option_set_flag, FIELD(once)},
     {0, "test", NULL,
      "play two notes as a page now, and exit as\n"

@@ -612,10 +612,12 @@ class OtherServers(BusCase):
     def test_interrupted_while_the_microphone_opens(self):
         self.server(card_options="open_delay 1000")
         listener = self.listener()
-        talk = self.ctl_begin("talk", "-d", "5")
+        talk = self.ctl_begin("talk", "-d", "5", "--require-heard")
         wait_until(self.pages, "the page")
         talk.signal(signal.SIGINT)
-        self.assertEqual(talk.wait(), 0)
+        self.assertEqual(talk.wait(), 1)
+        self.assertIn("Interrupted before the server had answered",
+                      talk.output())
         body = listener.wait_signal("PageEnded")
         self.assertEqual((body[2], body[6]), (0, "stopped"))
         self.assertEqual(self.pages(), [])
@@ -1128,13 +1130,14 @@ class Ctl(ServedCase):
 
     def test_a_place_in_the_queue_can_be_given_up(self):
         first = self.client().talk(seconds=LONG)
-        for stop, status in (
-                (lambda p: p.signal(signal.SIGINT), 0),
-                (lambda p: self.ctl("stop", "3"), 1)):
+        for stop in (lambda p: p.signal(signal.SIGINT),
+                     lambda p: self.ctl("stop", "3")):
             waiting = self.ctl_begin("talk", "-d", "1", "--queue")
             waiting.wait_line("when its turn comes")
             stop(waiting)
-            self.assertEqual(waiting.wait(), status, waiting.output())
+            self.assertEqual(waiting.wait(), 1, waiting.output())
+            self.assertIn("The page was not completed: stopped",
+                          waiting.output())
             self.assertEqual([p["id"] for p in self.pages()], [first])
 
     def test_priority_wins(self):

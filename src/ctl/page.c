@@ -265,9 +265,10 @@ static void stop(struct following *f)
 		(void)sd_event_exit(f->event, unanswered(f));
 		return;
 	}
+	if (f->id == 0)
+		log_error("Interrupted before the server had answered");
 	if (f->id == 0 || f->stopped) {
-		(void)sd_event_exit(f->event,
-				    f->id == 0 ? CTL_DONE : CTL_FAILED);
+		(void)sd_event_exit(f->event, CTL_FAILED);
 		return;
 	}
 	f->stopped = true;
@@ -377,7 +378,7 @@ static int status_of(const struct following *f, const char *reason)
 	if (strcmp(reason, "complete") == 0)
 		return CTL_DONE;
 	if (strcmp(reason, "stopped") == 0)
-		return f->started || f->stopped ? CTL_DONE : CTL_FAILED;
+		return f->started ? CTL_DONE : CTL_FAILED;
 	if (strcmp(reason, "preempted") == 0)
 		return CTL_REFUSED;
 	return CTL_FAILED;

@@ -126,7 +126,7 @@ class Required(HeardCase):
                 (receipt("gym", "unheard", 0, card="busy"),
                  "gym (127.0.0.1): the card is busy"),
                 (receipt("gym", heard=HALF - 1, dropped=1),
-                 "gym (127.0.0.1): 0.5 of 0.5 s (sound came too late)"),
+                 "gym (127.0.0.1): all but 1 ms (sound came too late)"),
                 (receipt("gym", heard=1000),
                  "gym (127.0.0.1): 0.1 of 0.5 s (the card did not play)"),
                 (receipt("gym", "relayed"),

@@ -152,9 +152,11 @@ static const struct {
       .dropped_frames = RECEIPT_UNKNOWN},
      LEDGER_UNREPORTED,
      "its receipt does not say how much was heard"},
-    {{.result = RECEIPT_COMPLETE, .heard_frames = LENGTH, .dropped_frames = 1},
+    {{.result = RECEIPT_COMPLETE,
+      .heard_frames = LENGTH - 81,
+      .dropped_frames = 81},
      LEDGER_PARTLY,
-     "5.0 of 5.0 s (sound came too late)"},
+     "all but 11 ms (sound came too late)"},
     {{.result = RECEIPT_COMPLETE,
       .heard_frames = RECEIPT_UNKNOWN,
       .dropped_frames = RATE},
@@ -199,7 +201,7 @@ static const struct {
      "its receipt does not say how much was heard"},
     {{.result = RECEIPT_RESULT_UNKNOWN, .heard_frames = LENGTH},
      LEDGER_PARTLY,
-     "5.0 of 5.0 s (the card did not play)"},
+     "5.0 of 5.0 s (its receipt does not say what became of it)"},
     {{.result = RECEIPT_RELAYED},
      LEDGER_UNREPORTED,
      "passes it on, and does not know who heard it"},
@@ -214,6 +216,17 @@ TEST_LOOP(a_receipt_says_how_much_was_heard, 0, ARRAY_SIZE(receipts))
 	sent(entry);
 	tell(entry, receipts[_i].receipt);
 	assert_only(receipts[_i].heard, receipts[_i].reason);
+}
+END_TEST
+
+TEST(a_page_shorter_than_a_step_of_the_card_is_not_heard_by_that)
+{
+	struct ledger_entry *entry = join("hall");
+
+	ledger_set_length(ledger, RATE, RATE / 25, 0);
+	ledger_end(ledger, entry, LEDGER_SENT, RATE / 25, 0);
+	tell(entry, told("", RECEIPT_COMPLETE, 0));
+	assert_only(LEDGER_UNHEARD, "the card did not play");
 }
 END_TEST
 

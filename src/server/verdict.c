@@ -2,8 +2,10 @@
  * In words that tell a person where to look. */
 #include "server/verdict.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/util.h"
 
@@ -49,6 +51,8 @@ static const char *cause_of(const struct ledger_player *player)
 		return "the network was too slow";
 	if (player->dropped_frames > 0)
 		return "sound came too late";
+	if (player->result == RECEIPT_RESULT_UNKNOWN)
+		return "its receipt does not say what became of it";
 	return "the card did not play";
 }
 
@@ -72,6 +76,7 @@ static bool has_all_that_was_sent(const struct ledger *ledger,
 
 	return player->result == RECEIPT_COMPLETE &&
 	       player->dropped_frames == 0 && player->skipped_frames == 0 &&
+	       (player->heard_frames > 0 || sent == 0) &&
 	       player->heard_frames + blur >= sent;
 }
 
@@ -92,6 +97,27 @@ static void judge_span(const struct ledger *ledger,
 		say(player, LEDGER_ALL, "%s", "");
 }
 
+/* "4.0 of 5.0 s", or "all but 20 ms" where both would look the same. */
+static void say_partly(const struct ledger *ledger, uint64_t played,
+		       struct ledger_player *player)
+{
+	char heard[24], whole[24];
+
+	snprintf(heard, sizeof(heard), "%.1f",
+		 frames_to_seconds(played, ledger->rate));
+	snprintf(whole, sizeof(whole), "%.1f",
+		 frames_to_seconds(ledger->frames, ledger->rate));
+	if (played < ledger->frames && strcmp(heard, whole) == 0)
+		say(player, LEDGER_PARTLY, "all but %.0f ms (%s)",
+		    ceil(frames_to_seconds(ledger->frames - played,
+					   ledger->rate) *
+			 1000),
+		    cause_of(player));
+	else
+		say(player, LEDGER_PARTLY, "%s of %s s (%s)", heard, whole,
+		    cause_of(player));
+}
+
 static void judge_played(const struct ledger *ledger,
 			 const struct ledger_entry *entry,
 			 struct ledger_player *player)
@@ -108,10 +134,7 @@ static void judge_played(const struct ledger *ledger,
 	else if (played == 0)
 		say(player, LEDGER_UNHEARD, "%s", cause_of(player));
 	else
-		say(player, LEDGER_PARTLY, "%.1f of %.1f s (%s)",
-		    frames_to_seconds(played, ledger->rate),
-		    frames_to_seconds(ledger->frames, ledger->rate),
-		    cause_of(player));
+		say_partly(ledger, played, player);
 }
 
 static void judge_receipt(const struct ledger *ledger,

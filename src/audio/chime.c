@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -21,17 +20,9 @@
 
 enum { SIZE_MAX_MIB = 64, PIECE_FRAMES = 4096 };
 
-/* Says in PROBLEM why this cannot be a chime. Returns -EBADMSG. */
-__attribute__((format(printf, 2, 3))) static int refuse(char *problem,
-							const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(problem, CHIME_PROBLEM_SIZE, format, ap);
-	va_end(ap);
-	return -EBADMSG;
-}
+/* Says in PROBLEM why this cannot be a chime, and is -EBADMSG. */
+#define refuse(problem, ...)                                                   \
+	(snprintf(problem, CHIME_PROBLEM_SIZE, __VA_ARGS__), -EBADMSG)
 
 /* *ret_offset is the offset of the first sample. */
 static int read_header(int fd, struct wav_parser *parser, off_t *ret_offset,

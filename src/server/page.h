@@ -103,7 +103,7 @@ struct page_info {
 };
 
 /* What a network needs at least, of the time from speech to sound (--sync). */
-#define PAGE_SYNC_SPARE_USEC_MIN (5 * USEC_PER_SEC / 1000)
+#define PAGE_SYNC_SPARE_USEC_MIN (5 * UINT64_C(1000))
 
 struct page;
 

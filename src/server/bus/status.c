@@ -265,7 +265,7 @@ static int compare_places(const void *a, const void *b)
 	const struct place *first = a, *second = b;
 	const char *colon = strrchr(first->peer, ':');
 	const size_t length =
-	    colon ? (size_t)(colon + 1 - first->peer) : strlen(first->peer) + 1;
+	    colon ? (size_t)(colon + 1 - first->peer) : SIZE_MAX;
 	int r = strcmp(first->zone, second->zone);
 
 	if (r == 0)
@@ -286,19 +286,22 @@ static void note_place(void *userdata, const char *zone,
 		       const struct connection *connection)
 {
 	struct client_list *list = userdata;
-	struct place *place = malloc(sizeof(*place)), **found = NULL;
+	const struct place key = place_of(zone, connection);
+	struct place **found = tsearch(&key, &list->places, compare_places);
+	struct place *place;
 
-	if (place) {
-		*place = place_of(zone, connection);
-		found = tsearch(place, &list->places, compare_places);
-	}
-	if (found && *found == place)
-		return;
-	if (found)
+	if (found && *found != &key) {
 		(*found)->is_shared = true;
-	else
-		list->result = -ENOMEM;
-	free(place);
+		return;
+	}
+	place = found ? malloc(sizeof(*place)) : NULL;
+	if (place) {
+		*place = key;
+		*found = place;
+		return;
+	}
+	(void)tdelete(&key, &list->places, compare_places);
+	list->result = -ENOMEM;
 }
 
 static bool is_alone(const struct client_list *list, const char *zone,

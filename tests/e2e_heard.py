@@ -165,6 +165,16 @@ class Required(HeardCase):
         self.assertEqual(play.wait(), 5)
         self.assertRegex(play.output(), r"127\.0\.0\.1: lost after \d\.\d s")
 
+    def test_one_that_takes_no_more_is_lost_where_it_stopped(self):
+        """And not ten seconds later, when the server gives it up."""
+        (lobby,) = self.connect(self.ports["lobby"], rcvbuf=4096)
+        talk = self.ctl_begin("talk", "-d", "0")
+        receive(lobby, 44 + FRAME * 44100)
+        self.running.wait_line("took nothing for 10 s", patience=60)
+        talk.signal(signal.SIGINT)
+        self.assertEqual(talk.wait(), 0)
+        self.assertRegex(talk.output(), r"127\.0\.0\.1: lost after [1-4]\.\d s")
+
     def test_it_waits_for_an_answer_that_takes_its_time(self):
         (lobby,) = self.listen("lobby")
         play = self.play_begin("--require-heard")

@@ -53,6 +53,7 @@ struct connection {
 	uint8_t *header; /* NULL: it is sent */
 	uint8_t header_size, header_sent;
 	uint64_t offset, max_lag;
+	uint64_t given; /* the offset behind what was sent last */
 	enum connection_lagging lagging;
 	bool is_shed;
 	uint64_t stop_at; /* offset; UINT64_MAX: the end of the tape */
@@ -291,6 +292,7 @@ static int send_samples(struct connection *c)
 	}
 	if (c->offset > before) {
 		c->stats.sent += c->offset - before;
+		c->given = c->offset;
 		c->progress_usec = now_usec();
 	}
 	if (n < 0)
@@ -634,7 +636,7 @@ void connection_attach(struct connection *c, struct tape *tape, uint64_t offset,
 	if (tape->ended)
 		net_setup_bulk(transport_fd(c->transport));
 	c->tape = tape_ref(tape);
-	c->offset = c->joined = offset;
+	c->offset = c->given = c->joined = offset;
 	c->max_lag = feed->max_lag;
 	c->lagging = feed->lagging;
 	c->stop_at = UINT64_MAX;
@@ -747,6 +749,11 @@ const struct tape *connection_tape(const struct connection *c)
 uint64_t connection_offset(const struct connection *c)
 {
 	return c->offset;
+}
+
+uint64_t connection_taken(const struct connection *c)
+{
+	return surplus(c->given, (uint64_t)unacknowledged(c));
 }
 
 const struct connection_stats *connection_stats(const struct connection *c)

@@ -149,6 +149,9 @@ bool connection_is_shed(const struct connection *connection);
 const struct tape *connection_tape(const struct connection *connection);
 /* The first byte of the tape that it still needs. */
 uint64_t connection_offset(const struct connection *connection);
+/* Up to where its machine has taken the page: what waits here for its
+ * acknowledgement is not counted. */
+uint64_t connection_taken(const struct connection *connection);
 const struct connection_stats *
 connection_stats(const struct connection *connection);
 /* When it connected, CLOCK_MONOTONIC. */

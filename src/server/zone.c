@@ -86,9 +86,12 @@ static void pause_accepting(struct zone *zone)
 static void note_end(const struct client *client, enum ledger_end end)
 {
 	const struct connection *connection = client->connection;
+	const uint64_t offset = end == LEDGER_LOST
+				    ? connection_taken(connection)
+				    : connection_offset(connection);
 
 	ledger_end(client->ledger, client->ledger_entry, end,
-		   connection_offset(connection) / client->frame_size,
+		   offset / client->frame_size,
 		   connection_stats(connection)->skipped / client->frame_size);
 }
 

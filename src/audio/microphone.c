@@ -14,16 +14,14 @@
 #include "base/util.h"
 #include "base/wallclock.h"
 
-/* A card that begins later than its first chunk and so much is not waited for:
- * loudspeakers would give up a page of which nothing comes. Of what is silent
- * till then the last is sent so late, since the card may have begun. */
-#define BEGIN_NS ((int64_t)NSEC_PER_SEC / 200)
+/* The last of the silence before a card that is late is not sent, since the
+ * card may have begun. */
 #define SURE_NS ((int64_t)NSEC_PER_SEC / 80)
 
 enum {
 	WAIT_MS = 100,	 /* the longest delay of a stop on a frozen card */
 	STALL_MS = 2000, /* a card without samples for so long is lost */
-	LOOK_MS = 2,	 /* at one that has not begun and makes all wait */
+	BEGIN_MS = 5,	 /* so long after its first chunk it is late */
 	CHUNK_MS_DEFAULT = 20, /* when the device names no period */
 	/* A longer silence is not made up for: the card is lost. */
 	SILENCE_SECONDS_MAX = 10,
@@ -254,19 +252,37 @@ static bool makes_wait(const struct microphone *m)
 	return m->retimer && !m->has_begun;
 }
 
-/* Sends the silence before a card that begins late. */
+static int64_t chunk_ns(const struct microphone *m, const struct pcm *pcm,
+			size_t count)
+{
+	return (int64_t)(MAX(count, (size_t)pcm_period_frames(pcm)) *
+			 NSEC_PER_SEC / m->format.rate);
+}
+
+/* Sends the silence before a card that begins late: loudspeakers would give up
+ * a page of which nothing comes. */
 static int send_waiting(struct microphone *m, const struct pcm *pcm, int fd,
 			size_t count)
 {
-	const uint32_t frames = MAX((uint32_t)count, pcm_period_frames(pcm));
-	const int64_t chunk_ns =
-	    (int64_t)(frames * NSEC_PER_SEC / m->format.rate);
+	const int64_t chunk = chunk_ns(m, pcm, count);
 	const int64_t now_ns = wallclock_monotonic_ns();
 
-	if (!makes_wait(m) || now_ns < m->opened_ns + chunk_ns + BEGIN_NS)
+	if (!makes_wait(m) || now_ns < m->opened_ns + chunk)
 		return 0;
 	return send_silence(
-	    m, fd, retimer_await(m->retimer, now_ns - MIN(chunk_ns, SURE_NS)));
+	    m, fd, retimer_await(m->retimer, now_ns - MIN(chunk, SURE_NS)));
+}
+
+/* A chunk is not to be torn by a wait that is too short. */
+static int patience_ms(const struct microphone *m, const struct pcm *pcm,
+		       size_t count)
+{
+	const int64_t chunk = chunk_ns(m, pcm, count) * 1000;
+
+	return makes_wait(m)
+		   ? (int)MIN((int64_t)WAIT_MS,
+			      chunk / (int64_t)NSEC_PER_SEC + BEGIN_MS)
+		   : WAIT_MS;
 }
 
 /* After an overrun of FRAMES: sends the COUNT frames before it, and the gap, if
@@ -291,7 +307,7 @@ static int capture_chunk(struct microphone *m, struct pcm *pcm, int fd,
 	int waited_ms = 0, r;
 
 	while (have < count) {
-		const int wait_ms = makes_wait(m) ? LOOK_MS : WAIT_MS;
+		const int wait_ms = patience_ms(m, pcm, count);
 		uint64_t gap;
 		ssize_t n = pcm_read(pcm, m->chunk + have * m->frame_size,
 				     count - have, wait_ms, &gap);

@@ -47,6 +47,14 @@ TEST(what_is_held_back_does_not_move_the_sound)
 	ck_assert_uint_eq(page.budget_us, 120000 - 333);
 }
 
+/* A short chunk, one of 1024 frames at 48 kHz, and a long one. */
+TEST(a_loudspeaker_has_time_for_its_ring)
+{
+	ck_assert_uint_eq(schedule_least_usec(3000), 12000);
+	ck_assert_uint_eq(schedule_least_usec(21500), 42500);
+	ck_assert_uint_eq(schedule_least_usec(85000), 124000);
+}
+
 TEST(a_clock_that_nobody_keeps_right_is_not_trusted)
 {
 	const struct wav_page page = describe(&unknown, 48000, 0);

@@ -131,11 +131,11 @@ TEST(sync_leaves_time_for_a_chunk)
 	ck_assert_int_eq(PARSE("--speech", "--sync=9.9"), -EINVAL);
 	ck_assert_int_eq(PARSE("--sync=4000.1"), -EINVAL);
 	ck_assert_int_eq(PARSE("--sync=4000"), 1);
-	/* A chunk, what the resampler holds, and 5 ms. */
-	ck_assert_int_eq(PARSE("--sync=28.5"), -EINVAL);
-	ck_assert_int_eq(PARSE("--sync=28.6"), 1);
-	ck_assert_int_eq(PARSE("-r8000", "--sync=134.9"), -EINVAL);
-	ck_assert_int_eq(PARSE("-r8000", "--sync=135"), 1);
+	/* A chunk, what the resampler holds, and a loudspeaker's ring. */
+	ck_assert_int_eq(PARSE("--sync=45.9"), -EINVAL);
+	ck_assert_int_eq(PARSE("--sync=46"), 1);
+	ck_assert_int_eq(PARSE("-r8000", "--sync=168.9"), -EINVAL);
+	ck_assert_int_eq(PARSE("-r8000", "--sync=169"), 1);
 	ck_assert_int_eq(PARSE("--mode=store", "--sync=28.3"), 1);
 	ck_assert_int_eq(PARSE("-r4000", "--period-size=65536", "--sync"),
 			 -EINVAL);

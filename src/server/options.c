@@ -19,6 +19,7 @@
 #include "base/options.h"
 #include "base/util.h"
 #include "bus/names.h"
+#include "server/schedule.h"
 #include "wire/net.h"
 
 enum {
@@ -31,8 +32,7 @@ enum {
 enum { AHEAD_SECONDS_MAX = 2 };
 #define AHEAD_SECONDS_MIN 0.5
 
-/* A client believes no moment that is 5 s away. A chunk is captured whole
- * before it is sent, and the resampler holds some frames more. */
+/* A client believes no moment that is 5 s away. */
 enum { SYNC_MS_MIN = 10, SYNC_MS_MAX = 4000, SYNC_MS_DEFAULT = 100 };
 
 static const char *const mode_names[] = {"live", "store", NULL};
@@ -347,14 +347,18 @@ static void fill_in_sync(struct server_options *o)
 		page->microphone.clock = MICROPHONE_MONOTONIC;
 }
 
+/* A chunk is captured whole before it is sent, and the resampler holds some
+ * frames more; of a stored page that is over when it is sent. */
 static int check_sync(const struct server_options *o)
 {
 	const struct page_config *page = &o->config.page;
-	const double held_ms = page->mode == PAGE_LIVE
-				   ? frames_ms(&page->microphone, RETIMER_AHEAD)
-				   : 0;
-	const double least_ms = chunk_ms(&page->microphone) + held_ms +
-				PAGE_SYNC_SPARE_USEC_MIN / 1000.0;
+	const double sent_ms =
+	    page->mode == PAGE_LIVE
+		? chunk_ms(&page->microphone) +
+		      frames_ms(&page->microphone, RETIMER_AHEAD)
+		: 0;
+	const double least_ms =
+	    (double)schedule_least_usec((uint64_t)(sent_ms * 1000)) / 1000;
 
 	if (!o->sync || page->sync_ms >= least_ms)
 		return 0;

@@ -184,8 +184,7 @@ static void begin_live_schedule(struct page *p,
 	const uint64_t held_usec =
 	    frames_to_usec(opened->u.opened.held_frames, p->info.format.rate);
 	const uint64_t gathering = gathering_usec(p, opened);
-	const uint64_t least_usec =
-	    gathering + held_usec + PAGE_SYNC_SPARE_USEC_MIN;
+	const uint64_t least_usec = schedule_least_usec(gathering + held_usec);
 
 	page_begin_schedule(p, opened->u.opened.start_ns, least_usec,
 			    held_usec);

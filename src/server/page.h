@@ -102,9 +102,6 @@ struct page_info {
 	uint64_t skips;		 /* jumps of clients that lagged */
 };
 
-/* What a network needs at least, of the time from speech to sound (--sync). */
-#define PAGE_SYNC_SPARE_USEC_MIN (5 * UINT64_C(1000))
-
 struct page;
 
 struct page_callbacks {

@@ -4,6 +4,10 @@
 
 #include "base/util.h"
 
+#define WAY_USEC (4 * USEC_PER_SEC / 1000)
+#define RING_USEC_MIN (5 * USEC_PER_SEC / 1000)
+#define RING_USEC_MAX (35 * USEC_PER_SEC / 1000)
+
 void schedule_begin(struct schedule *schedule, const struct wallclock *clock,
 		    int64_t start_ns, uint32_t rate, uint32_t budget_us,
 		    uint32_t held_us)
@@ -15,6 +19,17 @@ void schedule_begin(struct schedule *schedule, const struct wallclock *clock,
 	    .epoch_ns = start_ns + clock->offset_ns,
 	    .clock = *clock,
 	};
+}
+
+/* A client has 0.4 of the budget in its ring when its page begins, 5 to 30 ms
+ * (client/instep.c), and a deep ring is filled less exactly. A network and
+ * threads take their time, too. */
+uint64_t schedule_least_usec(uint64_t sent_usec)
+{
+	const uint64_t usec = sent_usec + WAY_USEC;
+	const uint64_t ring_usec = MAX(usec * 2 / 3, RING_USEC_MIN);
+
+	return usec + MIN(ring_usec, RING_USEC_MAX);
 }
 
 /* In whole seconds and the rest, since FRAMES in nanoseconds would overflow

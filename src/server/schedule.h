@@ -24,6 +24,9 @@ struct schedule {
 void schedule_begin(struct schedule *schedule, const struct wallclock *clock,
 		    int64_t start_ns, uint32_t rate, uint32_t budget_us,
 		    uint32_t held_us);
+/* The least budget that a loudspeaker can keep to, when a frame may be sent
+ * SENT_USEC after it was captured. */
+uint64_t schedule_least_usec(uint64_t sent_usec);
 /* Fills in the schedule of a connection whose first frame is FRAME. */
 void schedule_describe(const struct schedule *schedule, uint64_t frame,
 		       struct wav_page *page);

@@ -390,22 +390,22 @@ TEST(page_that_is_joined_is_faded_in)
 			ck_abort_msg("frame %zu is %d", i, left(i));
 }
 
-/* Nothing of it is kept, as of a live page: it could not end with a fade before
- * that. */
+/* Too much of it is behind the ring to be taken back. */
 TEST(page_that_is_taken_over_ends_with_its_ring)
 {
 	const size_t ring = TARGET + 250 * MS; /* as requested */
 	uint64_t written;
 
+	use("patient 1 delay 200", 100);
 	begin(&cd48, SPEAKER_FRESH);
 	put_all(numbers, 2 * RATE * 4);
 	speaker_allow(&speaker, now);
-	turn(1);
+	run_until(SPEAKER_PLAYING);
+	turn_at(now_usec(), 1);
 	ck_assert_int_eq(speaker.state, SPEAKER_PLAYING);
 	written = speaker.stats.written_frames;
 	ck_assert_uint_ge(written, ring);
 	ck_assert_uint_lt(written, 2 * RATE);
-	fifo_keep(&speaker.fifo, 0);
 	speaker_end(&speaker, SPEAKER_TAKEN_OVER, now);
 	run_until(SPEAKER_DONE);
 	/* The fade is written too. */
@@ -1078,24 +1078,28 @@ static size_t count_sound(void)
 	return count;
 }
 
-/* Also one that gives way to another. */
-TEST_LOOP(page_that_is_stopped_is_silent_at_once, 0, 3)
+/* Also one that gives way to another: recorded, stored, live or young. */
+TEST_LOOP(page_that_is_stopped_is_silent_at_once, 0, 5)
 {
+	const size_t total = _i < 3 ? RATE : 2 * TARGET;
+
 	card_command("stalled");
 	begin(&cd48, SPEAKER_FRESH);
-	if (_i)
+	if (_i == 1 || _i == 2)
 		speaker_keep_all(&speaker, 2 * USEC_PER_SEC);
-	put_constant(LOUD, RATE);
+	if (_i == 3)
+		speaker.latency.kind = LATENCY_LIVE;
+	put_constant(LOUD, total);
 	speaker_allow(&speaker, now);
 	turn_at(now + 100000, 1);
 	ck_assert_int_eq(speaker.state, SPEAKER_PLAYING);
 	ck_assert_uint_ge(speaker.card.ring.fill_frames, TARGET);
-	speaker_end(&speaker, _i == 2 ? SPEAKER_TAKEN_OVER : SPEAKER_STOPPED,
+	speaker_end(&speaker, _i >= 2 ? SPEAKER_TAKEN_OVER : SPEAKER_STOPPED,
 		    now);
 	/* All but 15 ms are out of the ring again. */
 	turn(0);
 	ck_assert_uint_eq(speaker.stats.written_frames, 15 * MS);
-	ck_assert_uint_eq(speaker.stats.dropped_frames, RATE - 15 * MS);
+	ck_assert_uint_eq(speaker.stats.dropped_frames, total - 15 * MS);
 	card_revoke("stalled");
 	run_until(SPEAKER_DONE);
 	ck_assert_uint_le(count_sound(), 15 * MS);

@@ -951,7 +951,6 @@ void speaker_keep_all(struct speaker *speaker, uint64_t ahead_usec)
 	    MIN(wished, PLAYED_SIZE_MAX / wav_frame_size(&speaker->format));
 
 	speaker->latency.kind = LATENCY_PLAYED;
-	fifo_keep(&speaker->fifo, kept_frames(speaker));
 	speaker->most_frames = MAX((size_t)most, fifo_capacity(speaker));
 	/* There must be room at any time: see fifo_space(). */
 	fifo_let_grow(&speaker->fifo,
@@ -983,6 +982,7 @@ int speaker_begin(struct speaker *speaker, const struct wav_format *format,
 		      fifo_capacity(speaker) + kept_frames(speaker));
 	if (r < 0)
 		return r;
+	fifo_keep(&speaker->fifo, kept_frames(speaker));
 	latency_init(&speaker->latency, format->rate, speaker->target_frames,
 		     wished_period(speaker), begun_usec);
 	speaker->stats = (struct speaker_stats){0};
@@ -1059,10 +1059,6 @@ void speaker_arrived(struct speaker *speaker, uint64_t now_usec,
 {
 	latency_arrived(&speaker->latency, now_usec,
 			arrived_bytes / wav_frame_size(&speaker->format));
-	/* What may be taken back out of the ring. */
-	if (speaker->latency.kind == LATENCY_STORED &&
-	    speaker->fifo.kept_max == 0)
-		fifo_keep(&speaker->fifo, kept_frames(speaker));
 	drop_stale(speaker);
 	note_collecting(speaker, now_usec);
 }
@@ -1086,12 +1082,10 @@ static bool take_ring_back(struct speaker *speaker)
 	return taken;
 }
 
-/* Whether the sound can end here with a fade. Of a live page without a schedule
- * nothing is kept for that. */
+/* Whether the sound can end here with a fade. */
 static bool can_stop_at_once(struct speaker *speaker)
 {
-	return speaker->state == SPEAKER_PLAYING &&
-	       speaker->fifo.kept_max > 0 && take_ring_back(speaker);
+	return speaker->state == SPEAKER_PLAYING && take_ring_back(speaker);
 }
 
 /* Whatever waits or is in the ring is not to be heard. Where the card gives the

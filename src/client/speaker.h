@@ -127,8 +127,7 @@ void speaker_arrived(struct speaker *speaker, uint64_t now_usec,
 
 /* No more frames will be put. COMPLETE: all of the page is heard. BROKEN_OFF:
  * so is all that has been put, with a fade at its end. STOPPED: falls silent at
- * once, with a fade. TAKEN_OVER: the same where the card gives the ring back
- * and frames are kept, as those of recordings and of pages on schedule;
+ * once, with a fade. TAKEN_OVER: the same where the card gives the ring back;
  * elsewhere what is in the ring is heard, then a fade. Later calls do nothing.
  */
 enum speaker_end {

@@ -56,8 +56,12 @@ int64_t wallclock_asleep_ns(void)
 
 int64_t wallclock_slept_ns(int64_t *asleep_ns)
 {
-	const int64_t ns = wallclock_asleep_ns() - *asleep_ns;
+	const int64_t now_ns = wallclock_monotonic_ns();
+	int64_t ns = clock_ns(CLOCK_BOOTTIME) - now_ns - *asleep_ns;
 
+	/* Asked often. It may be too much by what ran between the readings. */
+	if (ns >= SLEEP_NS_MIN)
+		ns = wallclock_asleep_ns() - *asleep_ns;
 	if (ns < SLEEP_NS_MIN)
 		return 0;
 	*asleep_ns += ns;

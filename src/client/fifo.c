@@ -78,15 +78,15 @@ static void grow(struct fifo *fifo)
 	fifo->capacity = capacity;
 }
 
-/* A move must free at least half of what it moves: otherwise a full FIFO would
- * be moved for each chunk. */
+/* A move must free at least half of what it moves, and twice as much where
+ * there is still room: otherwise a full FIFO would be moved for each chunk. */
 void *fifo_space(struct fifo *fifo, size_t *ret_size)
 {
 	const size_t gone = fifo->begin - fifo->kept;
 	const size_t held = fifo->kept + fifo->size;
 	const bool tight = room(fifo) < ROOM_LEAST;
 
-	if (gone >= (tight ? held / 2 : held))
+	if (gone >= (tight ? held / 2 : 2 * held))
 		close_up(fifo);
 	else if (tight && fifo->capacity < fifo->capacity_max)
 		grow(fifo);

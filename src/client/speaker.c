@@ -20,6 +20,7 @@ enum {
 	FIFO_SIZE_MAX = 512 * 1024, /* .. limited to so many bytes .. */
 	FIFO_EXTRA_MS = 350,	    /* .. but at least this beyond the target */
 	KEPT_EXTRA_MS = 1000,	    /* of frames taken, beyond the target .. */
+	LIVE_EXTRA_MS = 50,	    /* .. or the ring, if it is live, .. */
 	KEPT_SIZE_MAX = 4 << 20,    /* .. limited to so many bytes */
 	HELD_UP_MS_MAX = 500,	    /* of a live page, beyond the target */
 	PLAYED_MS_MAX = 30000,	    /* of a recording that waits .. */
@@ -917,30 +918,50 @@ void speaker_close(struct speaker *speaker)
 	speaker->state = SPEAKER_IDLE;
 }
 
-/* How many of the frames taken may be wanted back: those in the ring and some
- * that lie behind it. */
+/* The most that the target can become. */
+static size_t most_target(const struct speaker *speaker)
+{
+	return MAX(speaker->target_frames,
+		   ms_to_frames(speaker, speaker->reserve
+					     ? speaker->reserve->most_ms
+					     : 0));
+}
+
+/* How many of the frames taken may be wanted back: those in the ring (see
+ * ring_allowance()), and of a recording some that lie behind it. */
 static size_t kept_frames(const struct speaker *speaker)
 {
 	const size_t most = KEPT_SIZE_MAX / wav_frame_size(&speaker->format);
+	const size_t wanted =
+	    is_early(speaker)
+		? speaker->target_frames + ms_to_frames(speaker, KEPT_EXTRA_MS)
+		: 2 * most_target(speaker) +
+		      ms_to_frames(speaker, LIVE_EXTRA_MS);
 
-	return MIN((size_t)speaker->target_frames +
-		       ms_to_frames(speaker, KEPT_EXTRA_MS),
-		   most);
+	return MIN(wanted, most);
 }
 
 static size_t fifo_capacity(const struct speaker *speaker)
 {
 	const size_t frame_size = wav_frame_size(&speaker->format);
 	/* Twice, since fifo_space() may give no room until half is taken. */
-	const size_t most =
-	    MAX(speaker->target_frames,
-		ms_to_frames(speaker,
-			     speaker->reserve ? speaker->reserve->most_ms : 0));
-	const size_t least = 2 * (most + ms_to_frames(speaker, FIFO_EXTRA_MS));
+	const size_t least =
+	    2 * (most_target(speaker) + ms_to_frames(speaker, FIFO_EXTRA_MS));
 	const size_t wished =
 	    MIN(ms_to_frames(speaker, FIFO_MS), FIFO_SIZE_MAX / frame_size);
 
 	return MAX(wished, least);
+}
+
+/* Of a page as it is now. */
+static void keep(struct speaker *speaker)
+{
+	const size_t kept = kept_frames(speaker);
+
+	fifo_let_grow(&speaker->fifo,
+		      MIN(fifo_capacity(speaker) + kept,
+			  PLAYED_SIZE_MAX / wav_frame_size(&speaker->format)));
+	fifo_keep(&speaker->fifo, kept);
 }
 
 void speaker_keep_all(struct speaker *speaker, uint64_t ahead_usec)
@@ -951,6 +972,7 @@ void speaker_keep_all(struct speaker *speaker, uint64_t ahead_usec)
 	    MIN(wished, PLAYED_SIZE_MAX / wav_frame_size(&speaker->format));
 
 	speaker->latency.kind = LATENCY_PLAYED;
+	fifo_keep(&speaker->fifo, kept_frames(speaker));
 	speaker->most_frames = MAX((size_t)most, fifo_capacity(speaker));
 	/* There must be room at any time: see fifo_space(). */
 	fifo_let_grow(&speaker->fifo,
@@ -1010,10 +1032,7 @@ int speaker_schedule(struct speaker *speaker, const struct wav_page *page,
 	if (r < 0 || !speaker->instep.on)
 		return r;
 	set_target(speaker);
-	fifo_let_grow(&speaker->fifo,
-		      MIN(fifo_capacity(speaker) + kept_frames(speaker),
-			  PLAYED_SIZE_MAX / wav_frame_size(&speaker->format)));
-	fifo_keep(&speaker->fifo, kept_frames(speaker));
+	keep(speaker);
 	return 0;
 }
 
@@ -1059,6 +1078,8 @@ void speaker_arrived(struct speaker *speaker, uint64_t now_usec,
 {
 	latency_arrived(&speaker->latency, now_usec,
 			arrived_bytes / wav_frame_size(&speaker->format));
+	if (speaker->latency.kind == LATENCY_STORED)
+		keep(speaker);
 	drop_stale(speaker);
 	note_collecting(speaker, now_usec);
 }

@@ -45,10 +45,10 @@ static int width_of(const struct value *list, const char *key,
 	return (int)(width ? MAX(width, strlen(title)) : 0);
 }
 
-static void print_sync(const struct value *heard)
+static void print_sync(const struct value *heard, const char *who)
 {
 	if (value_get(heard, "sync_us"))
-		printf(", in step within %" PRIu64 " us",
+		printf(", %swithin %" PRIu64 " us", who,
 		       value_natural(heard, "sync_us"));
 }
 
@@ -62,7 +62,7 @@ static void print_last_receipt(const struct value *client)
 		return;
 	printf(", page %" PRIu64 ": %s", value_natural(client, "last_page"),
 	       strcmp(heard, "all") == 0 ? "heard all" : reason);
-	print_sync(client);
+	print_sync(client, "in step ");
 }
 
 /* Columns are as wide as their texts, so that a line fits a terminal. */
@@ -172,7 +172,8 @@ static void print_last_heard(const struct value *heard)
 		printf("%s%" PRIu64 " %s", separator, count, kinds[i].text);
 		separator = ", ";
 	}
-	print_sync(heard);
+	/* Others may have played it out of step, and say nothing. */
+	print_sync(heard, "those in step ");
 	putchar('\n');
 }
 

@@ -168,12 +168,14 @@ class ClientCase(Case):
     def counters(self, line):
         """The numbers in the line about the end of a page."""
         found = re.search(
-            r"ended \(([a-z-]+)\): (\d+) frames .* latency ([\d.]+) ms, "
+            r"ended \(([a-z-]+)\): (\d+) frames? \([^)]*\), "
+            r"(?:latency ([\d.]+) ms, )?"
             r"(?:in step within \d+ us, )?(\d+) xruns?, "
             r"(\d+) starvations? \((\d+) ms\), (\d+) ms dropped, "
             r"(\d+) card loss(?:es)?$", line)
         self.assertTrue(found, line)
-        result = {"result": found.group(1), "latency": float(found.group(3))}
+        result = {"result": found.group(1),
+                  "latency": float(found.group(3) or 0)}
         names = ("xruns", "starvations", "starved_ms", "dropped_ms", "losses")
         result["frames"] = int(found.group(2))
         for index, name in enumerate(names):

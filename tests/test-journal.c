@@ -209,6 +209,21 @@ TEST(what_was_not_heard_is_told)
 	ck_assert_ptr_nonnull(strstr(event, "\nINTERCOM_HEARD=0.500\n"));
 }
 
+TEST(what_has_not_sounded_has_no_latency)
+{
+	struct journal_page unheard = page;
+	const char *event;
+
+	unheard.heard_frames = unheard.latency_ms = 0;
+	check_line(told(journal_end, &unheard),
+		   (const char *const[]){"0.00 s heard), 1 xrun", NULL});
+	start_journal();
+	ck_assert_str_eq(told_journal(journal_end, &unheard), "");
+	event = received();
+	ck_assert_ptr_nonnull(event);
+	ck_assert_ptr_null(strstr(event, "LATENCY"));
+}
+
 TEST(largest_numbers_fit)
 {
 	const struct journal_page longest = {
@@ -293,13 +308,14 @@ TEST(journal_gets_the_fields_of_an_end)
 				     "2 channels\n"
 				     "INTERCOM_RESULT=cut-short\n"
 				     "INTERCOM_SECONDS=1.500\n"
-				     "INTERCOM_LATENCY_MS=100.0\n"
 				     "INTERCOM_FRAMES=66150\n"
 				     "INTERCOM_XRUNS=1\n"
 				     "INTERCOM_STARVATIONS=2\n"
 				     "INTERCOM_STARVED_MS=3\n"
 				     "INTERCOM_DROPPED_MS=4\n"
-				     "INTERCOM_CARD_LOSSES=5\n";
+				     "INTERCOM_CARD_LOSSES=5\n"
+				     "INTERCOM_HEARD=1.500\n"
+				     "INTERCOM_LATENCY_MS=100.0\n";
 	const char *event, *rest;
 
 	start_journal();

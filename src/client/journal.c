@@ -56,24 +56,28 @@ void journal_end(const struct journal_page *page)
 	    wav_seconds(&page->format, page->received_frames);
 	const double heard = wav_seconds(&page->format, page->heard_frames);
 	char format[JOURNAL_FORMAT_SIZE], message[MESSAGE_SIZE];
-	char part[64] = "", sync[24], in_step[48] = "";
+	char part[64] = "", latency[48] = "", sync[24], in_step[48] = "";
 
 	if (page->heard_frames < page->received_frames)
 		snprintf(part, sizeof(part), ", %.2f s heard", heard);
+	/* Of what has not sounded there is none. */
+	if (page->heard_frames > 0)
+		snprintf(latency, sizeof(latency), "latency %.1f ms, ",
+			 page->latency_ms);
 	snprintf(sync, sizeof(sync), "%" PRIu64, page->sync_us);
-	if (page->sync_us > 0)
-		snprintf(in_step, sizeof(in_step), ", in step within %s us",
+	if (page->heard_frames > 0 && page->sync_us > 0)
+		snprintf(in_step, sizeof(in_step), "in step within %s us, ",
 			 sync);
-	snprintf(
-	    message, sizeof(message),
-	    "Page from %s ended (%s): %" PRIu64 " frames (%.2f s%s), "
-	    "latency %.1f ms%s, %" PRIu64 " xrun%s, %" PRIu64
-	    " starvation%s (%" PRIu64 " ms), %" PRIu64 " ms dropped, %" PRIu64
-	    " card loss%s",
-	    page->server, page->result, page->received_frames, seconds, part,
-	    page->latency_ms, in_step, page->xruns, plural_s(page->xruns),
-	    page->starvations, plural_s(page->starvations), page->starved_ms,
-	    page->dropped_ms, page->card_losses, plural_es(page->card_losses));
+	snprintf(message, sizeof(message),
+		 "Page from %s ended (%s): %" PRIu64 " frame%s (%.2f s%s), "
+		 "%s%s%" PRIu64 " xrun%s, %" PRIu64 " starvation%s (%" PRIu64
+		 " ms), %" PRIu64 " ms dropped, %" PRIu64 " card loss%s",
+		 page->server, page->result, page->received_frames,
+		 plural_s(page->received_frames), seconds, part, latency,
+		 in_step, page->xruns, plural_s(page->xruns), page->starvations,
+		 plural_s(page->starvations), page->starved_ms,
+		 page->dropped_ms, page->card_losses,
+		 plural_es(page->card_losses));
 	if (!log_takes_fields(LOG_INFO)) {
 		log_info("%s", message);
 		return;
@@ -83,14 +87,15 @@ void journal_end(const struct journal_page *page)
 	    "MESSAGE=%s", message, "PRIORITY=%d", LOG_INFO,
 	    "INTERCOM_EVENT=page-end", "INTERCOM_SERVER=%s", page->server,
 	    "INTERCOM_FORMAT=%s", format, "INTERCOM_RESULT=%s", page->result,
-	    "INTERCOM_SECONDS=%.3f", seconds, "INTERCOM_LATENCY_MS=%.1f",
-	    page->latency_ms, "INTERCOM_FRAMES=%" PRIu64, page->received_frames,
-	    "INTERCOM_XRUNS=%" PRIu64, page->xruns,
+	    "INTERCOM_SECONDS=%.3f", seconds, "INTERCOM_FRAMES=%" PRIu64,
+	    page->received_frames, "INTERCOM_XRUNS=%" PRIu64, page->xruns,
 	    "INTERCOM_STARVATIONS=%" PRIu64, page->starvations,
 	    "INTERCOM_STARVED_MS=%" PRIu64, page->starved_ms,
 	    "INTERCOM_DROPPED_MS=%" PRIu64, page->dropped_ms,
 	    "INTERCOM_CARD_LOSSES=%" PRIu64, page->card_losses,
 	    "INTERCOM_HEARD=%.3f", heard,
-	    /* The list ends with it, unless the page was on schedule. */
-	    page->sync_us > 0 ? "INTERCOM_SYNC_US=%s" : NULL, sync, NULL);
+	    /* The list ends with the first that there is nothing to say of. */
+	    page->heard_frames > 0 ? "INTERCOM_LATENCY_MS=%.1f" : NULL,
+	    page->latency_ms, page->sync_us > 0 ? "INTERCOM_SYNC_US=%s" : NULL,
+	    sync, NULL);
 }

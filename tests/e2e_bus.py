@@ -1161,6 +1161,10 @@ class Ctl(ServedCase):
         self.assertIn("no page %d" % page,
                       self.ctl("stop", str(page), status=1))
         self.ctl("stop", "0", status=2)
+        with open("/dev/full", "w") as full:
+            self.assertEqual(subprocess.run(
+                self.argv("stop"), env=self.env(), stdout=full,
+                stderr=subprocess.DEVNULL).returncode, 1)
 
     def test_status_for_people_and_programs(self):
         self.listen("lobby")

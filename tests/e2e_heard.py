@@ -47,11 +47,11 @@ class HeardCase(ServedCase):
         sock.sendall(line(size // frame))
         sock.close()
 
-    def heard(self, *lines, args=(), status=0, zones=("lobby",)):
+    def heard(self, *lines, args=(), status=0, zones=("lobby",), frames=HALF):
         """Plays to loudspeakers that say these lines; intercomctl's output."""
         sockets = self.listen(*[zones[i % len(zones)]
                                 for i in range(len(lines))])
-        play = self.play_begin(*args)
+        play = self.play_begin(*args, frames=frames)
         for sock, line in zip(sockets, lines):
             self.say(sock, line)
         self.assertEqual(play.wait(), status, play.output())
@@ -105,6 +105,20 @@ class Sentence(HeardCase):
                          r"(?m)Page 1: hall \(127\.0\.0\.1\) heard all of "
                          "it$")
         self.assertEqual(high.wait(), 0)
+
+    def test_what_does_not_fit_is_not_left_out_silently(self):
+        text = self.heard(*[receipt("%02d%s" % (i, "n" * 60),
+                                    ("limit", "stopped")[i // 16],
+                                    heard=800 * (1 + i // 4 % 4))
+                            for i in range(32)])
+        line = self.running.wait_line(r"Page 1: \d.*of 0\.5 s")
+        for told in line, text.split("\n")[-1]:
+            self.assertTrue(told.endswith("..."), told)
+
+    def test_a_page_of_one_frame(self):
+        text = self.heard(receipt(), frames=1)
+        self.assertIn("(complete): 1 frame, 1 client", text)
+        self.running.wait_line(r"1 frame \(0\.00 s\), 1 client")
 
     def test_lies_of_a_name(self):
         evil = "all%20of%20it%22;%20%1b%5b2J%e2%80%ae%ff%ef%bf%bf"

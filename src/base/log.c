@@ -122,7 +122,8 @@ static void write_line(int level, const char *format, va_list ap)
 	size_t start, end;
 
 	start = begin_line(line, level);
-	vsnprintf(line + start, sizeof(line) - start - 1, format, ap);
+	mark_cut(line + start, sizeof(line) - start - 1,
+		 vsnprintf(line + start, sizeof(line) - start - 1, format, ap));
 	utf8_replace_controls(line + start);
 	if (level <= LOG_ERR)
 		snprintf(last_error, sizeof(last_error), "%s", line + start);

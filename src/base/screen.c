@@ -84,7 +84,8 @@ void screen_vsay(const char *format, va_list ap)
 	char lines[LINE_SIZE];
 	size_t size;
 
-	vsnprintf(lines, sizeof(lines) - 1, format, ap);
+	mark_cut(lines, sizeof(lines) - 1,
+		 vsnprintf(lines, sizeof(lines) - 1, format, ap));
 	size = strlen(lines);
 	pthread_mutex_lock(&mutex);
 	if (drawn)

@@ -116,6 +116,14 @@ static inline double frames_to_seconds(uint64_t frames, uint32_t rate)
 	return rate ? (double)frames / rate : 0;
 }
 
+/* LENGTH is what snprintf() returned of TEXT: what did not fit is not left out
+ * silently. */
+static inline void mark_cut(char *text, size_t size, int length)
+{
+	if (length >= 0 && (size_t)length >= size)
+		strcpy(text + size - sizeof("..."), "...");
+}
+
 /* The plural ending of a noun after COUNT: "%u page%s", "%u loss%s". */
 static inline const char *plural_s(uint64_t count)
 {

@@ -107,9 +107,10 @@ static void print_plain(const char *name, const struct value *event)
 	} else {
 		printf(" ended (%s)", value_string(event, "reason"));
 		print_zones("", event);
-		printf(", %" PRIu64 " frames, reached %" PRIu64 ", "
+		printf(", %" PRIu64 " frame%s, reached %" PRIu64 ", "
 		       "lost %" PRIu64 ", overruns %" PRIu64,
 		       value_natural(event, "frames"),
+		       plural_s(value_natural(event, "frames")),
 		       value_natural(event, "reached"),
 		       value_natural(event, "lost"),
 		       value_natural(event, "overruns"));

@@ -398,10 +398,10 @@ static void on_ended(struct following *f, sd_bus_message *m)
 	f->status = status_of(f, reason);
 	screen_clear();
 	screen_say("Page %" PRIu32 " has ended (%s): %" PRIu64
-		   " frames, %" PRIu32 " client%s reached, %" PRIu32
+		   " frame%s, %" PRIu32 " client%s reached, %" PRIu32
 		   " lost, %" PRIu64 " overrun%s",
-		   f->id, reason, frames, reached, plural_s(reached), lost,
-		   overruns, plural_s(overruns));
+		   f->id, reason, frames, plural_s(frames), reached,
+		   plural_s(reached), lost, overruns, plural_s(overruns));
 	if (f->status != CTL_DONE)
 		log_error("The page was not completed: %s%s", reason,
 			  strcmp(reason, "failed") == 0

@@ -34,7 +34,8 @@ int ctl_stop(struct ctl *ctl)
 		status = stop_one(ctl, (uint32_t)id, &count);
 		ended += count;
 	}
-	if (status == CTL_DONE)
-		printf("%" PRIu32 " page%s ended\n", ended, plural_s(ended));
-	return status;
+	if (status != CTL_DONE)
+		return status;
+	printf("%" PRIu32 " page%s ended\n", ended, plural_s(ended));
+	return ctl_flush();
 }

@@ -342,10 +342,12 @@ class Errors(ServedCase):
                         {"chime": Variant("s", "gong.wav")},
                         {"loud": Variant("b", True)}):
             self.assert_error(invalid, client.talk, [], 1.0, **options)
-        for seconds in (float("nan"), float("inf"), 1e12):
+        for seconds in (float("nan"), float("inf"), 1e12, 0.001, 0.0232):
             self.assert_error(invalid, client.talk, [], seconds)
         self.assert_error(invalid, client.call, "Talk", "s", ("lobby",))
         self.assertEqual(self.pages(), [])
+        self.assertIn("0.02 seconds: shorter than one chunk of 1024 frames",
+                      self.ctl("talk", "-d", "0.02", status=1))
 
 
 class Pages(ServedCase):

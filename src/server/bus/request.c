@@ -49,6 +49,8 @@ static int read_zones(sd_bus_message *m, const struct server *server,
 static int read_seconds(sd_bus_message *m, const struct server *server,
 			double *ret, sd_bus_error *error)
 {
+	const struct microphone_config *microphone =
+	    &server_config(server)->page.microphone;
 	double seconds;
 	int r = sd_bus_message_read(m, "d", &seconds);
 
@@ -60,6 +62,12 @@ static int read_seconds(sd_bus_message *m, const struct server *server,
 		    "%g seconds: 0 (no end) to %.0f is accepted, or a negative "
 		    "number for the server's default",
 		    seconds, BUS_SECONDS_MAX);
+	if (seconds > 0 && page_frames(microphone->format.rate,
+				       microphone->period_frames, seconds) == 0)
+		return sd_bus_error_setf(
+		    error, SD_BUS_ERROR_INVALID_ARGS,
+		    "%g seconds: shorter than one chunk of %u frames", seconds,
+		    microphone->period_frames);
 	*ret = seconds < 0 ? server_config(server)->seconds : seconds;
 	return 0;
 }

@@ -3,6 +3,7 @@
 #include "wire/net.h"
 
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -304,6 +305,14 @@ TEST(addresses_are_written_as_they_are_typed)
 	inet_pton(AF_INET6, "2001:db8::1", &v6->sin6_addr);
 	net_address_name(&storage, name);
 	ck_assert_str_eq(name, "[2001:db8::1]:2348");
+	inet_pton(AF_INET6, "fe80::1", &v6->sin6_addr);
+	v6->sin6_scope_id = if_nametoindex("lo");
+	net_address_name(&storage, name);
+	ck_assert_str_eq(name, "[fe80::1%lo]:2348");
+	v6->sin6_scope_id = UINT32_MAX;
+	net_address_name(&storage, name);
+	ck_assert_str_eq(name, "[fe80::1%4294967295]:2348");
+	v6->sin6_scope_id = 0;
 	inet_pton(AF_INET6, "::ffff:192.0.2.1", &v6->sin6_addr);
 	net_address_name(&storage, name);
 	ck_assert_str_eq(name, "192.0.2.1:2348");

@@ -4,6 +4,8 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -352,11 +354,27 @@ bool net_address_v6(const struct sockaddr_storage *address,
 	return true;
 }
 
+/* "%eth0" of an address that means something on one link only, or "". */
+static void scope_name(const struct sockaddr_storage *address,
+		       char text[IF_NAMESIZE + 1])
+{
+	const struct sockaddr_in6 *v6 = (const void *)address;
+	char interface[IF_NAMESIZE];
+
+	*text = '\0';
+	if (address->ss_family != AF_INET6 || v6->sin6_scope_id == 0)
+		return;
+	if (!if_indextoname(v6->sin6_scope_id, interface))
+		snprintf(interface, sizeof(interface), "%" PRIu32,
+			 v6->sin6_scope_id);
+	snprintf(text, IF_NAMESIZE + 1, "%%%s", interface);
+}
+
 void net_address_name(const struct sockaddr_storage *address, char *name)
 {
 	/* Either family has its port in this place. */
 	const in_port_t port = ((const struct sockaddr_in *)address)->sin_port;
-	char host[INET6_ADDRSTRLEN] = "?";
+	char host[INET6_ADDRSTRLEN] = "?", scope[IF_NAMESIZE + 1];
 	struct in6_addr ip;
 
 	if (!net_address_v6(address, &ip)) {
@@ -366,7 +384,9 @@ void net_address_name(const struct sockaddr_storage *address, char *name)
 		snprintf(name, NET_ADDRESS_SIZE, "%s:%u", host, ntohs(port));
 	} else {
 		inet_ntop(AF_INET6, &ip, host, sizeof(host));
-		snprintf(name, NET_ADDRESS_SIZE, "[%s]:%u", host, ntohs(port));
+		scope_name(address, scope);
+		snprintf(name, NET_ADDRESS_SIZE, "[%.39s%s]:%u", host, scope,
+			 ntohs(port));
 	}
 }
 

@@ -70,7 +70,8 @@ void net_setup_sender(int fd);
 void net_setup_bulk(int fd);
 
 /* Writes the address as "192.0.2.1:2348" (also when mapped into IPv6) or
- * "[2001:db8::1]:2348". NAME takes NET_ADDRESS_SIZE bytes. */
+ * "[2001:db8::1]:2348" or "[fe80::1%eth0]:2348". NAME takes NET_ADDRESS_SIZE
+ * bytes. */
 void net_address_name(const struct sockaddr_storage *address, char *name);
 
 /* The IP address in *RET, one of IPv4 mapped into IPv6. False: it has none, and

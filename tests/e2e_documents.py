@@ -73,6 +73,17 @@ class Options(Case):
         self.assertEqual(words(r"^\.It Cm ([a-z]+)",
                                text_of("man/intercomctl.1")), verbs())
 
+    def test_what_cannot_be_printed_is_a_failure(self):
+        for name in PAGES:
+            for option in ("--help", "--version", "-L"):
+                if (name, option) == ("intercomctl", "-L"):
+                    continue
+                with open("/dev/full", "w") as full:
+                    run = subprocess.run([program(name), option], stdout=full,
+                                         stderr=subprocess.PIPE, text=True)
+                self.assertEqual(run.returncode, 1, (name, option))
+                self.assertIn("Cannot write to standard output", run.stderr)
+
     def test_the_manual_has_them_as_help_has_them(self):
         for name in PAGES:
             with self.subTest(name):

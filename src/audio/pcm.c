@@ -704,5 +704,5 @@ int pcm_list(FILE *out, enum pcm_direction direction)
 		print_hint(out, *hint,
 			   direction == PCM_CAPTURE ? "Input" : "Output");
 	snd_device_name_free_hint(hints);
-	return ferror(out) ? -EIO : 0;
+	return 0;
 }

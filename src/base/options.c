@@ -319,6 +319,15 @@ static int parse_row(const struct option_table *table,
 	return OPTION_DONE;
 }
 
+/* An option that prints something instead of a run has to have printed it. */
+static int flush_output(void)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return 0;
+	log_error("Cannot write to standard output: %s", strerror(errno));
+	return -EIO;
+}
+
 /* Whether TEXT, "--NAME" or "--NAME=VALUE", could be short for an option. */
 static bool begins_a_name(const struct option_table *table, const char *text)
 {
@@ -377,8 +386,10 @@ int options_parse(const struct option_table *table, int argc, char **argv,
 			return -EINVAL;
 		}
 		r = parse_row(table, row, optarg, config);
-		if (r != 0)
-			return r < 0 ? r : 0;
+		if (r == OPTION_DONE)
+			return flush_output();
+		if (r < 0)
+			return r;
 		given |= row->tag;
 	}
 	if (ret_given)

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Command lines: one table of a program's options drives both its parser and
- * its
+ * Command lines: one table of a program's options drives its parser and its
  * --help. Every error is logged as one line that names the option. */
 #pragma once
 

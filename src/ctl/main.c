@@ -218,7 +218,7 @@ int main(int argc, char **argv)
 		return CTL_FAILED;
 	r = options_parse(&table, argc, argv, &ctl, &given);
 	if (r <= 0)
-		return r < 0 ? CTL_USAGE : CTL_DONE;
+		return option_exit_status(r);
 	ctl.args = argv + optind;
 	ctl.arg_count = (unsigned)(argc - optind);
 	verb = take_verb(&ctl, given);

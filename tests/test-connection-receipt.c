@@ -11,6 +11,7 @@
 #include "server/poller.h"
 #include "test.h"
 #include "wire/receipt.h"
+#include "wire/tls.h"
 #include "wire/transport.h"
 
 enum { FRAMES = 8192, PIECE = 4 * FRAMES, GARBAGE_SIZE_MAX = 4096 };
@@ -24,7 +25,7 @@ static sd_event *event;
 static struct poller *poller;
 static struct peers *peers;
 static struct tape *page;
-static struct transport_keys *server_keys, *client_keys;
+static struct tls_keys *server_keys, *client_keys;
 static struct connection *connection;
 static struct transport *peer;
 static int ready, sents, receipts, ends;
@@ -84,8 +85,8 @@ static void teardown(void)
 {
 	connection = connection_free(connection);
 	peer = transport_free(peer);
-	server_keys = transport_keys_free(server_keys);
-	client_keys = transport_keys_free(client_keys);
+	server_keys = tls_keys_free(server_keys);
+	client_keys = tls_keys_free(client_keys);
 	tape_unref(page);
 	peers_free(peers);
 	poller_free(poller);
@@ -94,11 +95,11 @@ static void teardown(void)
 
 FIXTURE(setup, teardown);
 
-static struct transport_keys *make_keys(const char *who, enum keyfile_role role)
+static struct tls_keys *make_keys(const char *who, enum keyfile_role role)
 {
 	const int fd = memfd_create("keys", MFD_CLOEXEC);
 	char path[64], problem[KEYFILE_PROBLEM_SIZE];
-	struct transport_keys *keys = NULL;
+	struct tls_keys *keys = NULL;
 	struct keyfile *file;
 	const char *why;
 
@@ -106,7 +107,7 @@ static struct transport_keys *make_keys(const char *who, enum keyfile_role role)
 	ck_assert_int_gt(dprintf(fd, "%s lobby %064x\n", who, 1), 0);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	ck_assert_int_eq(keyfile_open(&file, path, role, problem), 0);
-	ck_assert_int_eq(transport_keys_new(&keys, file, &why), 0);
+	ck_assert_int_eq(tls_keys_new(&keys, file, &why), 0);
 	return keys;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Both ends of a connection in one thread, on a pair of sockets; or one end
  * against raw bytes, or against GnuTLS with other settings. */
+#include "wire/tls.h"
 #include "wire/transport.h"
 
 #include <fcntl.h>
@@ -29,7 +30,7 @@ enum {
 };
 
 static char server_path[PATH_MAX], client_path[PATH_MAX];
-static struct transport_keys *server_keys, *client_keys;
+static struct tls_keys *server_keys, *client_keys;
 static struct transport *server, *client;
 static int raw = -1; /* a peer that sends raw bytes */
 static struct tape *page;
@@ -46,17 +47,17 @@ static void write_file(const char *path, const char *text)
 	ck_assert_int_eq(rename(path_of("new"), path), 0);
 }
 
-static struct transport_keys *keys(const char *path, enum keyfile_role role,
-				   const char *text)
+static struct tls_keys *keys(const char *path, enum keyfile_role role,
+			     const char *text)
 {
 	char problem[KEYFILE_PROBLEM_SIZE];
-	struct transport_keys *ret = NULL;
+	struct tls_keys *ret = NULL;
 	const char *why;
 	struct keyfile *file;
 
 	write_file(path, text);
 	ck_assert_int_eq(keyfile_open(&file, path, role, problem), 0);
-	ck_assert_int_eq(transport_keys_new(&ret, file, &why), 0);
+	ck_assert_int_eq(tls_keys_new(&ret, file, &why), 0);
 	return ret;
 }
 
@@ -93,8 +94,8 @@ static void teardown(void)
 {
 	server = transport_free(server);
 	client = transport_free(client);
-	server_keys = transport_keys_free(server_keys);
-	client_keys = transport_keys_free(client_keys);
+	server_keys = tls_keys_free(server_keys);
+	client_keys = tls_keys_free(client_keys);
 	page = tape_unref(page);
 	raw = fd_close(raw);
 	folder_teardown();
@@ -297,8 +298,8 @@ static void refused(const char *of_server, const char *words, uint8_t alert[16],
 	ck_assert_ptr_null(transport_identity(client));
 	server = transport_free(server);
 	client = transport_free(client);
-	server_keys = transport_keys_free(server_keys);
-	client_keys = transport_keys_free(client_keys);
+	server_keys = tls_keys_free(server_keys);
+	client_keys = tls_keys_free(client_keys);
 }
 
 TEST(an_unknown_identity_fails_exactly_like_a_wrong_key)
@@ -396,7 +397,7 @@ TEST(random_bytes_end_the_handshake)
 		put_raw(bytes, sizeof(bytes));
 		ck_assert_int_lt(fail_of(server), 0);
 		server = transport_free(server);
-		server_keys = transport_keys_free(server_keys);
+		server_keys = tls_keys_free(server_keys);
 		raw = fd_close(raw);
 	}
 }
@@ -950,14 +951,14 @@ TEST(a_removed_key_loses_its_right)
 	connect_ends();
 	ck_assert(transport_authorised(server));
 	write_file(server_path, "server yard " KEY_A "\nserver b " KEY_B "\n");
-	transport_keys_refresh(server_keys);
+	tls_keys_refresh(server_keys);
 	ck_assert(transport_authorised(server));
 	write_file(server_path, "server b " KEY_B "\n");
 	ck_assert(transport_authorised(server));
-	transport_keys_refresh(server_keys);
+	tls_keys_refresh(server_keys);
 	ck_assert(!transport_authorised(server));
 	write_file(server_path, "server yard " KEY_B "\n");
-	transport_keys_refresh(server_keys);
+	tls_keys_refresh(server_keys);
 	ck_assert(!transport_authorised(server));
 	ck_assert(transport_authorised(client));
 }
@@ -966,9 +967,9 @@ TEST(a_key_that_cannot_be_read_again_stays)
 {
 	connect_ends();
 	write_file(server_path, "server\n");
-	transport_keys_refresh(server_keys);
+	tls_keys_refresh(server_keys);
 	ck_assert(transport_authorised(server));
-	transport_keys_refresh(NULL);
+	tls_keys_refresh(NULL);
 }
 
 TEST(plain_is_always_done_and_authorised)
@@ -981,5 +982,5 @@ TEST(plain_is_always_done_and_authorised)
 	ck_assert_str_eq(transport_problem(server), "");
 	ck_assert_uint_eq(transport_events(server), EPOLLIN);
 	ck_assert_ptr_null(transport_free(NULL));
-	ck_assert_ptr_null(transport_keys_free(NULL));
+	ck_assert_ptr_null(tls_keys_free(NULL));
 }

@@ -27,7 +27,7 @@ struct client_config {
 	int volume;		      /* percent, or -1: leave it alone */
 	double max_seconds;	      /* of a page; 0: no limit */
 	const char *psk_path;	      /* or NULL */
-	struct transport_keys *keys;  /* from psk_path, or NULL: no TLS */
+	struct tls_keys *keys;	      /* from psk_path, or NULL: no TLS */
 	bool once;
 	bool no_sync; /* schedules are ignored */
 	bool test;    /* one page, of the client's own: no servers, no keys */

@@ -17,7 +17,7 @@
 #include "client/options.h"
 #include "client/saver.h"
 #include "client/soundtest.h"
-#include "wire/transport.h"
+#include "wire/tls.h"
 
 /* For the files, when the client ends; within ENDING_SECONDS. */
 #define FILES_USEC (3 * USEC_PER_SEC)
@@ -64,8 +64,8 @@ static int load_keys(struct client_config *config)
 	if (config->test)
 		return 0;
 	if (config->psk_path)
-		return transport_keys_load(&config->keys, config->psk_path,
-					   KEYFILE_CLIENT);
+		return tls_keys_load(&config->keys, config->psk_path,
+				     KEYFILE_CLIENT);
 	log_notice("No --psk-file: anybody on the network can hear the pages, "
 		   "and pose as the server");
 	return 0;
@@ -117,6 +117,6 @@ int main(int argc, char **argv)
 	else
 		r = run(&config);
 	soundtest_free(test);
-	transport_keys_free(config.keys);
+	tls_keys_free(config.keys);
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

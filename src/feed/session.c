@@ -17,6 +17,7 @@
 #include "base/util.h"
 #include "feed/debts.h"
 #include "wire/receipt.h"
+#include "wire/tls.h"
 #include "wire/transport.h"
 
 enum {
@@ -71,7 +72,7 @@ struct session {
 	uint32_t tried;		      /* how many, in this round */
 	int connect_error;
 
-	struct transport_keys *keys; /* or NULL: plain */
+	struct tls_keys *keys; /* or NULL: plain */
 	int fd;
 	struct transport *transport; /* NULL while connecting; owns the fd */
 	struct wav_parser parser;
@@ -218,7 +219,7 @@ static int make_transport(struct session *session)
 {
 	if (!session->keys)
 		return transport_new_plain(&session->transport, session->fd);
-	transport_keys_refresh(session->keys);
+	tls_keys_refresh(session->keys);
 	return transport_new_client(&session->transport, session->fd,
 				    session->keys, session->endpoint.host);
 }
@@ -762,8 +763,8 @@ void session_give_receipt(struct session *session, uint64_t number,
 /* --- life --- */
 
 int session_new(struct session **ret, const char *name,
-		const struct net_endpoint *endpoint,
-		struct transport_keys *keys, uint64_t short_usec)
+		const struct net_endpoint *endpoint, struct tls_keys *keys,
+		uint64_t short_usec)
 {
 	_cleanup_free_ struct session *session = calloc(1, sizeof(*session));
 

@@ -11,7 +11,7 @@
 #include "wire/resolver.h"
 
 struct receipt;
-struct transport_keys;
+struct tls_keys;
 
 enum session_state {
 	SESSION_PAUSED,	   /* until the next attempt */
@@ -53,8 +53,8 @@ struct session;
  * host; NULL: no TLS. After some pages in a row that are shorter than
  * SHORT_USEC the session pauses before it connects. 0 or -ENOMEM. */
 int session_new(struct session **ret, const char *name,
-		const struct net_endpoint *endpoint,
-		struct transport_keys *keys, uint64_t short_usec);
+		const struct net_endpoint *endpoint, struct tls_keys *keys,
+		uint64_t short_usec);
 /* Closes. Takes NULL; returns NULL. */
 struct session *session_free(struct session *session);
 

@@ -543,7 +543,7 @@ static int watch(struct connection *c, struct poller *poller, int fd)
 }
 
 int connection_new(struct connection **ret, struct poller *poller, int fd,
-		   struct transport_keys *keys, struct peers *peers,
+		   struct tls_keys *keys, struct peers *peers,
 		   const struct sockaddr_storage *peer,
 		   const struct connection_callbacks *callbacks, void *userdata)
 {

@@ -13,7 +13,7 @@
 struct peers;
 struct poller;
 struct receipt;
-struct transport_keys;
+struct tls_keys;
 
 enum connection_state {
 	CONNECTION_HANDSHAKE, /* has yet to prove its key */
@@ -71,7 +71,7 @@ struct connection_callbacks {
  * TLS. KEYS, POLLER, PEERS and CALLBACKS must outlive it. 0 or negative errno.
  */
 int connection_new(struct connection **ret, struct poller *poller, int fd,
-		   struct transport_keys *keys, struct peers *peers,
+		   struct tls_keys *keys, struct peers *peers,
 		   const struct sockaddr_storage *peer,
 		   const struct connection_callbacks *callbacks,
 		   void *userdata);

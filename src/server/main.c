@@ -27,7 +27,7 @@
 #include "server/systemd.h"
 #include "server/timer.h"
 #include "wire/net.h"
-#include "wire/transport.h"
+#include "wire/tls.h"
 
 #define DEFAULT_LISTEN NET_DEFAULT_PORT
 
@@ -40,7 +40,7 @@ enum { WAIT_PAUSE_NSEC = 100 * 1000 * 1000 };
 
 struct program {
 	struct server_options options;
-	struct transport_keys *keys;
+	struct tls_keys *keys;
 	sd_event *event;
 	struct server *server;
 	struct systemd *systemd;
@@ -313,7 +313,7 @@ static int load_keys(struct program *p)
 
 	if (!path)
 		return 0;
-	r = transport_keys_load(&p->keys, path, KEYFILE_SERVER);
+	r = tls_keys_load(&p->keys, path, KEYFILE_SERVER);
 	p->options.config.keys = p->keys;
 	return r;
 }
@@ -496,7 +496,7 @@ static void tear_down(struct program *p)
 	systemd_free(p->systemd);
 	sd_event_source_disable_unref(p->stop_timer);
 	fd_close(p->options.config.chime_fd);
-	transport_keys_free(p->keys);
+	tls_keys_free(p->keys);
 	sd_event_unref(p->event);
 }
 

@@ -10,7 +10,7 @@
 #include "base/ratelimit.h"
 #include "server/timer.h"
 #include "server/zone.h"
-#include "wire/transport.h"
+#include "wire/tls.h"
 
 /* Between two calls at most: keys may be removed without a word. */
 #define MAX_USEC (30 * USEC_PER_SEC)
@@ -20,7 +20,7 @@
 struct rollcall {
 	struct roll roll;
 	struct zone *const *zones;
-	struct transport_keys *keys; /* or NULL */
+	struct tls_keys *keys; /* or NULL */
 	sd_event_source *timer;
 	uint64_t next_usec; /* of the timer; 0: not started */
 	struct ratelimit limit;
@@ -99,8 +99,7 @@ static void expect_all(struct rollcall *rollcall)
 
 	if (rollcall->keys) {
 		for (size_t n = 0;
-		     (identity = transport_keys_identity(rollcall->keys, n));
-		     n++)
+		     (identity = tls_keys_identity(rollcall->keys, n)); n++)
 			expect(rollcall, identity, 1);
 		return;
 	}
@@ -160,7 +159,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 /* --- life --- */
 
 int rollcall_new(struct rollcall **ret, sd_event *event,
-		 struct zone *const *zones, struct transport_keys *keys,
+		 struct zone *const *zones, struct tls_keys *keys,
 		 void (*on_changed)(void *userdata,
 				    const struct roll_member *member),
 		 void *userdata)

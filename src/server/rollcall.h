@@ -9,14 +9,14 @@
 #include "server/roll.h"
 
 struct rollcall;
-struct transport_keys;
+struct tls_keys;
 struct zone;
 
 /* Expected are the loudspeakers that have a key in KEYS; without KEYS (NULL) as
  * many in each zone as zone->expected says. ZONES, which NULL ends, and KEYS
  * must outlive it. ON_CHANGE: see roll_end(). 0 or negative errno. */
 int rollcall_new(struct rollcall **ret, sd_event *event,
-		 struct zone *const *zones, struct transport_keys *keys,
+		 struct zone *const *zones, struct tls_keys *keys,
 		 void (*on_change)(void *userdata,
 				   const struct roll_member *member),
 		 void *userdata);

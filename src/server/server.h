@@ -18,8 +18,8 @@ struct server_config {
 	double seconds; /* default duration of a page; 0: until it is stopped */
 	int chime_fd;	/* of chime_open(), before a microphone page; or -1 */
 	uint32_t max_clients;
-	uint32_t max_per_address;    /* connections; 0: server_new() chooses */
-	struct transport_keys *keys; /* that clients prove, or NULL: plain */
+	uint32_t max_per_address; /* connections; 0: server_new() chooses */
+	struct tls_keys *keys;	  /* that clients prove, or NULL: plain */
 };
 
 struct server_stats {

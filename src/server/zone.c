@@ -12,7 +12,7 @@
 #include "server/ledger.h"
 #include "server/poller.h"
 #include "server/timer.h"
-#include "wire/transport.h"
+#include "wire/tls.h"
 
 #define HANDSHAKE_USEC (5 * USEC_PER_SEC)
 
@@ -273,7 +273,7 @@ static int add_client(struct zone *zone, int fd,
 		return -ENOMEM;
 	}
 	client->zone = zone;
-	transport_keys_refresh(zone->keys);
+	tls_keys_refresh(zone->keys);
 	r = connection_new(&client->connection, zone->poller, fd, zone->keys,
 			   zone->gate->peers, address, &connection_callbacks,
 			   client);
@@ -345,7 +345,7 @@ static int on_listener(sd_event_source *source, int fd, uint32_t revents,
 }
 
 int zone_new(struct zone **ret, sd_event *event, const char *name,
-	     struct gate *gate, struct transport_keys *keys,
+	     struct gate *gate, struct tls_keys *keys,
 	     const struct zone_callbacks *callbacks, void *userdata)
 {
 	struct zone *zone = calloc(1, sizeof(*zone));
@@ -619,7 +619,7 @@ void zone_check_keys(struct zone *zone)
 
 	if (!zone->keys)
 		return;
-	transport_keys_refresh(zone->keys);
+	tls_keys_refresh(zone->keys);
 	for (size_t i = 0; i < ARRAY_SIZE(sets); i++) {
 		for (client = TAILQ_FIRST(&sets[i]->list); client;
 		     client = next) {

@@ -44,7 +44,7 @@ struct zone {
 	sd_event *event;
 	struct poller *poller; /* of the clients' sockets */
 	struct gate *gate;
-	struct transport_keys *keys;
+	struct tls_keys *keys;
 	sd_event_source *listeners[ZONE_LISTENERS_MAX];
 	unsigned listener_count;
 	sd_event_source *shaking_timer, *pause_timer;
@@ -62,7 +62,7 @@ struct zone {
 /* GATE, CALLBACKS and KEYS (NULL: plain connections) must outlive the zone. 0
  * or negative errno. */
 int zone_new(struct zone **ret, sd_event *event, const char *name,
-	     struct gate *gate, struct transport_keys *keys,
+	     struct gate *gate, struct tls_keys *keys,
 	     const struct zone_callbacks *callbacks, void *userdata);
 /* Closes all sockets without a callback. Takes NULL; returns NULL. */
 struct zone *zone_free(struct zone *zone);

@@ -6,7 +6,7 @@
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 
-/* The functions that transport.c calls, without the prefix "gnutls_". */
+/* The functions that tls.c calls, without the prefix "gnutls_". */
 #define GNUTLS_TABLE(X)                                                        \
 	X(alert_get)                                                           \
 	X(alert_get_name)                                                      \

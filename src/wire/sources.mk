@@ -8,4 +8,5 @@ libintercom_a_SOURCES += \
 	src/wire/net.c src/wire/net.h \
 	src/wire/receipt.c src/wire/receipt.h \
 	src/wire/resolver.c src/wire/resolver.h \
+	src/wire/tls.c src/wire/tls.h \
 	src/wire/transport.c src/wire/transport.h

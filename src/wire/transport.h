@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * A connected socket, plain or with TLS 1.3. Never blocks. Knows no loop and no
  * clock: the owner limits the time of a handshake. The process must ignore
- * SIGPIPE, since sendfile(2) has no MSG_NOSIGNAL.
- *
- * TLS is ECDHE with a pre-shared key (RFC 8446, 2.2): each side proves to the
- * other that it knows the key, and recorded traffic stays secret even if the
- * key is stolen later. No certificates, tickets or early data. */
+ * SIGPIPE, since sendfile(2) has no MSG_NOSIGNAL. */
 #pragma once
 
 #include <stdbool.h>
@@ -13,41 +9,16 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "wire/keyfile.h"
-
-/* --- the keys of one side, which its transports share --- */
-
-struct transport_keys;
-
-/* FILE's role decides the side. Takes over FILE, also on error. 0; or negative
- * errno, and *ret_problem (not to be freed) says why. */
-int transport_keys_new(struct transport_keys **ret, struct keyfile *file,
-		       const char **ret_problem);
-/* The same for the file at PATH, given by --psk-file; logs what is wrong. */
-int transport_keys_load(struct transport_keys **ret, const char *path,
-			enum keyfile_role role);
-/* Call it after freeing the last transport. Takes NULL; returns NULL. */
-struct transport_keys *transport_keys_free(struct transport_keys *keys);
-/* Reads the file again if it has changed, and logs the outcome. Call it before
- * making a transport. Takes NULL. */
-void transport_keys_refresh(struct transport_keys *keys);
-
-/* The loudspeakers of a server's keys: see keyfile_identity(). */
-const char *transport_keys_identity(const struct transport_keys *keys,
-				    size_t n);
-
-/* --- one connection --- */
-
+struct tls_keys; /* wire/tls.h */
 struct transport;
 
 /* The next three take over FD (a connected, non-blocking stream socket), also
  * on error. KEYS must outlive the transport. 0; -ENOKEY when there is no key
  * for HOST; or another negative errno. */
 int transport_new_plain(struct transport **ret, int fd);
-int transport_new_server(struct transport **ret, int fd,
-			 struct transport_keys *keys);
-int transport_new_client(struct transport **ret, int fd,
-			 struct transport_keys *keys, const char *host);
+int transport_new_server(struct transport **ret, int fd, struct tls_keys *keys);
+int transport_new_client(struct transport **ret, int fd, struct tls_keys *keys,
+			 const char *host);
 /* Closes without telling the peer. Takes NULL; returns NULL. */
 struct transport *transport_free(struct transport *transport);
 

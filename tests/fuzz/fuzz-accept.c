@@ -16,7 +16,7 @@
 #include "fuzz-keys.h"
 #include "fuzz.h"
 #include "server/server.h"
-#include "wire/transport.h"
+#include "wire/tls.h"
 
 enum {
 	PEERS_MAX = 24,
@@ -36,7 +36,7 @@ enum {
 
 static int listeners[ZONES_MAX];
 static struct sockaddr_in addresses[ZONES_MAX];
-static struct transport_keys *keys;
+static struct tls_keys *keys;
 
 static sd_event *event;
 static struct server *server;

@@ -18,7 +18,7 @@
 #include "fuzz-keys.h"
 #include "fuzz.h"
 #include "wire/resolver.h"
-#include "wire/transport.h"
+#include "wire/tls.h"
 
 enum {
 	PEERS_MAX = 2,
@@ -58,7 +58,7 @@ static struct {
 	int signal_fd; /* the other end of the client's */
 	unsigned pieces, rest_polls, busy_polls;
 } world;
-static struct transport_keys *keys;
+static struct tls_keys *keys;
 
 /* --- put in place of the real ones by the linker --- */
 

@@ -539,6 +539,7 @@ class Network(ClientCase):
         wait_until(lambda: len(card.sound()) > 80000, "sound")
         live.stop()
         reset(connection)
+        client.wait_line("the connection broke in mid-page: Connection reset")
         line = client.wait_line("ended \\(")
         self.assertEqual(self.counters(line)["result"], "cut-short")
         self.assertLess(biggest_step(card.sound()), 700)

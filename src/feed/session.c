@@ -623,7 +623,6 @@ static bool is_stop(const struct session *session, uint64_t now_usec)
 static void page_closed(struct session *session, ssize_t error,
 			uint64_t now_usec)
 {
-	session->page.error = (int)error;
 	if (error == 0) {
 		session->page.result = is_stop(session, now_usec)
 					   ? SESSION_STOPPED
@@ -632,11 +631,9 @@ static void page_closed(struct session *session, ssize_t error,
 		reconnect(session, now_usec);
 		return;
 	}
-	judge_connection(session, now_usec);
 	session->page.result = SESSION_CUT_SHORT;
-	session->was_connected = false;
-	session->counts.failed++;
-	pause_for(session, now_usec, backoff_next(&session->backoff));
+	fail(session, now_usec, "the connection broke in mid-page: %s",
+	     strerror((int)-error));
 }
 
 static size_t take_left(struct session *session, void *buffer, size_t size)

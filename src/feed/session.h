@@ -29,7 +29,7 @@ enum session_result {
 	SESSION_RUNNING,
 	SESSION_COMPLETE,  /* all announced samples came */
 	SESSION_STOPPED,   /* the server has ended the page early */
-	SESSION_CUT_SHORT, /* the connection failed, by session_page.error */
+	SESSION_CUT_SHORT, /* the connection failed: session_problem() */
 };
 
 struct session_page {
@@ -40,7 +40,6 @@ struct session_page {
 	uint64_t number;	   /* 1 for the first page of this session */
 	struct wav_page announced; /* by the RIFF chunk; zeros without one */
 	enum session_result result;
-	int error; /* negative errno, 0 when the server just closed */
 };
 
 /* Whether it is a recording, of which every sample is to be heard. */

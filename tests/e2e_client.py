@@ -643,9 +643,9 @@ class Faults(ClientCase):
             client.wait_line("The playback device 'card' is back")
             self.sounding(card)
             counters = self.completed(client, live)
-            # The client joined at the newest frame.
+            # The client joined at the newest frame, and not 3 s late.
             self.assertGreater(counters["dropped_ms"], 1000)
-            self.assertLess(counters["latency"], 200)
+            self.assertLess(counters["latency"], 500)
             self.assertEqual(client.count("Cannot open"), 1)
 
     def test_a_name_that_is_no_card_is_told_at_the_start(self):

@@ -807,13 +807,3 @@ TEST(list_names_the_devices_of_a_direction)
 	free(inputs);
 	free(outputs);
 }
-
-TEST(list_tells_when_it_cannot_write)
-{
-	FILE *f = fopen("/dev/full", "we");
-
-	ck_assert_ptr_nonnull(f);
-	setvbuf(f, NULL, _IONBF, 0);
-	ck_assert_int_eq(pcm_list(f, PCM_CAPTURE), -EIO);
-	fclose(f);
-}

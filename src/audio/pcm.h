@@ -103,5 +103,5 @@ int pcm_recover(struct pcm *pcm);
 /* --- listing --- */
 
 /* Prints the PCMs of a direction with their descriptions, as arecord -L does. 0
- * or negative errno. */
+ * or negative errno; whether OUT has failed is the caller's to see. */
 int pcm_list(FILE *out, enum pcm_direction direction);

@@ -231,8 +231,14 @@ class Live(SyncCase):
         speaker = Card(self.folder, "speaker", patient=False)
         client = self.start([program("intercom-client"), "-D", "card",
                              "127.0.0.1:%d" % self.port], env=speaker.env())
-        self.press_enter(server)
-        self.assertIn("in step within", client.wait_line("ended \\(complete"))
+        # A busy machine may take a page of it out of step, but not each.
+        for page in range(1, 6):
+            self.press_enter(server)
+            line = client.wait_line("ended \\(complete", page)
+            server.wait_line("Page %d: " % page)
+            if "in step within" in line:
+                return
+        self.fail(client.output())
 
     def test_a_chime_is_not_resampled(self):
         chime = noise(RATE * 2, seed=7)

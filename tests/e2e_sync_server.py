@@ -49,6 +49,11 @@ class SyncCase(ServerCase):
         return self.server("-r", str(RATE), "-c", "1", *args, card=card,
                            **kwargs)
 
+    def loudspeaker(self):
+        card = Card(self.folder, "speaker", patient=False)
+        return self.start([program("intercom-client"), "-D", "card",
+                           "127.0.0.1:%d" % self.port], env=card.env())
+
     def assert_flags(self, schedule, flags):
         """The wall clock of the machine is trusted or not, and has an error
         then."""
@@ -173,9 +178,7 @@ class Live(SyncCase):
         """They would give up the schedule before the first frame."""
         server = self.sync_server("-d", "3", "--sync",
                                   options="start_delay 500")
-        speaker = Card(self.folder, "speaker", patient=False)
-        client = self.start([program("intercom-client"), "-D", "card",
-                             "127.0.0.1:%d" % self.port], env=speaker.env())
+        client = self.loudspeaker()
         self.press_enter(server)
         line = client.wait_line("ended \\(complete")
         self.assertIn("in step within", line)
@@ -228,9 +231,7 @@ class Live(SyncCase):
     @in_time
     def test_the_shortest_time_that_is_accepted_is_enough(self):
         server = self.sync_server("-d", "2", "--sync=42.8")
-        speaker = Card(self.folder, "speaker", patient=False)
-        client = self.start([program("intercom-client"), "-D", "card",
-                             "127.0.0.1:%d" % self.port], env=speaker.env())
+        client = self.loudspeaker()
         # A busy machine may take a page of it out of step, but not each.
         for page in range(1, 6):
             self.press_enter(server)

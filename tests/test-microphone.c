@@ -48,11 +48,17 @@ static int next_chunk(struct source_message *message)
 	return r;
 }
 
+static void start_after(int chime_fd, const struct microphone_config *wish,
+			struct source_message *first)
+{
+	ck_assert_int_eq(microphone_start(&source, wish, chime_fd), 0);
+	ck_assert_int_eq(next_chunk(first), 1);
+}
+
 static void start(const struct microphone_config *wish,
 		  struct source_message *first)
 {
-	ck_assert_int_eq(microphone_start(&source, wish, -1), 0);
-	ck_assert_int_eq(next_chunk(first), 1);
+	start_after(-1, wish, first);
 }
 
 /* COUNT chunks: each comes once, whole and in order. */
@@ -270,12 +276,9 @@ TEST(the_chime_stays_as_it_is)
 
 	memset(chime, 'x', sizeof(chime));
 	wish.gain_db = 20;
-	ck_assert_int_eq(
-	    microphone_start(&source, &wish,
-			     memory_wav(&config.format, sizeof(chime), chime,
-					sizeof(chime))),
-	    0);
-	ck_assert_int_eq(next_chunk(&message), 1);
+	start_after(
+	    memory_wav(&config.format, sizeof(chime), chime, sizeof(chime)),
+	    &wish, &message);
 	ck_assert_int_eq(message.type, SOURCE_OPENED);
 	while (have < sizeof(chime)) {
 		ck_assert_int_eq(next_chunk(&message), 1);
@@ -308,12 +311,9 @@ TEST(what_a_limiter_holds_back_is_said)
 
 	wish.gain_db = 20;
 	wish.clock = MICROPHONE_MONOTONIC;
-	ck_assert_int_eq(
-	    microphone_start(&source, &wish,
-			     memory_wav(&config.format, sizeof(chime), chime,
-					sizeof(chime))),
-	    0);
-	ck_assert_int_eq(next_chunk(&message), 1);
+	start_after(
+	    memory_wav(&config.format, sizeof(chime), chime, sizeof(chime)),
+	    &wish, &message);
 	ck_assert_int_eq(message.type, SOURCE_OPENED);
 	start_ns = message.u.opened.start_ns;
 	held = message.u.opened.held_frames;
